@@ -1,0 +1,72 @@
+# Thin on purpose: the work is in scripts/ and deploy/. `make` alone prints the targets.
+
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+DEMO := $(PYTHON) -m deploy.demo
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs install test test-alerts test-e2e test-compose check rules dashboards docs bench
+.PHONY: demo demo-break demo-story demo-down demo-recording
+
+help: ## print this
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target words; do \
+		printf '  make %-14s %s\n' "$$target" "$$words"; done
+
+export NATIVE PARTS PART FOLLOW WIPE HOW SERVER DEMO_PORT
+
+up: ## start everything, or apply what changed: in containers if Docker is there, else (and with NATIVE=1) without
+	@scripts/stack.sh up
+
+down: ## stop everything; data is kept, unless WIPE=1
+	@scripts/stack.sh down
+
+status: ## state and address of each part
+	@scripts/stack.sh status
+
+logs: ## the last log lines; PART=exporter for one part, FOLLOW=1 for what comes
+	@scripts/stack.sh logs
+
+demo: install ## three simulated servers and everything that watches and heals them; DEMO_PORT=19800
+	@$(DEMO) up --port "$$DEMO_PORT"
+
+demo-break: install ## break a server and follow what happens; HOW=hang, SERVER=1; without HOW the list
+	@$(DEMO) break "$$HOW" --server "$${SERVER:-1}"
+
+demo-story: install ## five failures in a row, with a table at the end
+	@$(DEMO) story
+
+demo-down: install ## stop the demo
+	@$(DEMO) down
+
+demo-recording: install ## write docs/demo.svg from a real hang; needs a running demo
+	@$(DEMO) record
+
+install: ## make .venv and install what is missing; quick when nothing is
+	@scripts/install.sh
+
+test: install ## unit and contract tests; ARGS="-k word" goes to pytest
+	@$(PYTEST) $(ARGS)
+
+test-alerts: install ## alert rules, and real Prometheus, Alertmanager and supervisord
+	@$(PYTEST) -m alerts $(ARGS)
+
+test-e2e: install ## the whole loop on a real vLLM
+	@$(PYTEST) -m e2e $(ARGS)
+
+test-compose: install ## the containers, on a real Docker: healed through the proxy, nothing lost in restarts
+	@$(PYTEST) -m compose $(ARGS)
+
+check: install ## linters, types, layers, generated files, rules
+	@scripts/check.sh
+
+rules: install ## write prometheus/rules/thresholds.rules.yml from prometheus/thresholds.yml
+	@$(PYTHON) prometheus/thresholds.py
+
+dashboards: install ## write grafana/dashboards/*.json from grafana/boards/*.py
+	@$(PYTHON) -m grafana write
+
+docs: install ## write the generated pages of docs/
+	@scripts/docs.sh
+
+bench: install ## measure, and write docs/benchmarks.md; ARGS=loop for one
+	@scripts/bench.sh $(ARGS)

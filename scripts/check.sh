@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change goes in, besides the tests. Runs all checks and fails if one did.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+export PATH="$PWD/.venv/bin:$PATH"
+failed=()
+
+main() {
+  check "ruff" ruff check .
+  check "format" ruff format --check .
+  check "types" mypy --strict
+  check "layers" lint-imports
+  check "generated rules" python prometheus/thresholds.py --check
+  check "generated boards" python -m grafana check
+  check "generated pages" scripts/docs.sh --check
+  check "shell scripts" shell_scripts
+  each promtool check_prometheus
+  each amtool check_alertmanager
+  if [ ${#failed[@]} -gt 0 ]; then
+    printf 'failed: %s\n' "${failed[*]}" >&2
+    exit 1
+  fi
+  echo "all checks passed"
+}
+
+# Prints a check's output only when it failed.
+check() {
+  local name=$1 output
+  shift
+  if output=$("$@" 2>&1); then
+    echo "ok      $name"
+  else
+    printf '%s\nFAILED  %s\n' "$output" "$name"
+    failed+=("$name")
+  fi
+}
+
+# Every program of that name on PATH, so that several generations are tried where they are installed.
+each() {
+  local tool found
+  mapfile -t found < <(which -a "$1" | xargs -r -n 1 realpath | sort -u)
+  if [ ${#found[@]} -eq 0 ]; then check "$1 (not on PATH: make install)" false; fi
+  for tool in "${found[@]}"; do check "$1 $(tool_version "$tool")" "$2" "$tool"; done
+}
+
+tool_version() { "$1" --version 2>&1 | sed -nE '1s/.*version ([^ ]+).*/\1/p'; }
+
+check_prometheus() { # promtool
+  "$1" check config prometheus/prometheus.yml && "$1" check rules prometheus/rules/*.yml prometheus/alerts/*.yml
+}
+
+check_alertmanager() { "$1" check-config alertmanager/alertmanager.yml; } # amtool
+
+shell_scripts() {
+  if ! command -v shellcheck >/dev/null; then echo "shellcheck is not installed" && return; fi
+  shellcheck scripts/*.sh .ci/run
+}
+
+main
