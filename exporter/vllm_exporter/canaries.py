@@ -1,0 +1,94 @@
+"""The canary requests to one server: when the next is due, and what the past ones prove. Pure: time is passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vllm_exporter.config import ProbeConfig
+
+CanaryResult = Literal["ok", "timeout", "error", "not_applicable"]
+CANARY_RESULTS: tuple[CanaryResult, ...] = ("ok", "timeout", "error", "not_applicable")
+
+SUSPICIOUS_AGE = 10.0  # seconds without progress under load before one is sent: a third of the shortest stall limit
+NOT_APPLICABLE_RETRY = 60.0  # seconds: a pooling model stays one, but a wrong API key may be corrected
+
+
+@dataclass(frozen=True)
+class CanaryState:
+    """For rendering: the last finished canary that counts, and how many of each result there ever were."""
+
+    result: CanaryResult | None  # None: none finished since the server came up, woke up or was resumed
+    seconds: float
+    failures: int  # in a row
+    totals: dict[CanaryResult, int]
+
+
+class Canaries:
+    """At most one canary is in flight. Times are the monotonic clock's, in seconds."""
+
+    def __init__(self, probe: ProbeConfig) -> None:
+        self._probe = probe
+        self._totals: dict[CanaryResult, int] = dict.fromkeys(CANARY_RESULTS, 0)
+        self._sent: float | None = None  # of the one in flight
+        self._void = False  # the one in flight went to a server that is no more, or sleeps
+        self._proof = _Proof()
+
+    def send(self, now: float) -> None:
+        self._sent, self._void = now, False
+
+    def finish(self, now: float, result: CanaryResult) -> bool:
+        """Whether it counts: one sent before `reset` tells nothing about the server of today."""
+        sent, self._sent = self._sent, None
+        self._totals[result] += 1
+        if sent is None or self._void:
+            return False
+        failures = self._proof.failures + 1 if result in ("timeout", "error") else 0
+        timed_out = sent if result == "timeout" else self._proof.timed_out
+        self._proof = _Proof(result, now - sent, sent, now, failures, timed_out)
+        return True
+
+    def reset(self) -> None:
+        """Forgets what was proved; the one in flight, if any, still has to finish."""
+        self._void = self._sent is not None
+        self._proof = _Proof()
+
+    def due(self, now: float, age: float | None) -> bool:
+        """`age` is the seconds without progress while work is present; None when the server is idle or unreadable."""
+        if self._sent is not None:
+            return False
+        if self._proof.last in ("timeout", "error"):
+            return True
+        if self._proof.last == "not_applicable":
+            return now - self._proof.finished >= NOT_APPLICABLE_RETRY
+        if age is not None:
+            return age >= SUSPICIOUS_AGE
+        return self._proof.last is None or now - self._proof.sent >= self._probe.canary_interval
+
+    @property
+    def unanswered(self) -> bool:
+        """One is in flight, or the last one got no answer at all. An error is an answer."""
+        return (self._sent is not None and not self._void) or self._proof.last == "timeout"
+
+    def unanswered_since(self, start: float, now: float) -> bool:
+        """Whether one that was sent at `start` or later timed out, or has been waiting for its whole timeout."""
+        if self._proof.timed_out is not None and self._proof.timed_out >= start:
+            return True
+        if self._sent is None or self._void:
+            return False
+        return self._sent >= start and now - self._sent >= self._probe.canary_timeout
+
+    def state(self) -> CanaryState:
+        return CanaryState(self._proof.last, self._proof.seconds, self._proof.failures, dict(self._totals))
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """What is known from finished canaries until `reset`."""
+
+    last: CanaryResult | None = None
+    seconds: float = 0.0  # duration of the last
+    sent: float = 0.0  # when the last was sent
+    finished: float = 0.0
+    failures: int = 0  # in a row
+    timed_out: float | None = None  # when the last one that timed out was sent

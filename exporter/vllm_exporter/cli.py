@@ -1,0 +1,163 @@
+"""The command line: `vllm-exporter serve|once|list|check-config`. Exit codes: 0 fine, 1 failed, 2 wrong use."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from vllm_exporter import __version__
+from vllm_exporter.addresses import parse_listen
+from vllm_exporter.app import App, collector_names, enabled, load_collectors
+from vllm_exporter.clock import SystemClock
+from vllm_exporter.collector import Collector, Context
+from vllm_exporter.config import Config, load
+from vllm_exporter.errors import ConfigError, ExporterError
+from vllm_exporter.log import log
+from vllm_exporter.runner import View
+from vllm_exporter.server import Limits, Server, listen
+
+ONCE_SECONDS = 30.0  # for all collectors of `once`: longer than any of their own timeouts
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    arguments = parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return command(arguments)
+    except ExporterError as error:
+        print(f"vllm-exporter: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `vllm-exporter once | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the last flush would complain
+        return 0
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Listens until SIGTERM or SIGINT."""
+    config = read_config(arguments)
+    context = Context(config, SystemClock())
+    app = App(context, enabled(load_collectors(), config))
+    server = Server(listen(config.listen), app.answer, context.clock, Limits())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    log("info", "vllm-exporter started", version=__version__, listen=config.listen, watches=watched(config))
+    app.start()
+    server.serve()
+    app.stop()
+    log("info", "vllm-exporter stopped")
+    return 0
+
+
+def once(arguments: argparse.Namespace) -> int:
+    """Runs every collector once and prints the text of /metrics; 1 when one of them failed or did not finish."""
+    config = read_config(arguments)
+    app = App(Context(config, SystemClock()), enabled(load_collectors(), config))
+    app.run_once(ONCE_SECONDS)
+    views = app.views()
+    if arguments.json:
+        print_json([run_facts(view) for view in views])
+    else:
+        sys.stdout.write(app.metrics().decode())
+        sys.stdout.flush()
+    return int(any(view.result in ("failed", "not_run") for view in views))
+
+
+def list_collectors(arguments: argparse.Namespace) -> int:
+    """Prints every collector: on or off by the configuration, interval, what it reads."""
+    classes = load_collectors()
+    on = enabled(classes, read_config(arguments))
+    rows = [(name, name in on, cls.interval, subject(cls)) for name, cls in classes.items()]
+    if arguments.json:
+        print_json([dict(zip(("name", "enabled", "interval_seconds", "reads"), row, strict=True)) for row in rows])
+        return 0
+    width = max(len(name) for name in classes)
+    for name, is_on, interval, words in rows:
+        print(f"{name:<{width}}  {'on ' if is_on else 'off'}  every {interval:g} s  {words}")
+    return 0
+
+
+def check_config(arguments: argparse.Namespace) -> int:
+    """Prints the configuration that file, environment and flags make together. It holds no secret, only their paths."""
+    merged = asdict(read_config(arguments))
+    if arguments.json:
+        print_json(merged)
+        return 0
+    import yaml
+
+    print(yaml.safe_dump({**merged, "targets": list(merged["targets"])}, sort_keys=False), end="")
+    return 0
+
+
+def read_config(arguments: argparse.Namespace) -> Config:
+    overrides = {"listen": arguments.listen} if arguments.listen else {}
+    return load(arguments.config, os.environ, overrides, collectors=collector_names())
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their flags."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="exporter.yml; none: defaults and environment")
+    common.add_argument("--listen", type=listen_address, metavar="HOST:PORT", help="default 127.0.0.1:9855")
+    top = argparse.ArgumentParser(prog="vllm-exporter", description="Prometheus exporter for vLLM servers; reads only.")
+    top.add_argument("--version", action="version", version=f"vllm-exporter {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for name, (run, words) in COMMANDS.items():
+        command = commands.add_parser(name, parents=[common], help=words, description=words)
+        command.set_defaults(run=run)
+        if run is not serve:  # which prints nothing
+            command.add_argument("--json", action="store_true", help="print JSON")
+    return top
+
+
+def listen_address(text: str) -> str:
+    try:
+        parse_listen(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def watched(config: Config) -> str:
+    """What the start line says of the targets."""
+    return ", ".join(target.server for target in config.targets) or "no server: set VLLM_TARGETS=host:port"
+
+
+def subject(cls: type[Collector]) -> str:
+    """What the collector reads: the first line of its module's docstring."""
+    return (sys.modules[cls.__module__].__doc__ or "").strip().partition("\n")[0]
+
+
+def run_facts(view: View) -> dict[str, object]:
+    """A collector's run, for --json."""
+    samples = [
+        {
+            "name": sample.family.name,
+            "labels": dict(zip(sample.family.labels, sample.values, strict=True)),
+            "value": sample.value,
+        }
+        for sample in view.samples
+    ]
+    return {"collector": view.name, "result": view.result, "reason": view.detail, "samples": samples}
+
+
+def print_json(value: object) -> None:
+    import json  # here, because the daemon needs none
+
+    print(json.dumps(value, indent=2))
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
+    "serve": (serve, "serve /metrics until SIGTERM"),
+    "once": (once, "run every collector once and print the metrics"),
+    "list": (list_collectors, "print the collectors: on or off, interval, what they read"),
+    "check-config": (check_config, "print the configuration that file, environment and flags make together"),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

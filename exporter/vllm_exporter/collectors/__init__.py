@@ -1,0 +1,1 @@
+"""One module a collector; the module's name is the collector's name."""

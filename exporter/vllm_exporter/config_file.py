@@ -1,0 +1,122 @@
+"""Reads exporter.yml into values that know their line, so that every message can name it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from vllm_exporter.errors import ConfigError
+
+if TYPE_CHECKING:
+    import yaml
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of the file: text, a number, true/false, None, a list of Values or a dict of name to Value."""
+
+    data: object
+    where: str  # "exporter.yml line 14"
+
+    def mapping(self, known: Collection[str], what: str) -> dict[str, Value]:
+        """The value as a mapping with only known keys; nothing written counts as an empty one."""
+        if self.data is None:
+            return {}
+        if not isinstance(self.data, dict):
+            raise self.wrong(what, "keys with values")
+        for key, value in self.data.items():
+            if key not in known:
+                raise ConfigError(f"{value.where}: unknown key {key!r} in {what}; known: {', '.join(sorted(known))}")
+        return self.data
+
+    def items(self, what: str) -> list[Value]:
+        """The value as a list; nothing written counts as an empty one."""
+        if self.data is None:
+            return []
+        if not isinstance(self.data, list):
+            raise self.wrong(what, "a list")
+        return self.data
+
+    def text(self, what: str) -> str:
+        """The value as text; nothing written counts as ''."""
+        if self.data is None:
+            return ""
+        if not isinstance(self.data, str):
+            raise self.wrong(what, "text; put it in quotes")
+        return self.data
+
+    def switch(self, what: str) -> bool:
+        if not isinstance(self.data, bool):
+            raise self.wrong(what, "true or false")
+        return self.data
+
+    def positive(self, what: str) -> float:
+        """The value as a finite number above 0."""
+        if isinstance(self.data, bool) or not isinstance(self.data, int | float) or not 0 < self.data < float("inf"):
+            raise self.wrong(what, "a number above 0")
+        return float(self.data)
+
+    def checked(self, parse: Callable[[str], T], what: str) -> T:
+        """The text as `parse` understands it; its ConfigError is told with the line."""
+        try:
+            return parse(self.text(what))
+        except ConfigError as error:
+            raise ConfigError(f"{self.where}: {error}") from None
+
+    def wrong(self, what: str, expected: str) -> ConfigError:
+        shown = "a list" if isinstance(self.data, list) else "keys" if isinstance(self.data, dict) else repr(self.data)
+        return ConfigError(f"{self.where}: {what} must be {expected}, not {shown}")
+
+
+def read_file(path: Path) -> Value:
+    """The file's content. Raises ConfigError when it cannot be read or is not YAML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; check --config") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    return parse_file(text, path.name)
+
+
+def parse_file(text: str, name: str) -> Value:
+    """The text of a YAML file; `name` stands in messages. yaml is imported here: only who has a file pays 3 MiB."""
+    import yaml
+
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        return Value(None, f"{name} line 1") if node is None else _value(loader, node, name)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{name} line {line}: is not YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: is not YAML: {error}") from error
+    finally:
+        loader.dispose()
+
+
+def _value(loader: yaml.SafeLoader, node: yaml.Node, name: str) -> Value:
+    import yaml
+
+    where = f"{name} line {node.start_mark.line + 1}"
+    if isinstance(node, yaml.MappingNode):
+        return Value(_mapping(loader, node, name), where)
+    if isinstance(node, yaml.SequenceNode):
+        return Value([_value(loader, item, name) for item in node.value], where)
+    return Value(loader.construct_object(node), where)
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, name: str) -> dict[str, Value]:
+    """Keys as text; where a key stands is where its value stands, so that `unknown key` names the key's line."""
+    values: dict[str, Value] = {}
+    for key_node, value_node in node.value:
+        key, where = str(key_node.value), f"{name} line {key_node.start_mark.line + 1}"
+        if key in values:
+            raise ConfigError(f"{where}: {key!r} is there twice, first on {values[key].where}; remove one")
+        values[key] = Value(_value(loader, value_node, name).data, where)
+    return values

@@ -1,0 +1,120 @@
+"""Who started whom among vLLM's processes, and which of them were left behind. Pure.
+
+A parent id of 1 does not make an orphan: vLLM itself may be process 1 of a container. An orphan is an engine core or a
+worker whose recorded parent is gone and whose present parent could not own it. Unknown parentage is not an orphan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from vllm_exporter.titles import Role, Title
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A process that cannot be confused with a later one of the same id."""
+
+    pid: int
+    start: int  # clock ticks since boot
+
+
+@dataclass(frozen=True)
+class Process:
+    """A living process, as just read. Zombies are not among them."""
+
+    ref: Ref
+    ppid: int  # 0: the parent is outside this PID namespace
+    title: Title
+    threads: int = 1
+    cpu_ticks: int = 0
+    resident: int = 0  # bytes; read for vLLM's processes only
+
+
+Living = Mapping[int, Process]  # by pid
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is remembered of one of vLLM's processes for as long as it lives."""
+
+    ref: Ref
+    role: Role
+    rank: str
+    server: str  # '' when its tree could not be joined to a target
+    parent: Ref | None  # that it had when first seen; None: unknown, it may have been left behind before
+
+
+Records = Mapping[Ref, Record]
+
+
+def choose_role(process: Process, living: Living) -> Role | None:
+    """A `vllm serve` below a `vllm serve` is a fork that is not renamed: an engine, or below that a worker."""
+    title = process.title
+    if title.renamed or title.role is None:
+        return title.role
+    depth = 0
+    parent = living.get(process.ppid)
+    while parent is not None and parent.title.role == "api_server" and not parent.title.renamed and depth < 2:
+        depth += 1
+        parent = living.get(parent.ppid)
+    forks: tuple[Role, Role, Role] = ("api_server", "engine_core", "worker")
+    return forks[depth]
+
+
+def remember(records: Records, living: Living, servers: Mapping[Ref, str]) -> dict[Ref, Record]:
+    """The records of those that live: old ones keep their parent, and their server once their API server is gone.
+
+    `servers` names the server of each API server that could be joined to a target.
+    """
+    kept: dict[Ref, Record] = {}
+    for process in living.values():
+        role = choose_role(process, living)
+        if role is None:
+            continue
+        server = _server(process, living, servers)
+        old = records.get(process.ref)
+        if old is None:
+            kept[process.ref] = Record(process.ref, role, process.title.rank, server, _parent(process, living))
+        else:
+            role = role if process.title.renamed else old.role  # a fork that lost its parent looks like a server
+            kept[process.ref] = replace(old, role=role, rank=process.title.rank, server=server or old.server)
+    return kept
+
+
+def choose_orphans(records: Records, living: Living) -> tuple[Record, ...]:
+    return tuple(record for record in records.values() if _is_orphan(record, living))
+
+
+def _is_orphan(record: Record, living: Living) -> bool:
+    if record.role not in ("engine_core", "worker") or record.parent is None or _lives(record.parent, living):
+        return False
+    process = living.get(record.ref.pid)
+    if process is None or process.ref != record.ref or process.ppid == 0:
+        return False
+    parent = living.get(process.ppid)
+    return parent is not None and not parent.title.owner
+
+
+def _lives(ref: Ref, living: Living) -> bool:
+    found = living.get(ref.pid)
+    return found is not None and found.ref == ref
+
+
+def _parent(process: Process, living: Living) -> Ref | None:
+    """Only one that can own an engine is worth recording: another one has taken it over already."""
+    parent = living.get(process.ppid)
+    return parent.ref if parent is not None and parent.title.owner else None
+
+
+def _server(process: Process, living: Living, servers: Mapping[Ref, str]) -> str:
+    """Of the nearest ancestor, itself included, that is joined to one."""
+    seen: set[int] = set()
+    at: Process | None = process
+    while at is not None and at.ref.pid not in seen:
+        if at.ref in servers:
+            return servers[at.ref]
+        seen.add(at.ref.pid)
+        at = living.get(at.ppid)
+    return ""

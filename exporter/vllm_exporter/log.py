@@ -1,0 +1,40 @@
+"""One log line per event: `time=… level=… msg="…" key=value …` on stderr.
+
+A few lines instead of the logging package, which would cost 1 MiB of memory.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from typing import Literal, Protocol
+
+Level = Literal["info", "warning", "error"]
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/@%+,\[\]-]+")
+
+
+class Log(Protocol):
+    def __call__(self, level: Level, message: str, **facts: object) -> None: ...
+
+
+def log(level: Level, message: str, **facts: object) -> None:
+    """Writes one line; a reader that is gone (closed pipe) does not stop the exporter."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    try:
+        print(f"time={now} level={level} {logfmt({'msg': message, **facts})}", file=sys.stderr, flush=True)
+    except OSError:
+        return
+
+
+def logfmt(facts: dict[str, object]) -> str:
+    """key=value pairs; a value is quoted when it has more than plain characters, and never spans lines."""
+    return " ".join(f"{key}={_quote(str(value))}" for key, value in facts.items())
+
+
+def _quote(text: str) -> str:
+    if _PLAIN.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'

@@ -1,0 +1,189 @@
+"""Whether a vLLM server makes progress: the one place that decides that it is stalled. Pure: time is passed in.
+
+A hanging engine answers /health with 200 and its gauges freeze, perhaps at 0; a healthy one may give no token and
+answer no canary for minutes while it computes a long prompt. So a server is stalled when three things come together:
+work is present, no value that the engine pushes has changed for longer than the limit, and a canary sent in that time
+is unanswered. Work is a request that runs or waits, or the unanswered canary itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vllm_exporter.canaries import Canaries, CanaryResult, CanaryState
+from vllm_exporter.config import ProbeConfig
+from vllm_exporter.engine import EngineValues, moved, restarted
+
+Health = Literal["ok", "refused", "timeout", "503", "other"]
+HEALTH_RESULTS: tuple[Health, ...] = ("ok", "refused", "timeout", "503", "other")
+
+READING_LIFETIME = 15.0  # seconds a reading of /metrics stands in for failed ones: two time-outs of 5 s, and slack
+PAUSE_INTERVAL = 5.0  # seconds between two questions for /is_paused, each of which may block for 2 s
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of the server. None: it cannot be known, so the series is absent."""
+
+    health: Health | None  # of the last probe; None: not probed yet
+    ready_age: float | None  # seconds since it became ready
+    progress_age: float | None
+    work: bool | None
+    limit: float | None
+    stalled: bool | None
+    paused: bool | None
+    sleeping: bool | None
+    canary: CanaryState
+
+
+class Progress:
+    """One server's state. All times are the monotonic clock's, in seconds; not thread-safe."""
+
+    def __init__(self, probe: ProbeConfig, canary: bool = True) -> None:
+        self._probe = probe
+        self._canary_enabled = canary
+        self._canaries = Canaries(probe)
+        self._health: Health | None = None
+        self._life = _Life()
+
+    def saw_health(self, now: float, health: Health) -> None:
+        """Refused and 503 (engine dead) end a server's life; what comes afterwards is another one."""
+        self._health = health
+        if health in ("refused", "503"):
+            self._forget()
+        elif health == "ok" and self._life.ready_at is None:
+            self._life.ready_at = now
+
+    def saw_values(self, now: float, values: EngineValues | None) -> None:
+        """None: /metrics could not be read, or has no vllm: families. Silence while nobody looked is no evidence."""
+        if values is None:
+            return
+        if self._life.values is not None and restarted(self._life.values, values):
+            self._restart(now)
+        if not self._known(now):
+            self._life.progress_at = now
+        if self._life.values is None or moved(self._life.values, values):
+            self._advance(now)
+            self._life.paused = None  # it moves again, or drains: ask anew when it stops
+        self._life.values, self._life.read_at = values, now
+        self._update_work(now)
+        self._update_held(now)
+
+    def saw_paused(self, now: float, paused: bool | None) -> None:
+        """The answer of /is_paused; None: no answer."""
+        self._life.paused = paused
+        self._update_held(now)
+
+    def canary_sent(self, now: float) -> None:
+        self._canaries.send(now)
+        self._update_work(now)
+
+    def canary_finished(self, now: float, result: CanaryResult) -> None:
+        """An answered canary is progress, even where the values of /metrics lag behind."""
+        if self._canaries.finish(now, result) and result == "ok":
+            self._advance(now)
+        self._update_work(now)
+
+    def canary_due(self, now: float) -> bool:
+        """To a ready server only that neither sleeps nor is paused: the others answer none by design."""
+        if not self._canary_enabled or self._health != "ok" or self._life.held:
+            return False
+        return self._canaries.due(now, self._age() if self._known(now) and self._life.work else None)
+
+    def pause_question_due(self, now: float) -> bool:
+        """Halfway to the limit, so that a pause is known before it looks like a stall; and as long as it lasts."""
+        if not self._known(now) or now - self._life.pause_asked_at < PAUSE_INTERVAL:
+            return False
+        suspect = self._life.work and self._age() > self._limit() / 2
+        if suspect or self._life.paused:
+            self._life.pause_asked_at = now
+            return True
+        return False
+
+    def verdict(self, now: float) -> Verdict:
+        known = self._known(now)
+        return Verdict(
+            health=self._health,
+            ready_age=None if self._life.ready_at is None else now - self._life.ready_at,
+            progress_age=self._age() if known else None,
+            work=self._life.work if known else None,
+            limit=self._limit() if known else None,
+            stalled=self._stalled() if known else None,
+            paused=self._life.paused,
+            sleeping=self._sleeping() if known else None,
+            canary=self._canaries.state(),
+        )
+
+    def _stalled(self) -> bool:
+        """As of the last reading, since the age is."""
+        if not self._life.work or self._life.held or self._age() < self._limit():
+            return False
+        return self._canaries.unanswered_since(self._life.progress_at, self._life.read_at)
+
+    def _age(self) -> float:
+        return max(0.0, self._life.read_at - self._life.progress_at)
+
+    def _limit(self) -> float:
+        """Never more than the warm-up's: one hang that ended by itself must not hide the next for hours."""
+        probe = self._probe
+        if self._warming_up():
+            return max(probe.stall_seconds, probe.warmup_stall_seconds)
+        by_gap = min(probe.warmup_stall_seconds, probe.stall_gap_factor * self._life.longest_gap)
+        return max(probe.stall_seconds, by_gap)
+
+    def _warming_up(self) -> bool:
+        """A silence that began in the warm-up belongs to it: a compilation does not end with the minute."""
+        ready_at = self._life.ready_at
+        return ready_at is None or self._life.progress_at - ready_at < self._probe.warmup_seconds
+
+    def _known(self, now: float) -> bool:
+        return self._life.values is not None and now - self._life.read_at <= READING_LIFETIME
+
+    def _sleeping(self) -> bool:
+        return self._life.values is not None and self._life.values.awake is False
+
+    def _advance(self, now: float) -> None:
+        """Something moved. The gap that ends here counts if work was present, and no first-time compilation made it."""
+        if self._life.work and self._known(now) and not self._warming_up():
+            self._life.longest_gap = max(self._life.longest_gap, now - self._life.progress_at)
+        self._life.progress_at = now
+
+    def _update_work(self, now: float) -> None:
+        """The clock of progress starts when work appears after idle time."""
+        work = self._canaries.unanswered or (self._life.values is not None and self._life.values.work)
+        if work and not self._life.work:
+            self._life.progress_at = now
+        self._life.work = work
+
+    def _update_held(self, now: float) -> None:
+        """Time asleep or in a pause is no stall, and canaries that waited then prove nothing."""
+        held = self._sleeping() or self._life.paused is True
+        if held != self._life.held:
+            self._life.held = held
+            self._canaries.reset()
+            self._update_work(now)
+            self._life.progress_at = self._life.progress_at if held else now
+
+    def _restart(self, now: float) -> None:
+        self._forget()
+        self._life.ready_at = now if self._health == "ok" else None
+
+    def _forget(self) -> None:
+        self._life = _Life()
+        self._canaries.reset()
+
+
+@dataclass
+class _Life:
+    """What is remembered of a server until it goes down."""
+
+    ready_at: float | None = None
+    values: EngineValues | None = None
+    read_at: float = 0.0  # of values
+    progress_at: float = 0.0
+    longest_gap: float = 0.0  # between two movements, while work was present
+    work: bool = False
+    paused: bool | None = None
+    held: bool = False  # asleep or paused
+    pause_asked_at: float = -PAUSE_INTERVAL

@@ -1,0 +1,154 @@
+"""The probe collector against small servers on loopback, and what it renders."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from vllm_exporter import names
+from vllm_exporter.canaries import CANARY_RESULTS, CanaryState
+from vllm_exporter.clock import SystemClock
+from vllm_exporter.collector import Context
+from vllm_exporter.collectors.probe import ProbeCollector, origin, render
+from vllm_exporter.config import Config, ProbeConfig, TargetConfig
+from vllm_exporter.engine import EngineValues
+from vllm_exporter.errors import NoData
+from vllm_exporter.family import Sample
+from vllm_exporter.progress import Verdict
+from vllm_exporter.sources.http import Origin
+from vllm_exporter.sources.watch import Sighting
+
+NO_CANARY = CanaryState(None, 0.0, 0, dict.fromkeys(CANARY_RESULTS, 0))
+NOTHING = Verdict("refused", None, None, None, None, None, None, None, NO_CANARY)
+METRICS = b"vllm:num_requests_running 2\nvllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.25\n"
+
+
+def shown(samples: Iterator[Sample]) -> dict[str, float]:
+    """{name{first label values after the server}: value}"""
+    return {"/".join((sample.family.name, *sample.values[1:])): sample.value for sample in samples}
+
+
+class Vllm:
+    """Answers /health and /metrics, or accepts and says nothing."""
+
+    def __init__(self, hangs: bool = False) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
+        self._hangs = hangs
+        self._held: list[socket.socket] = []
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            self._held.append(connection)
+            if self._hangs:
+                continue
+            with connection:
+                body = METRICS if b" /metrics " in connection.recv(65536) else b""
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    def close(self) -> None:
+        self.socket.close()
+        for connection in self._held:
+            connection.close()
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Vllm]]:
+    made: list[Vllm] = []
+    yield made
+    for server in made:
+        server.close()
+
+
+def collector(*targets: TargetConfig) -> ProbeCollector:
+    probe = ProbeConfig(interval=0.05, health_timeout=5.0)
+    return ProbeCollector(Context(Config(targets=targets, probe=probe), SystemClock()))
+
+
+def target(address: str, server: str) -> TargetConfig:
+    return TargetConfig(address, server, canary=False)
+
+
+def test_without_targets_there_is_no_data() -> None:
+    with pytest.raises(NoData, match="set VLLM_TARGETS"):
+        list(collector().collect())
+
+
+def test_a_server_that_is_down_at_the_start_is_shown_as_down() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = f"127.0.0.1:{gone.getsockname()[1]}"
+    probe = collector(target(address, "gpu1:8000"))
+    seen = shown(probe.collect())
+    probe.close()
+    assert seen["vllm_probe_health/refused"] == 1
+    assert seen["vllm_probe_health/ok"] == 0
+    assert seen["vllm_server_ready"] == 0
+    assert seen["vllm_server_metrics_readable"] == 0
+    assert "vllm_server_stalled" not in seen
+
+
+def test_a_hanging_server_delays_nobody(servers: list[Vllm], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm_exporter.collectors.probe.FIRST_LOOK", 0.5)
+    servers += [Vllm(hangs=True), Vllm()]
+    probe = collector(target(servers[0].address, "gpu1:8000"), target(servers[1].address, "gpu1:8001"))
+    started = time.monotonic()
+    samples = list(probe.collect())
+    assert time.monotonic() - started < 2
+    again = time.monotonic()
+    list(probe.collect())
+    assert time.monotonic() - again < 0.4  # the hanging one is waited for once only
+    probe.close()
+    assert {sample.values[0] for sample in samples} == {"gpu1:8001"}  # of the other nothing is known yet
+    seen = shown(iter(samples))
+    assert (seen["vllm_probe_health/ok"], seen["vllm_num_running_sequences"]) == (1, 2)
+
+
+def test_unknown_values_are_left_out() -> None:
+    assert set(shown(render("gpu1:8000", Sighting(0.1, None, "refused", NOTHING)))) == {
+        *(f"vllm_probe_health/{result}" for result in ("ok", "refused", "timeout", "503", "other")),
+        *(f"vllm_canary_requests_total/{result}" for result in CANARY_RESULTS),
+        "vllm_probe_health_seconds",
+        "vllm_server_ready",
+        "vllm_server_metrics_readable",
+    }
+
+
+def test_everything_that_is_known_is_shown() -> None:
+    canary = CanaryState("timeout", 8.0, 2, {"ok": 5, "timeout": 2, "error": 0, "not_applicable": 0})
+    verdict = Verdict("ok", 400.0, 31.0, True, 30.0, True, False, False, canary)
+    values = EngineValues(running=47, waiting=3, swapped=1, kv_usage=0.25, iterations=1234)
+    seen = shown(render("gpu1:8000", Sighting(0.002, values, "", verdict)))
+    assert len({name.partition("/")[0] for name in seen}) == len(ProbeCollector.metrics)
+    assert seen["vllm_server_stalled"] == 1
+    assert seen["vllm_server_progress_age_seconds"] == 31
+    assert seen["vllm_server_stall_limit_seconds"] == 30
+    assert seen["vllm_server_paused"] == 0
+    assert seen["vllm_canary_success"] == 0
+    assert seen["vllm_canary_consecutive_failures"] == 2
+    assert seen["vllm_canary_requests_total/timeout"] == 2
+    assert seen["vllm_kv_cache_utilization_percent"] == 25
+    assert seen["vllm_num_swapped_sequences"] == 1
+    assert seen["vllm_scheduler_iterations_total"] == 1234
+
+
+def test_a_canary_that_does_not_apply_has_no_success_to_show() -> None:
+    canary = CanaryState("not_applicable", 0.1, 0, {"ok": 0, "timeout": 0, "error": 0, "not_applicable": 3})
+    seen = shown(render("gpu1:8000", Sighting(0.1, None, "", replace(NOTHING, canary=canary))))
+    assert seen["vllm_canary_requests_total/not_applicable"] == 3
+    assert "vllm_canary_success" not in seen
+    assert names.CANARY_SECONDS.name not in seen
+
+
+def test_a_target_says_where_to_go() -> None:
+    made = origin(TargetConfig("[::1]:8000", "gpu1:8000", "https", "/run/key", "/etc/ca.pem"))
+    assert made == Origin("::1", 8000, tls=True, ca_file="/etc/ca.pem", api_key_file="/run/key")

@@ -1,0 +1,184 @@
+"""The collector of vLLM's processes on a /proc in a directory."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.exporter.fake_proc import BOOT_TIME, FakeProc
+from tests.exporter.fakes import FakeClock
+from vllm_exporter import names
+from vllm_exporter.collector import Context
+from vllm_exporter.collectors.processes import ProcessesCollector, choose_local
+from vllm_exporter.config import Config, TargetConfig
+from vllm_exporter.errors import NoData
+from vllm_exporter.family import Family
+
+PAGE = 4096
+VLLM = "/venv/bin/python /venv/bin/vllm serve m"
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> FakeProc:
+    return FakeProc(tmp_path / "proc")
+
+
+def start(proc: FakeProc, *addresses: str) -> ProcessesCollector:
+    """A newly started exporter; localhost is gpu1."""
+    targets = tuple(TargetConfig(address, address.replace("localhost", "gpu1")) for address in addresses)
+    config = Config(targets=targets, state_dir=str(proc.root.parent / "state"))
+    return ProcessesCollector(Context(config, FakeClock(), proc=proc.root))
+
+
+def tree(proc: FakeProc, api: int = 100, port: int = 8000, command: str = VLLM) -> None:
+    proc.process(api, 1, command, threads=12, pages=100)
+    proc.listen(api, port, 5000 + port)
+    proc.process(api + 1, api, "VLLM::EngineCore", threads=15, ticks=250, pages=200)
+    proc.process(api + 2, api + 1, "VLLM::Worker_TP0", pages=300)
+    proc.process(api + 3, api + 1, "VLLM::Worker_TP1", pages=400)
+
+
+def show(collector: ProcessesCollector, family: Family) -> dict[tuple[str, ...], float]:
+    samples = [sample for sample in collector.collect() if sample.family == family]
+    shown = {sample.values: sample.value for sample in samples}
+    assert len(shown) == len(samples), "two samples with the same labels"
+    return shown
+
+
+def test_counts_the_processes_of_a_server_by_role(proc: FakeProc) -> None:
+    tree(proc)
+    assert show(start(proc, "localhost:8000"), names.PROCESSES) == {
+        ("gpu1:8000", "api_server"): 1,
+        ("gpu1:8000", "engine_core"): 1,
+        ("gpu1:8000", "worker"): 2,
+    }
+
+
+def test_says_what_each_process_costs(proc: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm_exporter.sources.proc_tree.PAGE", PAGE)
+    monkeypatch.setattr("vllm_exporter.collectors.processes.TICKS", 100)
+    tree(proc)
+    collector = start(proc, "localhost:8000")
+    engine = ("gpu1:8000", "engine_core", "")
+    assert show(collector, names.PROCESS_RESIDENT_MEMORY_BYTES)[engine] == 200 * 4096
+    assert show(collector, names.PROCESS_CPU_SECONDS_TOTAL)[engine] == 2.5
+    assert show(collector, names.PROCESS_THREADS)[engine] == 15
+    assert show(collector, names.PROCESS_START_TIME_SECONDS)[engine] == BOOT_TIME + 10.1
+    assert show(collector, names.PROCESS_THREADS).keys() >= {
+        ("gpu1:8000", "worker", "TP0"),
+        ("gpu1:8000", "worker", "TP1"),
+    }
+
+
+def test_two_servers_are_told_apart_by_the_port_they_listen_on(proc: FakeProc) -> None:
+    tree(proc, api=100, port=8000)
+    tree(proc, api=200, port=8001)  # its command line does not say so
+    counts = show(start(proc, "localhost:8000", "localhost:8001"), names.PROCESSES)
+    assert counts["gpu1:8000", "worker"] == 2
+    assert counts["gpu1:8001", "worker"] == 2
+
+
+def test_a_server_that_still_loads_is_joined_by_its_command_line(proc: FakeProc) -> None:
+    proc.process(100, 1, VLLM + " --port 8123")
+    assert show(start(proc, "localhost:8123"), names.PROCESSES) == {("gpu1:8123", "api_server"): 1}
+
+
+def test_a_tree_that_is_no_target_has_no_server(proc: FakeProc) -> None:
+    tree(proc, port=9999, command=VLLM + " --port 9999")
+    collector = start(proc, "localhost:8000")
+    assert show(collector, names.PROCESSES)["", "worker"] == 2
+    assert show(collector, names.PROCESS_ORPHANS) == {("",): 0}
+
+
+def test_an_orphan_is_counted_for_the_server_it_belonged_to(proc: FakeProc) -> None:
+    tree(proc)
+    collector = start(proc, "localhost:8000")
+    assert show(collector, names.PROCESS_ORPHANS) == {("gpu1:8000",): 0}
+    proc.end(100)
+    proc.process(101, 1, "VLLM::EngineCore")
+    assert show(collector, names.PROCESS_ORPHANS) == {("gpu1:8000",): 1}
+    assert show(collector, names.PROCESSES)["gpu1:8000", "api_server"] == 0
+
+
+def test_a_restart_of_the_exporter_forgets_no_parentage(proc: FakeProc) -> None:
+    tree(proc)
+    show(start(proc, "localhost:8000"), names.PROCESSES)
+    proc.end(100)
+    proc.process(101, 1, "VLLM::EngineCore")
+    assert show(start(proc, "localhost:8000"), names.PROCESS_ORPHANS) == {("gpu1:8000",): 1}
+
+
+def test_an_orphan_found_at_the_first_start_has_unknown_parentage(proc: FakeProc) -> None:
+    proc.process(101, 1, "VLLM::EngineCore")
+    assert show(start(proc, "localhost:8000"), names.PROCESS_ORPHANS) == {("",): 0}
+
+
+def test_after_a_reboot_the_same_ids_mean_nothing(proc: FakeProc) -> None:
+    tree(proc)
+    show(start(proc, "localhost:8000"), names.PROCESSES)
+    proc.boot("boot-2")
+    proc.end(100, 102, 103)
+    proc.process(101, 1, "VLLM::EngineCore")
+    assert show(start(proc, "localhost:8000"), names.PROCESS_ORPHANS) == {("",): 0, ("gpu1:8000",): 0}
+
+
+def test_a_server_whose_processes_are_all_gone_is_still_reported(proc: FakeProc) -> None:
+    tree(proc)
+    collector = start(proc, "localhost:8000")
+    show(collector, names.PROCESSES)
+    proc.end(100, 101, 102, 103)
+    assert set(show(collector, names.PROCESSES).values()) == {0}
+    assert show(start(proc, "localhost:8000"), names.PROCESS_ORPHANS) == {("gpu1:8000",): 0}
+
+
+def test_a_new_tree_beside_an_orphan_adds_up_without_a_duplicate(proc: FakeProc) -> None:
+    tree(proc)
+    collector = start(proc, "localhost:8000")
+    show(collector, names.PROCESSES)
+    proc.end(100, 102, 103)
+    proc.process(101, 1, "VLLM::EngineCore", threads=15)
+    tree(proc, api=500)
+    assert show(collector, names.PROCESSES)["gpu1:8000", "engine_core"] == 2
+    assert show(collector, names.PROCESS_THREADS)["gpu1:8000", "engine_core", ""] == 30
+    assert show(collector, names.PROCESS_ORPHANS) == {("gpu1:8000",): 1}
+
+
+def test_without_vllm_there_is_no_data(proc: FakeProc) -> None:
+    with pytest.raises(NoData, match="no vLLM process"):
+        list(start(proc, "localhost:8000").collect())
+
+
+def test_a_damaged_file_or_a_directory_that_cannot_be_written_stops_nothing(
+    proc: FakeProc, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree(proc)
+    state = proc.root.parent / "state"
+    state.mkdir()
+    (state / "processes.json").write_text("not JSON")
+    assert show(start(proc, "localhost:8000"), names.PROCESSES)["gpu1:8000", "worker"] == 2
+    assert "parentage of processes was forgotten" in capsys.readouterr().err
+    (state / "processes.json").unlink()
+    state.rmdir()
+    state.write_text("a file where the directory should be")
+    collector = start(proc, "localhost:8000")
+    assert show(collector, names.PROCESSES)["gpu1:8000", "worker"] == 2
+    assert "cannot be kept" in capsys.readouterr().err
+
+
+def test_only_targets_on_this_host_are_joined() -> None:
+    targets = (
+        TargetConfig("localhost:8000", "gpu1:8000"),
+        TargetConfig("gpu1:8001", "gpu1:8001"),
+        TargetConfig("gpu2:8002", "gpu2:8002"),
+        TargetConfig("127.0.0.1:8003", "gpu1:8003"),
+        TargetConfig("192.0.2.1:8004", "192.0.2.1:8004"),
+    )
+    assert choose_local(targets, "gpu1") == {8000: "gpu1:8000", 8001: "gpu1:8001", 8003: "gpu1:8003"}
+
+
+def test_this_hosts_name_is_what_the_system_says(proc: FakeProc) -> None:
+    proc.process(100, 1, VLLM)
+    name = f"{socket.gethostname()}:8000"
+    assert show(start(proc, name), names.PROCESSES) == {(name, "api_server"): 1}

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.exporter.fakes import SUBJECT, FakeClock, LogLines, collector, raises, yields
+from vllm_exporter.app import App, enabled, load_collectors
+from vllm_exporter.clock import SystemClock
+from vllm_exporter.collector import Collector, Context
+from vllm_exporter.config import Config, TargetConfig
+from vllm_exporter.errors import ConfigError, NoData, SourceError
+from vllm_exporter.family import Sample
+from vllm_exporter.server import Limits, Server
+
+WAIT = 5.0
+
+
+def app(clock: FakeClock, log: LogLines, **classes: type[Collector]) -> App:
+    return App(Context(Config(), clock), classes, log)
+
+
+def test_says_of_each_collector_whether_it_works(clock: FakeClock, log_lines: LogLines) -> None:
+    made = app(
+        clock,
+        log_lines,
+        bad=collector(raises(SourceError("broken"))),
+        empty=collector(raises(NoData("no GPU"))),
+        good=collector(yields(7)),
+    )
+    made.run_once(WAIT)
+    assert made.metrics().decode() == (
+        "# HELP vllm_exporter_collector_duration_seconds "
+        "Duration of the collector's last run; while a run hangs, its time so far.\n"
+        "# TYPE vllm_exporter_collector_duration_seconds gauge\n"
+        'vllm_exporter_collector_duration_seconds{collector="bad"} 0\n'
+        'vllm_exporter_collector_duration_seconds{collector="empty"} 0\n'
+        'vllm_exporter_collector_duration_seconds{collector="good"} 0\n'
+        "# HELP vllm_exporter_collector_errors_total Runs of the collector that failed.\n"
+        "# TYPE vllm_exporter_collector_errors_total counter\n"
+        'vllm_exporter_collector_errors_total{collector="bad"} 1\n'
+        'vllm_exporter_collector_errors_total{collector="empty"} 0\n'
+        'vllm_exporter_collector_errors_total{collector="good"} 0\n'
+        "# HELP vllm_exporter_collector_last_success_timestamp_seconds "
+        "Unix time at which the collector last finished without failing.\n"
+        "# TYPE vllm_exporter_collector_last_success_timestamp_seconds gauge\n"
+        'vllm_exporter_collector_last_success_timestamp_seconds{collector="empty"} 1700000000\n'
+        'vllm_exporter_collector_last_success_timestamp_seconds{collector="good"} 1700000000\n'
+        "# HELP vllm_exporter_collector_no_data 1 if the collector works but its subject is not there, else 0.\n"
+        "# TYPE vllm_exporter_collector_no_data gauge\n"
+        'vllm_exporter_collector_no_data{collector="bad"} 0\n'
+        'vllm_exporter_collector_no_data{collector="empty"} 1\n'
+        'vllm_exporter_collector_no_data{collector="good"} 0\n'
+        "# HELP vllm_exporter_collector_success 1 if the collector's last run worked, 0 if it failed or hangs.\n"
+        "# TYPE vllm_exporter_collector_success gauge\n"
+        'vllm_exporter_collector_success{collector="bad"} 0\n'
+        'vllm_exporter_collector_success{collector="empty"} 1\n'
+        'vllm_exporter_collector_success{collector="good"} 1\n'
+        "# HELP vllm_test_subject What the collectors of the tests collect.\n"
+        "# TYPE vllm_test_subject gauge\n"
+        "vllm_test_subject 7\n"
+    )
+
+
+def test_before_the_first_run_there_is_only_the_count_of_errors(clock: FakeClock, log_lines: LogLines) -> None:
+    text = app(clock, log_lines, good=collector(yields(7))).metrics().decode()
+    assert [line for line in text.splitlines() if line[0] != "#"] == [
+        'vllm_exporter_collector_errors_total{collector="good"} 0'
+    ]
+
+
+def test_an_unknown_collector_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown collector 'sytem'; known: system"):
+        enabled({"system": collector(yields())}, Config(collectors={"sytem": True}))
+
+
+def test_a_collector_runs_by_its_own_default_unless_configured() -> None:
+    classes = {name: collector(yields(), default_enabled=name != "off") for name in ("on", "off", "chosen_off")}
+    assert list(enabled(classes, Config())) == ["on", "chosen_off"]
+    assert list(enabled(classes, Config(collectors={"off": True, "chosen_off": False}))) == ["on", "off"]
+
+
+def test_what_all_collectors_say_passes_the_parser_and_promtool(log_lines: LogLines, tmp_path: Path) -> None:
+    """On this host, without a vLLM server: nothing listens on port 9 (discard)."""
+    config = Config(targets=(TargetConfig("127.0.0.1:9", "here:9"),), state_dir=str(tmp_path))
+    made = App(Context(config, SystemClock()), load_collectors(), log_lines)
+    made.run_once(20.0)
+    text = made.metrics().decode()
+    assert {one.name for one in text_string_to_metric_families(text)} >= {"vllm_host_load", "vllm_exporter_targets"}
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed; apt install prometheus brings it")
+    result = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_a_hung_collector_delays_neither_a_scrape_nor_the_others(log_lines: LogLines) -> None:
+    never, ran_twice, runs = threading.Event(), threading.Event(), [0]
+
+    def hang() -> Iterator[Sample]:
+        never.wait()
+        yield SUBJECT.sample(1)
+
+    def count() -> Iterator[Sample]:
+        runs[0] += 1
+        if runs[0] == 2:
+            ran_twice.set()
+        yield SUBJECT.sample(runs[0])
+
+    classes = {"hung": collector(hang), "good": collector(count, interval=0.05)}
+    made = App(Context(Config(), SystemClock()), classes, log_lines)
+    made.start()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server([listener], made.answer, SystemClock(), Limits())
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    assert ran_twice.wait(WAIT)
+    scrapes = [scrape(listener.getsockname()[1]) for _ in range(5)]
+    assert min(seconds for seconds, _ in scrapes) < 0.05  # the quickest: other programs share this host
+    assert all(b'vllm_exporter_collector_success{collector="good"} 1' in text for _, text in scrapes)
+    server.stop()
+    never.set()
+    made.stop()
+    thread.join(WAIT)
+    assert not thread.is_alive()
+
+
+def scrape(port: int) -> tuple[float, bytes]:
+    """Seconds that a scrape takes, and its text."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT)
+    started = time.perf_counter()
+    client.request("GET", "/metrics")
+    text = client.getresponse().read()
+    client.close()
+    return time.perf_counter() - started, text
+
+
+def test_stops_although_a_collector_hangs(log_lines: LogLines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm_exporter.app.STOP_SECONDS", 0.1)
+    never, begun = threading.Event(), threading.Event()
+
+    def hang() -> Iterator[Sample]:
+        begun.set()
+        never.wait()
+        yield SUBJECT.sample(1)
+
+    made = App(Context(Config(), SystemClock()), {"hung": collector(hang)}, log_lines)
+    made.start()
+    assert begun.wait(WAIT)
+    started = time.monotonic()
+    made.stop()
+    assert time.monotonic() - started < WAIT
+    never.set()

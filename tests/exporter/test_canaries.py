@@ -1,0 +1,92 @@
+"""When the next canary is due, and what the past ones prove."""
+
+from __future__ import annotations
+
+import pytest
+
+from vllm_exporter.canaries import Canaries, CanaryResult
+from vllm_exporter.config import ProbeConfig
+
+
+@pytest.fixture
+def canaries() -> Canaries:
+    return Canaries(ProbeConfig())
+
+
+def send(canaries: Canaries, sent: float, finished: float, result: CanaryResult) -> None:
+    canaries.send(sent)
+    canaries.finish(finished, result)
+
+
+def test_the_first_is_due_at_once(canaries: Canaries) -> None:
+    assert canaries.due(100, None)
+
+
+def test_an_idle_server_gets_one_every_10_seconds(canaries: Canaries) -> None:
+    send(canaries, 100, 101, "ok")
+    assert not canaries.due(109.9, None)
+    assert canaries.due(110, None)
+
+
+def test_a_busy_server_gets_one_after_10_seconds_without_progress(canaries: Canaries) -> None:
+    assert not canaries.due(100, 9.9)
+    assert canaries.due(100, 10)
+
+
+@pytest.mark.parametrize("result", ["timeout", "error"])
+def test_a_failure_is_repeated_at_once_busy_or_not(canaries: Canaries, result: CanaryResult) -> None:
+    send(canaries, 100, 108, result)
+    assert canaries.due(108, None)
+    assert canaries.due(108, 0)
+
+
+def test_there_is_never_a_second_one_in_flight(canaries: Canaries) -> None:
+    canaries.send(100)
+    assert not canaries.due(1000, 1000)
+
+
+def test_the_one_in_flight_at_a_reset_still_blocks_the_next_but_proves_nothing(canaries: Canaries) -> None:
+    canaries.send(100)
+    canaries.reset()
+    assert not canaries.due(101, None)
+    assert not canaries.unanswered
+    assert not canaries.unanswered_since(0, 200)
+    assert not canaries.finish(108, "timeout")
+    assert canaries.state().result is None
+    assert canaries.due(108, None)
+
+
+def test_one_counts_as_unanswered_after_its_whole_time_out(canaries: Canaries) -> None:
+    canaries.send(100)
+    assert canaries.unanswered
+    assert not canaries.unanswered_since(100, 107.9)
+    assert canaries.unanswered_since(100, 108)
+
+
+def test_only_one_sent_inside_the_window_counts(canaries: Canaries) -> None:
+    send(canaries, 100, 108, "timeout")
+    assert canaries.unanswered_since(100, 108)
+    assert not canaries.unanswered_since(100.1, 108)
+
+
+def test_an_error_is_an_answer(canaries: Canaries) -> None:
+    send(canaries, 100, 101, "error")
+    assert not canaries.unanswered
+    assert not canaries.unanswered_since(0, 200)
+
+
+def test_failures_in_a_row_are_counted_until_one_works(canaries: Canaries) -> None:
+    results: tuple[CanaryResult, ...] = ("ok", "timeout", "error", "timeout")
+    for number, result in enumerate(results):
+        send(canaries, 100 + number, 100.5 + number, result)
+    assert canaries.state().failures == 3
+    send(canaries, 110, 110.25, "ok")
+    state = canaries.state()
+    assert (state.failures, state.seconds) == (0, 0.25)
+    assert state.totals == {"ok": 2, "timeout": 2, "error": 1, "not_applicable": 0}
+
+
+def test_totals_survive_a_reset(canaries: Canaries) -> None:
+    send(canaries, 100, 101, "ok")
+    canaries.reset()
+    assert canaries.state().totals["ok"] == 1

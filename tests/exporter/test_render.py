@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import gzip
+import math
+import shutil
+import subprocess
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from vllm_exporter import names
+from vllm_exporter.family import Family, Sample
+from vllm_exporter.render import Renderer
+from vllm_exporter.render import gzip as compress
+
+UP = Family("vllm_test_up", "gauge", "Whether it is up.", ("server",))
+STEPS = Family("vllm_test_steps_total", "counter", "Steps.")
+
+every_family = [value for value in vars(names).values() if isinstance(value, Family)]
+
+
+def render(*samples: Sample) -> str:
+    return Renderer().render(samples).decode()
+
+
+def test_renders_help_and_type_once_and_keeps_a_family_together() -> None:
+    text = render(UP.sample(1, server="a"), STEPS.sample(12.5), UP.sample(0, server="b"))
+    assert text == (
+        "# HELP vllm_test_steps_total Steps.\n"
+        "# TYPE vllm_test_steps_total counter\n"
+        "vllm_test_steps_total 12.5\n"
+        "# HELP vllm_test_up Whether it is up.\n"
+        "# TYPE vllm_test_up gauge\n"
+        'vllm_test_up{server="a"} 1\n'
+        'vllm_test_up{server="b"} 0\n'
+    )
+
+
+def test_nothing_renders_as_nothing() -> None:
+    assert render() == ""
+
+
+def test_escapes_label_values_and_help() -> None:
+    family = Family("vllm_test_x", "gauge", "back\\slash\nline", ("path",))
+    text = render(family.sample(1, path='C:\\a\n"b"'))
+    assert "# HELP vllm_test_x back\\\\slash\\nline\n" in text
+    assert 'vllm_test_x{path="C:\\\\a\\n\\"b\\""} 1\n' in text
+    (parsed,) = text_string_to_metric_families(text)
+    assert parsed.samples[0].labels == {"path": 'C:\\a\n"b"'}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-1.0, "-1"),
+        (1234567890123.0, "1234567890123"),
+        (0.1, "0.1"),
+        (1e20, "1e+20"),
+        (math.inf, "+Inf"),
+        (-math.inf, "-Inf"),
+        (math.nan, "NaN"),
+    ],
+)
+def test_renders_numbers_as_the_format_spells_them(value: float, text: str) -> None:
+    assert render(STEPS.sample(value)).splitlines()[-1] == f"vllm_test_steps_total {text}"
+
+
+def test_of_two_samples_of_one_series_the_first_counts() -> None:
+    assert render(UP.sample(1, server="a"), UP.sample(0, server="a")).count('server="a"') == 1
+
+
+def test_a_value_that_is_not_unicode_does_not_spoil_the_page() -> None:
+    assert 'vllm_test_up{server="?"} 1' in render(UP.sample(1, server="\udcff"))
+
+
+def test_renders_the_same_twice_and_forgets_series_that_are_gone() -> None:
+    renderer = Renderer()
+    both, one = (UP.sample(1, server="a"), UP.sample(1, server="b")), (UP.sample(1, server="a"),)
+    first = renderer.render(both)
+    assert renderer.render(one).count(b"server=") == 1
+    assert renderer.render(both) == first
+    renderer.render(())
+    assert renderer._prefixes == {}
+
+
+def test_gzip_gives_the_text_back() -> None:
+    assert gzip.decompress(compress(b"vllm_test_up 1\n" * 100)) == b"vllm_test_up 1\n" * 100
+
+
+def everything() -> str:
+    """A sample of every family there is."""
+    return render(*(one.sample(1, **{label: f'"{label}"\\' for label in one.labels}) for one in every_family))
+
+
+def test_every_family_is_read_by_prometheus_clients_parser() -> None:
+    parsed = {one.name: one for one in text_string_to_metric_families(everything())}
+    assert len(parsed) == len(every_family) > 40
+    assert parsed["vllm_host_load"].samples[0].labels == {"window": '"window"\\'}
+
+
+def test_every_family_passes_promtool() -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed; apt install prometheus brings it")
+    result = subprocess.run(["promtool", "check", "metrics"], input=everything(), capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_no_family_is_declared_twice() -> None:
+    assert len({one.name for one in every_family}) == len(every_family)
