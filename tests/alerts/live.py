@@ -1,0 +1,185 @@
+"""A real Prometheus and Alertmanager on free ports, between a page of metrics and a receiver that the test owns."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+from tests.alerts.toolchain import ALERTMANAGER, PROMETHEUS, Tools
+from tests.ports import free_port
+
+TOKEN = "a-token-of-the-test"
+
+
+@dataclass(frozen=True)
+class Notification:
+    """One POST that Alertmanager made."""
+
+    path: str
+    authorization: str
+    alerts: tuple[dict[str, object], ...]
+
+    def has(self, name: str, status: str = "firing") -> bool:
+        return any(
+            isinstance(labels := alert["labels"], dict) and labels["alertname"] == name and alert["status"] == status
+            for alert in self.alerts
+        )
+
+
+@dataclass
+class World:
+    """What the exporter says, and what was received."""
+
+    metrics: str
+    received: list[Notification] = field(default_factory=list)
+
+    def wait_for(self, path: str, name: str, status: str, seconds: float) -> Notification:
+        """The first such notification; AssertionError after `seconds`."""
+        found: list[Notification] = []
+
+        def arrived() -> bool:
+            found[:] = [one for one in tuple(self.received) if one.path == path and one.has(name, status)]
+            return bool(found)
+
+        wait_until(arrived, seconds, f"{name} ({status}) at {path}; received: {self.received}")
+        return found[0]
+
+
+@contextmanager
+def serve(world: World) -> Iterator[int]:
+    """GET answers with the metrics, POST records a notification. Yields the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(world.metrics.encode())
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            authorization = self.headers.get("Authorization", "")
+            world.received.append(Notification(self.path, authorization, tuple(body["alerts"])))
+            self.answer(b"")
+
+        def answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def run_alertmanager(tools: Tools, home: Path, receiver: int) -> Iterator[int]:
+    """With the repository's configuration, its receivers at our port. Yields its port."""
+    config = copy_alertmanager(home, receiver)
+    port = free_port()
+    command = [
+        tools.alertmanager,
+        f"--config.file={config}",
+        f"--storage.path={home / 'alertmanager'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    with run_program(command, home / "alertmanager.log", port):
+        yield port
+
+
+@contextmanager
+def run_loop(tools: Tools, home: Path, world: World) -> Iterator[None]:
+    """The world's page, scraped by Prometheus, which alerts through Alertmanager into the world."""
+    with ExitStack() as stack:
+        page = stack.enter_context(serve(world))
+        alertmanager = stack.enter_context(run_alertmanager(tools, home, page))
+        port = free_port()
+        command = [
+            tools.prometheus,
+            f"--config.file={copy_prometheus(home, page, port, alertmanager)}",
+            f"--storage.tsdb.path={home / 'prometheus'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            # What fires before Prometheus has found Alertmanager is sent again after this; 1m by default.
+            "--rules.alert.resend-delay=3s",
+        ]
+        stack.enter_context(run_program(command, home / "prometheus.log", port))
+        yield
+
+
+def copy_prometheus(home: Path, page: int, own: int, alertmanager: int) -> Path:
+    """The configuration with our addresses and every 5 s shortened to 1."""
+    target = home / "config" / "prometheus"
+    shutil.copytree(PROMETHEUS, target)
+    for file in (target / "prometheus.yml", *target.glob("*/*.rules.yml"), *target.glob("*/*.alerts.yml")):
+        text = file.read_text().replace("interval: 5s", "interval: 1s").replace("timeout: 4s", "timeout: 1s")
+        for default, port in ((9855, page), (9856, page), (9090, own), (9093, alertmanager)):
+            text = text.replace(f"127.0.0.1:{default}", f"127.0.0.1:{port}")
+        file.write_text(text)
+    (target / "targets").mkdir()
+    (target / "targets" / "vllm.json").write_text("[]")
+    return target / "prometheus.yml"
+
+
+def copy_alertmanager(home: Path, receiver: int) -> Path:
+    """The configuration with our addresses and shortened waits; people and the dead man's switch get webhooks too."""
+    target = home / "config" / "alertmanager"
+    shutil.copytree(ALERTMANAGER, target)
+    file = target / "alertmanager.yml"
+    text = file.read_text().replace("127.0.0.1:9856", f"127.0.0.1:{receiver}")
+    text = text.replace("group_wait: 10s", "group_wait: 1s").replace("group_interval: 15s", "group_interval: 2s")
+    for name in ("human", "deadman"):
+        webhook = f"[{{url: 'http://127.0.0.1:{receiver}/{name}'}}]"
+        text = text.replace(f"  - name: {name}\n", f"  - name: {name}\n    webhook_configs: {webhook}\n")
+    file.write_text(text)
+    secrets = home / "secrets"
+    secrets.mkdir()
+    (secrets / "healer_token").write_text(TOKEN + "\n")
+    return file
+
+
+@contextmanager
+def run_program(command: list[str], log: Path, port: int) -> Iterator[None]:
+    """Until the block ends; entered when it says that it is ready."""
+    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
+        try:
+            wait_until(lambda: is_ready(port), 30, f"{command[0]}: not ready, see {log}")
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"{seconds:.0f} s passed: {otherwise}"
+        time.sleep(0.1)

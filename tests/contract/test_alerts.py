@@ -1,0 +1,78 @@
+"""What every alert has: a severity, words, a reason for its `for`, a runbook and tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TypedDict
+
+import pytest
+import yaml
+
+from vllm_healer.detectors.overload import QUEUE_LIMIT
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNBOOKS = ROOT / "docs" / "runbooks"
+URL = "https://github.com/vllm-monitor/vllm-monitor/blob/main/docs/runbooks/{}.md"
+HEADINGS = ["Meaning", "Impact", "Check", "What the healer does", "What you do", "Silence or tune"]
+
+ALERT_FILES = sorted((ROOT / "prometheus").glob("alerts/*.alerts.yml"))
+TEST_FILES = sorted((ROOT / "prometheus").glob("tests/*.test.yml"))
+
+Alert = TypedDict(
+    "Alert", {"alert": str, "expr": str, "for": str, "labels": dict[str, str], "annotations": dict[str, str]}
+)
+
+
+def alerts() -> list[Alert]:
+    documents = (yaml.safe_load(file.read_text()) for file in ALERT_FILES)
+    return [rule for document in documents for group in document["groups"] for rule in group["rules"]]
+
+
+NAMES = sorted({alert["alert"] for alert in alerts()})
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_says_how_bad_what_and_where_to_read_on(alert: Alert) -> None:
+    assert alert["labels"]["severity"] in {"critical", "warning", "info", "none"}
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert "{{" not in alert["annotations"]["summary"]  # the same for every server, so that it groups
+    assert alert["annotations"]["runbook_url"] == URL.format(alert["alert"])
+
+
+@pytest.mark.parametrize("file", ALERT_FILES, ids=lambda file: file.name)
+def test_every_for_has_a_reason_beside_it(file: Path) -> None:
+    text = file.read_text()
+    fors = re.findall(r"^ +for: .*", text, re.MULTILINE)
+    assert len(fors) == text.count("- alert:")
+    assert [line for line in fors if not re.search(r" # \w+", line)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_has_a_runbook_with_the_usual_headings(name: str) -> None:
+    text = (RUNBOOKS / f"{name}.md").read_text()
+    assert text.startswith(f"# {name}\n")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == HEADINGS
+
+
+def test_every_runbook_is_an_alert_s() -> None:
+    assert sorted(file.stem for file in RUNBOOKS.glob("*.md")) == NAMES
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "Watchdog"])
+def test_is_seen_to_fire_and_to_stay_quiet(name: str) -> None:
+    documents = (yaml.safe_load(file.read_text()) for file in TEST_FILES)
+    cases = [
+        bool(case["exp_alerts"])
+        for document in documents
+        for test in document["tests"]
+        for case in test.get("alert_rule_test", [])
+        if case["alertname"] == name
+    ]
+    assert set(cases) == {True, False}
+
+
+def test_the_healer_and_the_alert_mean_the_same_queue() -> None:
+    """The two share no code; what ties them is this number."""
+    thresholds = yaml.safe_load((ROOT / "prometheus" / "thresholds.yml").read_text())
+    assert thresholds["queue_waiting_requests"]["value"] == QUEUE_LIMIT

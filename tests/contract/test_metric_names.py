@@ -1,0 +1,71 @@
+"""Rules and alerts name only series that something publishes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from prometheus_client import CollectorRegistry
+
+from vllm_exporter import names
+from vllm_exporter.family import Family
+from vllm_healer.metrics import HealerMetrics
+
+PROMETHEUS = Path(__file__).resolve().parents[2] / "prometheus"
+FILES = sorted([*PROMETHEUS.glob("rules/*.rules.yml"), *PROMETHEUS.glob("alerts/*.alerts.yml")])
+
+# Names that the in-process library publishes; fixed, so that the rules take them from any program that has them.
+LIBRARY = {
+    "vllm_requests_total",
+    "vllm_request_errors_total",
+    "vllm_request_latency_seconds",
+    "vllm_time_to_first_token_seconds",
+    "vllm_tokens_generated_total",
+}
+
+RAW = re.compile(r"(?<![\w:])vllm_\w+(?!:)\b")
+RECORDED = re.compile(r"\b(?:server|engine):\w+(?::\w+)+")
+
+
+def test_every_series_of_ours_in_a_rule_is_published() -> None:
+    used = {name.removesuffix("_bucket") for text in texts() for name in RAW.findall(text)}
+    assert used - exporter_names() - healer_names() - LIBRARY == set()
+
+
+def test_every_recorded_series_in_a_rule_is_recorded() -> None:
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    used = {name for text in texts() for name in RECORDED.findall(text)}
+    assert used - recorded == set()
+
+
+def test_the_search_finds_names_and_leaves_recorded_series_alone() -> None:
+    text = 'max by (server) (vllm_process_orphans{server="vllm_x:1"}) > on (server) server:vllm_threshold:queue'
+    assert "vllm_process_orphans" in RAW.findall(text)
+    assert "vllm_threshold" not in RAW.findall(text)
+    assert RECORDED.findall(text) == ["server:vllm_threshold:queue"]
+
+
+def exporter_names() -> set[str]:
+    return {value.name for value in vars(names).values() if isinstance(value, Family)}
+
+
+def healer_names() -> set[str]:
+    registry = CollectorRegistry()
+    HealerMetrics(registry)
+    return {sample.name for family in registry.collect() for sample in family.samples}
+
+
+def texts() -> Iterator[str]:
+    """What is evaluated: expressions, and annotations, which may query."""
+    for rule in rules():
+        annotations = rule.get("annotations", {})
+        assert isinstance(annotations, dict)
+        yield from (str(rule["expr"]), *annotations.values())
+
+
+def rules() -> Iterator[dict[str, object]]:
+    for file in FILES:
+        for group in yaml.safe_load(file.read_text())["groups"]:
+            yield from group["rules"]
