@@ -1,0 +1,1 @@
+"""Heals vLLM servers: journal, correlate, diagnose, choose, guard, act, verify, learn."""

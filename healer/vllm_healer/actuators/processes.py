@@ -1,0 +1,187 @@
+"""Process trees, read from /proc, and signals that cannot hit a later process of the same pid.
+
+A pid alone names nobody: the kernel gives it out again. A process is (pid, start time), and a signal goes through a
+pidfd opened before the start time is checked, so that nothing can slip in between. Process groups are never signalled:
+their members are not known one by one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vllm_healer.errors import PermanentError
+from vllm_healer.model import NO_INCARNATION, ProcessRef
+
+PROC = Path("/proc")
+TITLE_LENGTH = 120
+TICKS = os.sysconf("SC_CLK_TCK")  # clock ticks a second, the unit of start times
+DEAD = frozenset("ZXx")  # zombie and dead: nothing is held any more but the entry in the table
+
+# Titles that vLLM gives its processes (setproctitle); VLLM_PROCESS_NAME_PREFIX changes what stands before the colons.
+_TITLE = re.compile(r"[\w.-]+::(APIServer|EngineCore|Worker|DPCoordinator)")
+_API_SERVER, _COMMAND_LINE = "vllm.entrypoints.openai.api_server", "vllm.entrypoints.cli.main"  # python -m …
+_ROLES = {"APIServer": "api_server", "EngineCore": "engine_core", "Worker": "worker", "DPCoordinator": "helper"}
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process as /proc shows it."""
+
+    pid: int
+    parent: int
+    start_ticks: int  # since boot
+    state: str  # one letter, proc_pid_stat(5)
+    comm: str
+    argv: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return (" ".join(self.argv).strip() or f"[{self.comm}]")[:TITLE_LENGTH]
+
+    @property
+    def role(self) -> str:
+        return role_of(self.argv)
+
+    @property
+    def ref(self) -> ProcessRef:
+        return ProcessRef(self.pid, self.start_ticks, self.role, self.title)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All processes at one moment of one boot."""
+
+    boot_id: str
+    uptime: float  # seconds since boot
+    processes: Mapping[int, Process]
+
+    def find(self, pid: int, start_ticks: int) -> Process | None:
+        """The living process that is this very one, or None."""
+        process = self.processes.get(pid)
+        if process is None or process.start_ticks != start_ticks or process.state in DEAD:
+            return None
+        return process
+
+    def alive(self, refs: Iterable[ProcessRef]) -> tuple[ProcessRef, ...]:
+        return tuple(ref for ref in refs if self.find(ref.pid, ref.start_ticks))
+
+    def tree(self, root: int) -> tuple[Process, ...]:
+        """The living processes from `root` down, parents before children."""
+        children: dict[int, list[Process]] = {}
+        for process in self.processes.values():
+            children.setdefault(process.parent, []).append(process)
+        top = self.processes.get(root)
+        queue = [top] if top and top.state not in DEAD else []
+        for process in queue:  # grows while it is read: breadth first
+            queue.extend(children.get(process.pid, ()))
+        return tuple(process for process in queue if process.state not in DEAD)
+
+    def key(self, process: Process) -> str:
+        """The incarnation key of an API server."""
+        return f"{self.boot_id}/{process.pid}/{process.start_ticks}"
+
+
+def read_snapshot(proc: Path = PROC) -> Snapshot:
+    """Processes that end while they are read are left out."""
+    processes = (read_process(int(entry), proc) for entry in os.listdir(proc) if entry.isdigit())
+    boot_id = (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    uptime = float((proc / "uptime").read_text(encoding="ascii").split()[0])
+    return Snapshot(boot_id, uptime, {process.pid: process for process in processes if process})
+
+
+def read_process(pid: int, proc: Path = PROC) -> Process | None:
+    try:
+        stat = (proc / str(pid) / "stat").read_bytes()
+        cmdline = (proc / str(pid) / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    return parse_process(stat, cmdline)
+
+
+def still_alive(refs: Iterable[ProcessRef], proc: Path = PROC) -> tuple[ProcessRef, ...]:
+    """Those that are these very processes and not dead; cheaper than a snapshot where it is asked again and again."""
+    found = ((ref, read_process(ref.pid, proc)) for ref in refs)
+    return tuple(ref for ref, p in found if p and p.start_ticks == ref.start_ticks and p.state not in DEAD)
+
+
+def parse_process(stat: bytes, cmdline: bytes) -> Process:
+    """Of /proc/<pid>/stat and cmdline. The name may hold spaces and parentheses: its end is the last one."""
+    head, _, tail = stat.decode("utf-8", "replace").rpartition(")")
+    pid, _, comm = head.partition(" (")
+    fields = tail.split()
+    argv = tuple(cmdline.decode("utf-8", "replace").rstrip("\0 ").split("\0"))
+    return Process(int(pid), int(fields[1]), int(fields[19]), fields[0], comm, argv)
+
+
+def role_of(argv: tuple[str, ...]) -> str:
+    """By title, as vLLM sets it; else by command line."""
+    title = _TITLE.match(argv[0]) if argv else None
+    if title:
+        return _ROLES[title.group(1)]
+    return "api_server" if is_vllm_serve(argv) else "helper"
+
+
+def is_vllm_serve(argv: tuple[str, ...]) -> bool:
+    """`vllm serve`, directly or through Python; a wrapper (bash -c, uv run) that only mentions it is not."""
+    rest = list(argv)
+    if rest and is_python(rest[0]):
+        rest = rest[1:]
+        while rest and rest[0].startswith("-") and rest[0] != "-m":
+            rest = rest[1:]
+        if rest[:1] == ["-m"]:
+            return rest[1:2] == [_API_SERVER] or rest[1:3] == [_COMMAND_LINE, "serve"]
+    return len(rest) > 1 and os.path.basename(rest[0]) == "vllm" and rest[1] == "serve"
+
+
+def is_python(program: str) -> bool:
+    return re.fullmatch(r"pypy3?|python[\d.]*", os.path.basename(program)) is not None
+
+
+def choose_api_server(tree: tuple[Process, ...]) -> Process | None:
+    """The topmost `vllm serve`; while a wrapper has not started it yet, the wrapper."""
+    served = (process for process in tree if process.role == "api_server")
+    return next(served, tree[0] if tree else None)
+
+
+def parse_key(key: str) -> tuple[str, int, int] | None:
+    """(boot id, pid, start ticks) of an incarnation key; None for one of another host, or of no process."""
+    boot_id, _, rest = key.partition("/")
+    pid, _, ticks = rest.partition("/")
+    if key == NO_INCARNATION.key or not (pid.isdigit() and ticks.isdigit()):
+        return None
+    return boot_id, int(pid), int(ticks)
+
+
+def send(ref: ProcessRef, number: signal.Signals) -> bool:
+    """Signals exactly this process; False when it is gone. Raises PermanentError when it is not ours to signal."""
+    try:
+        fd = os.pidfd_open(ref.pid)
+    except ProcessLookupError:
+        return False
+    except OSError as error:
+        words = f"pidfd_open of {ref.title} (pid {ref.pid}): {error.strerror}; Linux 5.3 or later is needed"
+        raise PermanentError(words) from error
+    try:
+        return _send_checked(fd, ref, number)
+    finally:
+        os.close(fd)
+
+
+def _send_checked(fd: int, ref: ProcessRef, number: signal.Signals) -> bool:
+    """The pidfd is held, so the pid cannot change hands between the check and the signal."""
+    process = read_process(ref.pid)
+    if process is None or process.start_ticks != ref.start_ticks or ref.pid == os.getpid():
+        return False
+    try:
+        signal.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError as error:
+        words = f"not permitted to signal {ref.title} (pid {ref.pid}); run the healer as vLLM's user or as root"
+        raise PermanentError(words) from error
+    return True

@@ -1,0 +1,216 @@
+"""supervisord's XML-RPC, over HTTP or a unix socket: calls with a timeout, answers as values, faults by name."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import re
+import xmlrpc.client
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+from xml.parsers.expat import ExpatError
+
+from vllm_healer.actuators.unix_http import SCHEME, UnixConnection
+from vllm_healer.actuators.unreachable import Unmanaged, Unreachable
+from vllm_healer.errors import PermanentError, TemporaryError
+from vllm_healer.model import RunState, Target
+
+TIMEOUT = 5.0  # seconds for one call; supervisord answers in milliseconds, and all calls here return at once
+
+# http://supervisord.org/subprocess.html#process-states
+STATES = {
+    0: RunState.STOPPED,
+    10: RunState.STARTING,
+    20: RunState.RUNNING,
+    30: RunState.STARTING,  # BACKOFF: it ended too early and supervisord starts it again
+    40: RunState.STOPPING,
+    100: RunState.EXITED,
+    200: RunState.FATAL,
+}
+
+
+# What xmlrpc.client raises when nothing, or nothing of sense, comes back; its parser trusts the other side.
+_GARBAGE = (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError, ValueError, LookupError, TypeError)
+
+
+class Fault(IntEnum):
+    """Codes of supervisor.xmlrpc.Faults that mean something here."""
+
+    UNKNOWN_METHOD = 1
+    SHUTDOWN_STATE = 6
+    BAD_NAME = 10
+    NO_FILE = 20
+    NOT_EXECUTABLE = 21
+    ALREADY_STARTED = 60
+    NOT_RUNNING = 70
+
+
+@dataclass(frozen=True)
+class Info:
+    """getProcessInfo, as far as it is used; times in seconds since the epoch of supervisord's host."""
+
+    state: RunState
+    word: str  # supervisord's own name of the state
+    pid: int  # 0 without a process
+    start: float
+    stop: float
+    now: float
+    trouble: str  # spawn error
+
+
+class Supervisor:
+    """One program of one supervisord. A new connection for each call: nothing is shared between threads."""
+
+    def __init__(self, target: Target, timeout: float = TIMEOUT) -> None:
+        self._url = target.options.get("url", "")
+        self.program = target.options.get("program", "")
+        self._username = target.options.get("username", "")
+        self._password_file = target.options.get("password_file", "")
+        self._timeout = timeout
+
+    @property
+    def is_local_socket(self) -> bool:
+        return self._url.startswith(SCHEME)
+
+    def info(self) -> Info:
+        return parse_info(self._call("getProcessInfo", self.program), self._url)
+
+    def pid(self) -> int:
+        """supervisord's own, in its own PID namespace."""
+        pid = self._call("getPID")
+        return pid if isinstance(pid, int) else 0
+
+    def autorestart(self) -> bool | None:
+        """Whether it restarts an engine that died (exit code 0). No release up to 4.3 tells; then None."""
+        try:
+            return parse_autorestart(self._call("getAllConfigInfo"), self.program)
+        except xmlrpc.client.Fault:
+            return None
+
+    def stop(self) -> None:
+        """SIGTERM now, SIGKILL after its own stopwaitsecs; and no automatic start until told."""
+        self._command("stopProcess", Fault.NOT_RUNNING)
+
+    def start(self) -> None:
+        self._command("startProcess", Fault.ALREADY_STARTED)
+
+    def _command(self, method: str, fine: Fault) -> None:
+        try:
+            self._call(method, self.program, False)  # False: do not wait
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == fine:
+                return
+            words = f"supervisord at {self._url}: {method} {self.program}: {fault.faultString}"
+            if fault.faultCode in (Fault.NO_FILE, Fault.NOT_EXECUTABLE):
+                raise PermanentError(f"{words}; correct its command and run supervisorctl update") from fault
+            raise TemporaryError(words) from fault
+
+    def _call(self, method: str, *arguments: str | bool) -> object:
+        """Raises Unreachable, Unmanaged, or xmlrpc.client.Fault for what the caller may know better."""
+        try:
+            answer: object = getattr(self._proxy().supervisor, method)(*arguments)
+            return answer
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == Fault.BAD_NAME:
+                raise self._unknown_program() from fault
+            if fault.faultCode == Fault.SHUTDOWN_STATE:
+                raise Unreachable(f"supervisord at {self._url} is shutting down") from fault
+            raise
+        except xmlrpc.client.ProtocolError as error:
+            raise self._refused(error) from error
+        except _GARBAGE as error:
+            words = str(error) or type(error).__name__
+            raise Unreachable(f"supervisord at {self._url} did not answer {method}: {words}") from error
+
+    def _refused(self, error: xmlrpc.client.ProtocolError) -> Unreachable | Unmanaged:
+        answered = f"supervisord at {self._url} answered HTTP {error.errcode} {error.errmsg}"
+        if error.errcode in (401, 403):
+            return Unmanaged(f"{answered}; check username and password_file")
+        return Unreachable(answered)
+
+    def _unknown_program(self) -> Unmanaged:
+        try:
+            programs = self._call("getAllProcessInfo")
+        except xmlrpc.client.Fault:
+            programs = []
+        known = ", ".join(parse_names(programs)) or "none"
+        return Unmanaged(f"supervisord at {self._url} has no program {self.program!r}; known: {known}")
+
+    def _proxy(self) -> xmlrpc.client.ServerProxy:
+        path = self._url.removeprefix(SCHEME) if self.is_local_socket else ""
+        url = "http://localhost/RPC2" if path else _with_path(self._url)
+        return xmlrpc.client.ServerProxy(url, transport=_Transport(path, self._timeout, self._headers()))
+
+    def _headers(self) -> list[tuple[str, str]]:
+        if not self._username:
+            return []
+        try:
+            password = Path(self._password_file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise Unmanaged(f"password_file {self._password_file}: {error.strerror}") from error
+        pair = base64.b64encode(f"{self._username}:{password}".encode()).decode("ascii")
+        return [("Authorization", f"Basic {pair}")]
+
+
+def parse_info(answer: object, url: str) -> Info:
+    """Raises Unreachable when it is not what getProcessInfo answers."""
+    if not isinstance(answer, dict):
+        raise Unreachable(f"supervisord at {url} answered {str(answer)[:60]!r} instead of a process's state")
+    values: dict[str, object] = answer
+    state = values.get("state")
+    return Info(
+        state=STATES.get(state, RunState.UNKNOWN) if isinstance(state, int) else RunState.UNKNOWN,
+        word=str(values.get("statename", "")),
+        pid=int(_number(values.get("pid"))),
+        start=_number(values.get("start")),
+        stop=_number(values.get("stop")),
+        now=_number(values.get("now")),
+        trouble=str(values.get("spawnerr") or ""),
+    )
+
+
+def parse_autorestart(answer: object, program: str) -> bool | None:
+    """Of the one program. `unexpected` restarts only what exits with an unexpected code, and a dead engine exits 0."""
+    for entry in _structs(answer):
+        if program in (entry.get("name"), f"{entry.get('group')}:{entry.get('name')}"):
+            word = str(entry.get("autorestart")).lower()
+            expected = str(entry.get("exitcodes", "[0]"))
+            return {"true": True, "false": False, "unexpected": not re.search(r"\b0\b", expected)}.get(word)
+    return None
+
+
+def parse_names(answer: object) -> tuple[str, ...]:
+    """Names as they are written in healer.yml: the group only where it differs."""
+    return tuple(sorted(_name(str(entry.get("group")), str(entry.get("name"))) for entry in _structs(answer)))
+
+
+def _structs(answer: object) -> list[dict[str, object]]:
+    return [entry for entry in answer if isinstance(entry, dict)] if isinstance(answer, list) else []
+
+
+def _name(group: str, name: str) -> str:
+    return name if group == name else f"{group}:{name}"
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _with_path(url: str) -> str:
+    return url if urlsplit(url).path.strip("/") else url.rstrip("/") + "/RPC2"
+
+
+class _Transport(xmlrpc.client.Transport):
+    """Connects to a TCP port or a unix socket, always with a timeout."""
+
+    def __init__(self, path: str, timeout: float, headers: list[tuple[str, str]]) -> None:
+        super().__init__(headers=headers)
+        self._path = path
+        self._timeout = timeout
+
+    def make_connection(self, host: object) -> http.client.HTTPConnection:
+        if self._path:
+            return UnixConnection(self._path, self._timeout)
+        return http.client.HTTPConnection(str(host), timeout=self._timeout)

@@ -1,0 +1,61 @@
+"""Alertmanager's API v2 (0.16 and later): which alerts are active now, whatever webhooks were lost."""
+
+from __future__ import annotations
+
+from vllm_healer.errors import Blind
+from vllm_healer.jsonapi import ask
+from vllm_healer.model import Alert
+
+TIMEOUT = 5.0  # seconds; a list of thousands of alerts takes a tenth of one
+# Silenced means that a person knows; inhibited, that another alert says it better. Neither may cause an action.
+WANTED = {"active": "true", "silenced": "false", "inhibited": "false", "unprocessed": "false"}
+
+
+class Alertmanager:
+    """The port ActiveAlerts."""
+
+    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
+        self._url = url.rstrip("/")
+        self._timeout = timeout
+
+    def active(self) -> tuple[Alert, ...]:
+        answer = ask("GET", f"{self._url}/api/v2/alerts", self._who, self._timeout, params=WANTED)
+        return parse_alerts(answer, self._who)
+
+    @property
+    def _who(self) -> str:
+        return f"Alertmanager at {self._url}"
+
+
+def parse_alerts(answer: object, who: str) -> tuple[Alert, ...]:
+    """Raises Blind when one of them cannot be read: a list with holes would look like alerts that ended."""
+    if not isinstance(answer, list):
+        raise Blind(f"{who} answered no list of alerts: {str(answer)[:80]}")
+    return tuple(_alert(entry, who) for entry in answer if _is_active(entry, who))
+
+
+def _is_active(entry: object, who: str) -> bool:
+    """Asked for, and checked: an older or other server that ignores the filters must not unsilence anything."""
+    status = _mapping(entry, "status", who)
+    return status.get("state") == "active" and not status.get("silencedBy") and not status.get("inhibitedBy")
+
+
+def _alert(entry: object, who: str) -> Alert:
+    labels = {str(key): str(value) for key, value in _mapping(entry, "labels", who).items()}
+    annotations = {str(key): str(value) for key, value in _mapping(entry, "annotations", who).items()}
+    fingerprint, starts_at = _text(entry, "fingerprint", who), _text(entry, "startsAt", who)
+    return Alert(fingerprint, labels.get("alertname", ""), True, starts_at, labels, annotations)
+
+
+def _mapping(entry: object, key: str, who: str) -> dict[object, object]:
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if not isinstance(value, dict):
+        raise Blind(f"{who} answered an alert without {key}: {str(entry)[:80]}")
+    return value
+
+
+def _text(entry: object, key: str, who: str) -> str:
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if not isinstance(value, str):
+        raise Blind(f"{who} answered an alert without {key}: {str(entry)[:80]}")
+    return value

@@ -1,0 +1,127 @@
+"""Puts the parts together: the only module that knows all of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+
+import requests
+from waitress.server import BaseWSGIServer
+
+from vllm_healer.actuators import make_actuators
+from vllm_healer.amapi import Alertmanager
+from vllm_healer.clock import SystemClock
+from vllm_healer.config import Config
+from vllm_healer.errors import ConfigError
+from vllm_healer.journal import Journal, JournalReader
+from vllm_healer.metrics import HealerMetrics
+from vllm_healer.model import ProcessRef
+from vllm_healer.ports import Clock
+from vllm_healer.probes import Probes
+from vllm_healer.promapi import Prometheus
+from vllm_healer.web import WebDeps, create_app, make_server, read_token
+from vllm_healer.worker.deps import Deps, Sight
+from vllm_healer.worker.loop import Worker
+
+log = logging.getLogger(__name__)
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+def make_sight(config: Config, journal: JournalReader, clock: Clock) -> Sight:
+    """The world, for real, to look at."""
+
+    def remembered(server: str) -> dict[str, tuple[ProcessRef, ...]]:
+        return journal.memory(server).trees
+
+    return Sight(
+        config=config,
+        clock=clock,
+        journal=journal,
+        prometheus=Prometheus(config.prometheus_url),
+        alertmanager=Alertmanager(config.alertmanager_url),
+        eyes=Probes(),
+        actuators=make_actuators(remembered),
+    )
+
+
+def make_deps(config: Config, journal: Journal, clock: Clock, own: HealerMetrics) -> Deps:
+    """The same to act on."""
+    sight = make_sight(config, journal, clock)
+    seen = {field.name: getattr(sight, field.name) for field in fields(sight)} | {"journal": journal}
+    return Deps(**seen, own=own, tell=fallback(config.fallback_webhook_file))
+
+
+def fallback(webhook_file: str) -> Callable[[str], None]:
+    """The channel without Alertmanager: a Slack-compatible webhook whose URL lies in a file, else only the log."""
+
+    def tell(words: str) -> None:
+        log.critical("fallback channel: %s", words)
+        if not webhook_file:
+            return
+        try:
+            url = Path(webhook_file).read_text(encoding="utf-8").strip()
+            requests.post(url, json={"text": f"vllm-healer: {words}"}, timeout=10).raise_for_status()
+        except (OSError, requests.RequestException) as error:
+            log.critical("fallback channel did not take the message: %s", type(error).__name__)  # the URL is a secret
+
+    return tell
+
+
+def run(config: Config) -> None:
+    """Serves until SIGTERM or SIGINT. Raises JournalLocked, JournalError or ConfigError before it does anything."""
+    token = read_token(config.token_file)
+    clock = SystemClock()
+    with closing(Journal.open(Path(config.journal), clock, holder())) as journal:
+        own = HealerMetrics()
+        own.mode(config.mode.value)
+        worker = Worker(make_deps(config, journal, clock, own))
+        app = create_app(WebDeps(config=config, journal=journal, worker=worker, clock=clock, metrics=own, token=token))
+        # Before the worker starts: a healer that nobody can reach, not even to pause it, must not act.
+        server = make_server(app, *split_listen(config.listen))
+        log.info("listening on %s, mode %s, targets: %s", config.listen, config.mode.value, _servers(config))
+        _work_and_serve(worker, server)
+
+
+def _work_and_serve(worker: Worker, server: BaseWSGIServer) -> None:
+    _stop_on_signal()
+    try:
+        worker.start()
+        server.run()
+    finally:
+        log.info("stopping; what is unfinished is in the journal")
+        worker.stop()
+
+
+def holder() -> str:
+    return f"vllm-healer pid {os.getpid()} on {socket.gethostname()}"
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"listen: {listen!r} is not HOST:PORT; for example 127.0.0.1:9856")
+    return host.strip("[]"), int(port)
+
+
+def _servers(config: Config) -> str:
+    return ", ".join(target.server for target in config.targets) or "none listed (alerts are only journalled)"
+
+
+def _stop_on_signal() -> None:
+    """The first one ends serving; those that follow must not break off the stopping."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in STOPS:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(0)
+
+    for each in STOPS:
+        signal.signal(each, stop)

@@ -1,0 +1,97 @@
+"""Arguments of `vllm-healer`, and which function answers each command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from vllm_healer.cli import control, journal, preview, service
+from vllm_healer.config import Config, load
+from vllm_healer.errors import HealerError
+
+EPILOG = """\
+`vllm-healer COMMAND --help` tells a command's options.
+Order of precedence: healer.yml, then VLLM_HEALER_* variables, then options.
+Exit status: 0 done, 1 failed (the reason is on standard error), 2 wrong use."""
+
+COMMANDS = {
+    "serve": service.serve,
+    "check-config": service.check_config,
+    "history": journal.history,
+    "explain": journal.explain,
+    "pause": control.pause,
+    "resume": control.resume,
+    "simulate": preview.simulate,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        return COMMANDS[arguments.command](_config(arguments), arguments)
+    except HealerError as error:
+        print(f"vllm-healer: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `vllm-healer history | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    return load(arguments.config, os.environ, {"listen": arguments.listen, "journal": arguments.journal})
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = _common()
+    parser = argparse.ArgumentParser(
+        prog="vllm-healer",
+        description="Restarts vLLM servers that are dead or hang, when Alertmanager says so and every guard agrees.",
+        epilog=EPILOG,
+        formatter_class=_formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"vllm-healer {metadata.version('vllm-healer')}")
+    commands = parser.add_subparsers(dest="command", required=True, title="commands", metavar="COMMAND")
+
+    def add(name: str, words: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            parents=[common],
+            help=words,
+            description=f"{words[0].upper()}{words[1:]}.",
+            formatter_class=_formatter,
+        )
+
+    add("serve", "run the healer until SIGTERM; needs token_file")
+    add("check-config", "print the configuration as it takes effect")
+    history = add("history", "print the journal's last sentences")
+    history.add_argument("--limit", type=_count, default=50, metavar="N", help="how many (default 50)")
+    explain = add("explain", "print everything about one incident, in order")
+    explain.add_argument("incident", type=_count, metavar="INCIDENT", help="its number in `vllm-healer history`")
+    for name, words in (("pause", "stop acting until resumed; diagnosing goes on"), ("resume", "act again")):
+        add(name, words).add_argument("--reason", default="", metavar="WORDS", help="kept in the journal")
+    simulate = add("simulate", "say what would be done about a webhook's payload; changes nothing")
+    simulate.add_argument("payload", type=Path, metavar="PAYLOAD.json", help="what Alertmanager would send, version 4")
+    return parser
+
+
+def _common() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="healer.yml; without it: dry run, no targets")
+    common.add_argument("--listen", default="", metavar="HOST:PORT", help="instead of the configuration's address")
+    common.add_argument("--journal", default="", metavar="FILE", help="instead of the configuration's journal")
+    common.add_argument("--json", action="store_true", help="print JSON; for serve: log in JSON, a line an event")
+    return common
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=100)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)

@@ -1,0 +1,27 @@
+"""serve and check-config."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import asdict
+
+import yaml
+
+from vllm_healer import app
+from vllm_healer.cli.logs import start_logging
+from vllm_healer.config import Config
+
+
+def serve(config: Config, arguments: argparse.Namespace) -> int:
+    start_logging(as_json=arguments.json)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a burst of alerts is expected to queue
+    app.run(config)
+    return 0
+
+
+def check_config(config: Config, arguments: argparse.Namespace) -> int:
+    values = json.dumps(asdict(config), indent=2)
+    print(values if arguments.json else yaml.safe_dump(json.loads(values), sort_keys=False).rstrip())
+    return 0

@@ -1,0 +1,150 @@
+"""The healer's settings: healer.yml, then environment variables, then flags; read once and never changed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from vllm_healer.config_checks import check_address, check_secret, check_url, plugin_names, server_name
+from vllm_healer.config_file import EMPTY, Section, read_file
+from vllm_healer.config_targets import read_targets
+from vllm_healer.errors import ConfigError
+from vllm_healer.model import Target
+
+__all__ = ["Config", "Limits", "Mode", "load", "server_name"]
+
+ENVIRONMENT = "VLLM_HEALER_"  # VLLM_HEALER_MODE, _LISTEN, _TOKEN_FILE, _JOURNAL, _PROMETHEUS_URL, _ALERTMANAGER_URL
+
+
+class Mode(StrEnum):
+    """Whether anything is done at all. There is no third: an unknown mode is an error, never a guess."""
+
+    DRY_RUN = "dry_run"  # everything up to the action: the journal says what would have been done
+    ACT = "act"
+
+
+# Seconds before the same remediation may run on the same server again. A restart that did not help needs time to show
+# it, or a person: 300 s is twice a small model's load time. Orphans are gone for good once killed, so 60 s is plenty.
+COOLDOWNS = {"restart_engine": 300.0, "reap_orphans": 60.0}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The brakes. Each bounds what one wrong diagnosis can break."""
+
+    cooldown_seconds: dict[str, float] = field(default_factory=lambda: dict(COOLDOWNS))
+    budget_per_hour: int = 3  # destructive actions per server; what three restarts do not cure, a fourth will not
+    minimum_healthy: int = 0  # other servers of the pool that must be healthy; 0 fits a single server, fleets want >= 1
+    max_signal_age: float = 15.0  # seconds; a sample older than three scrapes says nothing of now
+    reopen_after: float = 120.0  # seconds in which an echo of a closed incident opens none: Alertmanager resolves late
+
+    def cooldown(self, remediation: str) -> float:
+        """Seconds; a remediation without its own takes the longest there is."""
+        return self.cooldown_seconds.get(remediation, max([*self.cooldown_seconds.values(), *COOLDOWNS.values()]))
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything. Made by `load`."""
+
+    mode: Mode = Mode.DRY_RUN
+    listen: str = "127.0.0.1:9856"
+    token_file: str = ""  # the bearer token of Alertmanager's webhook and of pause and resume; `serve` needs it
+    journal: str = ""  # the SQLite file; `load` fills in $XDG_STATE_HOME/vllm-healer/journal.sqlite
+    prometheus_url: str = "http://127.0.0.1:9090"
+    alertmanager_url: str = "http://127.0.0.1:9093"
+    limits: Limits = field(default_factory=Limits)
+    remediations: tuple[str, ...] = ()  # names of those allowed; the others are only reported
+    targets: tuple[Target, ...] = ()
+    reconcile_seconds: float = 15.0  # between two comparisons with Alertmanager and the supervisors
+    fallback_webhook_file: str = ""  # holds the URL of a Slack-compatible webhook, for when alerts cannot travel
+    max_body_bytes: int = 10 * 1024 * 1024  # of one webhook request: about 10,000 alerts
+
+
+SETTINGS = ("mode", "listen", "token_file", "journal", "prometheus_url", "alertmanager_url")
+FILE_ONLY = ("limits", "remediations", "targets", "reconcile_seconds", "fallback_webhook_file", "max_body_bytes")
+LIMITS = ("cooldown_seconds", "budget_per_hour", "minimum_healthy", "max_signal_age", "reopen_after")
+
+
+def load(
+    path: Path | None, env: Mapping[str, str], overrides: Mapping[str, str], hostname: str | None = None
+) -> Config:
+    """The configuration as it takes effect; without a file, the defaults: dry run, no targets.
+
+    `overrides` are flags by the name of the key they replace. Relative paths in the file start from its directory.
+    Raises ConfigError with file, line, key and fix.
+    """
+    file = read_file(path).only((*SETTINGS, *FILE_ONLY)) if path else EMPTY
+    base = path.parent if path else Path()
+    given = {key: _setting(key, file, base, env, overrides) for key in SETTINGS}
+    return Config(
+        mode=_mode(*given["mode"]),
+        listen=check_address(*given["listen"]),
+        token_file=check_secret(*given["token_file"]),
+        journal=given["journal"][0] or str(_state_directory(env) / "journal.sqlite"),
+        prometheus_url=check_url(*given["prometheus_url"]),
+        alertmanager_url=check_url(*given["alertmanager_url"]),
+        limits=_limits(file.section("limits").only(LIMITS)),
+        remediations=_remediations(file),
+        targets=read_targets(file.sections("targets"), base, hostname or socket.gethostname()),
+        reconcile_seconds=file.number("reconcile_seconds", Config.reconcile_seconds, minimum=1.0),
+        fallback_webhook_file=check_secret(*_setting("fallback_webhook_file", file, base, {}, {})),
+        max_body_bytes=int(file.number("max_body_bytes", Config.max_body_bytes, minimum=1024)),
+    )
+
+
+def _setting(
+    key: str, file: Section, base: Path, env: Mapping[str, str], overrides: Mapping[str, str]
+) -> tuple[str, str]:
+    """(value, where it was set): flag, else environment, else file, else default. An empty one counts as not set."""
+    variable = ENVIRONMENT + key.upper()
+    if overrides.get(key):
+        return overrides[key], f"--{key.replace('_', '-')}"
+    if env.get(variable):
+        return env[variable], variable
+    text = file.text(key, str(getattr(Config, key)))
+    is_path = key.endswith("_file") or key == "journal"
+    return (str(base / text) if text and is_path else text), f"{file.where(key)}: {key}"
+
+
+def _mode(text: str, where: str) -> Mode:
+    try:
+        return Mode(text)
+    except ValueError:
+        raise ConfigError(f"{where}: unknown mode {text!r}; known: {', '.join(sorted(Mode))}") from None
+
+
+def _remediations(file: Section) -> tuple[str, ...]:
+    names, known = file.texts("remediations", Config.remediations), plugin_names("remediations")
+    for name in names:
+        if name not in known:
+            raise file.error("remediations", f"unknown remediation {name!r}; known: {', '.join(known)}")
+    return names
+
+
+def _limits(section: Section) -> Limits:
+    cooldowns = section.section("cooldown_seconds").only(plugin_names("remediations"))
+    own = {name: cooldowns.number(name, Limits().cooldown(name)) for name in cooldowns.keys()}  # noqa: SIM118 - Section is no dict
+    return Limits(
+        cooldown_seconds={**COOLDOWNS, **own},
+        budget_per_hour=_whole(section, "budget_per_hour", Limits.budget_per_hour),
+        minimum_healthy=_whole(section, "minimum_healthy", Limits.minimum_healthy),
+        max_signal_age=section.number("max_signal_age", Limits.max_signal_age, minimum=1.0),
+        reopen_after=section.number("reopen_after", Limits.reopen_after),
+    )
+
+
+def _whole(section: Section, key: str, default: int) -> int:
+    value = section.number(key, default)
+    if value != int(value):
+        raise section.error(key, f"{key} is {value:g}; it must be a whole number")
+    return int(value)
+
+
+def _state_directory(env: Mapping[str, str]) -> Path:
+    if env.get("XDG_STATE_HOME"):
+        return Path(env["XDG_STATE_HOME"]) / "vllm-healer"
+    return Path(env["HOME"]) / ".local/state/vllm-healer" if env.get("HOME") else Path("/var/lib/vllm-healer")

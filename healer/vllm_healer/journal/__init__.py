@@ -1,0 +1,7 @@
+"""The healer's memory on disk: what it heard, decided and did. Nothing is acknowledged that is not in here."""
+
+from vllm_healer.journal.journal import Journal
+from vllm_healer.journal.reader import JournalReader
+from vllm_healer.journal.values import Entry, StoredAlert, TargetMemory, Unfinished
+
+__all__ = ["Entry", "Journal", "JournalReader", "StoredAlert", "TargetMemory", "Unfinished"]

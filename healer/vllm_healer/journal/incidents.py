@@ -1,0 +1,93 @@
+"""Incidents: all open alerts of one server together, from the first alert to healed, failed or resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
+
+from vllm_healer.errors import JournalError
+from vllm_healer.journal import alerts, entries, schema
+from vllm_healer.journal.schema import actions, incidents
+from vllm_healer.model import Alert, Incident, IncidentState, Instant
+
+OPEN = (IncidentState.OPEN, IncidentState.ACTING, IncidentState.VERIFYING)
+
+
+def open_incident(connection: Connection, server: str, members: Iterable[Alert], now: Instant, words: str) -> Incident:
+    """A new incident, or the open one of this server: a server has one at most."""
+    query = select(incidents.c.id).where(incidents.c.server == server, _is_open())
+    incident = connection.scalars(query).first() or _insert(connection, server, now, words)
+    alerts.assign(connection, incident, members, now)
+    return get(connection, incident)
+
+
+def attach(connection: Connection, incident: int, members: Iterable[Alert], now: Instant) -> None:
+    """More alerts of the same server, with a sentence that names them."""
+    joining = tuple(members)
+    server = get(connection, incident).server
+    alerts.assign(connection, incident, joining, now)
+    names = ", ".join(sorted({alert.name for alert in joining}))
+    entries.append(connection, incident, "alert", f"{names} on {server} joined the incident", now)
+
+
+def set_state(connection: Connection, incident: int, state: IncidentState, words: str, now: Instant) -> None:
+    """Moves it on, with the reason in words. A state that ends it also notes when."""
+    closed = {} if state in OPEN else schema.instant_values("closed", now)
+    moved = update(incidents).where(incidents.c.id == incident).values(state=state.value, **closed)
+    changed = connection.execute(moved)
+    if not changed.rowcount:
+        raise JournalError(f"there is no incident {incident} in the journal")
+    entries.append(connection, incident, "incident", words, now, {"state": state.value})
+
+
+def get(connection: Connection, incident: int) -> Incident:
+    """Raises JournalError when there is none with this id."""
+    row = connection.execute(select(incidents).where(incidents.c.id == incident)).first()
+    if row is None:
+        raise JournalError(f"there is no incident {incident} in the journal")
+    return _incident(connection, row)
+
+
+def open_incidents(connection: Connection) -> tuple[Incident, ...]:
+    """Those not closed, oldest first."""
+    rows = connection.execute(select(incidents).where(_is_open()).order_by(incidents.c.id)).all()
+    return tuple(_incident(connection, row) for row in rows)
+
+
+def last_closed(connection: Connection, server: str) -> tuple[Incident, Instant] | None:
+    """The server's newest closed incident and when it was closed."""
+    query = select(incidents).where(incidents.c.server == server, incidents.c.state.not_in(OPEN))
+    row = connection.execute(query.order_by(incidents.c.id.desc()).limit(1)).first()
+    return None if row is None else (_incident(connection, row), schema.read_instant(row, "closed"))
+
+
+def counts(connection: Connection) -> dict[IncidentState, int]:
+    """How many incidents are in each state; every state is there."""
+    rows = connection.execute(select(incidents.c.state, func.count().label("incidents")).group_by(incidents.c.state))
+    found: dict[str, int] = {row.state: row.incidents for row in rows}
+    return {state: found.get(state.value, 0) for state in IncidentState}
+
+
+def _is_open() -> ColumnElement[bool]:
+    """Also while its action has no verdict: whatever closed it meanwhile, somebody must free the pool."""
+    acting = select(actions.c.incident).where(actions.c.verification.is_(None))
+    return or_(incidents.c.state.in_(OPEN), incidents.c.id.in_(acting))
+
+
+def _insert(connection: Connection, server: str, now: Instant, words: str) -> int:
+    values = {"server": server, "state": IncidentState.OPEN.value, **schema.instant_values("opened", now)}
+    incident = int(connection.execute(insert(incidents).values(**values).returning(incidents.c.id)).scalar_one())
+    entries.append(connection, incident, "incident", words, now, {"state": IncidentState.OPEN.value})
+    return incident
+
+
+def _incident(connection: Connection, row: Row[tuple[object, ...]]) -> Incident:
+    columns = row._mapping
+    return Incident(
+        id=columns["id"],
+        server=columns["server"],
+        state=IncidentState(columns["state"]),
+        opened=schema.read_instant(row, "opened"),
+        alerts=alerts.of_incident(connection, columns["id"]),
+    )

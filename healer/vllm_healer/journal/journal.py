@@ -1,0 +1,186 @@
+"""The journal of the one healer that acts: every method that writes returns when the disk has it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Self, TypeVar, cast
+
+from sqlalchemy import Connection, Engine, update
+
+from vllm_healer.errors import JournalError
+from vllm_healer.journal import actions, alerts, entries, incidents, ledger, memory, mounts, schema, store
+from vllm_healer.journal.ledger import Check
+from vllm_healer.journal.lock import FileLock
+from vllm_healer.journal.reader import JournalReader
+from vllm_healer.journal.values import StoredAlert
+from vllm_healer.journal.writer import Writer
+from vllm_healer.model import (
+    Alert,
+    Incident,
+    IncidentState,
+    Instant,
+    Permit,
+    Plan,
+    ProcessRef,
+    Refusal,
+    Result,
+    Verdict,
+)
+from vllm_healer.ports import Clock
+
+T = TypeVar("T")
+
+# Shorter than Alertmanager's own patience (its group_interval, 15 s here), so that it hears 503 instead of nothing.
+ACKNOWLEDGE_SECONDS = 10.0
+
+
+class Journal(JournalReader):
+    """Raises JournalError when something was not written; then nothing of that call is in the file."""
+
+    def __init__(self, path: Path, lock: FileLock, clock: Clock) -> None:
+        """Use `Journal.open`."""
+        self._lock = lock
+        self._clock = clock
+        self._engine = _prepare(path)
+        self._writer = Writer(self._engine, path)
+        self._recent: dict[str, tuple[int, object]] = {}
+        super().__init__(path, store.reader_engine(path))
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock, holder: str = "", mountinfo: Path = mounts.MOUNTINFO) -> Self:
+        """Makes the file if there is none. Raises JournalLocked while another healer has it, naming that one."""
+        mounts.require_local(path, mountinfo)
+        store.create_directory(path)
+        lock = FileLock(path.with_name(f"{path.name}.lock"), holder or _this_process())
+        try:
+            return cls(path, lock, clock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @staticmethod
+    def read_only(path: Path) -> JournalReader:
+        """For history and explain, also while a healer has it open."""
+        return JournalReader.open_read_only(path)
+
+    def close(self) -> None:
+        """Writes what is waiting, then lets the next healer in. May be called twice."""
+        self._writer.close()
+        super().close()
+        self._engine.dispose()
+        self._lock.release()
+
+    # The worker asks these every second. Nobody else can write: an answer holds until this process commits something.
+
+    def unassigned(self) -> tuple[StoredAlert, ...]:
+        return self._unchanged("unassigned", super().unassigned)
+
+    def open_incidents(self) -> tuple[Incident, ...]:
+        return self._unchanged("open_incidents", super().open_incidents)
+
+    def incident_counts(self) -> dict[IncidentState, int]:
+        return self._unchanged("incident_counts", super().incident_counts)
+
+    def paused(self) -> str:
+        return self._unchanged("paused", super().paused)
+
+    def check_writable(self) -> None:
+        """Raises JournalError when nothing can be written now. Writes one row again as it is."""
+        same = update(schema.meta).where(schema.meta.c.key == "schema").values(value=schema.meta.c.value)
+        self._writer.submit(lambda connection: connection.execute(same).rowcount, ACKNOWLEDGE_SECONDS)
+
+    def record_alerts(self, heard: Sequence[Alert], now: Instant) -> None:
+        """Durable when it returns. Heard again means counted again, not stored again."""
+        self._writer.submit(lambda connection: alerts.record(connection, heard, now), ACKNOWLEDGE_SECONDS)
+
+    def open_incident(self, server: str, members: Iterable[Alert], now: Instant, words: str) -> Incident:
+        """A new incident with these alerts; if the server has an open one, they join that."""
+        joining = tuple(members)
+        return self._writer.submit(lambda connection: incidents.open_incident(connection, server, joining, now, words))
+
+    def attach(self, incident_id: int, members: Iterable[Alert]) -> None:
+        """More alerts for an incident, taken from another one if they were there."""
+        joining, now = tuple(members), self._clock.now()
+        self._writer.submit(lambda connection: incidents.attach(connection, incident_id, joining, now))
+
+    def set_state(self, incident_id: int, state: IncidentState, words: str, now: Instant) -> None:
+        """Moves an incident on, with the reason in words."""
+        self._writer.submit(lambda connection: incidents.set_state(connection, incident_id, state, words, now))
+
+    def note(
+        self, incident_id: int | None, kind: str, words: str, now: Instant, data: Mapping[str, object] | None = None
+    ) -> None:
+        """Adds one sentence to the history; `data` is JSON and may hold what the sentence has no room for."""
+        self._writer.submit(lambda connection: entries.append(connection, incident_id, kind, words, now, data))
+
+    def reserve(self, plan: Plan, now: Instant, check: Check) -> Permit | Refusal:
+        """Asks `check` with the ledger and writes the intent, both in one transaction.
+
+        `check` runs in the journal's own thread and must not call the journal. A refusal is written once, and again
+        when it changes or after five minutes.
+        """
+        return self._writer.submit(lambda connection: actions.reserve(connection, plan, now, check))
+
+    def step(self, action: int, name: str, now: Instant) -> None:
+        """Notes a step of an action before it is taken."""
+        self._writer.submit(lambda connection: actions.step(connection, action, name, now))
+
+    def finish(self, action: int, result: Result, now: Instant) -> None:
+        """What the actuator reports. The pool stays reserved until `conclude`."""
+        self._writer.submit(lambda connection: actions.finish(connection, action, result, now))
+
+    def conclude(self, action: int, verdict: Verdict, seconds: float, now: Instant) -> None:
+        """Ends verification and frees the pool; `seconds` count from the intent."""
+        self._writer.submit(lambda connection: actions.conclude(connection, action, verdict, seconds, now))
+
+    def settle(self, server: str, words: str, now: Instant) -> None:
+        """The server's failed actions hold its pool back no longer; `words` say why."""
+        self._writer.submit(lambda connection: actions.settle(connection, server, words, now))
+
+    def remember(self, server: str, incarnation: str, ready: bool, tree: tuple[ProcessRef, ...], now: Instant) -> None:
+        """What a look at a server showed. Ready once is remembered for ever, the last five trees too."""
+        self._writer.submit(lambda connection: memory.remember(connection, server, incarnation, ready, tree, now))
+
+    def pause(self, words: str, now: Instant) -> None:
+        """No actions until `resume`, over restarts of the healer; `words` say who and why."""
+        self._writer.submit(lambda connection: ledger.pause(connection, words, now))
+
+    def resume(self, words: str, now: Instant) -> None:
+        """Ends the pause."""
+        self._writer.submit(lambda connection: ledger.resume(connection, words, now))
+
+    def _unchanged(self, name: str, read: Callable[[], T]) -> T:
+        """The answer of last time, or a new one if there was a commit since."""
+        commits = self._writer.commits  # before reading: what is committed meanwhile is read again next time
+        known = self._recent.get(name)
+        if known is not None and known[0] == commits:
+            return cast(T, known[1])
+        answer = read()
+        self._recent[name] = commits, answer
+        return answer
+
+
+def _prepare(path: Path) -> Engine:
+    """The writing engine of a file that exists, works with the write-ahead log and has our tables."""
+    store.create_file(path)
+    engine = store.writer_engine(path)
+    try:
+        with store.journal_errors(path), engine.begin() as connection:
+            _check(connection, path)
+    except JournalError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _check(connection: Connection, path: Path) -> None:
+    store.require_wal(connection, path)
+    schema.create(connection)
+    schema.check(connection, path)
+
+
+def _this_process() -> str:
+    return f"vllm-healer pid {os.getpid()} on {socket.gethostname()}"

@@ -1,0 +1,72 @@
+"""What the guards are shown of earlier actions, and the pause switch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Row, delete, insert, or_, select
+
+from vllm_healer.journal import codec, entries, schema
+from vllm_healer.journal.schema import actions, meta, steps
+from vllm_healer.model import Instant, Ledger, LedgerEntry, Outcome, Plan, Refusal, Verification
+
+Check = Callable[[Ledger], Refusal | None]
+
+# Counted in actions, not hours: no wall clock that jumps can hide one. At the default budget of 3 an hour and server it
+# covers the last hour of a pool of 300 servers that all fail.
+ENTRIES = 1000
+NO_HARM = (Verification.RECOVERED.value, Verification.DROPPED.value)
+
+
+def read_ledger(connection: Connection, plan: Plan) -> Ledger:
+    """Destructive actions in the plan's pool or on its server, newest first, and every unfinished one anywhere."""
+    near = or_(actions.c.pool == plan.pool, actions.c.server == plan.server)
+    destructive = select(actions).where(actions.c.destructive.is_(True)).order_by(actions.c.id.desc())
+    rows = [
+        *connection.execute(destructive.where(near).limit(ENTRIES)),
+        *connection.execute(destructive.where(actions.c.verification.is_(None))),
+    ]
+    by_action = {row._mapping["id"]: _entry(connection, row) for row in rows}
+    return Ledger(paused(connection), tuple(by_action[action] for action in sorted(by_action, reverse=True)))
+
+
+def pause(connection: Connection, words: str, now: Instant) -> None:
+    """Until `resume`, restarts of the healer included."""
+    _forget(connection)
+    connection.execute(insert(meta).values(key="paused", value=entries.one_line(words) or "paused, no reason given"))
+    entries.append(connection, None, "pause", f"paused: {words}", now)
+
+
+def resume(connection: Connection, words: str, now: Instant) -> None:
+    _forget(connection)
+    entries.append(connection, None, "resume", f"resumed: {words}", now)
+
+
+def paused(connection: Connection) -> str:
+    """Who paused it and why; '' when it is not paused."""
+    return connection.scalars(select(meta.c.value).where(meta.c.key == "paused")).first() or ""
+
+
+def _forget(connection: Connection) -> None:
+    connection.execute(delete(meta).where(meta.c.key == "paused"))
+
+
+def _entry(connection: Connection, row: Row[tuple[object, ...]]) -> LedgerEntry:
+    columns = row._mapping
+    stopped = select(steps.c.id).where(steps.c.action == columns["id"], steps.c.name == "stop").limit(1)
+    return LedgerEntry(
+        action=columns["id"],
+        server=columns["server"],
+        pool=columns["pool"],
+        remediation=columns["remediation"],
+        at=schema.read_instant(row, "at"),
+        finished=columns["verification"] is not None,
+        recovered=columns["verification"] in NO_HARM or columns["settled"] is not None,
+        incarnation=codec.plan_from_json(columns["plan"]).incarnation,
+        stopped=not _done(columns["result"]) and connection.scalars(stopped).first() is not None,
+    )
+
+
+def _done(result: str | None) -> bool:
+    """Whether the actuator carried it through: a server that is stopped afterwards was stopped by somebody else."""
+    return result is not None and codec.result_from_json(result).outcome is not Outcome.FAILED

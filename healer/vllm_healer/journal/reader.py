@@ -1,0 +1,93 @@
+"""The journal for those that only read it: the history commands, beside a running healer, and the healer itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from vllm_healer.errors import JournalError
+from vllm_healer.journal import actions, alerts, entries, incidents, ledger, memory, schema
+from vllm_healer.journal.store import journal_errors, read_only_engine
+from vllm_healer.journal.values import Entry, StoredAlert, TargetMemory, Unfinished
+from vllm_healer.model import Incident, IncidentState, Instant, Ledger, Lesson, Plan
+
+T = TypeVar("T")
+
+
+class JournalReader:
+    """Every method reads what was committed last. Raises JournalError when the file cannot be read."""
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        self.path = path
+        self._reader = engine
+
+    @classmethod
+    def open_read_only(cls, path: Path) -> Self:
+        """Raises JournalError when there is no journal, or one of a newer healer."""
+        if not path.is_file():
+            raise JournalError(f"there is no journal {path}; run `vllm-healer serve` first, or give --journal its file")
+        reader = cls(path, read_only_engine(path))
+        reader._read(lambda connection: schema.check(connection, path))
+        return reader
+
+    def close(self) -> None:
+        self._reader.dispose()
+
+    def unassigned(self) -> tuple[StoredAlert, ...]:
+        """Firing alerts that belong to no incident, oldest first."""
+        return self._read(alerts.unassigned)
+
+    def open_incidents(self) -> tuple[Incident, ...]:
+        """Those open, acting or verifying, oldest first; their alerts' `firing` is what was heard last."""
+        return self._read(incidents.open_incidents)
+
+    def incident_counts(self) -> dict[IncidentState, int]:
+        """How many incidents are in each state."""
+        return self._read(incidents.counts)
+
+    def last_closed(self, server: str) -> tuple[Incident, Instant] | None:
+        """The server's newest closed incident and when it was closed."""
+        return self._read(lambda connection: incidents.last_closed(connection, server))
+
+    def steps(self, action: int) -> tuple[str, ...]:
+        """The steps taken so far, in order."""
+        return self._read(lambda connection: actions.steps_of(connection, action))
+
+    def unfinished(self) -> tuple[Unfinished, ...]:
+        """Actions whose verification has not ended, oldest first."""
+        return self._read(actions.unfinished)
+
+    def unsettled(self, server: str) -> bool:
+        """Whether an action of this server failed and it was not seen to work since."""
+        return self._read(lambda connection: actions.unsettled(connection, server))
+
+    def memory(self, server: str) -> TargetMemory:
+        """What is remembered of a server; empty for one never seen."""
+        return self._read(lambda connection: memory.memory(connection, server))
+
+    def ledger(self, plan: Plan) -> Ledger:
+        """What `reserve` would show the guards of this plan, for a look that reserves nothing."""
+        return self._read(lambda connection: ledger.read_ledger(connection, plan))
+
+    def paused(self) -> str:
+        """Who paused the healer and why; '' when it is not paused."""
+        return self._read(ledger.paused)
+
+    def history(self, limit: int) -> tuple[Entry, ...]:
+        """The newest `limit` sentences, oldest of them first."""
+        return self._read(lambda connection: entries.history(connection, limit))
+
+    def explain(self, incident_id: int) -> tuple[Entry, ...]:
+        """All sentences about one incident, oldest first."""
+        return self._read(lambda connection: entries.explain(connection, incident_id))
+
+    def lessons(self) -> tuple[Lesson, ...]:
+        """What each verified action taught, oldest first."""
+        return self._read(actions.lessons)
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        with journal_errors(self.path), self._reader.begin() as connection:
+            return query(connection)

@@ -1,0 +1,48 @@
+"""What the journal hands out beside the values of model.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vllm_healer.model import Alert, Instant, Permit, ProcessRef, Result
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One sentence of the history; entries are only ever added."""
+
+    id: int
+    at: float  # seconds since the epoch
+    incident: int | None  # None: it belongs to no incident
+    kind: str  # alert, incident, diagnosis, plan, refusal, intent, step, result, verdict, lesson, pause, resume, note
+    words: str  # one line
+    data: dict[str, object]
+
+
+@dataclass(frozen=True)
+class StoredAlert(Alert):
+    """An alert as the journal holds it. `firing` is what was heard last, a later 'resolved' included."""
+
+    id: int
+    received: Instant  # when it was first heard
+    deliveries: int  # how often it was heard
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An action whose verification has not ended: what a restarted healer has to carry on with."""
+
+    permit: Permit
+    steps: tuple[str, ...]  # taken so far, in order
+    result: Result | None  # None: it was still being carried out
+
+
+@dataclass(frozen=True)
+class TargetMemory:
+    """What the healer remembers of one server."""
+
+    seen_ready: bool = False
+    ready_incarnation: str = ""  # key of the incarnation that was ready last
+    incarnation: str = ""  # Incarnation.key seen last; '' when none was ever seen
+    incarnation_first_seen: Instant | None = None
+    trees: dict[str, tuple[ProcessRef, ...]] = field(default_factory=dict)  # by incarnation, oldest first

@@ -1,0 +1,102 @@
+"""What the healer says of itself. Each family is declared here once."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from vllm_healer.model import IncidentState
+
+# An acknowledgement is one fsync: about 1 ms on an SSD, tens on a busy disk. Alertmanager waits for it.
+ACK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+# A restart of a small model is back after half a minute, of a large one after half an hour.
+VERIFICATION_BUCKETS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0)
+CODES = ("200", "400", "401", "413", "503")
+REASONS = (
+    "blind",
+    "budget",
+    "cooldown",
+    "dry_run",
+    "incarnation_changed",
+    "intended_state",
+    "minimum_healthy",
+    "never_ready",
+    "not_allowed",
+    "not_destructive_cause",
+    "not_firing",
+    "paused",
+    "pool_locked",
+    "pool_unverified",
+    "stale_data",
+    "unlisted_target",
+)
+
+
+class HealerMetrics:
+    """The healer's own families on a registry, a new one by default. Raises ValueError when it has them already.
+
+    Label values that are known beforehand are there from the start, at 0: a counter that appears at 1 has no increase.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None, version: str = "") -> None:
+        """`version` is the installed one unless given."""
+        self.registry = registry = registry or CollectorRegistry()
+        self.alerts_received = Counter(
+            "vllm_healer_alerts_received_total", "Alerts journalled, each delivery counted", registry=registry
+        )
+        self.webhook_requests = Counter(
+            "vllm_healer_webhook_requests_total", "Answers to POST /alerts, by HTTP status", ["code"], registry=registry
+        )
+        self.webhook_seconds = Histogram(
+            "vllm_healer_webhook_seconds",
+            "Time in seconds from the parsed request of POST /alerts to its answer, the journal's fsync included",
+            registry=registry,
+            buckets=ACK_BUCKETS,
+        )
+        self.actions = Counter(
+            "vllm_healer_actions_total", "Actions taken, by outcome", ["remediation", "outcome"], registry=registry
+        )
+        self.refusals = Counter(
+            "vllm_healer_refusals_total", "Times a guard refused an action, by reason", ["reason"], registry=registry
+        )
+        self.incidents = Gauge(
+            "vllm_healer_incidents", "Incidents in the journal, by their present state", ["state"], registry=registry
+        )
+        self.paused = Gauge(
+            "vllm_healer_paused",
+            "1 while a person has paused the healer: it diagnoses, but does not act",
+            registry=registry,
+        )
+        self.dry_run = Gauge("vllm_healer_dry_run", "1 while the healer only says what it would do", registry=registry)
+        self.last_reconcile = Gauge(
+            "vllm_healer_last_reconcile_timestamp_seconds",
+            "When the healer last compared its incidents with Alertmanager, in seconds since the epoch",
+            registry=registry,
+        )
+        self.last_tick = Gauge(
+            "vllm_healer_worker_last_tick_timestamp_seconds",
+            "When the worker last began a round, in seconds since the epoch",
+            registry=registry,
+        )
+        self.verification_seconds = Histogram(
+            "vllm_healer_verification_seconds",
+            "Time in seconds from the intent of an action to its verdict",
+            registry=registry,
+            buckets=VERIFICATION_BUCKETS,
+        )
+        build_info = Gauge("vllm_healer_build_info", "1, with the version", ["version"], registry=registry)
+        build_info.labels(version=version or metadata.version("vllm-healer")).set(1)
+        self._start_at_zero()
+
+    def mode(self, mode: str) -> None:
+        """`dry_run` or `act`."""
+        self.dry_run.set(mode == "dry_run")
+
+    def _start_at_zero(self) -> None:
+        for code in CODES:
+            self.webhook_requests.labels(code=code)
+        for reason in REASONS:
+            self.refusals.labels(reason=reason)
+        for state in IncidentState:
+            self.incidents.labels(state=state.value)

@@ -1,0 +1,296 @@
+"""The values that travel through the healer; all frozen, all JSON-serialisable by `dataclasses.asdict`.
+
+bytes -> Alert -> Incident -> Diagnosis -> Plan -> Refusal | Permit -> Result -> Verdict -> Lesson
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A moment on two clocks: wall (seconds since the epoch, may jump) and CLOCK_BOOTTIME of one boot (never does)."""
+
+    wall: float
+    boot: float
+    boot_id: str
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alert of an Alertmanager webhook notification (version 4)."""
+
+    fingerprint: str
+    name: str
+    firing: bool
+    starts_at: str  # RFC 3339, as Alertmanager sent it: with the fingerprint it identifies one firing period
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+    @property
+    def server(self) -> str:
+        """The server it speaks of, or '' when it names none."""
+        return self.labels.get("server", "")
+
+
+class IncidentState(StrEnum):
+    OPEN = "open"  # being looked at; no action in flight
+    ACTING = "acting"  # an intent is journalled, its result is not
+    VERIFYING = "verifying"  # acted (or the supervisor did); waiting to see it work
+    HEALED = "healed"  # verified as recovered
+    FAILED = "failed"  # acted, not recovered; a person is needed
+    RESOLVED = "resolved"  # the alerts went away, or nothing was wrong, without an action of ours
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What is wrong with one server: all its open alerts together, so that two alerts of one cause get one action."""
+
+    id: int
+    server: str
+    state: IncidentState
+    opened: Instant
+    alerts: tuple[Alert, ...]
+
+
+class RunState(StrEnum):
+    """What the supervisor says of a program, in supervisord's words where it has them."""
+
+    RUNNING = "running"
+    STARTING = "starting"  # also BACKOFF: the supervisor itself is starting it again
+    STOPPING = "stopping"
+    STOPPED = "stopped"  # by a person (or by our own action while that is in flight)
+    EXITED = "exited"  # ended by itself and nobody restarts it
+    FATAL = "fatal"  # the supervisor gave up
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Incarnation:
+    """One life of a server: changes with every start. `key` is compared, the rest is for people."""
+
+    key: str  # "<boot id>/<pid>/<start time in clock ticks>" of the API server, or "none" when there is no process
+    pid: int = 0
+    started: float = 0.0  # seconds since the epoch
+
+
+NO_INCARNATION = Incarnation("none")
+
+
+@dataclass(frozen=True)
+class ProcessRef:
+    """A process that cannot be confused with a later one of the same pid."""
+
+    pid: int
+    start_ticks: int  # field 22 of /proc/<pid>/stat, clock ticks since boot
+    role: str  # api_server, engine_core, worker, helper
+    title: str  # its command line, cut to 120 characters
+
+
+@dataclass(frozen=True)
+class SupervisorView:
+    """What an actuator saw of the target, just now."""
+
+    state: RunState
+    incarnation: Incarnation
+    tree: tuple[ProcessRef, ...] = ()  # living processes of this incarnation
+    orphans: tuple[ProcessRef, ...] = ()  # living processes of an earlier incarnation whose API server is gone
+    restarts_itself: bool | None = None  # whether the supervisor restarts what exits; None: it does not say
+    detail: str = ""
+
+
+class Health(StrEnum):
+    """GET /health, told apart: refused means dead, timeout means saturated or blocked, 503 means engine dead."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    UNAVAILABLE = "503"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A one-token completion. `applicable` is False for pooling models and the like: it then proves nothing."""
+
+    ok: bool
+    applicable: bool
+    seconds: float
+    detail: str = ""
+    answered: bool = False  # an error or a closed connection came back: whatever is wrong, it is no hang
+
+
+@dataclass(frozen=True)
+class Look:
+    """The healer's own look at a target, before acting and in verification."""
+
+    health: Health
+    canary: Canary | None  # None: not sent, because /health already settled it or the server is paused
+    paused: bool | None  # None: the server does not say (dev mode off, or it did not answer)
+    work: tuple[float, ...] | None  # engine-pushed values, to compare with an earlier look; None: none shown
+    work_before: tuple[float, ...] | None = None  # the same values just before the canary; None: no canary was sent
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One sample of Prometheus with its age in seconds, computed there (`time() - timestamp(x)`)."""
+
+    value: float
+    age: float
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What Prometheus says of one server. None: the series is absent."""
+
+    stalled: Signal | None = None
+    progress_age: Signal | None = None
+    stall_limit: Signal | None = None
+    work_present: Signal | None = None
+    running: Signal | None = None
+    waiting: Signal | None = None
+    canary_failures: Signal | None = None
+    orphans: Signal | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server of healer.yml: the only things that may ever be acted on."""
+
+    server: str
+    url: str  # http://host:port
+    pool: str
+    actuator: str  # name of a module in actuators/
+    options: dict[str, str] = field(default_factory=dict)  # the actuator's own settings
+    api_key_file: str = ""
+    ca_file: str = ""
+    start_timeout: float = 600.0  # seconds from start to a verified answer
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a decision about one incident rests on, read beforehand; `blind` names what did not answer."""
+
+    now: Instant
+    target: Target | None  # exactly one listed target, or None
+    target_problem: str = ""  # why there is no target: unknown, ambiguous, no server label
+    signals: Signals | None = None
+    supervisor: SupervisorView | None = None
+    look: Look | None = None
+    seen_ready: bool = False  # this target was verified ready at least once, ever
+    was_ready: bool = False  # and so was the very process that runs now
+    last_alive: str = ""  # key of the newest incarnation that the healer has seen alive
+    seen_at: float | None = None  # wall seconds when an incarnation with this key was first seen by the healer
+    still_firing: frozenset[str] = frozenset()  # names of its alerts that are active and may support an action
+    watchdog: bool = False  # Prometheus' Watchdog alert is active in Alertmanager
+    healthy_others: int = 0  # servers of the same pool, this one excluded, that are healthy and not stalled
+    blind: tuple[str, ...] = ()
+    earlier: Look | None = None  # an earlier look of this incident, to compare `work` with
+    max_signal_age: float = 15.0  # seconds; Limits.max_signal_age: an older sample is no evidence
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A named cause with the evidence in words."""
+
+    cause: str  # the detector's module name, or 'starting', 'none', 'unknown'
+    evidence: str
+    supporting_alerts: frozenset[str] = frozenset()  # alert names that must still fire for an action on this cause
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be done about it: one remediation on one incarnation of one target."""
+
+    incident: int
+    server: str
+    pool: str
+    remediation: str  # the remediation's module name
+    destructive: bool  # kills or restarts something: all guards apply. False: only tells
+    incarnation: str  # Incarnation.key it was decided on
+    reason: str
+    diagnosis: Diagnosis
+    verify: bool = False  # a non-destructive plan that still waits for the server to come back
+    allowed: bool = False  # healer.yml lists the remediation; set by `choose`, judged by the guard
+    proof: str = "answers"  # what verification must see: answers, new_incarnation (and answers), no_orphans
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why not. `reason` is one of a fixed set of words (it is a metric label), `words` is for people."""
+
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Permit:
+    """A journalled intent: the reservation of the pool, the cooldown and the budget, in one transaction."""
+
+    action: int
+    plan: Plan
+    at: Instant
+
+
+class Outcome(StrEnum):
+    DONE = "done"  # the actuator did it
+    ALREADY = "already"  # the incarnation had changed: another had restarted it; recorded, not repeated
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an actuator reports. `steps` are sentences in order."""
+
+    outcome: Outcome
+    words: str
+    incarnation: str = ""  # after the action
+    retry_after: float = 0.0  # seconds after which the same command may be tried again; 0: trying again cannot help
+
+
+class Verification(StrEnum):
+    RECOVERED = "recovered"
+    NOT_YET = "not_yet"
+    FAILED = "failed"
+    DROPPED = "dropped"  # given up before anything was done: there is nothing to verify
+
+
+@dataclass(frozen=True)
+class Verdict:
+    verification: Verification
+    words: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What learning keeps of a finished action: only verified ones count."""
+
+    remediation: str
+    cause: str
+    recovered: bool
+    seconds: float  # from intent to verified
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """An earlier destructive action, as the guards see it."""
+
+    action: int
+    server: str
+    pool: str
+    remediation: str
+    at: Instant
+    finished: bool  # verification ended
+    recovered: bool  # verified, seen to work since, or dropped before anything was done
+    incarnation: str = ""  # the one it acted on
+    stopped: bool = False  # it had begun to stop the server and did not start it again
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the journal knows, read in the same transaction that reserves."""
+
+    paused: str = ""  # who paused it and why; '' when it is not paused
+    entries: tuple[LedgerEntry, ...] = ()  # newest first: all unfinished, and those of an hour or the longest cooldown

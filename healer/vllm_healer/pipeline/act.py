@@ -1,0 +1,40 @@
+"""Act: the remediation calls its actuator, and whatever comes of it becomes a Result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vllm_healer.errors import Blind, JournalError, PermanentError, TemporaryError
+from vllm_healer.model import Outcome, Plan, Result, Target
+from vllm_healer.pipeline.plugged import Remediations, remediations
+from vllm_healer.ports import Actuator
+
+
+def act(
+    plan: Plan,
+    target: Target,
+    actuator: Actuator,
+    step: Callable[[str], None],
+    deadline: float,
+    using: Remediations | None = None,
+) -> Result:
+    """What happened, never an actuator's exception. Raises JournalError when a step could not be journalled: then the
+    step was not taken, and the action is finished when the journal can be written again."""
+    known = remediations() if using is None else using
+    what = f"{plan.remediation} on {plan.server}"
+    if plan.remediation not in known:
+        words = f"{what}: there is no such remediation (any more); known: {', '.join(sorted(known))}"
+        return Result(Outcome.FAILED, words)
+    try:
+        return known[plan.remediation].carry_out(actuator, target, plan.incarnation, step, deadline)
+    except JournalError:
+        raise
+    except TemporaryError as error:
+        words = f"{what} could not be done now: {error}; it may be tried again in {error.delay:.0f} s"
+        return Result(Outcome.FAILED, words, retry_after=error.delay)
+    except PermanentError as error:
+        return Result(Outcome.FAILED, f"{what} cannot be done: {error}; a person must look")
+    except Blind as error:
+        return Result(Outcome.FAILED, f"{what} was broken off: {error}; a person must look")
+    except Exception as error:  # noqa: BLE001 - the plug-in boundary: an unknown error counts as permanent and is told
+        return Result(Outcome.FAILED, f"{what} failed with {type(error).__name__}: {error}; a person must look")

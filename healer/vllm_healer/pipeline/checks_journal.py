@@ -1,0 +1,90 @@
+"""Checks against the journal and the settings: pause, pool, cooldown, budget, permission, dry run.
+
+They are keyed by server, pool and remediation, never by an alert: two alerts of one cause share one cooldown.
+"""
+
+from __future__ import annotations
+
+from vllm_healer.config import Mode
+from vllm_healer.elapsed import elapsed
+from vllm_healer.model import LedgerEntry, Refusal
+from vllm_healer.pipeline.case import Case
+
+HOUR = 3600.0
+
+
+def paused(case: Case) -> Refusal | None:
+    """A person said stop."""
+    return Refusal("paused", f"the healer is paused: {case.ledger.paused}") if case.ledger.paused else None
+
+
+def pool_locked(case: Case) -> Refusal | None:
+    """One action in a pool at a time, held until it is verified: the next might take the last replica."""
+    running = next((entry for entry in case.same_pool() if not entry.finished), None)
+    if running is None:
+        return None
+    what = f"action {running.action} ({running.remediation} on {running.server})"
+    return Refusal("pool_locked", f"{what} in pool {case.plan.pool} is not verified yet")
+
+
+def pool_unverified(case: Case) -> Refusal | None:
+    """After an action that was not seen to help, nothing that may still serve is touched: no serial killing of a fleet.
+
+    A server that is down by our own look serves nobody and may be tried, within its own cooldown and budget.
+    """
+    last = max((entry for entry in case.same_pool() if entry.finished), key=lambda entry: entry.action, default=None)
+    if last is None or last.recovered or case.down_by_own_look():
+        return None
+    what = f"the last action in pool {case.plan.pool} ({last.remediation} on {last.server})"
+    return Refusal("pool_unverified", f"{what} did not help: a person should look first")
+
+
+def cooldown(case: Case) -> Refusal | None:
+    """A remedy that did not help needs time to show it, or a person."""
+    plan, allowed = case.plan, case.limits.cooldown(case.plan.remediation)
+    ages = [age for entry, age in ages_on_server(case) if entry.remediation == plan.remediation]
+    if not ages or min(ages) >= allowed:
+        return None
+    left = f"{allowed - min(ages):.0f} s of {allowed:.0f} s left"
+    return Refusal("cooldown", f"{plan.remediation} ran on {plan.server} {min(ages):.0f} s ago: {left}")
+
+
+def budget(case: Case) -> Refusal | None:
+    """So many actions an hour on one server; a fault that comes back that often is not cured by them."""
+    done = sum(age < HOUR for _, age in ages_on_server(case))
+    allowed = case.limits.budget_per_hour
+    if done < allowed:
+        return None
+    return Refusal("budget", f"{done} actions on {case.plan.server} within an hour, {allowed} are allowed")
+
+
+def not_allowed(case: Case) -> Refusal | None:
+    """healer.yml lists what may be done."""
+    if case.plan.allowed:
+        return None
+    words = f"healer.yml does not allow {case.plan.remediation}: add it to 'remediations' to permit it"
+    return Refusal("not_allowed", words)
+
+
+def dry_run(case: Case) -> Refusal | None:
+    """Last, so that this refusal means: everything else allowed it. Only the mode 'act' acts."""
+    if case.mode is Mode.ACT:
+        return None
+    what = f"{case.plan.remediation} on {case.plan.server}"
+    return Refusal("dry_run", f"dry run: would have run {what}, everything else allowed it")
+
+
+def ages_on_server(case: Case) -> list[tuple[LedgerEntry, float]]:
+    """The server's earlier actions, each with the seconds since it that are certain.
+
+    After a reboot `elapsed` vouches for no more than this boot's uptime. But an action is also older than each that
+    followed it, by the time between the two: without that, a host that was just rebooted would count every action
+    since its installation as one of this hour.
+    """
+    found: list[tuple[LedgerEntry, float]] = []
+    age, later = 0.0, case.facts.now
+    for entry in sorted(case.ledger.entries, key=lambda entry: entry.action, reverse=True):
+        age = max(elapsed(entry.at, case.facts.now), age + elapsed(entry.at, later))
+        later = entry.at
+        found.append((entry, age))
+    return [(entry, age) for entry, age in found if entry.server == case.plan.server]

@@ -1,0 +1,110 @@
+"""Checks against the world: is it a target, do we see it, does it still fire, is it still the same process.
+
+Each returns a Refusal or None. What is not known refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from vllm_healer.model import Refusal, RunState, Signal, Signals
+from vllm_healer.pipeline.case import Case
+
+# A restart never answers these, whatever a plug-in says: overload gets worse by it, a start is only set back.
+NEVER_DESTRUCTIVE = frozenset({"none", "overload", "starting", "unknown"})
+BY_A_PERSON = frozenset({RunState.STOPPED, RunState.STOPPING})
+
+
+def unlisted_target(case: Case) -> Refusal | None:
+    """Only servers of healer.yml may be acted on; an alert can name anything."""
+    target = case.facts.target
+    if target is not None and target.server == case.plan.server:
+        return None
+    problem = case.facts.target_problem or f"{case.plan.server or 'a nameless server'} is not listed in healer.yml"
+    return Refusal("unlisted_target", problem)
+
+
+def not_destructive_cause(case: Case) -> Refusal | None:
+    cause = case.plan.diagnosis.cause
+    if cause not in NEVER_DESTRUCTIVE:
+        return None
+    return Refusal("not_destructive_cause", f"{case.plan.remediation} does not cure the cause '{cause}'")
+
+
+def blind(case: Case) -> Refusal | None:
+    """Every source answered. One that did not might have known why not to act."""
+    facts = case.facts
+    if facts.blind:
+        return Refusal("blind", f"did not answer: {'; '.join(facts.blind)}")
+    read = {"the healer's own look": facts.look, "the supervisor": facts.supervisor, "Prometheus": facts.signals}
+    missing = [name for name, value in read.items() if value is None]
+    return Refusal("blind", f"not read: {', '.join(missing)}") if missing else None
+
+
+def stale_data(case: Case) -> Refusal | None:
+    """Samples younger than `max_signal_age`; none at all is enough only where our own look says that it is down."""
+    known, allowed = _known(case.facts.signals or Signals()), case.limits.max_signal_age
+    if not known and not case.down_by_own_look():
+        return Refusal("stale_data", f"Prometheus has no sample of {case.plan.server}: look at the exporter")
+    old = [f"{name} {signal.age:.0f} s" for name, signal in known if not signal.age <= allowed]  # 'not <=': NaN is old
+    return Refusal("stale_data", f"samples too old ({allowed:.0f} s allowed): {', '.join(old)}") if old else None
+
+
+def not_firing(case: Case) -> Refusal | None:
+    """Alertmanager still has, not silenced and not inhibited, an alert that supports the cause."""
+    supporting, cause = case.plan.diagnosis.supporting_alerts, case.plan.diagnosis.cause
+    if supporting & case.facts.still_firing:
+        return None
+    if not supporting:
+        return Refusal("not_firing", f"none of the incident's alerts supports an action on {cause}")
+    names = ", ".join(sorted(supporting))
+    return Refusal("not_firing", f"{names} is not active any more (resolved, silenced, inhibited or not healable)")
+
+
+def watchdog(case: Case) -> Refusal | None:
+    """The alert that always fires: without it the way from Prometheus to here is broken."""
+    if case.facts.watchdog:
+        return None
+    return Refusal("blind", "Alertmanager has no Watchdog alert from Prometheus: the alerts cannot be trusted")
+
+
+def never_ready(case: Case) -> Refusal | None:
+    """What never worked is not broken but unfinished; a restart repeats the same mistake."""
+    if case.facts.seen_ready:
+        return None
+    return Refusal("never_ready", f"{case.plan.server} was never seen ready: its first start is for a person")
+
+
+def intended_state(case: Case) -> Refusal | None:
+    """What a person stopped stays stopped."""
+    supervisor = case.facts.supervisor
+    state, server = supervisor.state if supervisor is not None else RunState.UNKNOWN, case.plan.server
+    if state is RunState.UNKNOWN:
+        return Refusal("intended_state", f"the supervisor does not say whether {server} should run")
+    if state not in BY_A_PERSON or case.own_stop():
+        return None
+    words = f"{server} is {state.value} by a person: the healer starts nothing that a person stopped"
+    return Refusal("intended_state", words)
+
+
+def incarnation_changed(case: Case) -> Refusal | None:
+    """The process that was judged is the one that would be hit."""
+    supervisor = case.facts.supervisor
+    seen = supervisor.incarnation.key if supervisor is not None else ""
+    if seen and seen == case.plan.incarnation:
+        return None
+    words = f"{case.plan.server} is another process than the one that was judged: restarted by another"
+    return Refusal("incarnation_changed", words)
+
+
+def minimum_healthy(case: Case) -> Refusal | None:
+    """So many others of the pool serve meanwhile; 0, the default, lets a single server be healed."""
+    others, needed = case.facts.healthy_others, case.limits.minimum_healthy
+    if others >= needed:
+        return None
+    return Refusal("minimum_healthy", f"{others} other healthy servers in pool {case.plan.pool}, {needed} are needed")
+
+
+def _known(signals: Signals) -> list[tuple[str, Signal]]:
+    pairs = ((field.name, getattr(signals, field.name)) for field in fields(signals))
+    return [(name, signal) for name, signal in pairs if isinstance(signal, Signal)]

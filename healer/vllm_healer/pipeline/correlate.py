@@ -1,0 +1,99 @@
+"""Correlate: firing alerts become incidents, one a server, so that two alerts of one cause get one action."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vllm_healer.elapsed import elapsed
+from vllm_healer.model import Alert, Incident, IncidentState, Instant
+
+# Open incidents of servers that are not listed: more than a person reads, and few enough to cost nothing.
+STRANGERS = 50
+
+
+class Move(StrEnum):
+    NEW = "new"  # open an incident with these alerts
+    ATTACH = "attach"  # these alerts belong to an open incident
+    IGNORE = "ignore"  # leave them unassigned for now; asked again at the next round
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """What to do with the alerts of one server."""
+
+    move: Move
+    server: str
+    alerts: tuple[Alert, ...]
+    words: str
+    incident: int | None = None  # with ATTACH
+
+
+def correlate(
+    alerts: Iterable[Alert],
+    open_incidents: Sequence[Incident],
+    last_closed: Mapping[str, tuple[Incident, Instant]],
+    now: Instant,
+    reopen_after: float,
+) -> tuple[Correlation, ...]:
+    """One decision a server, sorted by name. `alerts` are those attached to no incident; resolved ones open nothing.
+
+    Alertmanager resolves late, so an alert of a server that was healed less than `reopen_after` seconds ago may be an
+    echo. It is not attached to the closed incident either: if it still fires after that time, it is a new one.
+    """
+    groups: dict[str, list[Alert]] = {}
+    for alert in alerts:
+        if alert.firing:
+            groups.setdefault(alert.server, []).append(alert)
+    known = {incident.server: incident for incident in open_incidents}
+    return tuple(
+        _place(server, tuple(group), known.get(server), last_closed.get(server), now, reopen_after)
+        for server, group in sorted(groups.items())
+    )
+
+
+def choose_admitted(
+    alerts: Iterable[Alert], open_incidents: Sequence[Incident], listed: frozenset[str]
+) -> tuple[Alert, ...]:
+    """Those of every listed server, and of a few others: a storm of strangers holds up nobody who can be healed.
+
+    What is left out stays unassigned, and has its turn when incidents of other strangers have ended.
+    """
+    waiting = tuple(alerts)
+    strangers = {incident.server for incident in open_incidents} - listed
+    admitted = listed | strangers
+    new = dict.fromkeys(alert.server for alert in waiting if alert.server and alert.server not in admitted)
+    admitted |= set(list(new)[: max(0, STRANGERS - len(strangers))])
+    return tuple(alert for alert in waiting if alert.server in admitted)
+
+
+def names(alerts: Iterable[Alert]) -> str:
+    """'VllmDown, VllmProcessOrphaned', for sentences."""
+    return ", ".join(sorted({alert.name for alert in alerts}))
+
+
+def _place(
+    server: str,
+    alerts: tuple[Alert, ...],
+    known: Incident | None,
+    closed: tuple[Incident, Instant] | None,
+    now: Instant,
+    reopen_after: float,
+) -> Correlation:
+    fired = names(alerts)
+    if not server:
+        return Correlation(Move.IGNORE, "", alerts, f"{fired}: no server label, so it names nothing to act on")
+    if known is not None:
+        return Correlation(Move.ATTACH, server, alerts, f"{fired} joined incident {known.id} of {server}", known.id)
+    ago = _healed_ago(closed, now)
+    if ago is not None and ago < reopen_after:
+        again = f"looked at again in {reopen_after - ago:.0f} s if it still fires"
+        return Correlation(Move.IGNORE, server, alerts, f"{fired} for {server}, healed {ago:.0f} s ago: {again}")
+    return Correlation(Move.NEW, server, alerts, f"{fired} fires for {server}")
+
+
+def _healed_ago(closed: tuple[Incident, Instant] | None, now: Instant) -> float | None:
+    if closed is None or closed[0].state is not IncidentState.HEALED:
+        return None
+    return elapsed(closed[1], now)

@@ -1,0 +1,96 @@
+"""Diagnose: the first detector that recognises its cause, or words for why none did."""
+
+from __future__ import annotations
+
+from vllm_healer.detector import Detector, fresh, moved
+from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, RunState
+from vllm_healer.pipeline.plugged import Detectors, detectors
+
+
+def diagnose(incident: Incident, facts: Facts, using: Detectors | None = None) -> Diagnosis:
+    """One cause. The shipped order: orphans, engine_dead, engine_stalled, overload (see `Detector.order`).
+
+    'none': nothing is wrong as far as can be seen. 'unknown': something may be, and no detector explains it.
+    """
+    if facts.target is None:
+        return Diagnosis("unknown", facts.target_problem or "the alerts name no listed target")
+    for name, detector in (detectors() if using is None else using).items():
+        found = _ask(name, detector, incident, facts)
+        if found is not None:
+            return found
+    return unexplained(facts)
+
+
+def unexplained(facts: Facts) -> Diagnosis:
+    """What is seen when no detector speaks up; never a reason to act."""
+    if facts.look is None:
+        return Diagnosis("unknown", _blind_words(facts) or "the server was not looked at")
+    if facts.look.paused is True:
+        return Diagnosis("unknown", "paused: someone sent /pause; only who paused it should resume it")
+    if facts.look.health is not Health.OK:
+        return Diagnosis("unknown", _health_words(facts.look.health, facts))
+    return _of_canary(facts.look, facts)
+
+
+def _ask(name: str, detector: Detector, incident: Incident, facts: Facts) -> Diagnosis | None:
+    try:
+        return detector.detect(incident, facts)
+    except Exception as error:  # noqa: BLE001 - the plug-in boundary: what one could not judge, no other may act on
+        words = f"detector {name} failed ({type(error).__name__}: {error}), so nothing is concluded"
+        return Diagnosis("unknown", words)
+
+
+def _of_canary(look: Look, facts: Facts) -> Diagnosis:
+    canary = look.canary
+    if canary is None:
+        return Diagnosis("unknown", "/health is ok, but no canary was sent")
+    if canary.applicable and canary.ok:
+        return Diagnosis("none", f"it looks well: /health is ok and the canary answered in {canary.seconds:.1f} s")
+    moving = _moving_words(look, facts)
+    if moving and canary.applicable:
+        return Diagnosis("none", f"busy: no output, but {moving}")
+    if canary.applicable:
+        failed = f"/health is ok and the canary failed ({canary.detail or 'no answer'})"
+        return Diagnosis("unknown", f"{failed}; {_stall_words(facts)}")
+    if moving:
+        return Diagnosis("none", f"it looks well: /health is ok and {moving}; a canary does not apply to it")
+    return Diagnosis("unknown", "/health is ok; a canary does not apply to it, and no progress is shown")
+
+
+def _moving_words(look: Look, facts: Facts) -> str:
+    """How it is known that the engine moves, or ''."""
+    signals = facts.signals
+    if moved(facts.earlier, look):
+        return "an engine value changed while it was looked at"
+    if signals is None or fresh(signals.stalled, facts.max_signal_age) == 1:
+        return ""
+    age, limit = fresh(signals.progress_age, facts.max_signal_age), fresh(signals.stall_limit, facts.max_signal_age)
+    moving = age is not None and limit is not None and age < limit
+    return f"an engine value, such as KV usage, changed {age:.0f} s ago (limit {limit:.0f} s)" if moving else ""
+
+
+def _stall_words(facts: Facts) -> str:
+    if facts.signals is None or facts.blind:
+        return _blind_words(facts) or "Prometheus said nothing about it"
+    if facts.signals.stalled is None:
+        return "whether it is stalled is not known (its progress is not published)"
+    if facts.signals.stalled.age > facts.max_signal_age:
+        return f"what Prometheus knows is {facts.signals.stalled.age:.0f} s old"
+    return "a canary alone proves no hang, and the exporter does not call it stalled"
+
+
+def _health_words(health: Health, facts: Facts) -> str:
+    if health is Health.TIMEOUT:
+        return "/health did not answer in time: a busy server is slow, not dead, so nothing is concluded from it"
+    if health is Health.OTHER:
+        return "/health answered neither 200 nor 503: a proxy, or not vLLM"
+    if facts.supervisor is None:
+        return f"/health is {health.value}; {_blind_words(facts) or 'the supervisor was not asked'}"
+    state = facts.supervisor.state
+    if state is RunState.EXITED:
+        return f"/health is {health.value}: it exited, and its supervisor restarts what exits"
+    return f"/health is {health.value} while the supervisor says {state.value}: it may be on its way out; looking again"
+
+
+def _blind_words(facts: Facts) -> str:
+    return "blind: " + "; ".join(facts.blind) if facts.blind else ""

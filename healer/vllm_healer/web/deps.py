@@ -1,0 +1,53 @@
+"""What the web side needs of the rest, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vllm_healer.config import Config
+from vllm_healer.journal import Entry
+from vllm_healer.metrics import HealerMetrics
+from vllm_healer.model import Alert, Incident, Instant
+from vllm_healer.ports import Clock
+
+
+class WebJournal(Protocol):
+    """All raise JournalError."""
+
+    def record_alerts(self, heard: Sequence[Alert], now: Instant) -> None:
+        """On the disk when it returns."""
+        ...
+
+    def check_writable(self) -> None: ...
+
+    def paused(self) -> str: ...
+
+    def pause(self, words: str, now: Instant) -> None: ...
+
+    def resume(self, words: str, now: Instant) -> None: ...
+
+    def open_incidents(self) -> tuple[Incident, ...]: ...
+
+    def history(self, limit: int) -> tuple[Entry, ...]: ...
+
+
+class WebWorker(Protocol):
+    def wake(self) -> None:
+        """There is something new in the journal. Returns at once."""
+        ...
+
+    def alive(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class WebDeps:
+    """Everything that a request may touch."""
+
+    config: Config
+    journal: WebJournal
+    worker: WebWorker
+    clock: Clock
+    metrics: HealerMetrics
+    token: str = field(repr=False)  # from `read_token`

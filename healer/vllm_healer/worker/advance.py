@@ -1,0 +1,167 @@
+"""Moves one incident one step further: consider it, act on it, or see whether it came back.
+
+Each step ends in the journal before the next begins, so that a healer killed anywhere goes on where it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vllm_healer.elapsed import elapsed
+from vllm_healer.journal import Unfinished
+from vllm_healer.model import (
+    Diagnosis,
+    Facts,
+    Incident,
+    IncidentState,
+    Outcome,
+    Permit,
+    Plan,
+    Refusal,
+    Result,
+    RunState,
+)
+from vllm_healer.pipeline.act import act
+from vllm_healer.pipeline.choose import choose
+from vllm_healer.pipeline.diagnose import diagnose
+from vllm_healer.pipeline.guard import guard
+from vllm_healer.worker.deps import Deps
+from vllm_healer.worker.facts import gather
+from vllm_healer.worker.follow import Follow
+from vllm_healer.worker.recorder import Recorder, log
+
+RETRY_FOR = 120.0  # seconds in which what could not be done now is tried again; after that a person is told
+ACT_DEADLINE = 60.0  # seconds an actuator may take to stop and start; a model's own loading comes after it
+
+
+class Advance:
+    """The steps of an incident. One call per incident at a time; the caller sees to that."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._recorder = Recorder(deps)
+        self._follow = Follow(deps, self._recorder)
+
+    def step(self, incident: Incident) -> None:
+        """What the journal says is unfinished comes first, whatever the state: the healer may have died in between."""
+        unfinished = next((u for u in self._deps.journal.unfinished() if u.permit.plan.incident == incident.id), None)
+        if unfinished is None:
+            self._without_action(incident)
+        elif unfinished.result is None:
+            self._resume(incident, unfinished)
+        elif unfinished.result.outcome is Outcome.FAILED:
+            self._follow.failed(incident, unfinished.permit, unfinished.result)
+        else:
+            self._follow.action(incident, unfinished.permit, unfinished.result)
+
+    def forget(self, incident_id: int) -> None:
+        self._recorder.forget(incident_id)
+
+    def _without_action(self, incident: Incident) -> None:
+        if incident.state is IncidentState.VERIFYING:
+            self._follow.start(incident)
+        elif incident.state is IncidentState.ACTING:  # the healer died between the verdict and this
+            self._recorder.state(incident, IncidentState.OPEN, "its action has ended; looking again")
+        else:
+            self._consider(incident)
+
+    def _consider(self, incident: Incident) -> None:
+        """Diagnose, choose, guard and reserve; then act."""
+        memory = self._recorder.memory(incident)
+        facts = gather(incident, self._deps, earlier=memory.before)
+        diagnosis = diagnose(incident, facts)
+        plan = choose(incident, diagnosis, facts, self._deps.config.remediations)
+        memory.plan, memory.before = plan, facts.look
+        if not plan.destructive:
+            self._tell(incident, diagnosis, plan)
+            return
+        self._recorder.finding(incident, diagnosis.cause, f"{diagnosis.cause}: {diagnosis.evidence}")
+        decision = self._reserve(plan, facts)
+        if isinstance(decision, Refusal):
+            self._deps.own.refusals.labels(reason=decision.reason).inc()
+            log.info("incident=%d refused reason=%s: %s", incident.id, decision.reason, decision.words)
+            return
+        self._recorder.state(incident, IncidentState.ACTING, f"{plan.remediation} is under way")
+        self._act(incident, decision)
+
+    def _tell(self, incident: Incident, diagnosis: Diagnosis, plan: Plan) -> None:
+        words = f"{diagnosis.cause}: {diagnosis.evidence}; {plan.reason}"
+        self._recorder.finding(incident, diagnosis.cause, words)
+        if plan.verify:
+            self._recorder.state(incident, IncidentState.VERIFYING, f"nothing is done, it is watched: {plan.reason}")
+
+    def _reserve(self, plan: Plan, facts: Facts) -> Permit | Refusal:
+        config = self._deps.config
+        return self._deps.journal.reserve(
+            plan,
+            self._deps.clock.now(),
+            lambda ledger: guard(plan, facts, ledger, config.limits, config.mode),
+        )
+
+    def _resume(self, incident: Incident, unfinished: Unfinished) -> None:
+        """Goes on with an intent that has no result. The actuator converges, so what was done is not done twice.
+
+        What has not reached the server yet is judged anew: since it was decided on, the server may have recovered, or
+        a person may have paused the healer.
+        """
+        permit = unfinished.permit
+        against = self._against(incident, unfinished)
+        if not against:
+            taken = ", ".join(unfinished.steps) or "none"
+            words = f"going on with action {permit.action} (steps taken so far: {taken})"
+            self._recorder.finding(incident, f"resume {permit.action} {taken}", words, kind="note")
+            self._act(incident, permit)
+        elif elapsed(permit.at, self._deps.clock.now()) < RETRY_FOR:
+            words = f"action {permit.action} has not begun and waits: {against}"
+            self._recorder.finding(incident, f"wait {permit.action}", words, kind="note")
+        else:
+            self._follow.drop(incident, permit, against)
+
+    def _against(self, incident: Incident, unfinished: Unfinished) -> str:
+        """Why an action that has not reached its server should not do so any more; '' when it should, or has."""
+        deps, permit, memory = self._deps, unfinished.permit, self._recorder.memory(incident)
+        facts = gather(incident, deps, earlier=memory.before)
+        if facts.target is None or (unfinished.steps and not _untouched(permit.plan, facts)):
+            return ""
+        memory.before = facts.look
+        diagnosis = diagnose(incident, facts)
+        plan = choose(incident, diagnosis, facts, deps.config.remediations)
+        if plan.remediation != permit.plan.remediation:
+            return f"{diagnosis.cause}: {diagnosis.evidence}"
+        ledger = deps.journal.ledger(plan)
+        others = replace(ledger, entries=tuple(entry for entry in ledger.entries if entry.action != permit.action))
+        plan = replace(plan, incarnation=permit.plan.incarnation)
+        refusal = guard(plan, facts, others, deps.config.limits, deps.config.mode)
+        return f"{refusal.reason}, {refusal.words}" if refusal is not None else ""
+
+    def _act(self, incident: Incident, permit: Permit) -> None:
+        deps, plan = self._deps, permit.plan
+        target = deps.target(plan.server)
+        if target is None:  # taken off the list while the healer was down
+            self._finish(incident, permit, Result(Outcome.FAILED, f"{plan.server} is no longer listed in healer.yml"))
+            return
+
+        def step(name: str) -> None:
+            deps.journal.step(permit.action, name, deps.clock.now())
+
+        result = act(plan, target, deps.actuators[target.actuator], step, ACT_DEADLINE)
+        if result.retry_after and elapsed(permit.at, deps.clock.now()) < RETRY_FOR:
+            self._recorder.finding(incident, f"retry {permit.action}", result.words, kind="note")
+            return  # without a result it is taken up again at the next step
+        self._finish(incident, permit, result)
+
+    def _finish(self, incident: Incident, permit: Permit, result: Result) -> None:
+        deps, remediation = self._deps, permit.plan.remediation
+        deps.journal.finish(permit.action, result, deps.clock.now())
+        deps.own.actions.labels(remediation=remediation, outcome=result.outcome.value).inc()
+        if result.outcome is Outcome.FAILED:
+            self._follow.failed(incident, permit, result)
+            return
+        self._recorder.state(incident, IncidentState.VERIFYING, "now looking whether it works")
+
+
+def _untouched(plan: Plan, facts: Facts) -> bool:
+    """Whether a server to be restarted runs as before: a step was journalled, and the healer died before taking it."""
+    if plan.proof != "new_incarnation" or facts.supervisor is None:
+        return False
+    return facts.supervisor.state is RunState.RUNNING and facts.supervisor.incarnation.key == plan.incarnation

@@ -1,0 +1,108 @@
+"""Gathers what a decision rests on. Reads the world, decides nothing; what does not answer is named in `blind`."""
+
+from __future__ import annotations
+
+from vllm_healer.errors import Blind
+from vllm_healer.model import Alert, Facts, Incident, Look, Signals, SupervisorView, Target
+from vllm_healer.worker.deps import Sight
+
+WATCHDOG = "Watchdog"
+QUICK_CANARY = 5.0  # seconds; the exporter's have waited 8 s, twice or more, by the time that this one is sent
+PATIENT_CANARY = 30.0
+
+
+def gather(incident: Incident, deps: Sight, earlier: Look | None = None) -> Facts:
+    """All facts about one incident. Never raises for a source that is down; the guards refuse on `blind`."""
+    target = deps.target(incident.server)
+    if target is None:
+        return Facts(now=deps.clock.now(), target=None, target_problem=_problem(incident.server, deps))
+    blind: list[str] = []
+    seen, supervisor = _look_and_view(target, deps, blind)  # first: it takes up to 23 s, and the rest is to be of now
+    active = _active(deps, blind)
+    memory = deps.journal.memory(target.server)
+    return Facts(
+        now=deps.clock.now(),
+        target=target,
+        signals=_signals(target, deps, blind),
+        supervisor=supervisor,
+        look=seen,
+        earlier=earlier,
+        max_signal_age=deps.config.limits.max_signal_age,
+        seen_ready=memory.seen_ready,
+        was_ready=supervisor is not None and supervisor.incarnation.key == memory.ready_incarnation,
+        last_alive=next(reversed(memory.trees), ""),
+        seen_at=memory.incarnation_first_seen.wall if memory.incarnation_first_seen else None,
+        still_firing=_still_firing(incident, active),
+        watchdog=any(alert.name == WATCHDOG for alert in active),
+        healthy_others=_healthy_others(target, deps, blind),
+        blind=tuple(blind),
+    )
+
+
+def patient_look(target: Target, deps: Sight) -> Look:
+    """For seeing whether it works again: the first answers of a cold or slow server take their time."""
+    return deps.eyes.look(target, canary=PATIENT_CANARY)
+
+
+def view(target: Target, deps: Sight, blind: list[str]) -> SupervisorView | None:
+    """What the target's supervisor says, or None, with the reason in `blind`, when it does not answer."""
+    try:
+        return deps.actuators[target.actuator].view(target)
+    except Blind as error:
+        blind.append(f"supervisor: {error}")
+        return None
+
+
+def _look_and_view(target: Target, deps: Sight, blind: list[str]) -> tuple[Look, SupervisorView | None]:
+    """Our own look, and what the supervisor says after it: a person may have stopped the server during the look.
+
+    If it is another process by then, nobody knows which of the two was looked at.
+    """
+    before = view(target, deps, blind)
+    seen = deps.eyes.look(target, canary=QUICK_CANARY)
+    after = view(target, deps, blind) if before is not None else None
+    if before is not None and after is not None and before.incarnation.key != after.incarnation.key:
+        blind.append(f"own look: the process of {target.server} changed during it")
+    return seen, after
+
+
+def _problem(server: str, deps: Sight) -> str:
+    if not server:
+        return "the alerts carry no server label, so they name no target"
+    known = ", ".join(sorted(target.server for target in deps.config.targets)) or "none"
+    return f"{server} is not listed in healer.yml (targets: {known}), so it is only reported"
+
+
+def _active(deps: Sight, blind: list[str]) -> tuple[Alert, ...]:
+    try:
+        return deps.alertmanager.active()
+    except Blind as error:
+        blind.append(f"Alertmanager: {error}")
+        return ()
+
+
+def _signals(target: Target, deps: Sight, blind: list[str]) -> Signals | None:
+    try:
+        return deps.prometheus.signals(target.server)
+    except Blind as error:
+        blind.append(f"Prometheus: {error}")
+        return None
+
+
+def _still_firing(incident: Incident, active: tuple[Alert, ...]) -> frozenset[str]:
+    """By name and server: a new firing period of the same alert counts, a silenced or inhibited one does not, and
+    neither does one that says healable="false"."""
+    names = {alert.name for alert in incident.alerts}
+    healable = (alert for alert in active if alert.labels.get("healable") != "false")
+    return frozenset(alert.name for alert in healable if alert.server == incident.server and alert.name in names)
+
+
+def _healthy_others(target: Target, deps: Sight, blind: list[str]) -> int:
+    others = frozenset(t.server for t in deps.config.targets if t.pool == target.pool and t.server != target.server)
+    if not others:
+        return 0
+    try:
+        return len(deps.prometheus.healthy(others, deps.config.limits.max_signal_age))
+    except Blind as error:
+        blind.append(f"Prometheus: {error}")
+        return 0

@@ -1,0 +1,154 @@
+"""The worker's thread: wakes for new alerts and every second, and moves each open incident one step."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, wait
+from functools import partial
+
+from vllm_healer.errors import HealerError
+from vllm_healer.model import Incident, IncidentState
+from vllm_healer.pipeline.correlate import Move, choose_admitted, correlate
+from vllm_healer.worker.advance import Advance
+from vllm_healer.worker.deps import Deps
+from vllm_healer.worker.pool import DaemonPool
+from vllm_healer.worker.reconcile import Reconciler
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0  # seconds; a webhook wakes the worker at once
+CONSIDER_EVERY = 5.0  # seconds between two looks at an open incident: one scrape
+VERIFY_EVERY = 2.0  # seconds between two looks at a server that is coming back
+THREADS = 8  # incidents and targets looked at at the same time; each waits on the network
+STUCK_AFTER = 60.0  # seconds without a finished round; one takes milliseconds, or as long as the disk hangs
+STOP_WITHIN = 3.0  # seconds; a restart of a program that obeys takes less. Supervisors kill after ten
+
+
+class Worker:
+    """Owns the executor and the timetable; knows nothing of how an incident is judged."""
+
+    def __init__(self, deps: Deps, executor: Executor | None = None) -> None:
+        self._deps = deps
+        self._executor = executor or DaemonPool(THREADS, "incident")
+        self._advance = Advance(deps)
+        self._reconciler = Reconciler(deps)
+        self._jobs: dict[str, Future[None]] = {}
+        self._stepped: dict[int, tuple[IncidentState, float]] = {}  # incident -> its state and when, by the boot clock
+        self._next_reconcile = 0.0
+        self._ticked = deps.clock.now().boot  # end of the last round without an error
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Waits a moment for what is in flight; what is unfinished is in the journal and goes on at the next start."""
+        end = time.monotonic() + STOP_WITHIN
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_WITHIN)
+        left = max(0.0, end - time.monotonic())
+        wait([job for job in list(self._jobs.values()) if not job.cancel()], left)
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def alive(self) -> bool:
+        """Whether rounds still come to their end."""
+        return self._thread.is_alive() and self._deps.clock.now().boot - self._ticked < STUCK_AFTER
+
+    def tick(self) -> None:
+        """One round: reconcile when due, correlate what is new, advance what is due."""
+        now = self._deps.clock.now()
+        if now.boot >= self._next_reconcile:
+            self._next_reconcile = now.boot + self._deps.config.reconcile_seconds
+            self._submit("reconcile", self._reconciler.alerts)
+            for target in self._deps.config.targets:
+                self._submit(f"observe {target.server}", partial(self._reconciler.observe, target))
+        self._correlate()
+        incidents = self._deps.journal.open_incidents()
+        self._count()
+        for incident in incidents:
+            self._advance_when_due(incident, now.boot)
+        self._forget_closed({incident.id for incident in incidents})
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                self.tick()
+            except HealerError as error:
+                log.error("worker: %s; trying again in %.0f s", error, TICK)
+            except Exception:  # the boundary: without this thread nothing is ever healed again; `alive` tells of it
+                log.exception("worker: a defect of the healer; trying again in %.0f s", TICK)
+            else:
+                now = self._deps.clock.now()
+                self._ticked = now.boot
+                self._deps.own.last_tick.set(now.wall)
+            self._wake.wait(TICK)
+
+    def _correlate(self) -> None:
+        """New alerts open an incident or join one; an echo of one just healed waits in the journal."""
+        journal, now = self._deps.journal, self._deps.clock.now()
+        unassigned = journal.unassigned()
+        if not unassigned:
+            return
+        incidents = journal.open_incidents()
+        waiting = choose_admitted(unassigned, incidents, self._deps.listed)
+        closed = {server: journal.last_closed(server) for server in {alert.server for alert in waiting}}
+        ended = {server: last for server, last in closed.items() if last is not None}
+        for group in correlate(waiting, incidents, ended, now, self._deps.config.limits.reopen_after):
+            if group.move is Move.NEW:
+                journal.open_incident(group.server, group.alerts, now, group.words)
+            elif group.move is Move.ATTACH and group.incident is not None:
+                journal.attach(group.incident, group.alerts)
+
+    def _count(self) -> None:
+        self._deps.own.paused.set(bool(self._deps.journal.paused()))
+        counts = self._deps.journal.incident_counts()
+        for state in IncidentState:
+            self._deps.own.incidents.labels(state=state.value).set(counts.get(state, 0))
+
+    def _advance_when_due(self, incident: Incident, now: float) -> None:
+        rest = VERIFY_EVERY if incident.state is IncidentState.VERIFYING else CONSIDER_EVERY
+        state, at = self._stepped.get(incident.id, (None, 0.0))
+        if state is incident.state and now < at + rest:  # what moved on is looked at again at once
+            return
+
+        def step() -> None:
+            try:
+                current = next((i for i in self._deps.journal.open_incidents() if i.id == incident.id), None)
+                if current is not None:  # the list this came from may be older than the last step
+                    self._advance.step(current)
+            finally:  # also after an error: what fails is tried again in its turn, not at once
+                self._stepped[incident.id] = (incident.state, self._deps.clock.now().boot)
+
+        self._submit(f"incident {incident.id}", step)
+
+    def _submit(self, name: str, job: Callable[[], None]) -> None:
+        """One job of a name at a time: a slow server delays its own next look and nobody else's."""
+        if name in self._jobs and not self._jobs[name].done():
+            return
+        self._jobs[name] = self._executor.submit(self._run_job, name, job)
+
+    def _run_job(self, name: str, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except HealerError as error:
+            log.error("%s: %s", name, error)
+        except Exception:  # the boundary: a defect in one incident must not end the others; it is logged whole
+            log.exception("%s: a defect of the healer; this incident is left alone for now", name)
+        finally:
+            self._wake.set()
+
+    def _forget_closed(self, open_ids: set[int]) -> None:
+        self._jobs = {name: job for name, job in self._jobs.items() if not job.done()}
+        for incident_id in set(self._stepped) - open_ids:
+            del self._stepped[incident_id]
+            self._advance.forget(incident_id)

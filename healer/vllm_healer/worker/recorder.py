@@ -1,0 +1,53 @@
+"""Writes what happened to an incident, once to the journal and once to the log; remembers what was said last."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from vllm_healer.model import Incident, IncidentState, Look, Plan
+from vllm_healer.worker.deps import Deps
+
+log = logging.getLogger("vllm_healer.worker")
+
+REPEAT_WORDS = 300.0  # the same finding is written again after this many seconds, so that the journal stays readable
+
+
+@dataclass
+class Memory:
+    """What is remembered of an incident between two steps; all of it can be lost without harm."""
+
+    plan: Plan | None = None
+    before: Look | None = None
+    said: str = ""
+    said_at: float = 0.0
+
+
+class Recorder:
+    """One for the worker; an incident is only ever written about by one thread at a time."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._memories: dict[int, Memory] = {}
+
+    def memory(self, incident: Incident) -> Memory:
+        return self._memories.setdefault(incident.id, Memory())
+
+    def forget(self, incident_id: int) -> None:
+        self._memories.pop(incident_id, None)
+
+    def finding(self, incident: Incident, key: str, words: str, kind: str = "diagnosis") -> None:
+        """What repeats every few seconds is written when its `key` is new, or was last written long ago."""
+        memory, now = self.memory(incident), self._deps.clock.now()
+        if memory.said == key and now.boot - memory.said_at < REPEAT_WORDS:
+            return
+        memory.said, memory.said_at = key, now.boot
+        self.note(incident, kind, words)
+
+    def note(self, incident: Incident, kind: str, words: str) -> None:
+        self._deps.journal.note(incident.id, kind, words, self._deps.clock.now())
+        log.info("incident=%d server=%s %s: %s", incident.id, incident.server, kind, words)
+
+    def state(self, incident: Incident, state: IncidentState, words: str) -> None:
+        self._deps.journal.set_state(incident.id, state, words, self._deps.clock.now())
+        log.info("incident=%d server=%s state=%s: %s", incident.id, incident.server, state.value, words)

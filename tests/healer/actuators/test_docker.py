@@ -1,0 +1,201 @@
+"""The docker actuator against a server that speaks Docker's Engine API over a unix socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from vllm_healer.actuators.docker import DockerActuator, choose_state
+from vllm_healer.actuators.docker_api import Container, parse_container
+from vllm_healer.errors import Blind, PermanentError, TemporaryError
+from vllm_healer.model import Outcome, Result, RunState
+
+DEADLINE = 10.0
+EXITED = Container("c0ffee", "exited", "2026-01-01T00:00:00Z", 0, 0, False, "", "no", 0, 0, "")
+
+
+class Crash(Exception):
+    """The healer dies here."""
+
+
+def restart(engine: Any, incarnation: str) -> tuple[Result, list[str]]:
+    steps: list[str] = []
+    return DockerActuator().restart(engine.target, incarnation, steps.append, DEADLINE), steps
+
+
+def crash_at(step: str) -> Callable[[str], None]:
+    def die(name: str) -> None:
+        if name == step:
+            raise Crash
+
+    return die
+
+
+def test_sees_a_running_container(engine: Any) -> None:
+    view = DockerActuator().view(engine.target)
+    assert view.state is RunState.RUNNING
+    assert (view.incarnation.key, view.incarnation.pid) == (engine.key(1), 4001)
+    assert view.incarnation.started == pytest.approx(1767225601.123456)  # 2026-01-01T00:00:01.123456Z
+    assert view.restarts_itself is True
+    assert view.detail == "Docker says running, restart policy unless-stopped, pid 4001"
+    assert (view.tree, view.orphans) == ((), ())
+
+
+def test_restarts_once(engine: Any) -> None:
+    result, steps = restart(engine, engine.key(1))
+    assert (result.outcome, result.incarnation) == (Outcome.DONE, engine.key(2))
+    assert steps == ["stop", "start"]
+    assert engine.verbs == ["stop?t=2", "start"]
+
+
+def test_what_was_restarted_meanwhile_is_left_alone(engine: Any) -> None:
+    engine.starts = 2
+    result, steps = restart(engine, engine.key(1))
+    assert (result.outcome, result.incarnation) == (Outcome.ALREADY, engine.key(2))
+    assert (steps, engine.verbs) == ([], [])
+
+
+def test_what_is_restarted_while_the_step_is_journalled_is_left_alone(engine: Any) -> None:
+    def step(name: str) -> None:
+        engine.starts = 2
+
+    result = DockerActuator().restart(engine.target, engine.key(1), step, DEADLINE)
+    assert result.outcome is Outcome.ALREADY
+    assert engine.verbs == []
+
+
+def test_what_docker_is_about_to_start_itself_is_left_alone(engine: Any) -> None:
+    engine.status = "restarting"
+    result, steps = restart(engine, engine.key(1))
+    assert result.outcome is Outcome.ALREADY
+    assert (steps, engine.verbs) == ([], [])
+
+
+def test_starts_what_has_ended_without_stopping_it(engine: Any) -> None:
+    engine.status = "exited"
+    result, steps = restart(engine, "none")
+    assert (result.outcome, result.incarnation) == (Outcome.DONE, engine.key(2))
+    assert (steps, engine.verbs) == (["start"], ["start"])
+
+
+@pytest.mark.parametrize("step", ["stop", "start"])
+def test_after_a_crash_it_goes_on_and_restarts_once(engine: Any, step: str) -> None:
+    with pytest.raises(Crash):
+        DockerActuator().restart(engine.target, engine.key(1), crash_at(step), DEADLINE)
+    result, _ = restart(engine, engine.key(1))
+    assert result.incarnation == engine.key(2)
+    assert engine.verbs == ["stop?t=2", "start"]
+
+
+def test_after_a_crash_behind_the_start_nothing_is_repeated(engine: Any) -> None:
+    restart(engine, engine.key(1))
+    result, steps = restart(engine, engine.key(1))
+    assert result.outcome is Outcome.ALREADY
+    assert (steps, engine.verbs) == ([], ["stop?t=2", "start"])
+
+
+def test_a_start_by_another_in_between_is_no_error(engine: Any) -> None:
+    def another_starts() -> None:
+        engine.status, engine.starts = "running", 2
+
+    engine.before["start"] = another_starts
+    result, _ = restart(engine, engine.key(1))
+    assert (result.outcome, result.incarnation) == (Outcome.DONE, engine.key(2))
+
+
+def test_a_container_has_no_orphans_to_reap(engine: Any) -> None:
+    result = DockerActuator().reap(engine.target, engine.key(1), crash_at("kill"), DEADLINE)
+    assert result.outcome is Outcome.ALREADY
+    assert engine.requests == []
+
+
+def test_speaks_the_version_of_an_older_engine(engine: Any) -> None:
+    engine.version = "1.41"
+    result, _ = restart(engine, engine.key(1))
+    assert result.outcome is Outcome.DONE
+    assert engine.requests[0] == "GET /v1.41/containers/vllm/json"
+
+
+def test_a_stop_that_docker_refuses_is_tried_again_later(engine: Any) -> None:
+    engine.refuse["stop"] = (500, "tried to kill container, but did not receive an exit event")
+    with pytest.raises(TemporaryError, match=r"stop vllm: HTTP 500 tried to kill container, but did not receive"):
+        restart(engine, engine.key(1))
+    assert engine.verbs == ["stop?t=2"]
+
+
+def test_a_request_that_the_proxy_refuses_names_the_fix(engine: Any) -> None:
+    engine.refuse["stop"] = (403, "")
+    with pytest.raises(
+        PermanentError, match=r"lets nobody POST vllm/stop\?t=2; list it in healer\.yml, then `make up`"
+    ):
+        restart(engine, engine.key(1))
+
+
+def test_an_unknown_container_is_named_and_not_tried_again(engine: Any) -> None:
+    target = engine.target
+    engine.name = "other"
+    with pytest.raises(PermanentError, match="has no container 'vllm': No such container: vllm") as caught:
+        DockerActuator().view(target)
+    assert isinstance(caught.value, Blind)
+
+
+def test_without_docker_it_is_blind(engine: Any) -> None:
+    engine.path.unlink()
+    with pytest.raises(Blind, match=r"did not answer GET vllm/json: .*No such file"):
+        DockerActuator().view(engine.target)
+
+
+def test_a_docker_that_hangs_is_given_up_on(engine: Any) -> None:
+    engine.path.unlink()
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(engine.path))
+        silent.listen()
+        with pytest.raises(TemporaryError, match="timed out"):
+            DockerActuator(timeout=0.1).view(engine.target)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"Id": 1, "State": {"Status": "running"}}', b'{"State": 3}'])
+def test_an_answer_that_is_no_container_is_blind(body: bytes) -> None:
+    with pytest.raises(Blind, match="instead of a container"):
+        parse_container(body, "Docker")
+
+
+def test_a_container_without_policy_or_health_is_read() -> None:
+    body = json.dumps({"Id": "abc", "State": {"Status": "exited", "ExitCode": 3}}).encode()
+    seen = parse_container(body, "Docker")
+    assert (seen.policy, seen.health, seen.exit_code, seen.started) == ("no", "", 3, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "state"),
+    [
+        (replace(EXITED, word="running"), RunState.RUNNING),
+        (replace(EXITED, word="restarting"), RunState.STARTING),
+        (replace(EXITED, word="paused"), RunState.STOPPED),
+        (replace(EXITED, word="created"), RunState.STOPPED),
+        (replace(EXITED, word="hibernating"), RunState.UNKNOWN),
+        # Docker would have started it again, had nobody stopped it.
+        (replace(EXITED, policy="always", exit_code=1), RunState.STOPPED),
+        (replace(EXITED, policy="unless-stopped"), RunState.STOPPED),
+        # Docker has given up: a device is missing, a port is taken.
+        (replace(EXITED, policy="unless-stopped", trouble="no such device"), RunState.FATAL),
+        # Nobody restarts these: a dead engine, an error, the container's memory limit.
+        (EXITED, RunState.EXITED),
+        (replace(EXITED, exit_code=1), RunState.EXITED),
+        (replace(EXITED, exit_code=137, out_of_memory=True), RunState.EXITED),
+        # Somebody asked for these ends.
+        (replace(EXITED, exit_code=143), RunState.STOPPED),
+        (replace(EXITED, exit_code=137), RunState.STOPPED),
+        # on-failure: not after code 0, not for ever, and otherwise yes.
+        (replace(EXITED, policy="on-failure"), RunState.EXITED),
+        (replace(EXITED, policy="on-failure", exit_code=1, retries=3, restarts=3), RunState.FATAL),
+        (replace(EXITED, policy="on-failure", exit_code=1, retries=3, restarts=1), RunState.STOPPED),
+    ],
+)
+def test_tells_who_ended_it_as_far_as_docker_shows(seen: Container, state: RunState) -> None:
+    assert choose_state(seen) is state

@@ -1,0 +1,135 @@
+"""supervisord's word and /proc put together: whose pids they are, and what is superseded."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from vllm_healer.actuators.processes import TICKS, Process, Snapshot
+from vllm_healer.actuators.scene import choose_members, choose_restarts_itself, is_superseded, make_scene
+from vllm_healer.actuators.supervisor_rpc import Info, parse_autorestart, parse_info, parse_names
+from vllm_healer.errors import Blind
+from vllm_healer.model import ProcessRef, RunState
+
+# A server that started 100 s ago, as supervisord and as /proc tell it.
+RUNNING = Info(RunState.RUNNING, "RUNNING", pid=10, start=1900.0, stop=0.0, now=2000.0, trouble="")
+SUPERVISORD = Process(5, 1, 50, "S", "supervisord", ("/usr/bin/python3", "/usr/bin/supervisord"))
+SERVER = Process(10, 5, 4900 * TICKS, "S", "vllm", ("vllm", "serve"))
+ENGINE = Process(11, 10, 4901 * TICKS, "S", "VLLM::EngineCor", ("VLLM::EngineCore",))
+HERE = Snapshot("boot-a", 5000.0, {5: SUPERVISORD, 10: SERVER, 11: ENGINE})
+KEY = f"boot-a/10/{4900 * TICKS}"
+
+
+def test_names_the_incarnation_by_boot_pid_and_start() -> None:
+    scene = make_scene(RUNNING, 5, HERE, {}, local_socket=False)
+    assert scene.incarnation.key == KEY
+    assert [process.pid for process in scene.tree] == [10, 11]
+
+
+@pytest.mark.parametrize(
+    ("info", "supervisor", "snapshot"),
+    [
+        (RUNNING, 6, HERE),
+        (RUNNING, 10, HERE),
+        (RUNNING, 5, replace(HERE, processes={5: SUPERVISORD, 10: replace(SERVER, parent=1)})),
+        (replace(RUNNING, start=1000.0), 5, HERE),
+    ],
+    ids=["no such supervisord here", "that pid is another program", "not its child", "of another age"],
+)
+def test_pids_of_another_host_are_never_taken_for_ours(info: Info, supervisor: int, snapshot: Snapshot) -> None:
+    scene = make_scene(info, supervisor, snapshot, {}, local_socket=False)
+    assert scene.tree == ()
+    assert scene.incarnation.key == f"elsewhere/10/{info.start:.0f}"
+    assert choose_members(scene, (ENGINE.ref,)) == ()
+    assert "another host" in scene.words
+
+
+def test_over_a_shared_socket_the_age_need_not_match_after_a_clock_step() -> None:
+    assert make_scene(replace(RUNNING, start=1000.0), 5, HERE, {}, local_socket=True).incarnation.key == KEY
+
+
+def test_members_are_the_tree_the_remembered_and_what_those_started() -> None:
+    left = Process(20, 1, 200, "S", "VLLM::EngineCor", ("VLLM::EngineCore",))
+    below = Process(21, 20, 210, "S", "VLLM::Worker", ("VLLM::Worker",))
+    stranger = Process(30, 1, 300, "S", "VLLM::Worker", ("VLLM::Worker",))
+    snapshot = replace(HERE, processes={**HERE.processes, 20: left, 21: below, 30: stranger})
+    scene = make_scene(RUNNING, 5, snapshot, {}, local_socket=True)
+    gone = ProcessRef(99, 990, "worker", "VLLM::Worker")
+    assert {ref.pid for ref in choose_members(scene, (left.ref, gone))} == {10, 11, 20, 21}
+
+
+@pytest.mark.parametrize(
+    ("state", "pid", "incarnation", "superseded"),
+    [
+        (RunState.RUNNING, 10, KEY, False),
+        (RunState.RUNNING, 10, "boot-a/9/90", True),
+        (RunState.STOPPING, 10, "boot-a/9/90", True),
+        (RunState.RUNNING, 10, "none", True),
+        (RunState.EXITED, 0, "boot-a/9/90", False),
+        (RunState.STOPPED, 0, "boot-a/9/90", False),
+        (RunState.STARTING, 0, "boot-a/9/90", True),  # BACKOFF: supervisord is at it
+        (RunState.STARTING, 0, "none", False),
+        (RunState.FATAL, 0, "none", False),
+    ],
+)
+def test_only_another_living_or_coming_incarnation_supersedes(
+    state: RunState, pid: int, incarnation: str, superseded: bool
+) -> None:
+    scene = make_scene(replace(RUNNING, state=state, pid=pid), 5, HERE, {}, local_socket=True)
+    assert is_superseded(scene, incarnation) is superseded
+
+
+@pytest.mark.parametrize(
+    ("state", "stopped_for", "configured", "expected"),
+    [
+        (RunState.RUNNING, 0.0, None, None),
+        (RunState.EXITED, 1.0, None, None),
+        (RunState.EXITED, 10.0, None, False),
+        (RunState.FATAL, 0.0, None, False),
+        (RunState.EXITED, 10.0, True, True),
+    ],
+)
+def test_says_whether_supervisord_restarts_it_only_when_that_is_known(
+    state: RunState, stopped_for: float, configured: bool | None, expected: bool | None
+) -> None:
+    info = replace(RUNNING, state=state, stop=RUNNING.now - stopped_for)
+    assert choose_restarts_itself(info, configured) is expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({}, None),
+        ({"autorestart": True}, True),
+        ({"autorestart": "false"}, False),
+        ({"autorestart": "unexpected", "exitcodes": [0]}, False),
+        ({"autorestart": "unexpected", "exitcodes": [2]}, True),
+        ({"autorestart": "auto"}, None),
+    ],
+)
+def test_reads_autorestart_where_a_release_tells_it(entry: dict[str, object], expected: bool | None) -> None:
+    answer = [{"group": "other", "name": "other", "autorestart": True}, {"group": "vllm", "name": "a", **entry}]
+    assert parse_autorestart(answer, "vllm:a") is expected
+    assert parse_autorestart(answer, "missing") is None
+
+
+def test_backoff_is_starting_and_unknown_states_stay_unknown() -> None:
+    assert parse_info({"state": 30, "statename": "BACKOFF", "pid": 0}, "url").state is RunState.STARTING
+    assert parse_info({"state": 77}, "url").state is RunState.UNKNOWN
+
+
+def test_an_answer_that_is_no_process_is_blindness() -> None:
+    with pytest.raises(Blind, match="instead of a process's state"):
+        parse_info("hello", "unix:///s.sock")
+
+
+def test_names_are_written_as_in_the_configuration() -> None:
+    assert parse_names([{"group": "vllm", "name": "vllm"}, {"group": "g", "name": "a"}]) == ("g:a", "vllm")
+
+
+def test_the_age_of_a_server_elsewhere_is_told_by_its_own_clock() -> None:
+    """That host's clock is years behind ours; the server is 100 s old all the same."""
+    started = make_scene(RUNNING, 6, HERE, {}, local_socket=False).incarnation.started
+    assert time.time() - started == pytest.approx(100.0, abs=5.0)

@@ -1,0 +1,266 @@
+"""The supervisord actuator against a real supervisord with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from vllm_healer.actuators import processes
+from vllm_healer.actuators.supervisor_rpc import Supervisor
+from vllm_healer.actuators.supervisord import Supervisord
+from vllm_healer.errors import Blind, PermanentError, TemporaryError
+from vllm_healer.model import NO_INCARNATION, Outcome, ProcessRef, Result, RunState, Target
+
+pytestmark = pytest.mark.real
+
+DEADLINE = 15.0  # seconds; a restart here takes less than one, or 2 s of grace where SIGTERM is ignored
+
+
+class Crash(Exception):
+    """The healer dies here."""
+
+
+def no_step(name: str) -> None:
+    """A journal that nobody reads."""
+
+
+def restart(actuator: Supervisord, program: Any, incarnation: str) -> tuple[Result, list[str]]:
+    steps: list[str] = []
+    return actuator.restart(program.target, incarnation, steps.append, DEADLINE), steps
+
+
+def test_sees_the_tree_with_its_roles(fleet: Any, supervisord: Supervisord) -> None:
+    program = fleet.programs["plain"]
+    view = program.start(supervisord.view)
+    assert view.state is RunState.RUNNING
+    assert [ref.role for ref in view.tree] == ["api_server", "engine_core", "worker"]
+    assert view.incarnation.pid == program.processes()["api_server"].pid
+    assert view.orphans == ()
+    assert view.restarts_itself is None
+    assert "RUNNING" in view.detail
+
+
+def test_restarts_once_and_leaves_nothing_of_the_old_tree(fleet: Any, supervisord: Supervisord) -> None:
+    program = fleet.programs["restarted"]
+    old = program.start(supervisord.view)
+    result, steps = restart(supervisord, program, old.incarnation.key)
+    assert result.outcome is Outcome.DONE
+    assert steps == ["stop", "start"]
+    assert result.incarnation not in (old.incarnation.key, NO_INCARNATION.key)
+    assert processes.still_alive(old.tree) == ()
+    assert supervisord.view(program.target).state is RunState.RUNNING
+
+
+def test_a_changed_incarnation_is_recorded_and_not_restarted_again(
+    fleet: Any, supervisord: Supervisord, supervised: ModuleType
+) -> None:
+    program = fleet.programs["changed"]
+    old = program.start(supervisord.view)
+    restart(supervisord, program, old.incarnation.key)
+    supervised.wait_for(lambda: program.starts() == 2, "the second start")
+    result, steps = restart(supervisord, program, old.incarnation.key)
+    assert result.outcome is Outcome.ALREADY
+    assert steps == []
+    assert result.incarnation == supervisord.view(program.target).incarnation.key
+    assert program.starts() == 2
+
+
+def test_restarts_what_supervisord_restarts_itself_without_a_second_start(
+    fleet: Any, supervisord: Supervisord, supervised: ModuleType
+) -> None:
+    program = fleet.programs["autorestarted"]
+    old = program.start(supervisord.view)
+    result, _ = restart(supervisord, program, old.incarnation.key)
+    supervised.wait_for(lambda: program.starts() == 2, "the second start")
+    assert result.outcome is Outcome.DONE
+    assert processes.still_alive(old.tree) == ()
+
+
+def test_names_the_api_server_below_a_wrapper_and_ends_both(
+    fleet: Any, supervisord: Supervisord, supervised: ModuleType
+) -> None:
+    program = fleet.programs["wrapped"]
+    old = program.start(supervisord.view)
+    assert [ref.role for ref in old.tree] == ["helper", "api_server", "engine_core", "worker"]
+    assert old.incarnation.pid == program.processes()["api_server"].pid
+    result, _ = restart(supervisord, program, old.incarnation.key)
+    assert result.outcome is Outcome.DONE
+    assert processes.still_alive(old.tree) == ()
+    supervised.wait_for(lambda: program.starts() == 2, "the second start")
+
+
+def test_ends_processes_that_ignore_sigterm(fleet: Any, supervisord: Supervisord) -> None:
+    program = fleet.programs["stubborn"]
+    old = program.start(supervisord.view)
+    result, _ = restart(supervisord, program, old.incarnation.key)
+    assert result.outcome is Outcome.DONE
+    assert processes.still_alive(old.tree) == ()
+
+
+def test_ends_stopped_children(fleet: Any, supervisord: Supervisord) -> None:
+    program = fleet.programs["frozen"]
+    old = program.start(supervisord.view)
+    for role in ("engine_core", "worker"):
+        os.kill(program.processes()[role].pid, signal.SIGSTOP)
+    result, _ = restart(supervisord, program, old.incarnation.key)
+    assert result.outcome is Outcome.DONE
+    assert processes.still_alive(old.tree) == ()
+
+
+def test_starts_what_exited_and_removes_what_it_left(
+    fleet: Any, supervisord: Supervisord, supervised: ModuleType
+) -> None:
+    program = fleet.programs["exited"]
+    old = program.start(supervisord.view)
+    os.kill(old.incarnation.pid, signal.SIGKILL)
+    supervised.wait_for(lambda: supervisord.view(program.target).state is RunState.EXITED, "the exit")
+    result, _ = restart(supervisord, program, old.incarnation.key)
+    supervised.wait_for(lambda: program.starts() == 2, "the second start")
+    assert result.outcome is Outcome.DONE
+    assert processes.still_alive(old.tree) == ()
+
+
+def test_leaves_it_to_supervisord_when_that_has_restarted_it(
+    fleet: Any, supervisord: Supervisord, supervised: ModuleType
+) -> None:
+    program = fleet.programs["auto_exited"]
+    old = program.start(supervisord.view)
+    os.kill(old.incarnation.pid, signal.SIGKILL)
+    supervised.wait_for(lambda: program.starts() == 2, "supervisord's own start")
+    result, steps = restart(supervisord, program, old.incarnation.key)
+    assert (result.outcome, steps) == (Outcome.ALREADY, [])
+    assert program.starts() == 2
+
+
+CRASHES = {
+    "when the step stop is journalled": ("step", "stop"),
+    "when supervisord was told to stop it": (Supervisor, "stop"),
+    "when its processes were killed": (Supervisord, "_kill"),
+    "when the step start is journalled": ("step", "start"),
+    "when supervisord was told to start it": (Supervisor, "start"),
+}
+
+
+@pytest.mark.parametrize("number", range(5), ids=list(CRASHES))
+def test_a_crash_leads_to_exactly_one_new_start(
+    number: int, fleet: Any, supervisord: Supervisord, supervised: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = fleet.programs[f"crash_{number}"]
+    old = program.start(supervisord.view)
+    where, name = list(CRASHES.values())[number]
+
+    def step(taken: str) -> None:
+        if (where, name) == ("step", taken):
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        if where != "step":
+            patch.setattr(where, name, dies_after(getattr(where, name)))
+        with pytest.raises(Crash):
+            supervisord.restart(program.target, old.incarnation.key, step, DEADLINE)
+    result, _ = restart(supervisord, program, old.incarnation.key)
+    supervised.wait_for(lambda: program.starts() >= 2, "the second start")
+    assert program.starts() == 2
+    assert result.outcome is (Outcome.ALREADY if (where, name) == (Supervisor, "start") else Outcome.DONE)
+    assert processes.still_alive(old.tree) == ()
+    assert supervisord.view(program.target).state is RunState.RUNNING
+
+
+def dies_after(function: Any) -> Any:
+    def wrapper(*arguments: Any) -> None:
+        function(*arguments)
+        raise Crash
+
+    return wrapper
+
+
+def test_reaps_orphans_and_leaves_a_look_alike_alone(
+    fleet: Any, supervisord: Supervisord, supervised: ModuleType
+) -> None:
+    program = fleet.programs["orphaned"]
+    old = program.start(supervisord.view)
+    look_alike = subprocess.Popen(["VLLM::EngineCore", "600"], executable="/bin/sleep")
+    try:
+        os.kill(old.incarnation.pid, signal.SIGKILL)
+        supervised.wait_for(lambda: len(supervisord.view(program.target).orphans) == 2, "two orphans")
+        orphans = supervisord.view(program.target).orphans
+        assert {ref.role for ref in orphans} == {"engine_core", "worker"}
+        steps: list[str] = []
+        result = supervisord.reap(program.target, NO_INCARNATION.key, steps.append, DEADLINE)
+        assert result.outcome is Outcome.DONE
+        assert steps == ["terminate"]
+        assert processes.still_alive(orphans) == ()
+        assert look_alike.poll() is None
+        again = supervisord.reap(program.target, NO_INCARNATION.key, no_step, DEADLINE)
+        assert again.outcome is Outcome.ALREADY
+    finally:
+        look_alike.kill()
+        look_alike.wait()
+    assert program.starts() == 1
+
+
+def test_a_reused_pid_is_no_orphan_and_is_not_signalled(fleet: Any, supervisord: Supervisord) -> None:
+    program = fleet.programs["reused"]
+    stranger = subprocess.Popen(["VLLM::EngineCore", "600"], executable="/bin/sleep", start_new_session=True)
+    try:
+        process = processes.read_process(stranger.pid)
+        assert process is not None
+        earlier = ProcessRef(process.pid, process.start_ticks - 1, "engine_core", "VLLM::EngineCore")
+        boot_id = processes.read_snapshot().boot_id
+        program.remembered[f"{boot_id}/{stranger.pid}/1"] = (earlier,)
+        assert supervisord.view(program.target).orphans == ()
+        assert processes.send(earlier, signal.SIGKILL) is False
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_speaks_http_with_a_password(fleet: Any, supervisord: Supervisord) -> None:
+    program = fleet.programs["spoken_to"]
+    view = supervisord.view(over_http(fleet, program, "swordfish"))
+    assert (view.state, view.incarnation) == (RunState.STOPPED, NO_INCARNATION)
+
+
+def test_a_wrong_password_is_blindness_for_a_look_and_permanent_for_an_action(
+    fleet: Any, supervisord: Supervisord
+) -> None:
+    target = over_http(fleet, fleet.programs["spoken_to"], "tunafish")
+    with pytest.raises(Blind, match="401 Unauthorized; check username and password_file"):
+        supervisord.view(target)
+    with pytest.raises(PermanentError):
+        supervisord.restart(target, "none", no_step, DEADLINE)
+
+
+def test_an_unknown_program_is_named_with_the_known_ones(fleet: Any, supervisord: Supervisord) -> None:
+    target = with_options(fleet.programs["plain"].target, program="plane")
+    with pytest.raises(PermanentError, match=r"has no program 'plane'; known: .*orphaned, plain, "):
+        supervisord.restart(target, "none", no_step, DEADLINE)
+    with pytest.raises(Blind, match="known:"):
+        supervisord.view(target)
+
+
+def test_nobody_listening_is_blindness_for_a_look_and_temporary_for_an_action() -> None:
+    actuator = Supervisord(lambda server: {}, timeout=0.5)
+    for url in ("unix:///nowhere/s.sock", "http://127.0.0.1:9"):
+        target = Target("gpu1:8000", "", "pool", "supervisord", {"url": url, "program": "vllm"})
+        with pytest.raises(Blind, match="did not answer getProcessInfo"):
+            actuator.view(target)
+        with pytest.raises(TemporaryError):
+            actuator.restart(target, "none", no_step, DEADLINE)
+
+
+def over_http(fleet: Any, program: Any, password: str) -> Target:
+    file = fleet.folder / f"password-{password}"
+    file.write_text(f"{password}\n")
+    url = f"http://127.0.0.1:{fleet.port}/RPC2"
+    return with_options(program.target, url=url, username="healer", password_file=str(file))
+
+
+def with_options(target: Target, **options: str) -> Target:
+    return Target(target.server, target.url, target.pool, target.actuator, {**target.options, **options})

@@ -1,0 +1,125 @@
+"""Many webhooks at once share a transaction; one that fails does not take the others along."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, event, text
+
+from vllm_healer.errors import JournalError
+from vllm_healer.journal.store import writer_engine
+from vllm_healer.journal.writer import Writer
+
+
+@pytest.fixture
+def engine(path: Path) -> Iterator[Engine]:
+    engine = writer_engine(path)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE numbers (number INTEGER NOT NULL)"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def writer(engine: Engine, path: Path) -> Iterator[Writer]:
+    writer = Writer(engine, path)
+    yield writer
+    writer.close()
+
+
+def put(connection: Connection, number: int | None) -> None:
+    connection.execute(text("INSERT INTO numbers VALUES (:number)"), {"number": number})
+
+
+def numbers(engine: Engine) -> list[int]:
+    with engine.begin() as connection:
+        return sorted(connection.scalars(text("SELECT number FROM numbers")))
+
+
+class Blocker:
+    """A job that holds the writer until `go` is set."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.go = threading.Event()
+        self._running = threading.Event()
+        self._thread = threading.Thread(target=writer.submit, args=(self._run,))
+        self._thread.start()
+        assert self._running.wait(10)
+
+    def end(self) -> None:
+        self.go.set()
+        self._thread.join()
+
+    def _run(self, connection: Connection) -> None:
+        self._running.set()
+        self.go.wait(10)
+
+
+class Together:
+    """Submits values in threads of their own, all while the writer is busy."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.errors: dict[int | None, Exception] = {}
+
+    def run(self, values: list[int | None]) -> None:
+        blocker = Blocker(self.writer)
+        threads = [threading.Thread(target=self._put, args=(value,)) for value in values]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: self.writer._jobs.qsize() == len(values))
+        blocker.end()
+        for thread in threads:
+            thread.join()
+
+    def _put(self, value: int | None) -> None:
+        try:
+            self.writer.submit(lambda connection: put(connection, value))
+        except JournalError as error:
+            self.errors[value] = error
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_twenty_that_wait_together_are_one_transaction(writer: Writer, engine: Engine) -> None:
+    commits: list[object] = []
+    event.listen(engine, "commit", commits.append)
+    Together(writer).run(list(range(20)))
+    assert len(commits) == 2  # the one that held the writer, and the twenty
+    assert numbers(engine) == list(range(20))
+
+
+def test_one_that_fails_does_not_take_the_others_along(writer: Writer, engine: Engine) -> None:
+    together = Together(writer)
+    together.run([1, 2, None, 3])
+    assert list(together.errors) == [None]
+    assert numbers(engine) == [1, 2, 3]
+
+
+def test_gives_back_what_the_job_gives(writer: Writer) -> None:
+    assert writer.submit(lambda connection: connection.scalar(text("SELECT 6 * 7"))) == 42
+
+
+def test_a_hanging_disk_is_told_in_time_and_the_job_is_dropped(writer: Writer, engine: Engine) -> None:
+    blocker = Blocker(writer)
+    with pytest.raises(JournalError, match=r"not written within 0\.05 s; its disk is too slow or hangs"):
+        writer.submit(lambda connection: put(connection, 1), timeout=0.05)
+    blocker.end()
+    assert numbers(engine) == []
+
+
+def test_what_waits_is_written_before_the_end_and_nothing_after(writer: Writer, engine: Engine) -> None:
+    writer.submit(lambda connection: put(connection, 1))
+    writer.close()
+    with pytest.raises(JournalError, match="is closed"):
+        writer.submit(lambda connection: put(connection, 2))
+    assert numbers(engine) == [1]

@@ -1,0 +1,195 @@
+"""The healer's own look at a server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from vllm_healer.model import Health, Look, Target
+from vllm_healer.probes import Probes, Timeouts, choose_model, judge
+
+PATIENT = Timeouts()  # for servers that answer: a busy machine must not look like a hung one
+METRICS = b"""\
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="m"} %d
+vllm:iteration_tokens_total_count{engine="0",model_name="m"} 7.0
+vllm:engine_sleep_state{engine="0",model_name="m",sleep_state="awake"} %d
+"""
+RUNNING, ITERATIONS = 0, 3  # places in `work`
+
+
+@pytest.fixture
+def vllm(server: Any, http: ModuleType) -> Any:
+    """A server that is well and in dev mode."""
+    server.say("/health", http.Reply(200))
+    server.say("/metrics", http.Reply(200, METRICS % (2, 1)), http.Reply(200, METRICS % (3, 1)))
+    server.say_json("/is_paused", {"is_paused": False})
+    server.say_json("/v1/models", {"object": "list", "data": [{"id": "tiny"}]})
+    server.say_json("/v1/completions", {"choices": [{"text": "x"}]})
+    return server
+
+
+def look(server: Any, canary: float = 8.0, timeouts: Timeouts = PATIENT, api_key_file: str = "") -> Look:
+    target = Target("gpu1:8000", server.url, "pool", "supervisord", api_key_file=api_key_file)
+    return Probes(timeouts).look(target, canary)
+
+
+def test_a_server_that_is_well(vllm: Any) -> None:
+    seen = look(vllm)
+    assert (seen.health, seen.paused) == (Health.OK, False)
+    assert seen.canary is not None
+    assert (seen.canary.ok, seen.canary.applicable, seen.canary.detail) == (True, True, "")
+    assert seen.work_before is not None
+    assert seen.work is not None
+    assert (seen.work_before[RUNNING], seen.work[RUNNING], seen.work[ITERATIONS]) == (2.0, 3.0, 7.0)
+
+
+def test_the_canary_asks_for_one_token_with_a_prompt_of_its_own(vllm: Any) -> None:
+    look(vllm)
+    look(vllm)
+    bodies = [json.loads(request.body) for request in vllm.requests if request.path == "/v1/completions"]
+    assert [(body["model"], body["max_tokens"]) for body in bodies] == [("tiny", 1), ("tiny", 1)]
+    assert bodies[0]["prompt"] != bodies[1]["prompt"]
+
+
+def test_without_a_canary_nothing_is_generated(vllm: Any) -> None:
+    seen = look(vllm, canary=0)
+    assert (seen.canary, seen.work_before) == (None, None)
+    assert seen.work is not None
+    assert vllm.paths() == ["/health", "/metrics", "/is_paused"]
+
+
+@pytest.mark.parametrize(("status", "health"), [(503, Health.UNAVAILABLE), (500, Health.OTHER), (302, Health.OTHER)])
+def test_another_status_settles_it(vllm: Any, http: ModuleType, status: int, health: Health) -> None:
+    vllm.say("/health", http.Reply(status))
+    assert look(vllm) == Look(health, None, None, None)
+    assert vllm.paths() == ["/health"]
+
+
+def test_refused_is_not_a_timeout(nobody: str) -> None:
+    target = Target("gpu1:8000", nobody, "pool", "supervisord")
+    assert Probes().look(target, canary=8.0) == Look(Health.REFUSED, None, None, None)
+
+
+def test_a_timeout_is_not_refused(vllm: Any, http: ModuleType) -> None:
+    vllm.say("/health", http.Reply(hang=True))
+    assert look(vllm, timeouts=Timeouts(health=0.2)).health is Health.TIMEOUT
+
+
+def test_a_name_that_does_not_resolve_is_neither() -> None:
+    target = Target("x:1", "http://no-such-host.invalid:8000", "pool", "supervisord")
+    assert Probes().look(target, canary=8.0).health is Health.OTHER
+
+
+def test_a_paused_server_gets_no_canary(vllm: Any) -> None:
+    vllm.say_json("/is_paused", {"is_paused": True})
+    seen = look(vllm)
+    assert (seen.paused, seen.canary) == (True, None)
+    assert "/v1/completions" not in vllm.paths()
+
+
+def test_a_sleeping_server_counts_as_paused(vllm: Any, http: ModuleType) -> None:
+    vllm.say("/metrics", http.Reply(200, METRICS % (0, 0)))
+    seen = look(vllm)
+    assert (seen.paused, seen.canary) == (True, None)
+
+
+@pytest.mark.parametrize("answer", [(404, b"{}"), (200, b"<html>"), (200, b"[]"), (200, b'{"is_paused": "maybe"}')])
+def test_a_server_that_does_not_say_gets_its_canary(vllm: Any, http: ModuleType, answer: tuple[int, bytes]) -> None:
+    vllm.say("/is_paused", http.Reply(*answer))
+    seen = look(vllm)
+    assert seen.paused is None
+    assert seen.canary is not None
+    assert seen.canary.ok
+
+
+def test_a_hung_engine_answers_neither_pause_nor_canary(vllm: Any, http: ModuleType) -> None:
+    vllm.say("/metrics", http.Reply(200, METRICS % (2, 1)))
+    vllm.say("/is_paused", http.Reply(hang=True))
+    vllm.say("/v1/completions", http.Reply(hang=True))
+    seen = look(vllm, canary=0.8, timeouts=Timeouts(paused=0.2))
+    assert (seen.health, seen.paused) == (Health.OK, None)
+    assert seen.canary is not None
+    assert (seen.canary.ok, seen.canary.applicable) == (False, True)
+    assert seen.canary.detail == "no answer within 0.8 s"
+    assert seen.canary.seconds >= 0.7
+    assert seen.work == seen.work_before
+
+
+def test_an_answer_cut_short_is_a_failed_canary(vllm: Any, http: ModuleType) -> None:
+    vllm.say("/v1/completions", http.Reply(200, b'{"choices"', missing=100))
+    seen = look(vllm)
+    assert seen.canary is not None
+    assert (seen.canary.ok, seen.canary.applicable) == (False, True)
+
+
+def test_metrics_that_cannot_be_read_are_no_values(vllm: Any, http: ModuleType) -> None:
+    vllm.say("/metrics", http.Reply(500), http.Reply(200, METRICS % (1, 1), missing=50))
+    seen = look(vllm)
+    assert (seen.work_before, seen.work) == (None, None)
+
+
+def test_the_key_is_read_at_each_use(vllm: Any, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    for text in ("first", "second"):
+        key.write_text(f"{text}\n")
+        look(vllm, api_key_file=str(key))
+    sent = [r.headers.get("Authorization") for r in vllm.requests if r.path == "/v1/completions"]
+    assert sent == ["Bearer first", "Bearer second"]
+    assert all("Authorization" not in r.headers for r in vllm.requests if not r.path.startswith("/v1"))
+
+
+def test_a_key_that_cannot_be_read_proves_nothing_of_the_engine(vllm: Any) -> None:
+    seen = look(vllm, api_key_file="/nowhere/key")
+    assert seen.canary is not None
+    assert (seen.canary.ok, seen.canary.applicable) == (False, False)
+    assert seen.canary.detail == "api_key_file /nowhere/key: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "ok", "applicable"),
+    [
+        (200, {"choices": [{}]}, True, True),
+        (200, {"choices": []}, False, True),
+        (200, None, False, True),
+        (400, {}, False, False),
+        (401, {}, False, False),
+        (404, {}, False, False),
+        (429, {}, False, True),
+        (500, {}, False, True),
+        (503, {}, False, True),
+    ],
+)
+def test_only_an_answer_that_speaks_of_the_engine_counts(
+    status: int, answer: object, ok: bool, applicable: bool
+) -> None:
+    assert judge(status, answer, "text")[:2] == (ok, applicable)
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"data": []}, {"data": [3]}, {"data": [{}]}])
+def test_a_list_without_a_model_names_none(answer: object) -> None:
+    assert choose_model(answer) == ""
+
+
+def test_an_error_is_an_answer_and_silence_is_none(vllm: Any, http: ModuleType) -> None:
+    vllm.say("/v1/completions", http.Reply(500))
+    erring = look(vllm).canary
+    vllm.say("/v1/completions", http.Reply(hang=True))
+    silent = look(vllm, canary=0.5).canary
+    assert erring is not None
+    assert silent is not None
+    assert (erring.answered, silent.answered) == (True, False)
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "d\u00fcr\u2019s", "\ud83d\ude00"])
+def test_a_key_that_cannot_be_sent_proves_nothing_and_is_not_shown(vllm: Any, tmp_path: Path, key: str) -> None:
+    (tmp_path / "key").write_text(key, encoding="utf-8", errors="surrogatepass")
+    seen = look(vllm, api_key_file=str(tmp_path / "key")).canary
+    assert seen is not None
+    assert (seen.ok, seen.applicable) == (False, False)
+    assert "api_key_file" in seen.detail
+    assert key not in seen.detail

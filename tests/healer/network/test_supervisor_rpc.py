@@ -1,0 +1,40 @@
+"""supervisord's XML-RPC from a server that is not one, or not well."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from vllm_healer.actuators.supervisor_rpc import Supervisor
+from vllm_healer.errors import Blind
+from vllm_healer.model import Target
+
+
+def supervisor(server: Any, timeout: float = 5.0) -> Supervisor:
+    target = Target("gpu1:8000", "", "pool", "supervisord", {"url": server.url, "program": "vllm"})
+    return Supervisor(target, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"hello", b"<html><p></html>", b"<methodResponse><params><param></param></params></methodResponse>", b"\xff"],
+)
+def test_garbage_is_blindness(server: Any, http: ModuleType, body: bytes) -> None:
+    server.say("/RPC2", http.Reply(200, body))
+    with pytest.raises(Blind, match="supervisord at http"):
+        supervisor(server).info()
+
+
+def test_silence_is_blindness_and_ends(server: Any, http: ModuleType) -> None:
+    server.say("/RPC2", http.Reply(hang=True))
+    with pytest.raises(Blind, match="did not answer getProcessInfo: timed out"):
+        supervisor(server, timeout=0.2).info()
+
+
+def test_an_error_and_an_answer_cut_short_are_blindness(server: Any, http: ModuleType) -> None:
+    server.say("/RPC2", http.Reply(500), http.Reply(200, b"<?xml version='1.0'?><methodResponse>", missing=50))
+    for words in ("answered HTTP 500", "did not answer"):
+        with pytest.raises(Blind, match=words):
+            supervisor(server).info()

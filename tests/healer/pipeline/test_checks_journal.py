@@ -1,0 +1,137 @@
+"""Every reason of the journal and the settings not to act, alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import ModuleType
+
+from vllm_healer.config import Limits, Mode
+from vllm_healer.model import Instant, Ledger, Refusal
+
+LIMITS = Limits()  # cooldown 300 s, 3 actions an hour
+
+
+def test_refuses_while_the_healer_is_paused(cases: ModuleType) -> None:
+    ledger = Ledger(paused="ann: maintenance until six")
+    assert cases.judge(ledger=ledger) == Refusal("paused", "the healer is paused: ann: maintenance until six")
+
+
+def test_refuses_while_another_server_of_the_pool_is_being_healed(cases: ModuleType) -> None:
+    other = cases.earlier(action=5, server="gpu2:8000", finished=False, recovered=False)
+    assert cases.judge(ledger=Ledger(entries=(other,))) == Refusal(
+        "pool_locked", "action 5 (restart_engine on gpu2:8000) in pool chat is not verified yet"
+    )
+
+
+def test_an_unfinished_action_is_a_lock_however_old(cases: ModuleType) -> None:
+    old = cases.earlier(ago=40_000.0, server="gpu2:8000", finished=False, recovered=False)
+    assert cases.reason(cases.judge(ledger=Ledger(entries=(old,)))) == "pool_locked"
+
+
+def test_another_pool_locks_nothing(cases: ModuleType) -> None:
+    other = cases.earlier(server="gpu2:8000", pool="embeddings", finished=False, recovered=False)
+    assert cases.judge(ledger=Ledger(entries=(other,))) is None
+
+
+def test_touches_no_serving_replica_after_an_action_that_did_not_help(cases: ModuleType) -> None:
+    lost = cases.earlier(server="gpu2:8000", recovered=False)
+    assert cases.judge(ledger=Ledger(entries=(lost,))) == Refusal(
+        "pool_unverified",
+        "the last action in pool chat (restart_engine on gpu2:8000) did not help: a person should look first",
+    )
+
+
+def test_may_still_try_a_server_that_is_down_by_its_own_look(cases: ModuleType) -> None:
+    lost = Ledger(entries=(cases.earlier(server="gpu2:8000", recovered=False),))
+    assert cases.judge(cases.facts(look=cases.REFUSED), lost) is None
+    assert cases.judge(cases.facts(look=cases.UNAVAILABLE), lost) is None
+
+
+def test_a_server_that_is_down_is_tried_again_only_after_its_cooldown(cases: ModuleType) -> None:
+    lost = Ledger(entries=(cases.earlier(ago=100.0, recovered=False),))
+    assert cases.reason(cases.judge(cases.facts(look=cases.REFUSED), lost)) == "cooldown"
+
+
+def test_a_server_that_times_out_is_not_down(cases: ModuleType) -> None:
+    lost = Ledger(entries=(cases.earlier(server="gpu2:8000", recovered=False),))
+    assert cases.reason(cases.judge(cases.facts(look=cases.SATURATED), lost)) == "pool_unverified"
+
+
+def test_only_the_last_action_of_the_pool_counts(cases: ModuleType) -> None:
+    lost = cases.earlier(action=1, server="gpu2:8000", recovered=False)
+    helped = cases.earlier(action=2, server="gpu2:8000", recovered=True)
+    assert cases.judge(ledger=Ledger(entries=(helped, lost))) is None
+
+
+def test_refuses_during_the_cooldown(cases: ModuleType) -> None:
+    assert cases.judge(ledger=Ledger(entries=(cases.earlier(ago=60.0),))) == Refusal(
+        "cooldown", "restart_engine ran on gpu1:8000 60 s ago: 240 s of 300 s left"
+    )
+
+
+def test_the_cooldown_ends(cases: ModuleType) -> None:
+    assert cases.judge(ledger=Ledger(entries=(cases.earlier(ago=300.0),))) is None
+
+
+def test_the_cooldown_is_of_one_remediation_on_one_server(cases: ModuleType) -> None:
+    entries = (cases.earlier(ago=60.0, remediation="reap_orphans"), cases.earlier(ago=60.0, server="gpu2:8000"))
+    assert cases.judge(ledger=Ledger(entries=entries)) is None
+
+
+def test_the_cooldown_holds_when_the_wall_clock_steps_back_ten_minutes(cases: ModuleType) -> None:
+    stepped = Instant(cases.NOW.wall - 600.0, cases.NOW.boot, cases.NOW.boot_id)
+    refusal = cases.judge(cases.facts(now=stepped), Ledger(entries=(cases.earlier(ago=60.0),)))
+    assert refusal == Refusal("cooldown", "restart_engine ran on gpu1:8000 60 s ago: 240 s of 300 s left")
+
+
+def test_the_cooldown_does_not_end_early_when_the_wall_clock_jumps_ahead(cases: ModuleType) -> None:
+    jumped = Instant(cases.NOW.wall + 600.0, cases.NOW.boot, cases.NOW.boot_id)
+    assert cases.reason(cases.judge(cases.facts(now=jumped), Ledger(entries=(cases.earlier(ago=60.0),)))) == "cooldown"
+
+
+def test_after_a_reboot_the_cooldown_takes_the_longer_wait(cases: ModuleType) -> None:
+    ledger = Ledger(entries=(cases.earlier(ago=0.0),))
+    day_later = Instant(cases.NOW.wall + 86_400.0, 50.0, "boot-b")
+    assert cases.judge(cases.facts(now=day_later), ledger) == Refusal(
+        "cooldown", "restart_engine ran on gpu1:8000 50 s ago: 250 s of 300 s left"
+    )
+    up_long_enough = Instant(cases.NOW.wall + 86_400.0, 4000.0, "boot-b")
+    assert cases.judge(cases.facts(now=up_long_enough), ledger) is None
+
+
+def test_refuses_when_the_budget_of_the_hour_is_spent(cases: ModuleType) -> None:
+    entries = tuple(cases.earlier(ago=ago) for ago in (400.0, 1600.0, 3599.0))
+    assert cases.judge(ledger=Ledger(entries=entries)) == Refusal(
+        "budget", "3 actions on gpu1:8000 within an hour, 3 are allowed"
+    )
+
+
+def test_the_budget_counts_every_remediation_of_that_server_and_no_other(cases: ModuleType) -> None:
+    own = (cases.earlier(ago=400.0), cases.earlier(ago=1600.0, remediation="reap_orphans"))
+    other = (cases.earlier(ago=500.0, server="gpu2:8000"), cases.earlier(ago=3600.0))
+    assert cases.judge(ledger=Ledger(entries=own + other)) is None
+    assert cases.reason(cases.judge(ledger=Ledger(entries=own), limits=replace(LIMITS, budget_per_hour=2))) == "budget"
+
+
+def test_a_reboot_does_not_make_old_actions_young(cases: ModuleType) -> None:
+    entries = tuple(cases.earlier(action=3 - n, ago=ago) for n, ago in enumerate((0.0, 2000.0, 4000.0)))
+    minutes_later = Instant(cases.NOW.wall + 900.0, 800.0, "boot-b")
+    assert cases.judge(cases.facts(now=minutes_later), Ledger(entries=entries)) is None
+
+
+def test_a_reboot_does_not_make_young_actions_old(cases: ModuleType) -> None:
+    entries = tuple(cases.earlier(action=3 - n, ago=ago) for n, ago in enumerate((0.0, 1000.0, 2000.0)))
+    next_day = Instant(cases.NOW.wall + 86_400.0, 800.0, "boot-b")
+    assert cases.reason(cases.judge(cases.facts(now=next_day), Ledger(entries=entries))) == "budget"
+
+
+def test_refuses_what_healer_yml_does_not_list(cases: ModuleType) -> None:
+    assert cases.judge(plan=cases.plan(allowed=False)) == Refusal(
+        "not_allowed", "healer.yml does not allow restart_engine: add it to 'remediations' to permit it"
+    )
+
+
+def test_a_dry_run_says_that_everything_else_allowed_it(cases: ModuleType) -> None:
+    assert cases.judge(mode=Mode.DRY_RUN) == Refusal(
+        "dry_run", "dry run: would have run restart_engine on gpu1:8000, everything else allowed it"
+    )

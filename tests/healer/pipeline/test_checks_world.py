@@ -1,0 +1,166 @@
+"""Every reason in the world not to act, alone: the rest of the case is for acting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import ModuleType
+
+import pytest
+
+from vllm_healer.config import Limits
+from vllm_healer.model import Diagnosis, Incarnation, Ledger, Refusal, RunState, Signals
+
+LIMITS = Limits()
+
+
+def test_refuses_a_server_that_is_not_listed(cases: ModuleType) -> None:
+    facts = cases.facts(target=None, target_problem="gpu9:8000 is not listed in healer.yml (targets: gpu1:8000)")
+    assert cases.judge(facts, plan=cases.plan(server="gpu9:8000")) == Refusal(
+        "unlisted_target", "gpu9:8000 is not listed in healer.yml (targets: gpu1:8000)"
+    )
+
+
+def test_refuses_when_the_target_is_another_server_than_the_plan_names(cases: ModuleType) -> None:
+    assert cases.judge(plan=cases.plan(server="gpu9:8000")) == Refusal(
+        "unlisted_target", "gpu9:8000 is not listed in healer.yml"
+    )
+
+
+def test_an_empty_name_is_not_every_server(cases: ModuleType) -> None:
+    refusal = cases.judge(cases.facts(target=None), plan=cases.plan(server=""))
+    assert refusal == Refusal("unlisted_target", "a nameless server is not listed in healer.yml")
+
+
+@pytest.mark.parametrize("cause", ["overload", "starting", "unknown", "none"])
+def test_refuses_to_restart_for_a_cause_that_no_restart_cures(cases: ModuleType, cause: str) -> None:
+    plan = cases.plan(diagnosis=Diagnosis(cause, "", frozenset({"VllmEngineStalled"})))
+    assert cases.judge(plan=plan) == Refusal(
+        "not_destructive_cause", f"restart_engine does not cure the cause '{cause}'"
+    )
+
+
+def test_refuses_when_prometheus_does_not_answer(cases: ModuleType) -> None:
+    facts = cases.facts(signals=None, blind=("Prometheus: connection refused",))
+    assert cases.judge(facts) == Refusal("blind", "did not answer: Prometheus: connection refused")
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("look", "not read: the healer's own look"),
+        ("supervisor", "not read: the supervisor"),
+        ("signals", "not read: Prometheus"),
+    ],
+)
+def test_refuses_when_a_source_was_not_read(cases: ModuleType, missing: str, words: str) -> None:
+    assert cases.judge(cases.facts(**{missing: None})) == Refusal("blind", words)
+
+
+def test_refuses_when_a_sample_is_older_than_three_scrapes(cases: ModuleType) -> None:
+    facts = cases.facts(signals=Signals(stalled=cases.signals(age=41.0).stalled))
+    assert cases.judge(facts) == Refusal("stale_data", "samples too old (15 s allowed): stalled 41 s")
+
+
+def test_refuses_when_a_sample_has_no_age(cases: ModuleType) -> None:
+    assert cases.reason(cases.judge(cases.facts(signals=cases.signals(age=float("nan"))))) == "stale_data"
+
+
+def test_refuses_without_any_sample_of_a_server_that_answers(cases: ModuleType) -> None:
+    assert cases.judge(cases.facts(signals=Signals())) == Refusal(
+        "stale_data", "Prometheus has no sample of gpu1:8000: look at the exporter"
+    )
+
+
+def test_a_dead_server_needs_no_sample(cases: ModuleType) -> None:
+    assert cases.judge(cases.facts(signals=Signals(), look=cases.REFUSED)) is None
+
+
+def test_refuses_when_the_alert_fires_no_more(cases: ModuleType) -> None:
+    assert cases.judge(cases.facts(still_firing=frozenset({"HighLatency"}))) == Refusal(
+        "not_firing", "VllmEngineStalled is not active any more (resolved, silenced, inhibited or not healable)"
+    )
+
+
+def test_refuses_when_no_alert_supports_the_cause(cases: ModuleType) -> None:
+    assert cases.judge(plan=cases.plan(diagnosis=Diagnosis("engine_stalled", ""))) == Refusal(
+        "not_firing", "none of the incident's alerts supports an action on engine_stalled"
+    )
+
+
+def test_refuses_when_the_watchdog_is_missing(cases: ModuleType) -> None:
+    assert cases.judge(cases.facts(watchdog=False)) == Refusal(
+        "blind", "Alertmanager has no Watchdog alert from Prometheus: the alerts cannot be trusted"
+    )
+
+
+def test_refuses_a_server_that_was_never_ready(cases: ModuleType) -> None:
+    assert cases.judge(cases.facts(seen_ready=False)) == Refusal(
+        "never_ready", "gpu1:8000 was never seen ready: its first start is for a person"
+    )
+
+
+def test_refuses_to_start_what_a_person_stopped(cases: ModuleType) -> None:
+    facts = cases.facts(look=cases.REFUSED, supervisor=cases.supervisor(RunState.STOPPED))
+    assert cases.judge(facts) == Refusal(
+        "intended_state", "gpu1:8000 is stopped by a person: the healer starts nothing that a person stopped"
+    )
+
+
+def test_refuses_while_a_person_stops_it(cases: ModuleType) -> None:
+    assert cases.reason(cases.judge(cases.facts(supervisor=cases.supervisor(RunState.STOPPING)))) == "intended_state"
+
+
+def own_stop(cases: ModuleType, **changes: object) -> Ledger:
+    """A restart of ours, past its cooldown, that stopped the server and failed to start it."""
+    failed = {"recovered": False, "stopped": True, "incarnation": "boot-a/4711/99000"}
+    return Ledger(entries=(cases.earlier(400.0, **{**failed, **changes}),))
+
+
+def test_starts_what_its_own_action_stopped(cases: ModuleType) -> None:
+    facts = cases.facts(
+        look=cases.REFUSED, supervisor=cases.supervisor(RunState.STOPPED), last_alive="boot-a/4711/99000"
+    )
+    assert cases.judge(facts, own_stop(cases)) is None
+
+
+def test_leaves_what_a_person_stopped_after_a_later_life(cases: ModuleType) -> None:
+    facts = cases.facts(
+        look=cases.REFUSED, supervisor=cases.supervisor(RunState.STOPPED), last_alive="boot-a/5000/120000"
+    )
+    assert cases.reason(cases.judge(facts, own_stop(cases))) == "intended_state"
+
+
+def test_leaves_what_a_person_stopped_after_its_own_restart_worked(cases: ModuleType) -> None:
+    facts = cases.facts(
+        look=cases.REFUSED, supervisor=cases.supervisor(RunState.STOPPED), last_alive="boot-a/4711/99000"
+    )
+    assert cases.reason(cases.judge(facts, own_stop(cases, recovered=True))) == "intended_state"
+
+
+def test_an_unknown_state_refuses_even_after_its_own_stop(cases: ModuleType) -> None:
+    facts = cases.facts(supervisor=cases.supervisor(RunState.UNKNOWN), last_alive="boot-a/4711/99000")
+    assert cases.judge(facts, own_stop(cases)) == Refusal(
+        "intended_state", "the supervisor does not say whether gpu1:8000 should run"
+    )
+
+
+@pytest.mark.parametrize("key", ["boot-a/5000/120000", "boot-b/4711/99000", "none", ""])
+def test_refuses_when_it_is_another_process_now(cases: ModuleType, key: str) -> None:
+    facts = cases.facts(supervisor=cases.supervisor(incarnation=Incarnation(key)))
+    assert cases.reason(cases.judge(facts)) == "incarnation_changed"
+
+
+def test_refuses_a_plan_that_names_no_process(cases: ModuleType) -> None:
+    facts = cases.facts(supervisor=cases.supervisor(incarnation=Incarnation("")))
+    assert cases.reason(cases.judge(facts, plan=cases.plan(incarnation=""))) == "incarnation_changed"
+
+
+def test_refuses_to_leave_the_pool_with_too_few(cases: ModuleType) -> None:
+    facts = cases.facts(healthy_others=1)
+    assert cases.judge(facts, limits=replace(LIMITS, minimum_healthy=2)) == Refusal(
+        "minimum_healthy", "1 other healthy servers in pool chat, 2 are needed"
+    )
+
+
+def test_a_single_server_is_healed_by_default(cases: ModuleType) -> None:
+    assert cases.judge(cases.facts(healthy_others=0)) is None

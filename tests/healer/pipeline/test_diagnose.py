@@ -1,0 +1,157 @@
+"""The first detector wins; when none speaks up, the words say what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import ModuleType
+
+import pytest
+
+from vllm_healer.detector import Detector
+from vllm_healer.model import Diagnosis, Facts, Health, Incident, RunState, Signals
+from vllm_healer.pipeline.diagnose import diagnose
+from vllm_healer.pipeline.plugged import detectors
+
+
+def seen(cases: ModuleType, *names: str, **changes: object) -> Diagnosis:
+    return diagnose(cases.incident(*names), cases.facts(**changes))
+
+
+def test_the_documented_order() -> None:
+    assert list(detectors()) == ["orphans", "engine_dead", "engine_stalled", "overload"]
+
+
+def test_a_hung_server_that_looks_healthy_is_stalled(cases: ModuleType) -> None:
+    assert seen(cases).cause == "engine_stalled"
+
+
+def test_orphans_come_before_a_dead_engine(cases: ModuleType) -> None:
+    left = cases.supervisor(RunState.FATAL, orphans=(cases.ENGINE,))
+    assert seen(cases, "VllmDown", look=cases.REFUSED, supervisor=left).cause == "orphans"
+
+
+def test_without_orphans_it_is_a_dead_engine(cases: ModuleType) -> None:
+    dead = cases.supervisor(RunState.FATAL)
+    assert seen(cases, "VllmDown", look=cases.REFUSED, supervisor=dead).cause == "engine_dead"
+
+
+def test_a_long_queue_on_a_hung_server_is_a_stall(cases: ModuleType) -> None:
+    found = seen(cases, "VllmQueueOverload", "VllmEngineStalled", signals=cases.signals(waiting=500.0))
+    assert found.cause == "engine_stalled"
+
+
+def test_a_saturated_server_is_overloaded_and_not_dead(cases: ModuleType) -> None:
+    busy = cases.signals(stalled=0.0, progress_age=1.0, waiting=412.0)
+    assert seen(cases, "VllmDown", "VllmQueueOverload", look=cases.SATURATED, signals=busy).cause == "overload"
+
+
+def test_a_server_that_nobody_listed_is_unknown(cases: ModuleType) -> None:
+    problem = "gpu9:8000 is not listed in healer.yml"
+    assert seen(cases, target=None, target_problem=problem) == Diagnosis("unknown", problem)
+
+
+def test_a_failed_canary_while_progress_moves_is_busy(cases: ModuleType) -> None:
+    found = seen(cases, "VllmCanaryFailing", signals=cases.signals(stalled=0.0, progress_age=3.0))
+    assert found == Diagnosis(
+        "none", "busy: no output, but an engine value, such as KV usage, changed 3 s ago (limit 30 s)"
+    )
+
+
+def test_two_looks_that_differ_show_that_it_is_busy(cases: ModuleType) -> None:
+    before = replace(cases.HUNG, work=(120.0, 0.3, 3.0, 0.0))
+    found = seen(cases, "VllmCanaryFailing", earlier=before)
+    assert found == Diagnosis("none", "busy: no output, but an engine value changed while it was looked at")
+
+
+def test_a_well_server_needs_nothing(cases: ModuleType) -> None:
+    found = seen(cases, "HighLatency", look=cases.WELL, signals=cases.signals(stalled=0.0, progress_age=2.0))
+    assert found == Diagnosis("none", "it looks well: /health is ok and the canary answered in 0.2 s")
+
+
+def test_a_failed_canary_alone_proves_nothing(cases: ModuleType) -> None:
+    found = seen(cases, "VllmCanaryFailing", signals=Signals(stalled=cases.signals(stalled=0.0).stalled))
+    assert found == Diagnosis(
+        "unknown",
+        "/health is ok and the canary failed (no answer in 8 s); "
+        "a canary alone proves no hang, and the exporter does not call it stalled",
+    )
+
+
+def test_says_that_what_prometheus_knows_is_old(cases: ModuleType) -> None:
+    assert seen(cases, signals=cases.signals(age=90.0)).evidence.endswith("what Prometheus knows is 90 s old")
+
+
+def test_says_that_progress_is_not_published(cases: ModuleType) -> None:
+    assert seen(cases, signals=Signals()).evidence.endswith(
+        "whether it is stalled is not known (its progress is not published)"
+    )
+
+
+def test_says_that_prometheus_is_blind(cases: ModuleType) -> None:
+    found = seen(cases, signals=None, blind=("Prometheus: connection refused",))
+    assert found.cause == "unknown"
+    assert found.evidence.endswith("blind: Prometheus: connection refused")
+
+
+def test_a_dead_engine_is_found_without_prometheus_and_the_guard_decides(cases: ModuleType) -> None:
+    dead = cases.supervisor(RunState.EXITED)
+    found = seen(cases, "VllmDown", look=cases.REFUSED, supervisor=dead, signals=None, blind=("Prometheus: timeout",))
+    assert found.cause == "engine_dead"
+
+
+def test_says_that_it_is_paused(cases: ModuleType) -> None:
+    found = seen(cases, look=replace(cases.HUNG, paused=True, canary=None))
+    assert found == Diagnosis("unknown", "paused: someone sent /pause; only who paused it should resume it")
+
+
+def test_a_late_health_is_no_death(cases: ModuleType) -> None:
+    found = seen(cases, look=cases.SATURATED, signals=cases.signals(stalled=0.0, progress_age=1.0))
+    assert found.cause == "unknown"
+    assert found.evidence.startswith("/health did not answer in time: a busy server is slow, not dead")
+
+
+def test_a_strange_answer_is_unknown(cases: ModuleType) -> None:
+    found = seen(cases, look=replace(cases.HUNG, health=Health.OTHER))
+    assert found.evidence == "/health answered neither 200 nor 503: a proxy, or not vLLM"
+
+
+def test_a_server_on_its_way_out_is_looked_at_again(cases: ModuleType) -> None:
+    found = diagnose(cases.incident("VllmDown", age=2.0), cases.facts(look=cases.UNAVAILABLE))
+    words = "/health is 503 while the supervisor says running: it may be on its way out; looking again"
+    assert found == Diagnosis("unknown", words)
+
+
+def test_an_exit_that_the_supervisor_repairs_is_looked_at_again(cases: ModuleType) -> None:
+    ended = cases.supervisor(RunState.EXITED, restarts_itself=True)
+    found = diagnose(cases.incident("VllmDown", age=2.0), cases.facts(look=cases.REFUSED, supervisor=ended))
+    words = "/health is refused: it exited, and its supervisor restarts what exits"
+    assert found == Diagnosis("unknown", words)
+
+
+def test_a_pooling_server_that_moves_is_well(cases: ModuleType) -> None:
+    pooling = replace(cases.HUNG, canary=cases.NOT_APPLICABLE)
+    found = seen(cases, look=pooling, signals=cases.signals(stalled=0.0, progress_age=2.0))
+    assert found.cause == "none"
+    assert seen(cases, look=pooling).cause == "unknown"
+
+
+def test_nothing_read_is_unknown(cases: ModuleType) -> None:
+    assert diagnose(cases.incident(), Facts(now=cases.NOW, target=cases.TARGET)) == Diagnosis(
+        "unknown", "the server was not looked at"
+    )
+
+
+class _Broken(Detector):
+    def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:
+        raise KeyError("model_name")
+
+
+class _Eager(Detector):
+    def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:
+        pytest.fail("asked after a detector that failed")
+
+
+def test_a_detector_that_fails_ends_the_diagnosis(cases: ModuleType) -> None:
+    found = diagnose(cases.incident(), cases.facts(), {"broken": _Broken(), "eager": _Eager()})
+    words = "detector broken failed (KeyError: 'model_name'), so nothing is concluded"
+    assert found == Diagnosis("unknown", words)

@@ -1,0 +1,106 @@
+"""The order of the reasons not to act, and what must not refuse; each alone is in test_checks_*.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import ModuleType
+
+from vllm_healer.config import Limits, Mode
+from vllm_healer.model import Diagnosis, Facts, Incarnation, Ledger, RunState
+from vllm_healer.pipeline.guard import CHECKS
+
+LIMITS = Limits()
+
+
+def test_allows_the_restart_of_a_hung_server(cases: ModuleType) -> None:
+    assert cases.judge() is None
+
+
+def test_the_documented_order() -> None:
+    assert [one.__name__ for one in CHECKS] == [
+        "unlisted_target",
+        "not_destructive_cause",
+        "blind",
+        "paused",
+        "stale_data",
+        "not_firing",
+        "watchdog",
+        "never_ready",
+        "intended_state",
+        "incarnation_changed",
+        "pool_locked",
+        "pool_unverified",
+        "minimum_healthy",
+        "cooldown",
+        "budget",
+        "not_allowed",
+        "dry_run",
+    ]
+
+
+def test_removing_one_reason_after_the_other_shows_the_next(cases: ModuleType) -> None:
+    facts = cases.facts(
+        target=None,
+        blind=("Prometheus: timeout",),
+        signals=cases.signals(age=99.0),
+        still_firing=frozenset(),
+        watchdog=False,
+        seen_ready=False,
+        supervisor=cases.supervisor(RunState.STOPPED, incarnation=Incarnation("other")),
+        healthy_others=0,
+    )
+    last = cases.earlier(action=3, ago=60.0, recovered=False)
+    entries = (cases.earlier(action=4, server="gpu2:8000", finished=False), last, last, last)
+    ledger = Ledger(paused="ann", entries=entries)
+    plan = cases.plan(allowed=False, diagnosis=Diagnosis("overload", "", frozenset({"VllmEngineStalled"})))
+    state = {
+        "given": facts,
+        "ledger": ledger,
+        "plan": plan,
+        "mode": Mode.DRY_RUN,
+        "limits": replace(LIMITS, minimum_healthy=1),
+    }
+
+    def better(**changes: object) -> str:
+        state["given"] = replace(state["given"], **changes)
+        refused: str = cases.reason(cases.judge(**state))
+        return refused
+
+    assert better() == "unlisted_target"
+    assert better(target=cases.TARGET) == "not_destructive_cause"
+    state["plan"] = cases.plan(allowed=False)
+    assert better() == "blind"
+    assert better(blind=()) == "paused"
+    state["ledger"] = Ledger(entries=entries)
+    assert better() == "stale_data"
+    assert better(signals=cases.signals()) == "not_firing"
+    assert better(still_firing=frozenset({"VllmEngineStalled"})) == "blind"
+    assert better(watchdog=True) == "never_ready"
+    assert better(seen_ready=True) == "intended_state"
+    assert better(supervisor=cases.supervisor(incarnation=Incarnation("other"))) == "incarnation_changed"
+    assert better(supervisor=cases.supervisor()) == "pool_locked"
+    state["ledger"] = Ledger(entries=entries[1:])
+    assert better() == "pool_unverified"
+    recovered = replace(last, recovered=True)
+    state["ledger"] = Ledger(entries=(recovered, recovered, recovered))
+    assert better() == "minimum_healthy"
+    assert better(healthy_others=1) == "cooldown"
+    spent = replace(recovered, at=cases.at(-400.0))
+    state["ledger"] = Ledger(entries=(spent, spent, spent))
+    assert better() == "budget"
+    state["ledger"] = Ledger(entries=(spent,))
+    assert better() == "not_allowed"
+    state["plan"] = cases.plan()
+    assert better() == "dry_run"
+    state["mode"] = Mode.ACT
+    assert better() == ""
+
+
+def test_a_plan_that_only_tells_is_never_refused(cases: ModuleType) -> None:
+    plan = cases.plan(remediation="notify_only", destructive=False, allowed=False)
+    worst = cases.facts(target=None, watchdog=False, blind=("Prometheus: timeout",))
+    assert cases.judge(worst, Ledger(paused="ann"), plan, mode=Mode.DRY_RUN) is None
+
+
+def test_facts_that_nobody_filled_in_refuse(cases: ModuleType) -> None:
+    assert cases.reason(cases.judge(Facts(now=cases.NOW, target=cases.TARGET))) == "blind"

@@ -1,0 +1,86 @@
+"""Plug-ins are found by their file, and a bad one is an error with names."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import vllm_healer.detectors
+import vllm_healer.remediations
+from vllm_healer.detector import Detector
+from vllm_healer.errors import PluginError
+from vllm_healer.plugins import load
+from vllm_healer.remediation import Remediation
+
+ONE = "from vllm_healer.detector import Detector\nclass {name}(Detector):\n    pass\n"
+
+
+def package(path: Path, monkeypatch: pytest.MonkeyPatch, **modules: str) -> ModuleType:
+    name = f"plugs_{path.name}".replace("-", "_")
+    (path / name).mkdir()
+    (path / name / "__init__.py").write_text("")
+    for module, text in modules.items():
+        (path / name / f"{module}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(path))
+    return importlib.import_module(name)
+
+
+def test_finds_each_module_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load(package(tmp_path, monkeypatch, b=ONE.format(name="Bee"), a=ONE.format(name="Ay")), Detector)
+    assert [(name, cls.__name__) for name, cls in found.items()] == [("a", "Ay"), ("b", "Bee")]
+
+
+def test_an_empty_package_has_no_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(package(tmp_path, monkeypatch), Detector) == {}
+
+
+def test_names_both_classes_of_a_module_with_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = ONE.format(name="First") + ONE.format(name="Second")
+    with pytest.raises(PluginError, match=r"x defines First and Second: one Detector a module"):
+        load(package(tmp_path, monkeypatch, x=both), Detector)
+
+
+def test_refuses_a_module_without_one_and_says_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        PluginError, match=r"x defines no Detector: add one subclass, or begin the file's name with '_'"
+    ):
+        load(package(tmp_path, monkeypatch, x="VALUE = 1\n"), Detector)
+
+
+def test_an_imported_class_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    borrowed = "from vllm_healer.detectors.overload import Overload\n" + ONE.format(name="Own")
+    assert load(package(tmp_path, monkeypatch, x=borrowed), Detector)["x"].__name__ == "Own"
+
+
+def test_leaves_helpers_with_an_underscore_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(package(tmp_path, monkeypatch, _helper="VALUE = 1\n"), Detector) == {}
+
+
+def test_raises_what_a_module_raises_at_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        load(package(tmp_path, monkeypatch, x="import no_such_module\n"), Detector)
+
+
+def test_the_shipped_detectors_are_these() -> None:
+    assert list(load(vllm_healer.detectors, Detector)) == ["engine_dead", "engine_stalled", "orphans", "overload"]
+
+
+def test_the_shipped_remediations_are_these() -> None:
+    found = load(vllm_healer.remediations, Remediation)
+    assert list(found) == ["notify_only", "reap_orphans", "restart_engine"]
+
+
+@pytest.mark.parametrize("kind", [vllm_healer.detectors, vllm_healer.remediations])
+def test_every_plugin_has_a_page_with_the_same_headings(kind: ModuleType) -> None:
+    folder = Path(__file__).parents[2] / "docs" / kind.__name__.rpartition(".")[2]
+    headings = {
+        "detectors": ["What it finds", "Evidence", "When it stays quiet", "Alerts"],
+        "remediations": ["What it does", "When it refuses", "How it is verified", "Lost by it"],
+    }[folder.name]
+    names = [path.stem for path in Path(kind.__path__[0]).glob("[!_]*.py")]
+    for name in names:
+        page = (folder / f"{name}.md").read_text()
+        assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == headings, name

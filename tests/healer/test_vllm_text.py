@@ -1,0 +1,63 @@
+"""The values of vLLM's /metrics that prove progress, over releases."""
+
+from __future__ import annotations
+
+import pytest
+
+from vllm_healer.vllm_text import parse_asleep, parse_work
+
+NEW = """\
+# HELP vllm:num_requests_running Number of requests.
+vllm:num_requests_running{engine="0",model_name="m"} 3.0
+vllm:num_requests_running{engine="1",model_name="m"} 2.0
+vllm:num_requests_waiting{engine="0",model_name="m"} 1.0
+vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.25
+vllm:iteration_tokens_total_bucket{engine="0",le="1.0",model_name="m"} 99.0
+vllm:iteration_tokens_total_count{engine="0",model_name="m"} 400.0
+vllm:prefix_cache_queries_total{engine="0",model_name="m"} 193286.0
+vllm:num_preemptions_total{engine="0",model_name="m"} 4.0
+vllm:prompt_tokens_total{engine="0",model_name="m"} 1.9e+05
+vllm:generation_tokens_total{engine="0",model_name="m"} 604228.0
+"""
+OLD = """\
+vllm:num_requests_running{model_name="m"} 1
+vllm:num_requests_waiting{model_name="m"} 0
+vllm:gpu_cache_usage_perc{model_name="m"} 0.5
+vllm:prompt_tokens_total{model_name="m"} 10
+vllm:generation_tokens_total{model_name="m"} 20
+"""
+
+
+def test_reads_a_new_release_and_adds_engines_up() -> None:
+    assert parse_work(NEW) == (5.0, 1.0, 0.25, 400.0, 193286.0, 4.0, 190000.0, 604228.0)
+
+
+def test_reads_an_old_release_by_its_own_names() -> None:
+    assert parse_work(OLD) == (1.0, 0.0, 0.5, -1.0, -1.0, -1.0, 10.0, 20.0)
+
+
+def test_the_new_name_wins_where_both_are_shown() -> None:
+    both = 'vllm:gpu_cache_usage_perc{model_name="m"} 0.5\nvllm:kv_cache_usage_perc{model_name="m"} 0.5\n'
+    work = parse_work(both)
+    assert work is not None
+    assert work[2] == 0.5
+
+
+@pytest.mark.parametrize("text", ["", "http_requests_total 3\n", "<html>", "vllm:num_requests_running x\n", "vllm:"])
+def test_a_page_without_them_has_no_values(text: str) -> None:
+    assert parse_work(text) is None
+
+
+def test_a_broken_line_does_not_hide_the_others() -> None:
+    text = 'vllm:num_requests_waiting{a="b\nvllm:num_requests_running{model_name="} x"} 4 1700000000\n'
+    work = parse_work(text)
+    assert work is not None
+    assert work[:2] == (4.0, -1.0)
+
+
+def test_asleep_is_an_engine_that_says_it_is_not_awake() -> None:
+    line = 'vllm:engine_sleep_state{engine="0",model_name="m",sleep_state="%s"} %s\n'
+    assert parse_asleep(line % ("awake", "0.0"))
+    assert parse_asleep(line % ("awake", "1.0") + line.replace('"0"', '"1"') % ("awake", "0.0"))
+    assert not parse_asleep(line % ("awake", "1.0") + line % ("discard_all", "0.0"))
+    assert not parse_asleep(NEW)

@@ -1,0 +1,138 @@
+"""Health, metrics, pause and resume, incidents and the page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from vllm_healer.journal import Entry
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/pause"), ("POST", "/resume"), ("GET", "/incidents")])
+def test_control_needs_the_token(client: FlaskClient, fake_journal: Any, method: str, path: str) -> None:
+    fake_journal.pause_words = "alice"
+    assert client.open(path, method=method).status_code == 401
+    assert fake_journal.pause_words == "alice"
+
+
+def test_pauses_and_resumes_with_a_reason(
+    client: FlaskClient, fake_journal: Any, worker: Any, authorized: dict[str, str]
+) -> None:
+    answer = client.post("/pause", json={"reason": "alice: deploying"}, headers=authorized)
+    assert (answer.status_code, answer.json) == (200, {"paused": "alice: deploying"})
+    answer = client.post("/resume", json={"reason": "alice: deployed"}, headers=authorized)
+    assert (answer.status_code, answer.json) == (200, {"paused": ""})
+    assert (fake_journal.resumed, worker.woken) == ("alice: deployed", 1)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"reason": 3}', b'{"reason": ""}'])
+def test_pauses_without_a_reason_too(client: FlaskClient, authorized: dict[str, str], body: bytes) -> None:
+    answer = client.post("/pause", data=body, content_type="application/json", headers=authorized)
+    assert answer.json == {"paused": "no reason given, over HTTP from 127.0.0.1"}
+
+
+def test_shows_open_incidents_as_json(
+    client: FlaskClient, fake_journal: Any, authorized: dict[str, str], cases: ModuleType
+) -> None:
+    fake_journal.incidents = (cases.incident("VllmDown"),)
+    answer = client.get("/incidents", headers=authorized).json
+    assert answer is not None
+    assert (answer["mode"], answer["paused"]) == ("dry_run", "")
+    (incident,) = answer["incidents"]
+    assert (incident["id"], incident["server"], incident["state"]) == (7, "gpu1:8000", "open")
+    assert [alert["name"] for alert in incident["alerts"]] == ["VllmDown"]
+
+
+def test_is_ready_while_it_can_write_and_work(client: FlaskClient) -> None:
+    assert client.get("/-/ready").status_code == 200
+    assert client.get("/-/healthy").text == "healthy\n"
+
+
+def test_is_not_ready_when_the_worker_has_ended(client: FlaskClient, worker: Any) -> None:
+    worker.living = False
+    answer = client.get("/-/ready")
+    assert (answer.status_code, answer.text) == (
+        503,
+        "the worker has ended or is stuck; see the log, then restart the healer\n",
+    )
+    assert client.get("/-/healthy").status_code == 200
+
+
+def test_is_not_ready_when_the_journal_cannot_write(client: FlaskClient, fake_journal: Any) -> None:
+    fake_journal.trouble = "journal /j: its disk is full"
+    answer = client.get("/-/ready")
+    assert answer.status_code == 503
+    assert "its disk is full" in answer.text
+    assert client.get("/-/healthy").status_code == 200
+
+
+def test_metrics_tell_that_it_is_paused(client: FlaskClient, fake_journal: Any) -> None:
+    assert "\nvllm_healer_paused 0.0\n" in client.get("/metrics").text
+    fake_journal.pause_words = "alice"
+    assert "\nvllm_healer_paused 1.0\n" in client.get("/metrics").text
+
+
+def test_metrics_are_there_when_the_journal_is_not(client: FlaskClient, fake_journal: Any) -> None:
+    fake_journal.trouble = "damaged"
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert "\nvllm_healer_paused NaN\n" in answer.text
+
+
+def test_the_page_of_a_quiet_healer(client: FlaskClient) -> None:
+    page = client.get("/")
+    assert page.content_type == "text/html; charset=utf-8"
+    for words in ("dry_run", "only says what it would do", "Not paused.", "<p>None.</p>", "The journal is empty."):
+        assert words in page.text
+
+
+def test_the_page_shows_incidents_and_the_newest_sentence_first(
+    client: FlaskClient, fake_journal: Any, cases: ModuleType
+) -> None:
+    fake_journal.pause_words = "alice: deploying"
+    incident = cases.incident("VllmDown", "VllmEngineStalled")
+    resolved = replace(incident.alerts[1], firing=False)
+    fake_journal.incidents = (replace(incident, alerts=(incident.alerts[0], resolved)),)
+    fake_journal.entries = tuple(
+        Entry(number, 1_700_000_000.0 + number, 7, "note", f"sentence {number}.", {}) for number in range(30)
+    )
+    page = client.get("/").text
+    assert "<strong>Paused</strong>: alice: deploying" in page
+    assert "VllmDown, VllmEngineStalled (resolved)" in page
+    assert "2023-11-14 22:13:49" in page
+    assert page.index("sentence 29.") < page.index("sentence 10.")
+    assert "sentence 9." not in page
+
+
+def test_the_page_escapes_what_strangers_wrote(client: FlaskClient, fake_journal: Any, cases: ModuleType) -> None:
+    evil = "<script>alert(1)</script>"
+    incident = cases.incident()
+    alert = replace(incident.alerts[0], name=evil)
+    fake_journal.pause_words = evil
+    fake_journal.incidents = (replace(incident, server=evil, alerts=(alert,)),)
+    fake_journal.entries = (Entry(1, 1_700_000_000.0, None, evil, evil, {}),)
+    answer = client.get("/")
+    assert "<script" not in answer.text
+    assert answer.text.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 5
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_the_page_says_what_is_wrong_with_the_journal(client: FlaskClient, fake_journal: Any) -> None:
+    fake_journal.trouble = "journal /j: it is damaged"
+    answer = client.get("/")
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert answer.json["error"] == "journal /j: it is damaged"
+
+
+def test_unknown_paths_tell_nothing_to_strangers(client: FlaskClient, authorized: dict[str, str]) -> None:
+    assert client.get("/<script>").status_code == 401
+    answer = client.get("/<script>", headers=authorized)
+    assert (answer.status_code, answer.json) == (
+        404,
+        {"error": "Not Found", "fix": "see the paths in the healer's documentation"},
+    )

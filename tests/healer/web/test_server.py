@@ -1,0 +1,159 @@
+"""The real thing: waitress on loopback, and the real journal behind it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from waitress import wasyncore
+
+from vllm_healer.clock import SystemClock
+from vllm_healer.config import Config
+from vllm_healer.errors import ConfigError
+from vllm_healer.journal import Journal
+from vllm_healer.web import WebDeps, create_app, make_server
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal.open(tmp_path / "journal.sqlite", SystemClock())
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def port(deps: WebDeps, journal: Journal) -> Iterator[int]:
+    """Of a healer with the default limits."""
+    app = create_app(replace(deps, journal=journal, clock=SystemClock(), config=Config()))
+    server = make_server(app, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield int(getattr(server, "effective_port"))  # noqa: B009 - its types lack it
+    server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))  # type: ignore[attr-defined]
+    thread.join()
+    server.task_dispatcher.shutdown()
+
+
+@pytest.fixture
+def post(port: int, authorized: dict[str, str]) -> Callable[[bytes], int]:
+    def post(body: bytes) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("POST", "/alerts", body, authorized)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    return post
+
+
+def notification(prefix: str, alerts: int) -> bytes:
+    """Of the size that real alerts have: about 600 bytes each."""
+    return json.dumps(
+        {
+            "version": "4",
+            "alerts": [
+                {
+                    "status": "firing",
+                    "labels": {"alertname": "VllmDown", "server": f"gpu{number}:8000", "severity": "critical"},
+                    "annotations": {"summary": "vLLM does not answer", "description": "x" * 300},
+                    "startsAt": "2026-03-01T12:00:05.123456789Z",
+                    "fingerprint": f"{prefix}{number}",
+                }
+                for number in range(alerts)
+            ],
+        }
+    ).encode()
+
+
+def test_what_was_acknowledged_is_in_the_journal(post: Callable[[bytes], int], journal: Journal) -> None:
+    assert post(notification("a", 3)) == 200
+    assert [alert.fingerprint for alert in journal.unassigned()] == ["a0", "a1", "a2"]
+
+
+def test_ten_thousand_alerts_are_acknowledged_within_two_seconds(
+    post: Callable[[bytes], int], journal: Journal
+) -> None:
+    body = notification("a", 10_000)
+    started = time.monotonic()
+    assert post(body) == 200
+    assert time.monotonic() - started < 2.0
+    assert len(journal.unassigned()) == 10_000
+
+
+def limit_pages(journal: Journal, pages: int) -> None:
+    journal._writer.submit(lambda connection: connection.execute(text(f"PRAGMA max_page_count={pages}")).scalar())
+
+
+def test_a_full_disk_is_503_and_loses_nothing(post: Callable[[bytes], int], journal: Journal) -> None:
+    assert post(notification("before", 10)) == 200
+    limit_pages(journal, 1)  # SQLite then lets the file grow no more, as a full disk does
+    assert post(notification("full", 1000)) == 503
+    assert len(journal.unassigned()) == 10
+    limit_pages(journal, 100_000)
+    assert post(notification("full", 1000)) == 200
+    assert len(journal.unassigned()) == 1010
+
+
+def test_many_senders_at_once_are_all_acknowledged(post: Callable[[bytes], int], journal: Journal) -> None:
+    with ThreadPoolExecutor(12) as senders:
+        statuses = list(senders.map(post, [notification(f"s{number}-", 1) for number in range(60)]))
+    assert statuses == [200] * 60
+    assert len(journal.unassigned()) == 60
+
+
+def test_a_body_of_20_megabytes_is_refused_before_it_is_sent(
+    port: int, deps: WebDeps, authorized: dict[str, str]
+) -> None:
+    """The answer comes after the headers, and it is counted."""
+    head = [f"POST /alerts HTTP/1.1\r\nHost: healer\r\nContent-Length: {20_000_000}\r\n"]
+    head += [f"{name}: {value}\r\n" for name, value in authorized.items()]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall("".join([*head, "\r\n"]).encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 413
+        assert json.loads(answer.read())["error"] == "the body is larger than 10485760 bytes"
+    count = deps.metrics.registry.get_sample_value("vllm_healer_webhook_requests_total", {"code": "413"})
+    assert count == 1
+
+
+def cut_off(connection: socket.socket, chunk: bytes) -> bool:
+    try:
+        connection.sendall(chunk)
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+    return False
+
+
+def test_an_endless_body_is_cut_off(port: int, authorized: dict[str, str]) -> None:
+    head = [b"POST /alerts HTTP/1.1\r\nHost: healer\r\nTransfer-Encoding: chunked\r\n"]
+    head += [f"{name}: {value}\r\n".encode() for name, value in authorized.items()]
+    chunk = b"100000\r\n" + bytes(0x100000) + b"\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"".join([*head, b"\r\n"]))
+        sent = [chunk for _ in range(100) if not cut_off(connection, chunk)]
+    assert 10 <= len(sent) < 100
+
+
+def test_does_not_name_its_server_software(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/-/ready")
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("Server")) == (200, None)
+    connection.close()
+
+
+def test_a_port_in_use_is_named(deps: WebDeps) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
+            make_server(create_app(deps), "127.0.0.1", port)

@@ -1,0 +1,127 @@
+"""POST /alerts: who may, what is taken, and what is said otherwise."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from vllm_healer.metrics import HealerMetrics
+from vllm_healer.web import WebDeps
+
+ALERT = {
+    "status": "firing",
+    "labels": {"alertname": "VllmDown", "server": "gpu1:8000"},
+    "annotations": {},
+    "startsAt": "2026-03-01T12:00:05Z",
+    "fingerprint": "c4a1f0e5b2d39871",
+}
+BODY = json.dumps({"version": "4", "alerts": [ALERT]})
+
+
+def answers(metrics: HealerMetrics, code: str) -> float | None:
+    return metrics.registry.get_sample_value("vllm_healer_webhook_requests_total", {"code": code})
+
+
+def test_accepts_journals_and_wakes_the_worker(
+    client: FlaskClient, fake_journal: Any, worker: Any, metrics: HealerMetrics, authorized: dict[str, str]
+) -> None:
+    answer = client.post("/alerts", data=BODY, headers=authorized)
+    assert (answer.status_code, answer.json) == (200, {"accepted": 1})
+    assert [alert.name for alert in fake_journal.recorded] == ["VllmDown"]
+    assert worker.woken == 1
+    assert metrics.registry.get_sample_value("vllm_healer_alerts_received_total") == 1
+    assert answers(metrics, "200") == 1
+    assert metrics.registry.get_sample_value("vllm_healer_webhook_seconds_count") == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        "Bearer correct-hors",
+        "Basic correct-horse",
+        "correct-horse",
+        "Bearer é",
+    ],
+)
+def test_without_the_token_nothing_is_read(
+    client: FlaskClient, fake_journal: Any, worker: Any, metrics: HealerMetrics, header: str
+) -> None:
+    answer = client.post("/alerts", data=BODY, headers={"Authorization": header} if header else {})
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.json is not None
+    assert answer.json["error"] == "no or wrong bearer token"
+    assert "correct-horse" not in answer.text
+    assert (fake_journal.recorded, worker.woken) == ([], 0)
+    assert answers(metrics, "401") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("{", "the body is not JSON"),
+        (json.dumps({"version": "3", "alerts": []}), "'version' is '3'; this healer reads version '4'"),
+        (json.dumps({"version": "4", "alerts": [{**ALERT, "labels": {}}]}), "alerts[0].labels has no 'alertname'"),
+    ],
+)
+def test_what_is_no_notification_is_refused_with_words(
+    client: FlaskClient, worker: Any, metrics: HealerMetrics, authorized: dict[str, str], body: str, error: str
+) -> None:
+    answer = client.post("/alerts", data=body, headers=authorized)
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert error in answer.json["error"]
+    assert answer.json["fix"] == "send what Alertmanager's webhook_configs sends, version 4"
+    assert worker.woken == 0
+    assert answers(metrics, "400") == 1
+
+
+def test_a_body_above_the_limit_is_refused_and_counted(
+    client: FlaskClient, metrics: HealerMetrics, authorized: dict[str, str]
+) -> None:
+    answer = client.post("/alerts", data=b" " * 10_001, headers=authorized)
+    assert answer.status_code == 413
+    assert answer.json is not None
+    assert answer.json["error"] == "the body is larger than 10000 bytes"
+    assert answers(metrics, "413") == 1
+
+
+def test_a_body_at_the_limit_is_read(client: FlaskClient, authorized: dict[str, str]) -> None:
+    assert client.post("/alerts", data=BODY.ljust(10_000), headers=authorized).status_code == 200
+
+
+def test_is_not_acknowledged_while_the_journal_cannot_write(
+    client: FlaskClient, fake_journal: Any, worker: Any, metrics: HealerMetrics, authorized: dict[str, str]
+) -> None:
+    fake_journal.trouble = "journal /j: its disk is full"
+    answer = client.post("/alerts", data=BODY, headers=authorized)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "15")
+    assert answer.json == {
+        "error": "journal /j: its disk is full",
+        "fix": "nothing was accepted; send it again later",
+    }
+    assert worker.woken == 0
+    assert metrics.registry.get_sample_value("vllm_healer_alerts_received_total") == 0
+    fake_journal.trouble = ""
+    assert client.post("/alerts", data=BODY, headers=authorized).status_code == 200
+    assert (answers(metrics, "503"), answers(metrics, "200")) == (1, 1)
+
+
+def test_other_requests_are_not_counted_as_webhooks(
+    client: FlaskClient, metrics: HealerMetrics, authorized: dict[str, str]
+) -> None:
+    assert client.get("/alerts", headers=authorized).status_code == 405
+    assert client.post("/nowhere", headers=authorized).status_code == 404
+    assert client.get("/-/healthy").status_code == 200
+    assert sum(answers(metrics, code) or 0 for code in ("200", "400", "401", "404", "405")) == 0
+
+
+def test_the_token_is_in_no_text_of_its_holder(deps: WebDeps) -> None:
+    assert "correct-horse" not in repr(deps)

@@ -1,0 +1,336 @@
+"""The loop around the pure stages, with a real journal and a world in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from vllm_healer.config import Mode
+from vllm_healer.errors import PermanentError, TemporaryError
+from vllm_healer.model import Health, IncidentState, Look, ProcessRef, RunState, Target
+
+
+def test_a_stalled_engine_is_restarted_once_and_verified(world: Any) -> None:
+    world.run(16)  # long enough to have seen it ready
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.run(3)
+    world.stalled = 0.0
+    world.run(60)
+    assert world.server.restarts == 1
+    assert world.states() == {IncidentState.HEALED: 1}
+    assert any("restart_engine" in line and line.startswith("intent") for line in world.history())
+
+
+def test_the_alert_that_lingers_after_the_healing_opens_nothing(world: Any) -> None:
+    world.run(16)
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.run(3)
+    world.stalled = 0.0
+    world.fire("VllmEngineStalled")  # Alertmanager resolves late and repeats
+    world.run(100)
+    assert world.server.restarts == 1
+    assert sum(world.states().values()) == 1
+
+
+def test_three_deliveries_of_one_webhook_are_one_restart(world: Any) -> None:
+    world.run(16)
+    world.hang()
+    for _ in range(3):
+        world.fire("VllmEngineStalled")
+    world.run(3)
+    world.fire("VllmEngineStalled")
+    world.stalled = 0.0
+    world.run(60)
+    assert world.server.restarts == 1
+
+
+def test_two_alerts_of_one_cause_get_one_action(world: Any) -> None:
+    world.run(16)
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.fire("VllmCanaryFailing")
+    world.run(3)
+    world.stalled = 0.0
+    world.run(60)
+    assert world.server.restarts == 1
+    assert sum(world.states().values()) == 1
+
+
+def test_a_healthy_server_is_left_alone(world: Any) -> None:
+    world.run(16)
+    world.fire("VllmCanaryFailing")
+    world.run(60)
+    assert world.server.restarts == 0
+    assert not any(line.startswith("intent") for line in world.history())
+
+
+def test_nothing_is_done_in_dry_run_and_the_journal_says_what_would_have_been(world: Any) -> None:
+    world.set_config(mode=Mode.DRY_RUN)
+    world.run(16)
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.run(30)
+    assert world.server.restarts == 0
+    assert any(line.startswith("refusal") and "would have run restart_engine" in line for line in world.history())
+
+
+def test_nothing_is_done_while_paused(world: Any) -> None:
+    world.run(16)
+    world.journal.pause("anna: upgrading the driver", world.clock.now())
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.run(30)
+    assert world.server.restarts == 0
+    assert any("upgrading the driver" in line for line in world.history() if line.startswith("refusal"))
+
+
+def test_prometheus_down_while_deciding_means_no_action_and_says_so(world: Any) -> None:
+    world.run(16)
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.prometheus_down = True
+    world.fire("VllmDown")
+    world.run(20)
+    assert world.server.restarts == 0
+    assert any(line.startswith("refusal") and "Prometheus" in line for line in world.history())
+
+
+def test_an_alert_resolved_before_it_was_acted_on_is_not_acted_on(world: Any) -> None:
+    world.run(16)
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.resolve()
+    world.run(60)
+    assert world.server.restarts == 0
+    assert world.states() == {IncidentState.RESOLVED: 1}
+
+
+def test_a_server_that_is_not_listed_is_only_reported(world: Any) -> None:
+    world.fire("VllmDown", server="gpu9:8000")
+    world.run(20)
+    assert world.server.restarts == 0
+    assert any("gpu9:8000 is not listed" in line for line in world.history())
+
+
+def test_what_a_person_stopped_stays_stopped(world: Any) -> None:
+    world.run(16)
+    world.server.state, world.server.health = RunState.STOPPED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(60)
+    assert world.server.restarts == 0
+    assert any("by a person" in line for line in world.history())
+
+
+def test_a_dead_server_that_nobody_restarts_is_restarted(world: Any) -> None:
+    world.run(16)
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(20)
+    assert world.server.restarts == 1
+    assert world.states() == {IncidentState.HEALED: 1}
+
+
+def test_a_server_that_its_supervisor_restarts_is_only_watched(world: Any) -> None:
+    world.run(16)
+    world.server.life += 1
+    world.server.started = world.clock.wall
+    world.server.health = Health.REFUSED
+    world.fire("VllmDown")
+    world.run(30)
+    world.server.health = Health.OK
+    world.run(10)
+    assert world.server.restarts == 0
+    assert world.states() == {IncidentState.HEALED: 1}
+
+
+def test_a_watched_start_that_ends_again_is_considered_again(world: Any) -> None:
+    world.run(16)
+    world.server.started = world.clock.wall
+    world.server.health = Health.REFUSED
+    world.fire("VllmDown")
+    world.run(10)
+    world.server.state = RunState.EXITED
+    world.run(30)
+    assert world.server.restarts == 1
+
+
+def test_orphans_are_removed_before_the_server_is_started(world: Any) -> None:
+    world.run(16)
+    world.server.orphans = (ProcessRef(77, 1, "engine_core", "VLLM::EngineCore"),)
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmProcessOrphaned")
+    world.fire("VllmDown")
+    world.run(30)
+    assert (world.server.reaped, world.server.restarts) == (1, 1)
+    assert world.states() == {IncidentState.HEALED: 1}
+
+
+def test_a_healer_killed_in_the_middle_of_a_restart_finishes_it_once(world: Any) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die() -> None:
+        world.server.state = RunState.STOPPED
+        raise Killed
+
+    world.run(16)
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.server.interrupt = die
+    try:
+        world.run(3)
+    except Killed:
+        world.server.interrupt = None
+    world.worker = world.new_worker()
+    world.stalled = 0.0
+    world.run(60)
+    assert world.server.restarts == 1
+    assert world.states() == {IncidentState.HEALED: 1}
+    assert any("going on with action 1 (steps taken so far: stop)" in line for line in world.history())
+
+
+def test_a_restart_that_does_not_help_is_said_and_not_repeated_at_once(world: Any) -> None:
+    world.server.heals = False
+    world.run(16)
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(700)
+    assert world.server.restarts == 1
+    assert IncidentState.FAILED in world.states()
+    assert any("a person is needed" in line for line in world.history())
+
+
+def test_a_wall_clock_that_steps_back_ten_minutes_forgets_no_cooldown(world: Any) -> None:
+    world.run(16)
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(20)
+    world.clock.wall -= 600
+    world.run(130)  # past the echo of the healed incident
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.run(60)
+    assert world.server.restarts == 1
+    assert any(line.startswith("refusal") and "s left" in line for line in world.history())
+
+
+def test_a_lost_webhook_is_made_up_for_by_asking_alertmanager(world: Any) -> None:
+    world.run(16)
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire_unheard("VllmDown")
+    world.run(40)
+    assert world.server.restarts == 1
+
+
+def test_a_missing_watchdog_is_told_once_by_the_fallback_channel(world: Any) -> None:
+    world.alerts = []
+    world.run(400)
+    assert len(world.told) == 1
+    assert "no Watchdog alert" in world.told[0]
+
+
+def test_what_cannot_be_done_now_is_tried_again_without_a_second_intent(world: Any) -> None:
+    world.run(16)
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.server.start_fails = TemporaryError("supervisord is being reloaded", delay=5.0)
+    world.run(20)
+    world.server.start_fails = None
+    world.stalled = 0.0
+    world.run(30)
+    assert world.server.restarts == 1
+    assert world.states() == {IncidentState.HEALED: 1}
+    assert sum(line.startswith("intent") for line in world.history()) == 1
+
+
+def test_a_server_that_our_own_restart_left_stopped_is_not_taken_for_stopped_by_a_person(world: Any) -> None:
+    world.run(16)
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.server.start_fails = PermanentError("the program's command cannot be run")
+    world.run(5)
+    assert IncidentState.FAILED in world.states()
+    world.server.start_fails = None
+    world.resolve()
+    world.fire("VllmDown")
+    world.run(400)
+    assert world.server.restarts == 1
+
+
+def test_a_failed_restart_holds_the_pool_back_until_the_server_answers_again(world: Any) -> None:
+    world.run(16)
+    world.server.heals = False
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(700)
+    assert world.journal.unsettled("gpu1:8000")
+    world.resolve()
+    world.server.health, world.server.answers = Health.OK, True  # a person repaired it
+    world.run(20)
+    assert not world.journal.unsettled("gpu1:8000")
+    assert any("is settled: gpu1:8000 answers again" in line for line in world.history())
+
+
+def test_a_server_whose_supervisor_is_silent_is_left_alone(world: Any) -> None:
+    world.run(16)
+    world.server.blind, world.server.health = True, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(30)
+    assert world.server.restarts == 0
+    assert any("supervisord does not answer" in line for line in world.history())
+
+
+def test_a_storm_of_alerts_of_strangers_does_not_hold_up_a_listed_server(world: Any) -> None:
+    world.run(16)
+    storm = tuple(world.alert("VllmDown", server=f"stranger{number}:8000") for number in range(1000))
+    world.journal.record_alerts(storm, world.clock.now())
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(8)
+    assert world.server.restarts == 1
+    assert world.states() == {IncidentState.OPEN: 50, IncidentState.HEALED: 1}
+    assert len(world.journal.unassigned()) == 950
+
+
+def test_a_step_that_fails_is_tried_again_in_its_turn_and_not_at_once(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job's end wakes the worker: it must not spin on what is broken."""
+    seen: list[float] = []
+
+    def broken(target: Target, canary: bool) -> Look:
+        seen.append(world.clock.boot)
+        raise LookupError("a defect")
+
+    world.run(16)
+    world.server.state = RunState.EXITED
+    world.set_config(reconcile_seconds=1000.0)
+    world.run(1)
+    monkeypatch.setattr(world.server, "look", broken)
+    world.fire("VllmDown")
+    world.run(12)
+    assert [moment - seen[0] for moment in seen] == [0.0, 5.0, 10.0]
+
+
+def test_a_target_name_with_spaces_is_healed_like_any_other(world: Any) -> None:
+    name = "gpu 1 :8000"
+    world.set_config(targets=(replace(world.config.targets[0], server=name),))
+    world.run(16)
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown", server=name)
+    world.run(20)
+    assert world.server.restarts == 1
+    assert world.states() == {IncidentState.HEALED: 1}
+
+
+def test_a_slow_server_that_answers_late_has_come_back_all_the_same(world: Any) -> None:
+    """The first tokens of a cold server take longer than a canary that looks for a hang may wait."""
+    world.run(16)
+    world.server.answer_seconds = 7.0
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(30)
+    assert world.server.restarts == 1
+    assert world.states() == {IncidentState.HEALED: 1}

@@ -1,0 +1,208 @@
+"""A small world for the worker: a server under a supervisor, a Prometheus and an Alertmanager, all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vllm_healer.config import Config, Limits, Mode
+from vllm_healer.errors import Blind, HealerError
+from vllm_healer.journal import Journal
+from vllm_healer.metrics import HealerMetrics
+from vllm_healer.model import (
+    Alert,
+    Canary,
+    Health,
+    Incarnation,
+    IncidentState,
+    Instant,
+    Look,
+    Outcome,
+    ProcessRef,
+    Result,
+    RunState,
+    Signal,
+    Signals,
+    SupervisorView,
+    Target,
+)
+from vllm_healer.worker.deps import Deps
+from vllm_healer.worker.loop import Worker
+
+SERVER = "gpu1:8000"
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.wall, self.boot, self.boot_id = 1_800_000_000.0, 5_000.0, "boot-1"
+
+    def now(self) -> Instant:
+        return Instant(self.wall, self.boot, self.boot_id)
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        self.wall += seconds
+        self.boot += seconds
+
+
+class Inline(Executor):
+    """Runs each job at once, so that a test reads from top to bottom."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@dataclass
+class FakeServer:
+    """One vLLM server and its supervisor."""
+
+    life: int = 1
+    state: RunState = RunState.RUNNING
+    health: Health = Health.OK
+    answers: bool = True
+    answer_seconds: float = 0.1  # how long one token takes
+    orphans: tuple[ProcessRef, ...] = ()
+    work: float = 0.0
+    restarts: int = 0
+    reaped: int = 0
+    heals: bool = True  # whether a restart helps
+    blind: bool = False
+    interrupt: Callable[[], None] | None = None  # called in the middle of a restart
+    start_fails: HealerError | None = None  # raised after the server was stopped
+    started: float = 1_799_999_000.0
+
+    def view(self, target: Target) -> SupervisorView:
+        if self.blind:
+            raise Blind("supervisord does not answer")
+        return SupervisorView(self.state, self._incarnation(), (), self.orphans, restarts_itself=False)
+
+    def restart(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> Result:
+        if self.state is RunState.RUNNING and incarnation != self._incarnation().key:
+            return Result(Outcome.ALREADY, "it has another process by now", self._incarnation().key)
+        step("stop")
+        if self.interrupt is not None:
+            self.interrupt()
+        if self.start_fails is not None:
+            self.state, self.health = RunState.STOPPED, Health.REFUSED
+            raise self.start_fails
+        step("start")
+        self.restarts += 1
+        self.life += 1
+        self.state, self.orphans = RunState.RUNNING, ()
+        if self.heals:
+            self.health, self.answers = Health.OK, True
+        return Result(Outcome.DONE, "restarted", self._incarnation().key)
+
+    def reap(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> Result:
+        self.reaped += 1
+        self.orphans = ()
+        return Result(Outcome.DONE, "orphans removed", incarnation)
+
+    def look(self, target: Target, canary: float) -> Look:
+        if self.health is not Health.OK:
+            return Look(self.health, None, None, None)
+        answers = self.answers and self.answer_seconds <= canary
+        if answers:
+            self.work += 1
+        return Look(Health.OK, Canary(answers, True, self.answer_seconds if answers else canary), None, (self.work,))
+
+    def _incarnation(self) -> Incarnation:
+        if self.state is not RunState.RUNNING:
+            return Incarnation("none")
+        return Incarnation(f"boot-1/{100 + self.life}/1", 100 + self.life, self.started)
+
+
+@dataclass
+class World:
+    """Everything around the worker; `alerts` is what Alertmanager has active."""
+
+    directory: Path
+    clock: FakeClock = field(default_factory=FakeClock)
+    server: FakeServer = field(default_factory=FakeServer)
+    alerts: list[Alert] = field(default_factory=list)
+    stalled: float = 0.0
+    prometheus_down: bool = False
+    watchdog: bool = True
+    told: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.alerts = [alert("Watchdog", server="")]
+        self.journal = Journal.open(self.directory / "journal.sqlite", self.clock)
+        self.config = Config(
+            mode=Mode.ACT,
+            limits=Limits(),
+            remediations=("restart_engine", "reap_orphans", "notify_only"),
+            targets=(Target(SERVER, "http://127.0.0.1:8000", "pool", "fake", start_timeout=600.0),),
+        )
+        self.worker = self.new_worker()
+
+    def new_worker(self) -> Worker:
+        """Also: what a restarted healer is."""
+        own = HealerMetrics()
+        deps = Deps(
+            self.config, self.clock, self.journal, self, self, self.server, {"fake": self.server}, own, self.told.append
+        )
+        return Worker(deps, Inline())
+
+    def set_config(self, **changes: Any) -> None:
+        self.config = replace(self.config, **changes)
+        self.worker = self.new_worker()
+
+    def active(self) -> tuple[Alert, ...]:
+        return tuple(self.alerts)
+
+    def signals(self, server: str) -> Signals:
+        if self.prometheus_down:
+            raise Blind("http://127.0.0.1:9090 refused the connection")
+        limit = Signal(30, 1)
+        return Signals(stalled=Signal(self.stalled, 1), progress_age=Signal(45 * self.stalled, 1), stall_limit=limit)
+
+    def healthy(self, servers: frozenset[str], max_age: float) -> frozenset[str]:
+        return frozenset()
+
+    def alert(self, name: str, server: str = SERVER) -> Alert:
+        return alert(name, server)
+
+    def fire(self, name: str, server: str = SERVER) -> None:
+        """The alert is active in Alertmanager, and its webhook has arrived."""
+        self.fire_unheard(name, server)
+        self.journal.record_alerts((alert(name, server),), self.clock.now())
+
+    def fire_unheard(self, name: str, server: str = SERVER) -> None:
+        """The alert is active in Alertmanager, and its webhook was lost."""
+        if alert(name, server) not in self.alerts:
+            self.alerts.append(alert(name, server))
+
+    def resolve(self) -> None:
+        self.alerts = [kept for kept in self.alerts if kept.name == "Watchdog"]
+
+    def hang(self) -> None:
+        self.stalled, self.server.answers = 1.0, False
+
+    def run(self, seconds: float) -> None:
+        """The worker's thread for so long: a tick a second for the first minute, then one in five."""
+        end = self.clock.boot + seconds
+        closely = self.clock.boot + 60.0
+        while self.clock.boot < end:
+            self.worker.tick()
+            self.clock.advance(1.0 if self.clock.boot < closely else 5.0)
+
+    def history(self) -> list[str]:
+        return [f"{entry.kind}: {entry.words}" for entry in self.journal.history(1000)]
+
+    def states(self) -> dict[IncidentState, int]:
+        return {state: count for state, count in self.journal.incident_counts().items() if count}
+
+
+def alert(name: str, server: str = SERVER) -> Alert:
+    labels = {"alertname": name, **({"server": server} if server else {})}
+    if name == "VllmDown":
+        labels["healable"] = "true"
+    return Alert(f"{name}-{server}", name, True, "2026-11-21T10:00:00Z", labels, {})
