@@ -1,0 +1,19 @@
+"""`down`: removes the containers; data stays in its volumes unless it is to be wiped, and then it says what goes."""
+
+from __future__ import annotations
+
+from deploy.compose.engine import Compose
+from deploy.errors import ComposeError
+
+
+def down(compose: Compose, wipe: bool) -> int:
+    """Running nothing is fine."""
+    volumes = compose.volumes()
+    if wipe and volumes:
+        print("deleting for good:\n" + "".join(f"  volume {name}\n" for name in sorted(volumes)), end="")
+    arguments = ["--profile", "*", "down", "--remove-orphans", *(["--volumes"] if wipe else [])]
+    if compose.run(*arguments):
+        raise ComposeError("docker compose down failed; its words are above")
+    if volumes and not wipe:
+        print(f"stopped; data is kept in {len(volumes)} volumes: `docker volume ls`; `make down WIPE=1` deletes them")
+    return 0

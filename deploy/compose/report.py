@@ -1,0 +1,66 @@
+"""The words that `up` ends with."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_PAGES = {"grafana": "", "prometheus": "/alerts", "alertmanager": "/#/alerts", "healer": "/"}
+_LOOPBACK = ("localhost", "[::1]", "::1")
+_SECONDS = 1.0  # a connection on this host takes microseconds
+
+
+def report(
+    targets: Mapping[str, str], chosen: bool, people: str, gateway: str, containers: Sequence[Mapping[str, Any]]
+) -> str:
+    """Where things are, what is watched, who is told, and what is left to do."""
+    addresses = {service: f"{address}{_PAGES[service]}" for service, address in published(containers).items()}
+    unseen = [server for server, address in targets.items() if is_unseen(address, gateway)]
+    steps = next_steps(chosen, unseen, "grafana" in addresses)
+    sections = ["vllm-monitor is up", *_table(addresses), f"Watches  {', '.join(targets)}", f"People   {people}"]
+    return "\n".join([*sections, "Next", *(f"  {step}" for step in steps)])
+
+
+def published(containers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Service -> address, of those that have a page."""
+    found = {
+        str(container["Service"]): f"http://127.0.0.1:{publisher['PublishedPort']}"
+        for container in containers
+        for publisher in container.get("Publishers") or []
+        if publisher.get("PublishedPort")
+    }
+    return {service: found[service] for service in _PAGES if service in found}
+
+
+def next_steps(chosen: bool, unseen: Sequence[str], grafana: bool) -> list[str]:
+    steps = []
+    if not chosen:
+        steps.append("name your servers: VLLM_TARGETS=host:port,… in .env (cp .env.example .env), then `make up`")
+    if unseen:
+        words = "listen on 127.0.0.1 alone, where no container reaches them: start them with --host 0.0.0.0, or"
+        steps.append(f"{', '.join(unseen)} {words} `make down` and `make up NATIVE=1`")
+    if grafana:
+        steps.append("log in to Grafana: admin, `docker compose exec grafana cat /etc/vllm-monitor/admin_password`")
+    return [*steps, "make status, make logs, make down; docs/compose.md"]
+
+
+def is_unseen(address: str, gateway: str) -> bool:
+    """A server on this host that answers on loopback and not at the address that containers reach."""
+    host, _, port = address.rpartition(":")
+    if host not in _LOOPBACK and not host.startswith("127."):
+        return False
+    return _connects(host.strip("[]"), int(port)) and not _connects(gateway, int(port))
+
+
+def _connects(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _table(rows: Mapping[str, str]) -> list[str]:
+    width = max(map(len, rows), default=0)
+    return [f"  {name:<{width}}  {words}" for name, words in rows.items()]

@@ -1,0 +1,79 @@
+"""`up`: renders the configuration, starts what does not run, replaces what changed, waits until each part is well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deploy.compose.engine import Compose
+from deploy.compose.report import report
+from deploy.errors import ComposeError
+
+_LOG_LINES = "15"
+_WHAT_NEXT = (
+    "What started keeps running. Mend it and `make up` again, or `make down`; NATIVE=1 runs without containers."
+)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What the service `config` said in its last line; see deploy/config/volumes.py."""
+
+    digests: Mapping[str, str]
+    profiles: Sequence[str]
+    targets: Mapping[str, str]
+    chosen: bool
+    people: str
+    gateway: str
+
+
+def up(compose: Compose, services: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Returns the exit code; raises ComposeError with what stopped it."""
+    filled = fill(compose)
+    env = {
+        **{f"DIGEST_{part.upper().replace('-', '_')}": value for part, value in filled.digests.items()},
+        "COMPOSE_PROFILES": merge_profiles(environ.get("COMPOSE_PROFILES", ""), filled.profiles),
+    }
+    if compose.run("up", "-d", "--build", "--wait", "--remove-orphans", *services, env=env):
+        raise ComposeError(f"{troubles(compose)}{_WHAT_NEXT}")
+    print(report(filled.targets, filled.chosen, filled.people, filled.gateway, compose.containers()))
+    return 0
+
+
+def fill(compose: Compose) -> Filled:
+    """Before all others, so that a mistake in a setting stops nothing that runs."""
+    answer = compose.ask("run", "--rm", "--build", "--no-TTY", "config")
+    if answer.code:
+        raise ComposeError(f"the configuration could not be rendered:\n{answer.err.strip()[-3000:]}")
+    return parse_filled(answer.out)
+
+
+def parse_filled(out: str) -> Filled:
+    """Its last line; the builder may have said something before."""
+    return Filled(**json.loads(out.strip().splitlines()[-1]))
+
+
+def merge_profiles(chosen: str, wanted: Sequence[str]) -> str:
+    names = [name.strip() for name in chosen.split(",")] + list(wanted)
+    return ",".join(dict.fromkeys(filter(None, names)))
+
+
+def troubles(compose: Compose) -> str:
+    """The last words of each part that is not well."""
+    said = ""
+    for container in compose.containers():
+        if is_well(container):
+            continue
+        service = str(container["Service"])
+        lines = compose.ask("logs", "--no-log-prefix", "--tail", _LOG_LINES, service).out
+        said += f"{service} ({container['Status']}). The end of its log:\n"
+        said += "".join(f"  | {line}\n" for line in lines.splitlines())
+    return said
+
+
+def is_well(container: Mapping[str, object]) -> bool:
+    """One without a health check by its exit code: `config` ends."""
+    if container.get("State") == "running":
+        return container.get("Health") in ("healthy", "")
+    return container.get("State") == "exited" and container.get("ExitCode") == 0

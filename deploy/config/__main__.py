@@ -1,0 +1,70 @@
+"""python -m deploy.config render|volumes|keys"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+
+from deploy.config.keys import settings_page
+from deploy.config.render import render
+from deploy.config.settings import load_settings
+from deploy.config.volumes import fill_volumes
+from deploy.errors import DeployError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    try:
+        return _COMMANDS[arguments.command](arguments)
+    except DeployError as error:
+        print(f"deploy.config: {error}", file=sys.stderr)
+        return 1
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    hostname = socket.gethostname()
+    settings = load_settings(arguments.env, os.environ, hostname)
+    rendered = render(ROOT, arguments.env.absolute().parent, arguments.out, settings, hostname)
+    print("\n".join(f"wrote {name}" for name in rendered.changed) or "nothing changed")
+    print(f"people: {settings.people.words()}")
+    return 0
+
+
+def _volumes(arguments: argparse.Namespace) -> int:
+    """The service `config` of docker-compose.yml, which has the host's name. The last line is for `make up`."""
+    hostname = socket.gethostname()
+    settings = load_settings(arguments.env, os.environ, hostname)
+    filled = fill_volumes(arguments.env.absolute().parent, arguments.out, settings, hostname)
+    print(f"{hostname} watches {', '.join(filled.targets)}; people: {filled.people}")
+    print(filled.line())
+    return 0
+
+
+def _keys(_: argparse.Namespace) -> int:
+    print(settings_page(), end="")
+    return 0
+
+
+_COMMANDS = {"render": _render, "volumes": _volumes, "keys": _keys}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy.config", description="Renders .env into configuration.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser("render", help="write configuration and secrets")
+    command.add_argument("--out", type=Path, default=ROOT / ".run", metavar="DIR", help="default .run")
+    command.add_argument("--env", type=Path, default=ROOT / ".env", metavar="FILE", help="default .env")
+    command = commands.add_parser("volumes", help="write them into the volumes of docker-compose.yml")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the volumes are mounted")
+    command.add_argument("--env", type=Path, default=ROOT / ".env", metavar="FILE", help="default .env")
+    commands.add_parser("keys", help="print docs/settings.md")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

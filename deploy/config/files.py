@@ -1,0 +1,82 @@
+"""Files that are written only when they differ, and whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.errors import SettingsError, TemplateError
+
+PRIVATE_DIRECTORY = 0o700
+PRIVATE_FILE = 0o600
+
+
+def write_if_changed(path: Path, text: str) -> bool:
+    """True when the file was written. Readers see the old or the new text, whole. Mode 0600: it may be secret."""
+    data = text.encode()
+    if _read(path) == data:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made 0600 by mkstemp
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except OSError:
+        os.unlink(name)
+        raise
+    return True
+
+
+def sync_directory(directory: Path, files: Mapping[str, str]) -> tuple[str, ...]:
+    """Makes the directory hold exactly these files (relative name -> text); returns the names that changed."""
+    changed = [name for name, text in files.items() if write_if_changed(directory / name, text)]
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_file() and name not in files:
+            path.unlink()
+            changed.append(name)
+    return tuple(sorted(changed))
+
+
+def private_directory(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(PRIVATE_DIRECTORY)
+    return path
+
+
+def keep_secret(path: Path) -> Path:
+    """A random token, made once and kept: parts that run hold the old one. Permissions are put right each time."""
+    private_directory(path.parent)
+    if not (_read(path) or b"").strip():
+        write_if_changed(path, secrets.token_urlsafe(32) + "\n")  # 256 bits
+    path.chmod(PRIVATE_FILE)
+    return path
+
+
+def read_secret(path: Path) -> str:
+    """'' when it is not there yet."""
+    text = (_read(path) or b"").decode()
+    return text if text.strip() else ""
+
+
+def read_template(path: Path) -> str:
+    """A file of the checkout that is rendered."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(f"{path}: cannot be read: {error}") from error
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: cannot be read: {error}: is it another user's? Remove it or run as that user"
+        ) from error

@@ -1,0 +1,72 @@
+"""The exporter.yml and healer.yml that the parts run with: the user's, with this machine's addresses and paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import yaml
+
+from deploy.config.keys import KNOWN
+from deploy.config.settings import Settings
+from deploy.config.site import Site
+from deploy.config.sources import Listed, Source
+from deploy.config.targets import Target, parse_targets
+
+
+def choose_servers(targets: tuple[Target, ...], listed: tuple[Listed, ...], hostname: str) -> tuple[Listed, ...]:
+    """VLLM_TARGETS, else exporter.yml, else the port where vLLM serves by default.
+
+    A server of VLLM_TARGETS that exporter.yml lists too keeps the options it has there.
+    """
+    known = {one.target.server: one for one in listed}
+    chosen = tuple(known.get(target.server, Listed(target)) for target in targets)
+    default = parse_targets(KNOWN["VLLM_TARGETS"].default, hostname, "default")
+    return chosen or listed or tuple(map(Listed, default))
+
+
+def render_exporter(source: Source, settings: Settings, servers: tuple[Listed, ...], site: Site) -> str:
+    given = settings.passed.get("exporter", {})
+    common = {key: given[name] for key, name in _FILES.items() if name in given}
+    targets = [{"address": one.target.address, "scheme": one.target.scheme, **common, **one.options} for one in servers]
+    own = {"listen": site.listen["exporter"], "targets": targets, "state_dir": str(site.state["exporter"])}
+    return _dump(source, own)
+
+
+def render_healer(source: Source, settings: Settings, site: Site) -> str:
+    """The journal stays where the user has put it, outside containers; a mode in .env goes before the file's."""
+    journal = "" if site.contained else source.values.get("journal")
+    mode = settings.passed.get("healer", {}).get("VLLM_HEALER_MODE")
+    own = {
+        "listen": site.listen["healer"],
+        "token_file": str(site.token["healer"]),
+        "journal": journal or str(site.state["healer"] / "journal.sqlite"),
+        "prometheus_url": f"http://{site.addresses['prometheus']}",
+        "alertmanager_url": f"http://{site.addresses['alertmanager']}",
+        **({"mode": mode} if mode else {}),
+        **with_seen_urls(source.values.get("targets"), site),
+    }
+    return _dump(source, own)
+
+
+def with_seen_urls(targets: object, site: Site) -> dict[str, object]:
+    """`targets` of healer.yml where loopback is not the host; what is no target is for the healer to judge."""
+    if not site.contained or not isinstance(targets, list):
+        return {}
+    return {"targets": [_with_seen_url(target, site) if isinstance(target, dict) else target for target in targets]}
+
+
+def _with_seen_url(target: dict[str, object], site: Site) -> dict[str, object]:
+    """Both where it is looked at and where its supervisor is."""
+    seen: dict[str, object] = {"url": site.seen_url(str(target.get("url") or f"http://{target.get('server')}"))}
+    match target.get("options"):
+        case {"url": str(control), **others}:
+            seen["options"] = {**others, "url": site.seen_url(control)}
+    return {**target, **seen}
+
+
+_FILES = {"api_key_file": "VLLM_API_KEY_FILE", "ca_file": "VLLM_CA_FILE"}  # for the servers that have none of their own
+
+
+def _dump(source: Source, own: Mapping[str, object]) -> str:
+    head = f"# Rendered from {source.path} and .env: change those, then `make up`.\n"
+    return head + yaml.safe_dump({**source.values, **own}, sort_keys=False, allow_unicode=True, width=120)

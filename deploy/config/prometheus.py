@@ -1,0 +1,43 @@
+"""prometheus/ of the checkout with the parts' addresses and the user's servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from deploy.config.addresses import replace_addresses
+from deploy.config.files import read_template
+from deploy.config.site import Site
+from deploy.config.targets import Target, file_sd
+from deploy.errors import TemplateError
+
+TARGETS = "targets/vllm.json"
+_KINDS = ("*.rules.yml", "*.alerts.yml")
+
+
+def render_prometheus(source: Path, site: Site, targets: tuple[Target, ...]) -> dict[str, str]:
+    """Relative name -> text. Tests and the inputs of generated rules are not Prometheus' business and stay behind."""
+    main = source / "prometheus.yml"
+    text = replace_addresses(read_template(main), site.addresses, site.addresses, str(main))
+    if TARGETS not in _file_sd_files(text, main):
+        raise TemplateError(f"{main}: no scrape job reads its servers from {TARGETS} (file_sd_configs)")
+    rules = {
+        path.relative_to(source).as_posix(): read_template(path)
+        for kind in _KINDS
+        for path in sorted(source.rglob(kind))
+    }
+    return {"prometheus.yml": text, TARGETS: file_sd(tuple(map(site.seen, targets))), **rules}
+
+
+def _file_sd_files(text: str, main: Path) -> list[str]:
+    try:
+        config = yaml.safe_load(text)
+        return [
+            name
+            for job in config["scrape_configs"]
+            for discovery in job.get("file_sd_configs", [])
+            for name in discovery["files"]
+        ]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise TemplateError(f"{main}: not a Prometheus configuration: {error}") from error

@@ -1,0 +1,74 @@
+"""The whole of `.run/config` and `.run/secrets` from the checkout and the user's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.config.alertmanager import render_alertmanager
+from deploy.config.files import keep_secret, private_directory, sync_directory
+from deploy.config.parts import choose_servers, render_exporter, render_healer
+from deploy.config.prometheus import render_prometheus
+from deploy.config.settings import Settings
+from deploy.config.site import Site, native_site
+from deploy.config.sources import Source, listed_servers, read_source
+from deploy.config.targets import Target
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What lies where, and what the last run changed."""
+
+    config: Path  # the directory that holds it all
+    token: Path  # secret between Alertmanager, people and the healer
+    targets: tuple[Target, ...]
+    chosen: bool  # the user named the targets, in .env or in exporter.yml
+    changed: tuple[str, ...]  # names under config/
+
+    def file(self, part: str) -> Path:
+        """The configuration that a part is started with."""
+        own = self.config / f"{part}.yml"
+        return own if part in ("exporter", "healer") else self.config / part / f"{part}.yml"
+
+
+def render(root: Path, home: Path, out: Path, settings: Settings, hostname: str) -> Rendered:
+    """From the checkout and the user's files in `home`. All is computed first: an error leaves the old files whole."""
+    out = out.resolve()
+    site = native_site(settings.ports, out)
+    token = site.token["healer"]
+    computed = compute(root, home, settings, hostname, site)
+    files = {_native_name(part, name): text for part, texts in computed.files.items() for name, text in texts.items()}
+    private_directory(out)
+    keep_secret(token)
+    changed = sync_directory(out / "config", files)
+    return Rendered(out / "config", token, computed.targets, computed.chosen, changed)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What is to be written: part -> name -> text."""
+
+    files: Mapping[str, Mapping[str, str]]
+    targets: tuple[Target, ...]
+    chosen: bool  # see Rendered
+    healer: Source
+
+
+def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Site) -> Computed:
+    """Writes nothing. Raises DeployError."""
+    exporter, healer = read_source(root, home, "exporter"), read_source(root, home, "healer")
+    servers = choose_servers(settings.targets, listed_servers(exporter, hostname), hostname)
+    targets = tuple(one.target for one in servers)
+    files = {
+        "exporter": {"exporter.yml": render_exporter(exporter, settings, servers, site)},
+        "healer": {"healer.yml": render_healer(healer, settings, site)},
+        "prometheus": render_prometheus(root / "prometheus", site, targets),
+        "alertmanager": render_alertmanager(root / "alertmanager", site, settings.people),
+    }
+    return Computed(files, targets, bool(settings.targets) or exporter.users, healer)
+
+
+def _native_name(part: str, name: str) -> str:
+    """Ours are one file each; the others have directories of their own."""
+    return name if part in ("exporter", "healer") else f"{part}/{name}"

@@ -1,0 +1,135 @@
+"""The user's settings: .env, then the process environment over it; read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from deploy.config.dotenv import Entry, read_dotenv
+from deploy.config.keys import KNOWN, problem_with
+from deploy.config.people import NO_PEOPLE, People, parse_people
+from deploy.config.targets import Target, parse_targets
+from deploy.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the parts listen; the defaults are those written in prometheus/ and alertmanager/."""
+
+    exporter: int = 9855
+    healer: int = 9856
+    prometheus: int = 9090
+    alertmanager: int = 9093
+
+    def by_part(self) -> dict[str, int]:
+        return {
+            "exporter": self.exporter,
+            "healer": self.healer,
+            "prometheus": self.prometheus,
+            "alertmanager": self.alertmanager,
+        }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the user may choose. Made by `load_settings`."""
+
+    targets: tuple[Target, ...] = ()  # of VLLM_TARGETS
+    ports: Ports = Ports()
+    people: People = NO_PEOPLE
+    gateway: str = KNOWN["MONITOR_GATEWAY"].default  # this host's address in the containers' network
+    passed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # part -> environment given as it is
+
+
+def load_settings(env_file: Path, environ: Mapping[str, str], hostname: str) -> Settings:
+    """Raises SettingsError naming the file, the line and the fix."""
+    chosen = choose_entries(read_dotenv(env_file), environ)
+    return parse_settings(with_files(chosen, env_file.resolve().parent), hostname)
+
+
+def choose_entries(entries: tuple[Entry, ...], environ: Mapping[str, str]) -> dict[str, Entry]:
+    """Known settings by name, the environment over the file; empty means not set.
+
+    The environment may hold variables of vLLM itself (VLLM_LOGGING_LEVEL …): only known names are taken from it.
+    """
+    for entry in entries:
+        if problem := problem_with(entry.key):
+            raise SettingsError(f"{entry.where}: {problem}")
+    from_file = {entry.key: entry for entry in entries if entry.key in KNOWN}
+    from_environ = {name: Entry(name, environ[name], "environment") for name in KNOWN if name in environ}
+    return {name: entry for name, entry in (from_file | from_environ).items() if entry.value}
+
+
+def with_files(chosen: Mapping[str, Entry], base: Path) -> dict[str, Entry]:
+    """Paths made absolute, since each part would look for a relative one somewhere else; each file must be readable."""
+    return {name: _with_file(entry, base) if KNOWN[name].file else entry for name, entry in chosen.items()}
+
+
+def parse_settings(chosen: Mapping[str, Entry], hostname: str) -> Settings:
+    """Raises SettingsError naming where the setting stands."""
+    return Settings(
+        targets=_parse_targets(chosen, hostname),
+        ports=_parse_ports(chosen),
+        people=parse_people(chosen),
+        gateway=_parse_gateway(chosen),
+        passed=_parse_passed(chosen),
+    )
+
+
+def _with_file(entry: Entry, base: Path) -> Entry:
+    path = base / Path(entry.value).expanduser()
+    try:
+        empty = not path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{entry.where}: {entry.key}: {path} cannot be read: {error}") from error
+    if empty:
+        raise SettingsError(f"{entry.where}: {entry.key}: {path} is empty")
+    return Entry(entry.key, str(path), entry.where)
+
+
+def _parse_targets(chosen: Mapping[str, Entry], hostname: str) -> tuple[Target, ...]:
+    if "VLLM_TARGETS" not in chosen:
+        return ()
+    entry = chosen["VLLM_TARGETS"]
+    targets = parse_targets(entry.value, hostname, f"{entry.where}: VLLM_TARGETS")
+    if not targets:
+        raise SettingsError(f"{entry.where}: VLLM_TARGETS names no server: write host:port, for example localhost:8000")
+    return targets
+
+
+def _parse_ports(chosen: Mapping[str, Entry]) -> Ports:
+    ports: dict[str, int] = {}
+    for part, default in Ports().by_part().items():
+        name = f"{part.upper()}_PORT"
+        port = _parse_port(chosen[name]) if name in chosen else default
+        if other := next((taken for taken, number in ports.items() if number == port), None):
+            raise SettingsError(f"{other.upper()}_PORT and {name} are both {port}: give each part a port of its own")
+        ports[part] = port
+    return Ports(**ports)
+
+
+def _parse_port(entry: Entry) -> int:
+    if not (entry.value.isascii() and entry.value.isdigit() and 1 <= int(entry.value) <= 65535):
+        raise SettingsError(f"{entry.where}: {entry.key} is {entry.value!r}, not a port from 1 to 65535")
+    return int(entry.value)
+
+
+def _parse_gateway(chosen: Mapping[str, Entry]) -> str:
+    """docker compose judges whether it lies in MONITOR_SUBNET."""
+    if "MONITOR_GATEWAY" not in chosen:
+        return Settings.gateway
+    entry = chosen["MONITOR_GATEWAY"]
+    try:
+        return str(IPv4Address(entry.value))
+    except ValueError:
+        raise SettingsError(f"{entry.where}: {entry.key} is {entry.value!r}, not an IPv4 address") from None
+
+
+def _parse_passed(chosen: Mapping[str, Entry]) -> dict[str, dict[str, str]]:
+    passed: dict[str, dict[str, str]] = {}
+    for name, entry in chosen.items():
+        if part := KNOWN[name].passed_to:
+            passed.setdefault(part, {})[name] = entry.value
+    return passed

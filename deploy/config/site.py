@@ -1,0 +1,72 @@
+"""Where the parts run, as far as their configuration has to say it: natively on this host, or in containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploy.config.addresses import HOST
+from deploy.config.settings import Ports
+from deploy.config.targets import Target, is_loopback
+
+
+@dataclass(frozen=True)
+class Site:
+    """`addresses` and `listen` are host:port by part; paths are as the part itself sees them."""
+
+    addresses: Mapping[str, str]  # by which the other parts reach it
+    listen: Mapping[str, str]  # of the parts of this repository
+    state: Mapping[str, Path]  # directories of the parts of this repository
+    token: Mapping[str, Path]  # the secret between Alertmanager and the healer, for each of the two
+    this_host: str = ""  # what Prometheus and the healer call the host, where loopback is not it
+
+    @property
+    def contained(self) -> bool:
+        """In containers, which have no other files of the host than those they are given."""
+        return bool(self.this_host)
+
+    def seen(self, target: Target) -> Target:
+        """The target as Prometheus has to address it; its name stays."""
+        host, _, port = target.address.rpartition(":")
+        away = self.this_host and is_loopback(host)
+        return replace(target, address=f"{self.this_host}:{port}") if away else target
+
+    def seen_url(self, url: str) -> str:
+        """The URL as the healer has to write it."""
+        parts = urlsplit(url)
+        if not self.this_host or parts.hostname is None or not is_loopback(parts.hostname):
+            return url
+        port = f":{parts.port}" if parts.port else ""
+        return parts._replace(netloc=self.this_host + port).geturl()
+
+
+def native_site(ports: Ports, out: Path) -> Site:
+    """All on loopback, with files below `out`."""
+    addresses = {part: f"{HOST}:{port}" for part, port in ports.by_part().items()}
+    token = out / "secrets" / "healer_token"
+    return Site(
+        addresses=addresses,
+        listen=addresses,
+        state={part: out / "data" / part for part in ("exporter", "healer")},
+        token={"alertmanager": token, "healer": token},
+    )
+
+
+# In a container each part has its default port; the host's port is docker-compose.yml's business.
+CONTAINER = Path("/etc/vllm-monitor")  # where each part sees its own configuration
+INSIDE = Ports()
+
+
+def container_site(ports: Ports, gateway: str) -> Site:
+    """By the names of docker-compose.yml. The exporter is on the host's network: the bridge's gateway leads to it."""
+    others = {part: port for part, port in INSIDE.by_part().items() if part != "exporter"}
+    exporter = f"{gateway}:{ports.exporter}"
+    return Site(
+        addresses={"exporter": exporter, **{part: f"{part}:{port}" for part, port in others.items()}},
+        listen={"exporter": f"{HOST}:{ports.exporter},{exporter}", "healer": f"0.0.0.0:{INSIDE.healer}"},
+        state={part: Path(f"/var/lib/vllm-{part}") for part in ("exporter", "healer")},
+        token=dict.fromkeys(("alertmanager", "healer"), CONTAINER / "healer_token"),
+        this_host="host.docker.internal",
+    )

@@ -1,0 +1,83 @@
+"""The volumes of docker-compose.yml: for each part a directory that holds what it reads, and that only it may read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.config.carried import carry_files, read_from
+from deploy.config.files import read_secret, sync_directory
+from deploy.config.prometheus import TARGETS
+from deploy.config.render import compute
+from deploy.config.settings import Settings
+from deploy.config.site import CONTAINER, container_site
+from deploy.docker.proxy import containers_of, render_proxy
+
+# The users of the images, by whom alone each volume is read. Ours are made in exporter/ and healer/Dockerfile.
+USERS = {
+    "exporter": 9855,
+    "healer": 9856,
+    "prometheus": 65534,  # nobody
+    "alertmanager": 65534,
+    "grafana": 472,
+    "docker-proxy": 0,
+}
+TOKEN, PASSWORD = "healer_token", "admin_password"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What the volumes hold now, without the secrets: `make up` and people read it."""
+
+    digests: Mapping[str, str]  # part -> of the files that it reads only at its start
+    profiles: tuple[str, ...]  # of docker-compose.yml, that healer.yml asks for
+    targets: Mapping[str, str]  # server -> address
+    chosen: bool  # the user named the targets
+    people: str
+    gateway: str  # where a server on this host must answer, to be seen from a container
+
+    def line(self) -> str:
+        return json.dumps(vars(self), sort_keys=True)
+
+
+def fill_volumes(checkout: Path, out: Path, settings: Settings, hostname: str) -> Filled:
+    """`out` has the volumes mounted below it, by part. All is computed first: an error leaves the old files whole."""
+    computed = compute(checkout, checkout, settings, hostname, container_site(settings.ports, settings.gateway))
+    containers = containers_of(computed.healer.values)
+    files = carry_files(computed.files, CONTAINER, read_from(checkout))
+    token = read_secret(out / "healer" / TOKEN) or secrets.token_urlsafe(32) + "\n"
+    password = read_secret(out / "grafana" / PASSWORD) or secrets.token_urlsafe(18)
+    files["healer"][TOKEN] = files["alertmanager"][TOKEN] = token
+    files["grafana"] = {PASSWORD: password}
+    files["docker-proxy"] = {"haproxy.cfg": render_proxy(containers)}
+    for part, texts in files.items():
+        sync_directory(out / part, texts)
+        give_to(out / part, USERS[part])
+    return Filled(
+        digests={part: digest(texts) for part, texts in files.items()},
+        profiles=("docker-actuator",) if containers else (),
+        targets={target.server: target.address for target in computed.targets},
+        chosen=computed.chosen,
+        people=settings.people.words(),
+        gateway=settings.gateway,
+    )
+
+
+def digest(files: Mapping[str, str]) -> str:
+    """Without the list of servers, which Prometheus reads anew by itself."""
+    content = hashlib.sha256()
+    for name, text in sorted(files.items()):
+        if name != TARGETS:
+            content.update(f"{name}\0{text}\0".encode())
+    return content.hexdigest()[:16]
+
+
+def give_to(directory: Path, user: int) -> None:
+    """Its owner reads; nobody else does anything. The modes of files are those of `sync_directory`."""
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, user, user)

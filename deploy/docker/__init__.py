@@ -1,0 +1,1 @@
+"""What stands between the healer and Docker's socket."""

@@ -1,0 +1,52 @@
+"""Parts whose supervisord was killed: they live on, unsupervised, and hold their ports."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+
+_TERM_SECONDS = 20.0  # as supervisord gives them: Prometheus writes its head to disk first
+
+
+def find_leftovers(server_url: str, supervised: set[int]) -> list[psutil.Process]:
+    """Processes that the supervisord at this URL started and that the present one does not know.
+
+    supervisord marks each child by SUPERVISOR_SERVER_URL in its environment. A child of a supervised one carries the
+    mark too and belongs to it.
+    """
+    marked = [
+        process for process in psutil.process_iter() if _mark(process) == server_url and process.pid != os.getpid()
+    ]
+    return [process for process in marked if not supervised & {process.pid, *_ancestors(process)}]
+
+
+def stop_leftovers(processes: list[psutil.Process]) -> None:
+    """SIGTERM, and SIGKILL for what is left; psutil checks that a pid still is the process it was."""
+    for process in processes:
+        _signal(process, force=False)
+    _, alive = psutil.wait_procs(processes, timeout=_TERM_SECONDS)
+    for process in alive:
+        _signal(process, force=True)
+    psutil.wait_procs(alive, timeout=_TERM_SECONDS)
+
+
+def _mark(process: psutil.Process) -> str:
+    try:
+        return process.environ().get("SUPERVISOR_SERVER_URL", "")
+    except (psutil.Error, OSError):  # gone, or another user's
+        return ""
+
+
+def _ancestors(process: psutil.Process) -> set[int]:
+    try:
+        return {parent.pid for parent in process.parents()}
+    except psutil.Error:
+        return set()
+
+
+def _signal(process: psutil.Process, force: bool) -> None:
+    try:
+        process.kill() if force else process.terminate()
+    except psutil.NoSuchProcess:
+        return

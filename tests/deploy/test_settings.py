@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from deploy.config.people import Mail, People
+from deploy.config.settings import Ports, Settings, load_settings
+from deploy.config.targets import Target
+from deploy.errors import SettingsError
+
+
+def load(tmp_path: Path, text: str = "", environ: Mapping[str, str] | None = None) -> Settings:
+    (tmp_path / ".env").write_text(text)
+    return load_settings(tmp_path / ".env", environ or {}, "gpu1")
+
+
+def test_nothing_set_is_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path) == Settings()
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+    settings = load(tmp_path, "PROMETHEUS_PORT=1001\nHEALER_PORT=1002\n", {"PROMETHEUS_PORT": "2001"})
+    assert settings.ports == Ports(prometheus=2001, healer=1002)
+
+
+def test_an_empty_value_is_not_set(tmp_path: Path) -> None:
+    assert load(tmp_path, "VLLM_TARGETS=\nPROMETHEUS_PORT=\n") == Settings()
+
+
+def test_an_unknown_name_of_ours_is_an_error_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\.env line 2: unknown setting 'VLLM_TARGET'; known: .*VLLM_TARGETS"):
+        load(tmp_path, "\nVLLM_TARGET=localhost:8000\n")
+
+
+def test_a_slip_in_another_name_is_an_error_with_the_likely_one(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"\.env line 1: unknown setting 'PROMETHUES_PORT'; meant PROMETHEUS_PORT\?"
+    ):
+        load(tmp_path, "PROMETHUES_PORT=9091\n")
+
+
+def test_names_of_docker_compose_are_left_alone(tmp_path: Path) -> None:
+    text = "PROMETHEUS_IMAGE=prom/prometheus:v3\nCOMPOSE_PROJECT_NAME=x\n"
+    assert load(tmp_path, text) == Settings()
+
+
+def test_variables_of_vllm_itself_in_the_environment_are_left_alone(tmp_path: Path) -> None:
+    assert load(tmp_path, "", {"VLLM_LOGGING_LEVEL": "DEBUG"}) == Settings()
+
+
+def test_targets_become_servers(tmp_path: Path) -> None:
+    assert load(tmp_path, "VLLM_TARGETS=localhost:8000, https://gpu2:8443\n").targets == (
+        Target("localhost:8000", "gpu1:8000"),
+        Target("gpu2:8443", "gpu2:8443", "https"),
+    )
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "9090.0"])
+def test_a_port_that_is_none_names_the_line(tmp_path: Path, port: str) -> None:
+    with pytest.raises(SettingsError, match=rf"\.env line 1: HEALER_PORT is '{port}', not a port from 1 to 65535"):
+        load(tmp_path, f"HEALER_PORT={port}\n")
+
+
+def test_two_parts_on_one_port_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="EXPORTER_PORT and PROMETHEUS_PORT are both 9855"):
+        load(tmp_path, "PROMETHEUS_PORT=9855\n")
+
+
+def test_the_healers_mode_is_passed_to_the_healer(tmp_path: Path) -> None:
+    assert load(tmp_path, "VLLM_HEALER_MODE=act\n").passed == {"healer": {"VLLM_HEALER_MODE": "act"}}
+
+
+def test_a_relative_file_is_looked_for_beside_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "slack").write_text("https://hooks.example.org/x\n")
+    assert load(tmp_path, "SLACK_WEBHOOK_URL_FILE=slack\n").people == People(slack_url_file=str(tmp_path / "slack"))
+
+
+def test_a_file_that_is_not_there_names_the_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\.env line 1: SLACK_WEBHOOK_URL_FILE: .*/slack cannot be read"):
+        load(tmp_path, "SLACK_WEBHOOK_URL_FILE=slack\n")
+
+
+def test_an_empty_secret_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+    with pytest.raises(SettingsError, match=r"VLLM_API_KEY_FILE: .*/key is empty"):
+        load(tmp_path, "VLLM_API_KEY_FILE=key\n")
+
+
+def test_mail_needs_a_sender_and_a_receiver(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\.env line 1: SMTP_SMARTHOST is set but SMTP_FROM is not"):
+        load(tmp_path, "SMTP_SMARTHOST=mail:25\nSMTP_TO=a@b.c\n")
+
+
+def test_mail_with_a_login(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("x\n")
+    text = (
+        "SMTP_SMARTHOST=mail:25\nSMTP_FROM=v@b.c\nSMTP_TO=a@b.c\nSMTP_USERNAME=v\nSMTP_PASSWORD_FILE=password\n"
+        "SMTP_REQUIRE_TLS=false\n"
+    )
+    assert load(tmp_path, text).people.mail == Mail("mail:25", "v@b.c", "a@b.c", "v", str(tmp_path / "password"), False)
+
+
+def test_a_webhook_needs_a_scheme(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="ALERT_WEBHOOK_URL does not begin with http://host or https://host"):
+        load(tmp_path, "ALERT_WEBHOOK_URL=hooks.example.org/x\n")
+
+
+def test_words_about_people_hold_no_secret() -> None:
+    people = People("/secrets/slack", "https://hooks.example.org/secret", Mail("mail:25", "v@b.c", "a@b.c"))
+    assert people.words() == "Slack, webhook, mail to a@b.c"
+
+
+def test_without_a_channel_the_words_say_how_to_get_one() -> None:
+    assert People().words() == (
+        "nobody is told: set SLACK_WEBHOOK_URL_FILE, ALERT_WEBHOOK_URL or SMTP_SMARTHOST in .env"
+    )

@@ -1,0 +1,135 @@
+"""The real thing on free ports: `python -m deploy.native` as `make up`, `make status` and `make down` call it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("EXPORTER", "HEALER", "PROMETHEUS", "ALERTMANAGER")
+
+pytestmark = [pytest.mark.alerts, pytest.mark.real, pytest.mark.timeout(180)]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One run directory with its settings."""
+
+    run: Path
+    env: Path
+    ports: dict[str, int]
+
+    def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        flags = ["--run", str(self.run), "--env", str(self.env)]
+        line = [sys.executable, "-m", "deploy.native", command, *flags, *arguments]
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+    def settings(self, **more: str) -> None:
+        lines = {
+            "VLLM_TARGETS": "127.0.0.1:1",
+            **{f"{part}_PORT": str(port) for part, port in self.ports.items()},
+            **more,
+        }
+        self.env.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+
+    def pids(self) -> dict[str, int]:
+        return {part["name"]: part["pid"] for part in json.loads(self.call("status", "--json").stdout)}
+
+    def get(self, part: str, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[part]}{path}", timeout=5) as response:
+            return str(response.read().decode())
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path / "run", tmp_path / ".env", {part: free_port() for part in PARTS})
+    made.settings()
+    yield made
+    made.call("down")
+
+
+def test_up_runs_everything_applies_changes_and_down_stops_it(machine: Machine) -> None:
+    first = machine.call("up")
+    assert first.returncode == 0, first.stderr
+    assert "vllm-monitor is up" in first.stdout
+    assert f"{socket.gethostname()}:1  down: connection refused" in first.stdout
+    assert "dry run" in first.stdout
+    assert "nobody is told" in first.stdout
+    pids = machine.pids()
+    assert sorted(pids) == ["alertmanager", "exporter", "healer", "prometheus"]
+    assert json.loads(machine.get("PROMETHEUS", "/api/v1/status/config"))["status"] == "success"
+
+    again = machine.call("up")
+    assert "was up already: nothing changed" in again.stdout
+    assert machine.pids() == pids
+
+    machine.settings(ALERT_WEBHOOK_URL="http://127.0.0.1:9/hook", VLLM_TARGETS="127.0.0.1:2")
+    changed = machine.call("up")
+    assert "was up already: restarted exporter; reloaded alertmanager, prometheus" in changed.stdout, changed.stderr
+    after = machine.pids()
+    assert {part for part in pids if after[part] != pids[part]} == {"exporter"}
+
+    assert machine.call("status").returncode == 0
+    assert "stopped; data is kept" in machine.call("down").stdout
+    assert machine.call("status").returncode == 1
+    assert (machine.run / "data" / "healer" / "journal.sqlite").exists()
+    assert machine.call("down").stdout == "nothing was running\n"
+
+
+def test_a_killed_supervisord_is_taken_over(machine: Machine) -> None:
+    assert machine.call("up").returncode == 0
+    pids = machine.pids()
+    os.kill(int((machine.run / "supervisord.pid").read_text()), signal.SIGKILL)
+    assert "supervisord was killed and left pids" in machine.call("status").stdout
+    assert "left its parts behind" in machine.call("up").stdout
+    assert not set(pids.values()) & set(machine.pids().values())
+
+
+def test_a_foreign_owner_of_a_port_stops_it_before_anything_starts(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", machine.ports["PROMETHEUS"])):
+        refused = machine.call("up")
+    assert refused.returncode == 1
+    assert f"port {machine.ports['PROMETHEUS']} is in use by" in refused.stderr
+    assert f"(pid {os.getpid()}, user " in refused.stderr
+    assert not (machine.run / "supervisord.pid").exists()
+
+
+def test_a_setting_that_a_part_refuses_stops_it_before_anything_starts(machine: Machine) -> None:
+    machine.settings(VLLM_HEALER_MODE="brave")
+    refused = machine.call("up")
+    assert refused.returncode == 1
+    assert "unknown mode 'brave'; known: act, dry_run" in refused.stderr
+    assert not (machine.run / "supervisord.pid").exists()
+
+
+def test_a_part_that_does_not_start_shows_the_end_of_its_log(machine: Machine) -> None:
+    (machine.run / "data" / "healer" / "journal.sqlite").mkdir(parents=True)  # no file can be made there
+    failed = machine.call("up")
+    assert failed.returncode == 1
+    assert "healer (FATAL) does not answer" in failed.stderr
+    assert "journal.sqlite" in failed.stderr
+
+
+def test_the_rendered_files_serve_the_command_lines_too(machine: Machine) -> None:
+    assert machine.call("up").returncode == 0
+    for program, command, part in (("vllm-healer", "history", "healer"), ("vllm-exporter", "once", "exporter")):
+        line = [
+            str(Path(sys.prefix) / "bin" / program),
+            command,
+            "--config",
+            str(machine.run / "config" / f"{part}.yml"),
+        ]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
