@@ -1,0 +1,85 @@
+"""`break`: one failure, followed until it is healed, or until it is clear that nothing must be done."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from deploy.demo.calm import wait_calm
+from deploy.demo.faults import inflict, mend
+from deploy.demo.hows import How
+from deploy.demo.reading import Reader
+from deploy.demo.scene import End, Scene, ending, expected
+from deploy.demo.seen import Alert, Seen
+from deploy.demo.sentences import Sentence, closing, did, ended_after, opening, sentences
+from deploy.demo.terminal import Screen
+from deploy.demo.world import Server, World
+
+_POLL_SECONDS = 1.0  # Prometheus learns something new every 5 s
+
+
+@dataclass(frozen=True)
+class Result:
+    """One scene, for the table."""
+
+    scene: Scene
+    end: End
+    alert: str  # the first alert, or ''
+    alert_after: float | None  # seconds since the fault
+    ended_after: float
+    did: str
+
+    @property
+    def as_expected(self) -> bool:
+        return expected(self.scene, self.end)
+
+
+def play(world: World, server: Server, how: How, screen: Screen) -> Result:
+    """Breaks, follows, and mends what the healer rightly leaves. Raises DemoError."""
+    screen.plain("watch      " + "   ".join(world.links[name] for name in ("alerts", "alertmanager", "healer")), "dim")
+    calm = wait_calm(world, server)
+    scene = Scene(how, server, time.time(), calm.pid)
+    inflict(world, server, how)
+    screen.say(opening(scene))
+    try:
+        seen, end = _follow(world, scene, screen)
+    except KeyboardInterrupt:  # the next scene needs a server that is well
+        screen.plain(f"mending {server.words}", "dim")
+        mend(world, server)
+        raise
+    screen.say(closing(scene, seen, end))
+    if seen.incident is not None:
+        program = world.layout.program("vllm-healer")
+        screen.plain(f"           {program} explain {seen.incident} --journal {world.journal}", "dim")
+    _mend(world, scene, end, screen)
+    return make_result(scene, seen, end)
+
+
+def make_result(scene: Scene, seen: Seen, end: End) -> Result:
+    """Pure."""
+    first = next(iter(scene.alerts(seen)), None)
+    alert_after = scene.after(first.since) if first else None
+    after = ended_after(scene, seen, end)
+    return Result(scene, end, first.name if first else "", alert_after, after, did(seen.entries))
+
+
+def _follow(world: World, scene: Scene, screen: Screen) -> tuple[Seen, End]:
+    """The last look, with all alerts that were ever active in it."""
+    reader, said, alerts = Reader(world, scene.server, since=scene.fault), {"fault"}, dict[str, Alert]()
+    while True:
+        seen = reader.look()
+        for sentence in sentences(scene, seen, said):
+            said.add(sentence.key)
+            screen.say(sentence)
+        alerts = {alert.name: alert for alert in seen.alerts} | alerts  # the first time that each fired
+        if end := ending(scene, seen):
+            return replace(seen, alerts=tuple(sorted(alerts.values(), key=lambda alert: alert.since))), end
+        time.sleep(_POLL_SECONDS)
+
+
+def _mend(world: World, scene: Scene, end: End, screen: Screen) -> None:
+    """What outlives a restart, such as poison, is taken away even when all looks well."""
+    mend(world, scene.server)
+    if end not in (End.HEALED, End.ITSELF):
+        words = f"the demo mended {scene.server.words}, as a person would"
+        screen.say(Sentence("mend", scene.after(time.time()), "mend", words, "dim"))

@@ -1,0 +1,75 @@
+"""Waits until everything is as it must be before something is broken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from deploy.demo.errors import NoDemo, NotCalm
+from deploy.demo.reading import Reader, read_alerts, read_samples
+from deploy.demo.seen import Seen
+from deploy.demo.world import Server, World
+from deploy.native.http import get
+from deploy.native.supervisor import Supervisor
+from deploy.native.watched import sample_value
+
+START_SECONDS = 60.0  # the whole stack is ready in about 20; a busy machine needs longer
+CALM_SECONDS = 90.0  # the alerts of the scene before are over by then
+_POLL_SECONDS = 0.5
+_WATCHDOG = "Watchdog"  # the alert that always fires: the healer acts on nothing without it
+_BUSY = ("acting", "verifying")
+# What tells of load lasts for minutes after it, and changes nothing in what comes next.
+_LOAD = frozenset({"HighLatency", "HighErrorRate", "LowThroughput"})
+
+
+def wait_ready(world: World) -> None:
+    """Until each server is seen by all parts: what breaks from now on is found and healed. Raises NotCalm."""
+    _wait(
+        lambda: all(is_well(*read_samples(world, server)) for server in world.servers),
+        START_SECONDS,
+        "the servers to be seen ready",
+    )
+    since = time.time()
+    _wait(lambda: _watchdog(world), START_SECONDS, "the Watchdog alert to arrive")
+    _wait(lambda: _reconciled(world) > since, START_SECONDS, "the healer to look at the servers")
+    time.sleep(_POLL_SECONDS)  # the servers are looked at in the same round, beside what is dated
+
+
+def wait_calm(world: World, server: Server) -> Seen:
+    """Until nothing is left of an earlier scene. Raises NoDemo, NotCalm."""
+    if not Supervisor(world.layout).pid():
+        raise NoDemo("the demo is not running: `make demo` starts it")
+    reader = Reader(world, server)
+    _wait(lambda: is_calm(reader.look()), CALM_SECONDS, f"{server.words} to be calm")
+    since = time.time()
+    _wait(lambda: _reconciled(world) > since, CALM_SECONDS, "the healer to look at the servers")
+    return reader.look()
+
+
+def is_calm(seen: Seen) -> bool:
+    """Ready, no alert of it, nothing that the healer still works on."""
+    alerts = {alert.name for alert in seen.alerts}
+    return is_well(seen.samples, seen.probe) and alerts <= _LOAD and seen.incident_state not in _BUSY
+
+
+def is_well(samples: Mapping[str, float], probe: str) -> bool:
+    return probe == "ok" and samples.get("vllm_server_ready") == 1
+
+
+def _watchdog(world: World) -> bool:
+    return any(alert.name == _WATCHDOG for alert in read_alerts(world, None))
+
+
+def _reconciled(world: World) -> float:
+    """When the healer last compared itself with the world; it then also looks at the servers."""
+    answer = get(world.ports.healer, "/metrics")
+    value = sample_value(answer[1], "vllm_healer_last_reconcile_timestamp_seconds") if answer else None
+    return value or 0.0
+
+
+def _wait(ready: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            raise NotCalm(f"waited {seconds:.0f} s in vain for {what}")
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,95 @@
+"""One failure of one server: how it ends, judged from what was seen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from deploy.demo.hows import How
+from deploy.demo.seen import Alert, Entry, Seen
+from deploy.demo.world import Server
+
+_CLOSED = ("healed", "failed", "resolved", "")
+
+
+class End(StrEnum):
+    """How a scene ended."""
+
+    HEALED = "healed"
+    ITSELF = "came back by itself"
+    PERSON = "needs a person"
+    LEFT = "left alone"
+    TIMEOUT = "did not end in time"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`fault` is the moment in seconds since the epoch, `pid` the API server's before it."""
+
+    how: How
+    server: Server
+    fault: float
+    pid: int = 0
+
+    def after(self, moment: float) -> float:
+        """Seconds since the fault."""
+        return max(0.0, moment - self.fault)
+
+    def alerts(self, seen: Seen) -> tuple[Alert, ...]:
+        """Those that fire since the fault; a second of doubt, for Alertmanager's clock and ours."""
+        return tuple(alert for alert in seen.alerts if alert.since >= self.fault - 1)
+
+
+def ending(scene: Scene, seen: Seen) -> End | None:
+    """None while it is still to be watched."""
+    over = scene.after(seen.at) >= scene.how.limit
+    if scene.how.ends == "left":
+        return _left(scene, seen, over)
+    state = seen.incident_state
+    if state == "failed" and (over or scene.how.ends == "person"):
+        return End.PERSON
+    closed = state in _CLOSED or (state == "open" and verified(seen.entries))
+    if closed and back(scene, seen) and scene.how.ends != "person":
+        if acted(seen.entries):
+            return End.HEALED if state != "failed" else None
+        return End.ITSELF if scene.how.ends == "itself" else None
+    return End.TIMEOUT if over else None
+
+
+def expected(scene: Scene, end: End) -> bool:
+    """Whether it ended as the list says."""
+    return end is {"healed": End.HEALED, "itself": End.ITSELF, "person": End.PERSON, "left": End.LEFT}[scene.how.ends]
+
+
+def acted(entries: Iterable[Entry]) -> bool:
+    """The healer wrote an intent: it did something."""
+    return any(entry.kind == "intent" for entry in entries)
+
+
+def verified(entries: Iterable[Entry]) -> bool:
+    """The last action worked. After the end of orphans the incident stays open until their alert is over."""
+    last = [entry for entry in entries if entry.kind in ("intent", "verdict")][-1:]
+    return any(entry.kind == "verdict" and "recovered" in entry.words for entry in last)
+
+
+def until_verified(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Up to the verdict on the last action, if it worked: what comes then is the echo of late alerts."""
+    if not verified(entries):
+        return entries
+    verdict = max(entry.id for entry in entries if entry.kind == "verdict")
+    return tuple(entry for entry in entries if entry.id <= verdict)
+
+
+def back(scene: Scene, seen: Seen) -> bool:
+    """Another process than before, and it answers."""
+    return seen.pid not in (0, scene.pid) and seen.answers
+
+
+def _left(scene: Scene, seen: Seen, over: bool) -> End | None:
+    how = scene.how
+    if acted(seen.entries):
+        return End.TIMEOUT if over else End.HEALED if seen.incident_state == "healed" else None
+    explained = not how.proof or how.proof in seen.kinds()
+    watched = explained and scene.after(seen.at) >= how.hold
+    return End.LEFT if watched or over else None

@@ -1,0 +1,57 @@
+"""What the follower knows at one moment. Values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One active alert of the server. Times are seconds since the epoch."""
+
+    name: str
+    since: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One sentence of the healer's journal."""
+
+    id: int
+    at: float
+    incident: int | None
+    kind: str
+    words: str
+    state: str = ""  # of the incident, where the sentence changed it
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of one server, at `at`."""
+
+    at: float
+    samples: Mapping[str, float] = field(default_factory=dict)  # family -> value, as Prometheus has it
+    probe: str = ""  # result of the exporter's last look at /health
+    alerts: tuple[Alert, ...] = ()
+    entries: tuple[Entry, ...] = ()  # of the server's incidents, oldest first
+    pid: int = 0  # of its API server, as supervisord has it; 0: none
+    answers: bool = False  # 200 from /health just now, while Prometheus may be a scrape behind
+
+    def value(self, family: str) -> float:
+        """0 where there is none: every family that is asked here means by 0 that all is well."""
+        return self.samples.get(family, 0.0)
+
+    @property
+    def incident_state(self) -> str:
+        """Of the newest incident; '' without one."""
+        return next((entry.state for entry in reversed(self.entries) if entry.state), "")
+
+    @property
+    def incident(self) -> int | None:
+        """The one in which something was done, else the newest."""
+        done = (entry.incident for entry in reversed(self.entries) if entry.kind == "intent")
+        return next(done, next((entry.incident for entry in reversed(self.entries)), None))
+
+    def kinds(self) -> frozenset[str]:
+        return frozenset(entry.kind for entry in self.entries)

@@ -1,0 +1,33 @@
+"""What can go wrong in deploy.
+
+DeployError
+├── SettingsError    .env or the environment cannot be used; the message names file, line, key and fix
+├── TemplateError    a configuration file of the checkout lacks something that is replaced in it
+├── ComposeError     docker compose did not do it; the message has its words
+└── NativeError      a part could not be started, stopped or reached
+    └── PortInUse    somebody else listens on a port; the message names the owner
+"""
+
+
+class DeployError(Exception):
+    """Base of all errors of deploy."""
+
+
+class SettingsError(DeployError):
+    """The user's settings cannot be used."""
+
+
+class TemplateError(DeployError):
+    """A configuration file of the checkout is not what the renderer expects."""
+
+
+class ComposeError(DeployError):
+    """docker compose did not do what was asked."""
+
+
+class NativeError(DeployError):
+    """A part could not be started, stopped or reached."""
+
+
+class PortInUse(NativeError):
+    """Somebody else listens on a port that a part needs."""

@@ -1,0 +1,1 @@
+"""What can be broken, how it is switched, and what of it outlives the process."""

@@ -1,0 +1,1 @@
+"""Clients: a bounded load generator, and the clients that some failures need."""

@@ -1,0 +1,1 @@
+"""GET /metrics as vLLM 0.32 words it."""

@@ -1,0 +1,1 @@
+"""The HTTP interface of vLLM, on asyncio and nothing else."""
