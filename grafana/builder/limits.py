@@ -1,0 +1,18 @@
+"""The numbers that the alerts compare with, so that a gauge turns red where the alert does."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from prometheus.thresholds import SOURCE, parse
+
+
+@cache
+def alert_limit(name: str) -> float:
+    """From prometheus/thresholds.yml. Raises KeyError. For gauges only: lines are drawn from `limit_series`."""
+    return {threshold.name: threshold.value for threshold in parse(SOURCE.read_text())}[name]
+
+
+def limit_series(name: str) -> str:
+    """PromQL of the threshold; where servers have limits of their own, the highest."""
+    return f'max(server:vllm_threshold:{name}{{server=~"$server"}})'
