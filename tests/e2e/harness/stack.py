@@ -14,12 +14,12 @@ from pathlib import Path
 from tests.e2e.harness import faults, httpio
 from tests.e2e.harness.faults import Tree
 from tests.e2e.harness.journal_reader import JournalFile
-from tests.ports import free_port
 from tests.e2e.harness.processes import Part, tail
 from tests.e2e.harness.supervisor import Supervisor
 from tests.e2e.harness.timeline import Watch
 from tests.e2e.harness.vllm_server import CHECKOUT, VllmServer
 from tests.e2e.harness.waiting import until
+from tests.ports import free_port
 
 PARTS_UP = 60.0  # seconds for all four; Prometheus replays nothing, the healer imports for 2 s on a busy machine
 
