@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from vllm_exporter import collectors, pages, plugins
+from vllm_exporter.arrange import Arranger
 from vllm_exporter.collector import Collector, Context
-from vllm_exporter.config import Config
-from vllm_exporter.errors import ConfigError
+from vllm_exporter.config import CollectorConfig, Config
+from vllm_exporter.errors import ConfigError, PluginError
 from vllm_exporter.family import Sample
 from vllm_exporter.http1 import Request, Response
 from vllm_exporter.log import Log, log
-from vllm_exporter.names import (
-    EXPORTER_COLLECTOR_DURATION_SECONDS,
-    EXPORTER_COLLECTOR_ERRORS_TOTAL,
-    EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS,
-    EXPORTER_COLLECTOR_NO_DATA,
-    EXPORTER_COLLECTOR_SUCCESS,
-)
-from vllm_exporter.render import Renderer
+from vllm_exporter.names import exporter as names
+from vllm_exporter.pace import PERIOD, Pace
+from vllm_exporter.render import Format, render
 from vllm_exporter.runner import Runner, View
+from vllm_exporter.wheel import STUCK_SECONDS, Wheel
 
 Collectors = Mapping[str, type[Collector]]
 
+STATUS = (
+    names.EXPORTER_CPU_SECONDS_TOTAL,
+    names.EXPORTER_COLLECTOR_ERRORS_TOTAL,
+    names.EXPORTER_COLLECTOR_INTERVAL_SECONDS,
+    names.EXPORTER_COLLECTOR_SUCCESS,
+    names.EXPORTER_COLLECTOR_NO_DATA,
+    names.EXPORTER_COLLECTOR_DURATION_SECONDS,
+    names.EXPORTER_COLLECTOR_CPU_SECONDS_TOTAL,
+    names.EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS,
+)
 STOP_SECONDS = 2.0  # for all collectors together to end; one that hangs is left behind and dies with the process
 
 
@@ -34,17 +42,21 @@ class App:
     def __init__(self, context: Context, classes: Collectors, log: Log = log) -> None:
         self.config = context.config
         self._clock = context.clock
-        self._renderer = Renderer()
+        self._log = log
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._runners = tuple(
-            Runner(name, partial(cls, context), cls, context.clock, self.config.stale_after, log)
-            for name, cls in classes.items()
-        )
+        self._own = Arranger(STATUS)
+        self._runners = tuple(self._runner(name, cls, context) for name, cls in classes.items())
+        self._wheel = Wheel((one for one in self._runners if not one.blocking), self._clock, self._stop)
+        self._pace = Pace(self.config.cpu_budget)
 
     def start(self) -> None:
-        """Starts a thread for each collector."""
-        self._run(lambda runner: runner.run_until(self._stop))
+        """Starts a thread for each collector that may block, one for all others, and one that looks after both."""
+        for runner in self._runners:
+            if runner.blocking:
+                self._start(partial(runner.run_until, self._stop), f"collector-{runner.name}")
+        self._start(self._wheel.run, "collectors")
+        self._start(self._look_after, "care")
 
     def stop(self) -> None:
         """Ends the collectors and closes them, in at most STOP_SECONDS."""
@@ -53,25 +65,48 @@ class App:
 
     def run_once(self, seconds: float) -> None:
         """Runs every collector once, all at the same time; one that takes longer than `seconds` is left behind."""
-        self._run(Runner.run_and_close)
+        for runner in self._runners:
+            self._start(runner.run_and_close, f"collector-{runner.name}")
         self._join(seconds)
 
     def views(self) -> tuple[View, ...]:
         return tuple(runner.view() for runner in self._runners)
 
-    def metrics(self) -> bytes:
+    def metrics(self, text_format: Format = "text") -> bytes:
         """The text of /metrics, of what the collectors said last. Waits for none of them."""
         views = self.views()
-        return self._renderer.render(sample for view in views for sample in (*view.samples, *status_samples(view)))
+        own = self._own.arrange([*cost_samples(), *(sample for view in views for sample in status_samples(view))])
+        return render((*(block for view in views for block in view.blocks), *own), text_format)
 
     def answer(self, request: Request) -> Response:
         return pages.answer(request, self)
 
-    def _run(self, body: Callable[[Runner], None]) -> None:
-        for runner in self._runners:
-            thread = threading.Thread(target=body, args=(runner,), name=f"collector-{runner.name}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+    def _runner(self, name: str, cls: type[Collector], context: Context) -> Runner:
+        interval = self.config.collectors.get(name, CollectorConfig()).interval
+        make = partial(cls, context)
+        return Runner(name, make, cls, self._clock, self.config.stale_after, self._log, interval)
+
+    def _look_after(self) -> None:
+        """Relieves a wheel that hangs, and keeps the exporter within its budget."""
+        due = self._clock.monotonic()
+        while not self._stop.wait(STUCK_SECONDS / 2):
+            hangs = self._wheel.relieve(self._start)
+            if hangs:
+                self._log("error", "collector hangs; the others go on in a new thread", collector=hangs)
+            if self._clock.monotonic() >= due:
+                due = self._clock.monotonic() + PERIOD
+                self._adjust_pace()
+
+    def _adjust_pace(self) -> None:
+        spent = [(runner, runner.view().cpu) for runner in self._runners]
+        done = self._pace.adjust(self._clock.monotonic(), time.process_time(), spent)
+        if done:
+            self._log("info", "intervals adjusted", reason=done)
+
+    def _start(self, body: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=body, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _join(self, seconds: float) -> None:
         deadline = self._clock.monotonic() + seconds
@@ -94,16 +129,39 @@ def enabled(classes: Collectors, config: Config) -> dict[str, type[Collector]]:
     unknown = sorted(set(config.collectors) - set(classes))
     if unknown:
         raise ConfigError(f"unknown collector {unknown[0]!r}; known: {', '.join(sorted(classes))}")
-    return {name: cls for name, cls in classes.items() if config.collectors.get(name, cls.default_enabled)}
+    chosen = {name: cls for name, cls in classes.items() if _enabled(config.collectors.get(name), cls)}
+    _check_owners(chosen)
+    return chosen
 
 
 def status_samples(view: View) -> Iterator[Sample]:
     """What the exporter says of a collector. Before its first run ends there is only the count of errors."""
-    yield EXPORTER_COLLECTOR_ERRORS_TOTAL.sample(view.errors, collector=view.name)
+    yield names.EXPORTER_COLLECTOR_ERRORS_TOTAL.sample(view.errors, collector=view.name)
+    yield names.EXPORTER_COLLECTOR_INTERVAL_SECONDS.sample(view.interval, collector=view.name)
     if view.result == "not_run":
         return
-    yield EXPORTER_COLLECTOR_SUCCESS.sample(view.result != "failed", collector=view.name)
-    yield EXPORTER_COLLECTOR_NO_DATA.sample(view.result == "no_data", collector=view.name)
-    yield EXPORTER_COLLECTOR_DURATION_SECONDS.sample(view.duration, collector=view.name)
+    yield names.EXPORTER_COLLECTOR_SUCCESS.sample(view.result != "failed", collector=view.name)
+    yield names.EXPORTER_COLLECTOR_NO_DATA.sample(view.result == "no_data", collector=view.name)
+    yield names.EXPORTER_COLLECTOR_DURATION_SECONDS.sample(view.duration, collector=view.name)
+    yield names.EXPORTER_COLLECTOR_CPU_SECONDS_TOTAL.sample(view.cpu, collector=view.name)
     if view.worked_wall is not None:
-        yield EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS.sample(view.worked_wall, collector=view.name)
+        yield names.EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS.sample(view.worked_wall, collector=view.name)
+
+
+def cost_samples() -> Iterator[Sample]:
+    """What the whole process costs."""
+    yield names.EXPORTER_CPU_SECONDS_TOTAL.sample(time.process_time())
+
+
+def _enabled(given: CollectorConfig | None, cls: type[Collector]) -> bool:
+    return cls.default_enabled if given is None or given.enabled is None else given.enabled
+
+
+def _check_owners(classes: Collectors) -> None:
+    """Raises PluginError: the samples of a family must stand together in the text, so they come from one collector."""
+    owners: dict[str, str] = {family.name: "the exporter itself" for family in STATUS}
+    for name, cls in classes.items():
+        for family in cls.metrics:
+            if family.name in owners:
+                raise PluginError(f"{family.name} is declared by {owners[family.name]} and by {name}; rename one")
+            owners[family.name] = name

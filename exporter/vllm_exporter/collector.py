@@ -1,15 +1,26 @@
-"""What a collector is. Adding one is one file in collectors/, its test, and its page."""
+"""What a collector is. Adding one is one file in collectors/, its names in names/, its test, and its page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
-from vllm_exporter.config import Config
-from vllm_exporter.family import Family, Sample
+from vllm_exporter.board import Board
+from vllm_exporter.clock import SystemClock
+from vllm_exporter.config import CollectorConfig, Config
+from vllm_exporter.events import Bus
+from vllm_exporter.family import Block, Family, Sample
+from vllm_exporter.options import parse_options
 from vllm_exporter.ports import Clock
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """A collector without options of its own."""
 
 
 @dataclass(frozen=True)
@@ -17,27 +28,40 @@ class Context:
     """What a collector may use: everything that varies is passed in, so that tests can replace it."""
 
     config: Config
-    clock: Clock
+    clock: Clock = field(default_factory=SystemClock)
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
+    board: Board = field(init=False)
+    bus: Bus = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "board", Board(self.clock))
+        object.__setattr__(self, "bus", Bus(self.clock))
+
+    def options(self, collector: str, cls: type[T]) -> T:
+        """What exporter.yml says under `collectors.<collector>`. Raises ConfigError, naming the line and the key."""
+        return parse_options(self.config.collectors.get(collector, CollectorConfig()).options, cls, collector)
 
 
 class Collector:
     """Reads one subject. Its module's name is its name: in `vllm_exporter list`, in exporter.yml and in labels.
 
-    `collect` runs in a thread of its own, every `interval` seconds, never in a scrape. It yields samples of `metrics`
-    only. It raises NoData when its subject is not there (healthy, and said in its own metric) and SourceError when it
-    should be and is not; any other exception counts as failed too. What it yielded before raising is dropped.
+    `collect` runs every `interval` seconds, never in a scrape. It yields samples of `metrics` only, or blocks of them.
+    It raises NoData when its subject is not there (healthy, and said in its own metric) and SourceError when it should
+    be and is not; any other exception counts as failed too. What it yielded before raising is dropped.
     """
 
     metrics: ClassVar[tuple[Family, ...]] = ()
     default_enabled: ClassVar[bool] = True
     interval: ClassVar[float] = 1.0  # seconds
+    blocking: ClassVar[bool] = True  # False: reads kernel files that answer at once, and shares a thread with others
+    patient: ClassVar[bool] = True  # may run less often when the exporter takes more CPU than it should
+    options: ClassVar[type] = NoOptions  # a frozen dataclass: its section of exporter.yml, besides enabled and interval
 
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def collect(self) -> Iterator[Sample]:
+    def collect(self) -> Iterator[Sample | Block]:
         raise NotImplementedError
 
     def close(self) -> None:

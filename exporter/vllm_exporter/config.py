@@ -39,14 +39,24 @@ class ProbeConfig:
 
 
 @dataclass(frozen=True)
+class CollectorConfig:
+    """What exporter.yml says of a collector; `name: false` is short for `name: {enabled: false}`."""
+
+    enabled: bool | None = None  # None: the collector's own default
+    interval: float | None = None  # seconds between two runs; None: the collector's own
+    options: Mapping[str, Value] = field(default_factory=dict)  # of its own, checked when it is made
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything. Made by `load`, never changed afterwards."""
 
     listen: str = "127.0.0.1:9855"  # host:port; several separated by commas
     targets: tuple[TargetConfig, ...] = ()
-    collectors: dict[str, bool] = field(default_factory=dict)  # name -> enabled; absent: the collector's own default
+    collectors: Mapping[str, CollectorConfig] = field(default_factory=dict)  # by name; absent: its own defaults
     state_dir: str = ""  # the only directory it writes to; '' means $XDG_STATE_HOME/vllm-exporter
     stale_after: float = 15.0  # a collector's last samples are served this long past its next run, then dropped
+    cpu_budget: float = 0.001  # of a core; slow collectors run less often while the exporter takes more
     probe: ProbeConfig = ProbeConfig()
 
 
@@ -93,6 +103,8 @@ def _from_file(root: Value, known: Collection[str] | None, hostname: str) -> Con
         config = replace(config, state_dir=given["state_dir"].text("state_dir"))
     if "stale_after" in given:
         config = replace(config, stale_after=given["stale_after"].positive("stale_after"))
+    if "cpu_budget" in given:
+        config = replace(config, cpu_budget=given["cpu_budget"].positive("cpu_budget"))
     if "probe" in given:
         config = replace(config, probe=_probe(given["probe"]))
     return config
@@ -122,10 +134,22 @@ def _make_target(address: Value, hostname: str) -> TargetConfig:
     return TargetConfig(endpoint.address, server_name(endpoint.address, hostname), endpoint.scheme)
 
 
-def _collectors(value: Value, known: Collection[str] | None) -> dict[str, bool]:
+def _collectors(value: Value, known: Collection[str] | None) -> dict[str, CollectorConfig]:
     names = known if known is not None else value.data if isinstance(value.data, dict) else ()
     given = value.mapping(names, "collectors")
-    return {name: switch.switch(f"collector {name}") for name, switch in given.items()}
+    return {name: _collector(section, f"collector {name}") for name, section in given.items()}
+
+
+def _collector(value: Value, what: str) -> CollectorConfig:
+    if not isinstance(value.data, dict):
+        return CollectorConfig(enabled=value.switch(what))
+    options = dict(value.data)
+    enabled, interval = options.pop("enabled", None), options.pop("interval", None)
+    return CollectorConfig(
+        enabled.switch(f"{what}.enabled") if enabled else None,
+        interval.positive(f"{what}.interval") if interval else None,
+        options,
+    )
 
 
 def _probe(value: Value) -> ProbeConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from vllm_exporter.errors import ConfigError
 
@@ -30,8 +30,12 @@ class Value:
             raise self.wrong(what, "keys with values")
         for key, value in self.data.items():
             if key not in known:
-                raise ConfigError(f"{value.where}: unknown key {key!r} in {what}; known: {', '.join(sorted(known))}")
+                value.unknown(key, what, known)
         return self.data
+
+    def unknown(self, key: str, what: str, known: Collection[str]) -> NoReturn:
+        """Raises the ConfigError of a key, at whose place this value stands, that nobody knows."""
+        raise ConfigError(f"{self.where}: unknown key {key!r} in {what}; known: {', '.join(sorted(known))}")
 
     def items(self, what: str) -> list[Value]:
         """The value as a list; nothing written counts as an empty one."""

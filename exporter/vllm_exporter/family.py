@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
+from operator import itemgetter
 from typing import Literal
 
 Kind = Literal["gauge", "counter"]
+Values = tuple[str, ...]  # label values in the order of the family's labels
+Series = tuple["Family", Values]
 
 
 @dataclass(frozen=True)
@@ -29,5 +34,56 @@ class Sample:
     """One value of a family; `values` are the label values in the order of `family.labels`."""
 
     family: Family
-    values: tuple[str, ...]
+    values: Values
     value: float
+
+
+class Layout:
+    """A fixed list of series: all that stays the same from one reading to the next, worked out once.
+
+    A collector that reads often keeps one and yields `layout.block(numbers)`: numbers in the order of `series` cost a
+    tenth of as many samples. A new Layout is due when a device or a process comes or goes.
+    """
+
+    def __init__(self, series: Iterable[Series]) -> None:
+        """Raises ValueError when a series is there twice, or a label value is missing or not text."""
+        self.series = tuple(series)
+        order = sorted(range(len(self.series)), key=lambda at: self.series[at][0].name)
+        self.grouped = tuple(self.series[at] for at in order)  # the samples of a family stand together in the text
+        self.group: Callable[[Sequence[float]], Sequence[float]] = _picker(order)
+        self.templates: dict[str, str] = {}  # of the renderer: text format to the text with a %s for each value
+        _check(self.series)
+
+    def block(self, numbers: Sequence[float]) -> Block:
+        """Raises ValueError when there are not as many numbers as series, TypeError when one is no number."""
+        if len(numbers) != len(self.series):
+            raise ValueError(f"{len(numbers)} numbers for {len(self.series)} series")
+        return Block(self, self.group(numbers), isfinite(sum(numbers)))
+
+
+@dataclass(frozen=True)
+class Block:
+    """A reading of all series of a layout. Made by `Layout.block`."""
+
+    layout: Layout
+    numbers: Sequence[float]  # in the order of `layout.grouped`
+    finite: bool  # no NaN and no infinity among them
+
+    def samples(self) -> Iterator[Sample]:
+        for (family, values), number in zip(self.layout.grouped, self.numbers, strict=True):
+            yield Sample(family, values, number)
+
+
+def _picker(order: Sequence[int]) -> Callable[[Sequence[float]], Sequence[float]]:
+    """What puts numbers into an order; itemgetter does it in C, and gives no tuple for less than two."""
+    return itemgetter(*order) if len(order) > 1 else tuple
+
+
+def _check(series: Sequence[Series]) -> None:
+    seen: set[tuple[str, Values]] = set()
+    for family, values in series:
+        if len(values) != len(family.labels) or not all(isinstance(value, str) for value in values):
+            raise ValueError(f"{family.name}: label values {values!r} for labels {family.labels}; each must be text")
+        if (family.name, values) in seen:
+            raise ValueError(f"{family.name}: the series {values!r} is there twice")
+        seen.add((family.name, values))

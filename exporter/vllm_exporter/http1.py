@@ -54,6 +54,12 @@ class Request:
     def accepts_gzip(self) -> bool:
         return accepts_gzip(self.headers.get("accept-encoding", ""))
 
+    @property
+    def accepts_openmetrics(self) -> bool:
+        """Whether it is asked for by name, in the version there is; every scraper that does so prefers it."""
+        accept = self.headers.get("accept", "")
+        return "application/openmetrics-text" in accept and "version=1.0.0" in accept
+
 
 @dataclass(frozen=True)
 class Response:

@@ -8,7 +8,7 @@ from typing import Protocol
 from vllm_exporter import __version__
 from vllm_exporter.config import Config
 from vllm_exporter.http1 import Request, Response
-from vllm_exporter.render import CONTENT_TYPE, gzip
+from vllm_exporter.render import CONTENT_TYPES, Format, gzip
 from vllm_exporter.runner import View
 
 
@@ -17,7 +17,7 @@ class Site(Protocol):
 
     config: Config
 
-    def metrics(self) -> bytes: ...
+    def metrics(self, text_format: Format) -> bytes: ...
 
     def views(self) -> tuple[View, ...]: ...
 
@@ -33,10 +33,11 @@ def answer(request: Request, site: Site) -> Response:
 
 
 def metrics(request: Request, site: Site) -> Response:
-    text, vary = site.metrics(), ("Vary", "Accept-Encoding")
+    text_format: Format = "openmetrics" if request.accepts_openmetrics else "text"
+    text, vary = site.metrics(text_format), ("Vary", "Accept, Accept-Encoding")
     if request.accepts_gzip:
-        return Response(200, gzip(text), CONTENT_TYPE, (("Content-Encoding", "gzip"), vary))
-    return Response(200, text, CONTENT_TYPE, (vary,))
+        return Response(200, gzip(text), CONTENT_TYPES[text_format], (("Content-Encoding", "gzip"), vary))
+    return Response(200, text, CONTENT_TYPES[text_format], (vary,))
 
 
 def healthy(request: Request, site: Site) -> Response:

@@ -1,56 +1,63 @@
-"""The Prometheus text format, version 0.0.4: what /metrics says. No I/O.
+"""The text formats of /metrics. No I/O.
 
-https://prometheus.io/docs/instrumenting/exposition_formats/
+https://prometheus.io/docs/instrumenting/exposition_formats/ and https://prometheus.io/docs/specs/om/open_metrics_spec/
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from itertools import groupby
+from typing import Literal
 
-from vllm_exporter.family import Family, Sample
+from vllm_exporter.family import Block, Family, Layout, Values
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Format = Literal["text", "openmetrics"]
 
-Values = tuple[str, ...]
+CONTENT_TYPES: dict[Format, str] = {
+    "text": "text/plain; version=0.0.4; charset=utf-8",
+    "openmetrics": "application/openmetrics-text; version=1.0.0; charset=utf-8",
+}
 
 
-class Renderer:
-    """Renders samples. Keeps each series' text up to its value: that alone is most of the cost of rendering."""
+def render(blocks: Iterable[Block], text_format: Format = "text") -> bytes:
+    """The page. No family may be in two blocks: its samples must stand together."""
+    page = "".join([render_block(block, text_format) for block in blocks])
+    return (page + "# EOF\n" if text_format == "openmetrics" else page).encode("utf-8", errors="replace")
 
-    def __init__(self) -> None:
-        self._prefixes: dict[str, dict[Values, str]] = {}
 
-    def render(self, samples: Iterable[Sample]) -> bytes:
-        """Families by name, each with its HELP and TYPE once and all its samples together, whoever yielded them.
+def render_block(block: Block, text_format: Format) -> str:
+    """All but the numbers is kept with the layout: what is left to do is a tenth of the work."""
+    template = block.layout.templates.get(text_format)
+    if template is None:
+        template = block.layout.templates[text_format] = make_template(block.layout, text_format)
+    numbers = block.numbers if block.finite else map(number, block.numbers)
+    return template % tuple(numbers)
 
-        Of two samples of one series the first counts: Prometheus refuses duplicates.
-        """
-        families: dict[str, tuple[Family, dict[Values, float]]] = {}
-        for sample in samples:
-            _, series = families.setdefault(sample.family.name, (sample.family, {}))
-            series.setdefault(sample.values, sample.value)
-        lines: list[str] = []
-        for name in sorted(families):
-            lines += self._lines(*families[name])
-        self._forget(families.keys())
-        return ("\n".join(lines) + "\n" if lines else "").encode("utf-8", errors="replace")
 
-    def _lines(self, family: Family, series: dict[Values, float]) -> list[str]:
-        old = self._prefixes.get(family.name, {})
-        new = {values: old.get(values) or prefix(family, values) for values in series}
-        self._prefixes[family.name] = new  # series that are gone are forgotten, so that it cannot grow without end
-        samples = [f"{new[values]} {number(value)}" for values, value in series.items()]
-        return [f"# HELP {family.name} {escape_help(family.help)}", f"# TYPE {family.name} {family.kind}", *samples]
+def make_template(layout: Layout, text_format: Format) -> str:
+    """HELP and TYPE of each family once, then its samples, with a %s for each number."""
+    lines: list[str] = []
+    for family, members in groupby(layout.grouped, key=lambda one: one[0]):
+        lines += head(family, text_format)
+        lines += [f"{prefix(family, values)} %s" for _, values in members]
+    return "".join(f"{line}\n" for line in lines)
 
-    def _forget(self, present: Iterable[str]) -> None:
-        for name in set(self._prefixes).difference(present):
-            del self._prefixes[name]
+
+def head(family: Family, text_format: Format) -> tuple[str, str]:
+    """OpenMetrics names a family of counters without the _total of its samples, and escapes quotes as well."""
+    if text_format == "openmetrics":
+        name = family.name.removesuffix("_total") if family.kind == "counter" else family.name
+        words = escape_label(family.help)
+    else:
+        name, words = family.name, escape_help(family.help)
+    return f"# HELP {name} {_literal(words)}", f"# TYPE {name} {family.kind}"
 
 
 def prefix(family: Family, values: Values) -> str:
-    """A sample's text up to its value: the name and the labels."""
-    labels = ",".join(f'{name}="{escape_label(value)}"' for name, value in zip(family.labels, values, strict=True))
+    """A sample's text up to its value: the name and the labels, with %% for each %."""
+    pairs = zip(family.labels, values, strict=True)
+    labels = ",".join(f'{name}="{_literal(escape_label(value))}"' for name, value in pairs)
     return f"{family.name}{{{labels}}}" if labels else family.name
 
 
@@ -60,7 +67,7 @@ def number(value: float) -> str:
         return "NaN"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
 
 
 def escape_label(text: str) -> str:
@@ -74,3 +81,7 @@ def escape_help(text: str) -> str:
 def gzip(data: bytes) -> bytes:
     """Level 1: 14 times faster than the usual 9 for 20 % more bytes. 31: a gzip header around the deflate stream."""
     return zlib.compress(data, level=1, wbits=31)
+
+
+def _literal(text: str) -> str:
+    return text.replace("%", "%%")

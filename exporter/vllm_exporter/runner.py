@@ -1,15 +1,17 @@
-"""Runs one collector in a thread of its own and keeps what it said, so that a scrape never waits for it."""
+"""Runs one collector and keeps what it said, so that a scrape never waits for it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from vllm_exporter.arrange import Arranger
 from vllm_exporter.collector import Collector
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.family import Family, Sample
+from vllm_exporter.family import Block, Sample
 from vllm_exporter.log import Log
 from vllm_exporter.ports import Clock
 
@@ -20,16 +22,17 @@ REPEAT_LOG_SECONDS = 300.0  # a collector that goes on failing is logged this of
 
 @dataclass(frozen=True)
 class State:
-    """What is known of a collector. Replaced as a whole, by its own thread only; times are monotonic unless said."""
+    """What is known of a collector. Replaced as a whole, by the thread that runs it; times are monotonic or said."""
 
     result: Result = "not_run"  # of the last finished run
     detail: str = ""  # why there is no data, or what failed
     duration: float = 0.0  # of the last finished run, in seconds
-    samples: tuple[Sample, ...] = ()  # of the last run that worked
+    blocks: tuple[Block, ...] = ()  # of the last run that worked
     worked_at: float = 0.0  # when that run finished
     worked_wall: float | None = None  # the same in Unix time; None: never
     started: float | None = None  # of the run in progress
     errors: int = 0
+    cpu: float = 0.0  # seconds of all its runs, without threads of its own
 
 
 @dataclass(frozen=True)
@@ -40,20 +43,36 @@ class View:
     result: Result  # a run that hangs counts as failed
     detail: str
     duration: float
-    samples: tuple[Sample, ...]  # none when they are stale
+    blocks: tuple[Block, ...]  # none when they are stale
     worked_wall: float | None
     errors: int
+    cpu: float = 0.0
+    interval: float = 1.0
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        return tuple(sample for block in self.blocks for sample in block.samples())
 
 
 class Runner:
     """One collector, made at its first run: one that cannot even be made fails alone, and is made again at the next."""
 
     def __init__(
-        self, name: str, make: Callable[[], Collector], cls: type[Collector], clock: Clock, stale_after: float, log: Log
+        self,
+        name: str,
+        make: Callable[[], Collector],
+        cls: type[Collector],
+        clock: Clock,
+        stale_after: float,
+        log: Log,
+        interval: float | None = None,
     ) -> None:
         self.name = name
+        self.base_interval = interval or cls.interval  # as configured
+        self.interval = self.base_interval  # as it runs: longer while the exporter is too expensive
+        self.patient, self.blocking = cls.patient, cls.blocking
         self._make = make
-        self._class = cls
+        self._arranger = Arranger(cls.metrics)
         self._clock = clock
         self._stale_after = stale_after
         self._log = log
@@ -63,18 +82,19 @@ class Runner:
 
     def view(self) -> View:
         """From any thread, at once: one reference is read, no lock is taken."""
-        return choose_view(self.name, self._state, self._clock.monotonic(), self._class.interval, self._stale_after)
+        return choose_view(self.name, self._state, self._clock.monotonic(), self.interval, self._stale_after)
 
     def run_once(self) -> None:
         """Collects, and keeps the samples or the failure. Raises nothing."""
-        started = self._clock.monotonic()
+        started, cpu = self._clock.monotonic(), time.thread_time()
         before = self._state
         self._state = replace(before, started=started)
         after = self._collect(before)
         finished = self._clock.monotonic()
         if after.result != "failed":
             after = replace(after, worked_at=finished, worked_wall=self._clock.wall())
-        self._state = replace(after, duration=finished - started, started=None)
+        spent = before.cpu + time.thread_time() - cpu
+        self._state = replace(after, duration=finished - started, started=None, cpu=spent)
         self._tell(before, after, finished)
 
     def run_and_close(self) -> None:
@@ -87,7 +107,7 @@ class Runner:
         while not stop.is_set():
             self.run_once()
             now = self._clock.monotonic()
-            due = next_due(due, now, self._class.interval)
+            due = next_due(due, now, self.interval)
             stop.wait(due - now)
         self.close()
 
@@ -103,12 +123,12 @@ class Runner:
         try:
             if self._collector is None:
                 self._collector = self._make()
-            samples = checked(self._collector.collect(), self._class.metrics)
+            blocks = self._arranger.arrange(self._collector.collect())
         except NoData as nothing:
-            return replace(before, result="no_data", detail=str(nothing), samples=())
+            return replace(before, result="no_data", detail=str(nothing), blocks=())
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a collector raises, the others go on
             return replace(before, result="failed", detail=describe(error), errors=before.errors + 1)
-        return replace(before, result="ok", detail="", samples=samples)
+        return replace(before, result="ok", detail="", blocks=blocks)
 
     def _tell(self, before: State, after: State, now: float) -> None:
         """Logs a change, and a lasting failure now and then."""
@@ -126,7 +146,7 @@ class Runner:
 def choose_view(name: str, state: State, now: float, interval: float, stale_after: float) -> View:
     """What a scrape at `now` shows of a state.
 
-    Samples live one interval, in which they are the newest there can be, plus `stale_after`. A run in progress for
+    Blocks live one interval, in which they are the newest there can be, plus `stale_after`. A run in progress for
     longer than that counts as failed.
     """
     limit = interval + stale_after
@@ -137,26 +157,17 @@ def choose_view(name: str, state: State, now: float, interval: float, stale_afte
         result="failed" if hangs else state.result,
         detail=f"has been running for {running:.0f} s" if hangs else state.detail,
         duration=running if hangs else state.duration,
-        samples=state.samples if now - state.worked_at <= limit else (),
+        blocks=state.blocks if now - state.worked_at <= limit else (),
         worked_wall=state.worked_wall,
         errors=state.errors,
+        cpu=state.cpu,
+        interval=interval,
     )
 
 
 def next_due(due: float, now: float, interval: float) -> float:
     """The first time after `now` on the grid of `due`: no drift; a slow run skips turns, they do not pile up."""
     return due + interval * max(1, int((now - due) // interval) + 1)
-
-
-def checked(samples: Iterable[Sample], declared: tuple[Family, ...]) -> tuple[Sample, ...]:
-    """All the samples. Raises SourceError at one that would spoil the page for every collector."""
-    kept, known = tuple(samples), {family.name: family for family in declared}
-    for sample in kept:
-        if known.get(sample.family.name) is not sample.family:
-            raise SourceError(f"yields {sample.family.name}, which its `metrics` do not declare")
-        if not all(isinstance(value, str) for value in sample.values):
-            raise SourceError(f"yields {sample.family.name} with a label value that is not text: {sample.values!r}")
-    return kept
 
 
 def describe(error: BaseException) -> str:

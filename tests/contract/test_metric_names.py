@@ -10,7 +10,6 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from vllm_exporter import names
-from vllm_exporter.family import Family
 from vllm_healer.metrics import HealerMetrics
 
 PROMETHEUS = Path(__file__).resolve().parents[2] / "prometheus"
@@ -48,7 +47,7 @@ def test_the_search_finds_names_and_leaves_recorded_series_alone() -> None:
 
 
 def exporter_names() -> set[str]:
-    return {value.name for value in vars(names).values() if isinstance(value, Family)}
+    return {family.name for family in names.every()}
 
 
 def healer_names() -> set[str]:

@@ -16,12 +16,17 @@ from tests.exporter.fakes import SUBJECT, FakeClock, LogLines, collector, raises
 from vllm_exporter.app import App, enabled, load_collectors
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.collector import Collector, Context
-from vllm_exporter.config import Config, TargetConfig
-from vllm_exporter.errors import ConfigError, NoData, SourceError
+from vllm_exporter.config import CollectorConfig, Config, TargetConfig
+from vllm_exporter.errors import ConfigError, NoData, PluginError, SourceError
 from vllm_exporter.family import Sample
 from vllm_exporter.server import Limits, Server
 
 WAIT = 5.0
+
+
+def values(page: bytes, but: str = "no line") -> set[str]:
+    """The lines with values, without those that have `but` in them."""
+    return {line for line in page.decode().splitlines() if not line.startswith("#") and but not in line}
 
 
 def app(clock: FakeClock, log: LogLines, **classes: type[Collector]) -> App:
@@ -37,55 +42,72 @@ def test_says_of_each_collector_whether_it_works(clock: FakeClock, log_lines: Lo
         good=collector(yields(7)),
     )
     made.run_once(WAIT)
-    assert made.metrics().decode() == (
-        "# HELP vllm_exporter_collector_duration_seconds "
-        "Duration of the collector's last run; while a run hangs, its time so far.\n"
-        "# TYPE vllm_exporter_collector_duration_seconds gauge\n"
-        'vllm_exporter_collector_duration_seconds{collector="bad"} 0\n'
-        'vllm_exporter_collector_duration_seconds{collector="empty"} 0\n'
-        'vllm_exporter_collector_duration_seconds{collector="good"} 0\n'
-        "# HELP vllm_exporter_collector_errors_total Runs of the collector that failed.\n"
-        "# TYPE vllm_exporter_collector_errors_total counter\n"
-        'vllm_exporter_collector_errors_total{collector="bad"} 1\n'
-        'vllm_exporter_collector_errors_total{collector="empty"} 0\n'
-        'vllm_exporter_collector_errors_total{collector="good"} 0\n'
-        "# HELP vllm_exporter_collector_last_success_timestamp_seconds "
-        "Unix time at which the collector last finished without failing.\n"
-        "# TYPE vllm_exporter_collector_last_success_timestamp_seconds gauge\n"
-        'vllm_exporter_collector_last_success_timestamp_seconds{collector="empty"} 1700000000\n'
-        'vllm_exporter_collector_last_success_timestamp_seconds{collector="good"} 1700000000\n'
-        "# HELP vllm_exporter_collector_no_data 1 if the collector works but its subject is not there, else 0.\n"
-        "# TYPE vllm_exporter_collector_no_data gauge\n"
-        'vllm_exporter_collector_no_data{collector="bad"} 0\n'
-        'vllm_exporter_collector_no_data{collector="empty"} 1\n'
-        'vllm_exporter_collector_no_data{collector="good"} 0\n'
-        "# HELP vllm_exporter_collector_success 1 if the collector's last run worked, 0 if it failed or hangs.\n"
-        "# TYPE vllm_exporter_collector_success gauge\n"
-        'vllm_exporter_collector_success{collector="bad"} 0\n'
-        'vllm_exporter_collector_success{collector="empty"} 1\n'
-        'vllm_exporter_collector_success{collector="good"} 1\n'
-        "# HELP vllm_test_subject What the collectors of the tests collect.\n"
-        "# TYPE vllm_test_subject gauge\n"
-        "vllm_test_subject 7\n"
-    )
+    assert values(made.metrics(), but="cpu_seconds") == {
+        'vllm_exporter_collector_duration_seconds{collector="bad"} 0',
+        'vllm_exporter_collector_duration_seconds{collector="empty"} 0',
+        'vllm_exporter_collector_duration_seconds{collector="good"} 0',
+        'vllm_exporter_collector_errors_total{collector="bad"} 1',
+        'vllm_exporter_collector_errors_total{collector="empty"} 0',
+        'vllm_exporter_collector_errors_total{collector="good"} 0',
+        'vllm_exporter_collector_last_success_timestamp_seconds{collector="empty"} 1700000000',
+        'vllm_exporter_collector_last_success_timestamp_seconds{collector="good"} 1700000000',
+        'vllm_exporter_collector_no_data{collector="bad"} 0',
+        'vllm_exporter_collector_no_data{collector="empty"} 1',
+        'vllm_exporter_collector_no_data{collector="good"} 0',
+        'vllm_exporter_collector_success{collector="bad"} 0',
+        'vllm_exporter_collector_success{collector="empty"} 1',
+        'vllm_exporter_collector_success{collector="good"} 1',
+        'vllm_exporter_interval_seconds{collector="bad"} 1',
+        'vllm_exporter_interval_seconds{collector="empty"} 1',
+        'vllm_exporter_interval_seconds{collector="good"} 1',
+        "vllm_test_subject 7",
+    }
 
 
-def test_before_the_first_run_there_is_only_the_count_of_errors(clock: FakeClock, log_lines: LogLines) -> None:
-    text = app(clock, log_lines, good=collector(yields(7))).metrics().decode()
-    assert [line for line in text.splitlines() if line[0] != "#"] == [
-        'vllm_exporter_collector_errors_total{collector="good"} 0'
-    ]
+def test_says_what_it_costs_itself(clock: FakeClock, log_lines: LogLines) -> None:
+    made = app(clock, log_lines, good=collector(yields(7)))
+    made.run_once(WAIT)
+    names = {line.split()[0] for line in values(made.metrics()) if "cpu_seconds" in line}
+    assert names == {
+        "vllm_exporter_cpu_seconds_total",
+        'vllm_exporter_collector_cpu_seconds_total{collector="good"}',
+    }
+
+
+def test_before_the_first_run_there_are_only_the_interval_and_the_count_of_errors(
+    clock: FakeClock, log_lines: LogLines
+) -> None:
+    made = app(clock, log_lines, good=collector(yields(7), interval=30.0))
+    assert values(made.metrics(), but="cpu_seconds") == {
+        'vllm_exporter_collector_errors_total{collector="good"} 0',
+        'vllm_exporter_interval_seconds{collector="good"} 30',
+    }
+
+
+def test_an_interval_of_the_configuration_replaces_the_collectors_own(clock: FakeClock, log_lines: LogLines) -> None:
+    config = Config(collectors={"good": CollectorConfig(interval=7.5)})
+    made = App(Context(config, clock), {"good": collector(yields(7), interval=30.0)}, log_lines)
+    assert made.views()[0].interval == 7.5
+
+
+def test_a_family_of_two_collectors_is_refused() -> None:
+    classes = {"first": collector(yields()), "second": collector(yields())}
+    with pytest.raises(PluginError, match="vllm_test_subject is declared by first and by second; rename one"):
+        enabled(classes, Config())
 
 
 def test_an_unknown_collector_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown collector 'sytem'; known: system"):
-        enabled({"system": collector(yields())}, Config(collectors={"sytem": True}))
+        enabled({"system": collector(yields())}, Config(collectors={"sytem": CollectorConfig(enabled=True)}))
 
 
 def test_a_collector_runs_by_its_own_default_unless_configured() -> None:
-    classes = {name: collector(yields(), default_enabled=name != "off") for name in ("on", "off", "chosen_off")}
+    classes = {
+        name: collector(yields(), metrics=(), default_enabled=name != "off") for name in ("on", "off", "chosen_off")
+    }
     assert list(enabled(classes, Config())) == ["on", "chosen_off"]
-    assert list(enabled(classes, Config(collectors={"off": True, "chosen_off": False}))) == ["on", "off"]
+    chosen = {"off": CollectorConfig(enabled=True), "chosen_off": CollectorConfig(enabled=False)}
+    assert list(enabled(classes, Config(collectors=chosen))) == ["on", "off"]
 
 
 def test_what_all_collectors_say_passes_the_parser_and_promtool(log_lines: LogLines, tmp_path: Path) -> None:
@@ -140,6 +162,32 @@ def scrape(port: int) -> tuple[float, bytes]:
     text = client.getresponse().read()
     client.close()
     return time.perf_counter() - started, text
+
+
+def test_a_collector_that_hangs_on_the_wheel_is_left_behind(
+    log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vllm_exporter.app.STUCK_SECONDS", 0.05)
+    monkeypatch.setattr("vllm_exporter.wheel.STUCK_SECONDS", 0.05)
+    never, ran_after, hanging = threading.Event(), threading.Event(), threading.Event()
+
+    def hang() -> Iterator[Sample]:
+        hanging.set()
+        never.wait()
+        yield SUBJECT.sample(1)
+
+    def count() -> Iterator[Sample]:
+        if hanging.is_set():
+            ran_after.set()
+        yield SUBJECT.sample(1)
+
+    classes = {name: collector(body, interval=0.05, blocking=False) for name, body in (("a", hang), ("b", count))}
+    made = App(Context(Config(), SystemClock()), classes, log_lines)
+    made.start()
+    assert ran_after.wait(WAIT)
+    assert ("error", "collector hangs; the others go on in a new thread", {"collector": "a"}) in log_lines.lines
+    never.set()
+    made.stop()
 
 
 def test_stops_although_a_collector_hangs(log_lines: LogLines, monkeypatch: pytest.MonkeyPatch) -> None:

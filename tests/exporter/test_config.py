@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vllm_exporter.config import Config, ProbeConfig, TargetConfig, load
+from vllm_exporter.config import CollectorConfig, Config, ProbeConfig, TargetConfig, load
 from vllm_exporter.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "exporter" / "exporter.yml"
@@ -45,7 +45,7 @@ probe: {interval: 2, canary_timeout: 4.5}
             TargetConfig("localhost:8000", "gpu1:8000"),
             TargetConfig("gpu2:8000", "gpu2:8000", "https", "/k", "/c", False),
         ),
-        collectors={"probe": False},
+        collectors={"probe": CollectorConfig(enabled=False)},
         state_dir="/var/lib/x",
         stale_after=20.0,
         probe=ProbeConfig(interval=2.0, canary_timeout=4.5),

@@ -5,6 +5,7 @@ import gzip
 from vllm_exporter.config import Config, TargetConfig
 from vllm_exporter.http1 import Request
 from vllm_exporter.pages import answer
+from vllm_exporter.render import Format
 from vllm_exporter.runner import View
 
 RAN = View("system", "ok", "", 0.0021, (), 1.0, 0)
@@ -17,7 +18,7 @@ class FakeSite:
         self.config = Config(targets=targets)
         self._views = views
 
-    def metrics(self) -> bytes:
+    def metrics(self, text_format: Format) -> bytes:
         return b"vllm_test_up 1\n"
 
     def views(self) -> tuple[View, ...]:
@@ -33,7 +34,7 @@ def test_serves_the_metrics_as_text() -> None:
 
 def test_compresses_the_metrics_for_who_accepts_it() -> None:
     response = answer(Request("GET", "/metrics", {"accept-encoding": "gzip"}), FakeSite())
-    assert dict(response.headers) == {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    assert dict(response.headers) == {"Content-Encoding": "gzip", "Vary": "Accept, Accept-Encoding"}
     assert gzip.decompress(response.body) == b"vllm_test_up 1\n"
 
 

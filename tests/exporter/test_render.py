@@ -6,21 +6,25 @@ import shutil
 import subprocess
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from vllm_exporter import names
-from vllm_exporter.family import Family, Sample
-from vllm_exporter.render import Renderer
+from vllm_exporter.arrange import Arranger
+from vllm_exporter.family import Family, Layout, Sample
+from vllm_exporter.render import Format, number
 from vllm_exporter.render import gzip as compress
+from vllm_exporter.render import render as render_page
 
 UP = Family("vllm_test_up", "gauge", "Whether it is up.", ("server",))
 STEPS = Family("vllm_test_steps_total", "counter", "Steps.")
 
-every_family = [value for value in vars(names).values() if isinstance(value, Family)]
+every_family = names.every()
 
 
-def render(*samples: Sample) -> str:
-    return Renderer().render(samples).decode()
+def render(*samples: Sample, text_format: Format = "text") -> str:
+    families = {id(sample.family): sample.family for sample in samples}
+    return render_page(Arranger(families.values()).arrange(samples), text_format).decode()
 
 
 def test_renders_help_and_type_once_and_keeps_a_family_together() -> None:
@@ -63,7 +67,7 @@ def test_escapes_label_values_and_help() -> None:
     ],
 )
 def test_renders_numbers_as_the_format_spells_them(value: float, text: str) -> None:
-    assert render(STEPS.sample(value)).splitlines()[-1] == f"vllm_test_steps_total {text}"
+    assert number(value) == text
 
 
 def test_of_two_samples_of_one_series_the_first_counts() -> None:
@@ -74,23 +78,49 @@ def test_a_value_that_is_not_unicode_does_not_spoil_the_page() -> None:
     assert 'vllm_test_up{server="?"} 1' in render(UP.sample(1, server="\udcff"))
 
 
-def test_renders_the_same_twice_and_forgets_series_that_are_gone() -> None:
-    renderer = Renderer()
-    both, one = (UP.sample(1, server="a"), UP.sample(1, server="b")), (UP.sample(1, server="a"),)
-    first = renderer.render(both)
-    assert renderer.render(one).count(b"server=") == 1
-    assert renderer.render(both) == first
-    renderer.render(())
-    assert renderer._prefixes == {}
+def test_nan_and_infinity_are_spelled_as_the_format_wants_them() -> None:
+    text = render(UP.sample(math.nan, server="a"), UP.sample(math.inf, server="b"), UP.sample(2, server="c"))
+    assert [line.split()[-1] for line in text.splitlines()[2:]] == ["NaN", "+Inf", "2"]
+
+
+def test_a_percent_sign_in_a_label_or_a_help_is_printed_as_it_is() -> None:
+    family = Family("vllm_test_x", "gauge", "100 % of %s", ("path",))
+    assert render(family.sample(1, path="%d%%")).splitlines() == [
+        "# HELP vllm_test_x 100 % of %s",
+        "# TYPE vllm_test_x gauge",
+        'vllm_test_x{path="%d%%"} 1',
+    ]
+
+
+def test_a_block_groups_its_numbers_by_family_whatever_their_order() -> None:
+    layout = Layout([(UP, ("a",)), (STEPS, ()), (UP, ("b",))])
+    lines = render_page([layout.block([1, 12.5, 0])]).decode().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        "vllm_test_steps_total 12.5",
+        'vllm_test_up{server="a"} 1',
+        'vllm_test_up{server="b"} 0',
+    ]
+
+
+def test_openmetrics_names_counters_without_total_and_ends_with_eof() -> None:
+    assert render(STEPS.sample(3), text_format="openmetrics") == (
+        "# HELP vllm_test_steps Steps.\n# TYPE vllm_test_steps counter\nvllm_test_steps_total 3\n# EOF\n"
+    )
+
+
+def test_every_family_is_read_by_prometheus_clients_openmetrics_parser() -> None:
+    parsed = list(openmetrics_families(everything("openmetrics")))  # type: ignore[no-untyped-call] # it has no types
+    assert len(parsed) == len(every_family)
 
 
 def test_gzip_gives_the_text_back() -> None:
     assert gzip.decompress(compress(b"vllm_test_up 1\n" * 100)) == b"vllm_test_up 1\n" * 100
 
 
-def everything() -> str:
+def everything(text_format: Format = "text") -> str:
     """A sample of every family there is."""
-    return render(*(one.sample(1, **{label: f'"{label}"\\' for label in one.labels}) for one in every_family))
+    samples = (one.sample(1, **{label: f'"{label}"\\' for label in one.labels}) for one in every_family)
+    return render(*samples, text_format=text_format)
 
 
 def test_every_family_is_read_by_prometheus_clients_parser() -> None:

@@ -9,9 +9,10 @@ from tests.exporter.fakes import SUBJECT, FakeClock, LogLines, collector, raises
 from vllm_exporter.collector import Collector, Context
 from vllm_exporter.config import Config
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.family import Family, Sample
+from vllm_exporter.family import Family, Layout, Sample
 from vllm_exporter.runner import REPEAT_LOG_SECONDS, Runner, State, choose_view, next_due
 
+ONE = (Layout([(SUBJECT, ())]).block([1]),)
 STALE_AFTER = 15.0  # with the collectors' interval of 1 s, samples live 16 s
 
 
@@ -71,7 +72,7 @@ def test_what_was_yielded_before_a_failure_is_dropped(clock: FakeClock, log_line
 
 
 def test_a_run_in_progress_for_too_long_counts_as_failed() -> None:
-    state = State("ok", samples=(SUBJECT.sample(1),), worked_at=100.0, worked_wall=1.0, started=101.0)
+    state = State("ok", blocks=ONE, worked_at=100.0, worked_wall=1.0, started=101.0)
     assert choose_view("x", state, 117.0, 1.0, STALE_AFTER).result == "ok"
     hangs = choose_view("x", state, 118.0, 1.0, STALE_AFTER)
     assert (hangs.result, hangs.detail, hangs.duration) == ("failed", "has been running for 17 s", 17.0)
@@ -79,7 +80,7 @@ def test_a_run_in_progress_for_too_long_counts_as_failed() -> None:
 
 
 def test_samples_of_a_slow_collector_live_for_its_interval_and_more() -> None:
-    state = State("ok", samples=(SUBJECT.sample(1),), worked_at=100.0)
+    state = State("ok", blocks=ONE, worked_at=100.0)
     assert choose_view("x", state, 175.0, 60.0, STALE_AFTER).samples == (SUBJECT.sample(1),)
     assert choose_view("x", state, 175.1, 60.0, STALE_AFTER).samples == ()
 
@@ -125,7 +126,7 @@ def test_a_label_value_that_is_not_text_is_a_failure(clock: FakeClock, log_lines
     cls = collector(lambda: iter([family.sample(1, rank=0)]), metrics=(family,))  # type: ignore[arg-type]
     one = runner(cls, clock, log_lines)
     one.run_once()
-    assert one.view().detail == "yields vllm_test_x with a label value that is not text: (0,)"
+    assert one.view().detail == "yields vllm_test_x: label values (0,) for labels ('rank',); each must be text"
 
 
 def test_a_lasting_failure_is_logged_at_first_and_now_and_then(clock: FakeClock, log_lines: LogLines) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from vllm_exporter import __version__
 from vllm_exporter.collector import Collector
 from vllm_exporter.family import Sample
-from vllm_exporter.names import EXPORTER_BUILD_INFO, EXPORTER_TARGETS
+from vllm_exporter.names.exporter import EXPORTER_BUILD_INFO, EXPORTER_TARGETS
 
 
 class BuildInfoCollector(Collector):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vllm_exporter import names
 from vllm_exporter.addresses import split_address
 from vllm_exporter.canaries import CanaryState
 from vllm_exporter.collector import Collector, Context
@@ -13,6 +12,7 @@ from vllm_exporter.engine import EngineValues
 from vllm_exporter.errors import NoData
 from vllm_exporter.family import Family, Sample
 from vllm_exporter.log import log
+from vllm_exporter.names import probe as names
 from vllm_exporter.progress import HEALTH_RESULTS, Verdict
 from vllm_exporter.sources.http import Origin
 from vllm_exporter.sources.vllm_api import HttpVllmApi

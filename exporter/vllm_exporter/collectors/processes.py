@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vllm_exporter import names
 from vllm_exporter.addresses import split_address
 from vllm_exporter.collector import Collector, Context
 from vllm_exporter.config import TargetConfig
@@ -17,6 +16,7 @@ from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.family import Family, Sample
 from vllm_exporter.lineage import Living, Process, Record, Ref, choose_orphans, remember
 from vllm_exporter.log import log
+from vllm_exporter.names import processes as names
 from vllm_exporter.sources.lineage_file import Memory, read_memory, read_scope, write_memory
 from vllm_exporter.sources.listening import is_this_host, read_ports, same_network
 from vllm_exporter.sources.proc_tree import ProcTree, read_file

@@ -13,7 +13,7 @@ from pathlib import Path
 from vllm_exporter.collector import Collector, Context
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.family import Sample
-from vllm_exporter.names import (
+from vllm_exporter.names.host import (
     HOST_CPU_SECONDS_TOTAL,
     HOST_DISK_READ_BYTES_TOTAL,
     HOST_DISK_WRITTEN_BYTES_TOTAL,

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 
-from vllm_exporter import names
 from vllm_exporter.canaries import CANARY_RESULTS, CanaryState
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.collector import Context
@@ -19,6 +18,7 @@ from vllm_exporter.config import Config, ProbeConfig, TargetConfig
 from vllm_exporter.engine import EngineValues
 from vllm_exporter.errors import NoData
 from vllm_exporter.family import Sample
+from vllm_exporter.names import probe as names
 from vllm_exporter.progress import Verdict
 from vllm_exporter.sources.http import Origin
 from vllm_exporter.sources.watch import Sighting

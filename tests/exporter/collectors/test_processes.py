@@ -9,12 +9,12 @@ import pytest
 
 from tests.exporter.fake_proc import BOOT_TIME, FakeProc
 from tests.exporter.fakes import FakeClock
-from vllm_exporter import names
 from vllm_exporter.collector import Context
 from vllm_exporter.collectors.processes import ProcessesCollector, choose_local
 from vllm_exporter.config import Config, TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.family import Family
+from vllm_exporter.names import processes as names
 
 PAGE = 4096
 VLLM = "/venv/bin/python /venv/bin/vllm serve m"

@@ -1,0 +1,37 @@
+"""Where collectors tell each other what they found: the newest fact of each kind. Facts are in facts.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vllm_exporter.ports import Clock
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Posted:
+    """A fact and when it was put there, in monotonic seconds."""
+
+    fact: object
+    at: float
+
+
+class Board:
+    """One fact of a type, replaced as a whole by who knows it; read by anybody, at once, without a lock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._posted: dict[type, Posted] = {}
+
+    def post(self, fact: object) -> None:
+        """Replaces the fact of the same type. It must be immutable: it is read from other threads."""
+        self._posted[type(fact)] = Posted(fact, self._clock.monotonic())
+
+    def latest(self, kind: type[T], max_age: float = 15.0) -> T | None:
+        """None when nobody has told, or not within `max_age` seconds: its collector is off, fails, or hangs."""
+        posted = self._posted.get(kind)
+        if posted is None or self._clock.monotonic() - posted.at > max_age:
+            return None
+        return posted.fact if isinstance(posted.fact, kind) else None

@@ -1,0 +1,67 @@
+"""Keeps the exporter within its CPU budget: while it takes more, the most expensive collectors run less often. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+SLOWEST = 16.0  # times the configured interval, at most; beyond that a collector is better switched off
+PERIOD = 30.0  # seconds over which CPU time is measured; a start-up, which is expensive, is over by then
+COMFORT = 0.5  # of the budget: below it, intervals get shorter again
+
+
+class Paced(Protocol):
+    """What is slowed down."""
+
+    name: str
+    patient: bool
+    base_interval: float
+    interval: float
+
+
+@dataclass
+class Pace:
+    """CPU is in seconds; the budget is a share of one core."""
+
+    budget: float
+    _before: dict[str, float] = field(default_factory=dict)  # CPU of each collector at the last look
+    _total: float | None = None
+    _at: float = 0.0
+
+    def adjust(self, now: float, total: float, spent: Iterable[tuple[Paced, float]]) -> str:
+        """Doubles one interval, or halves one, given the CPU that all took so far. Says what it did, or ''.
+
+        Call it every PERIOD or so; what happened before the first call does not count.
+        """
+        runs = list(spent)
+        costs = {one.name: cpu - self._before.get(one.name, 0.0) for one, cpu in runs}
+        self._before = {one.name: cpu for one, cpu in runs}
+        before, seconds = self._total, now - self._at
+        self._total, self._at = total, now
+        if before is None or seconds <= 0:
+            return ""
+        share = (total - before) / seconds
+        candidates = [one for one, _ in runs if one.patient]
+        if share > self.budget:
+            return self._slow(candidates, costs, share)
+        return self._hasten(candidates, costs, share, seconds)
+
+    def _slow(self, candidates: list[Paced], costs: dict[str, float], share: float) -> str:
+        able = [one for one in candidates if one.interval * 2 <= one.base_interval * SLOWEST]
+        if not able:
+            return ""
+        one = max(able, key=lambda paced: costs[paced.name])
+        one.interval *= 2
+        return f"{one.name} every {one.interval:g} s: {share:.2%} of a core is more than {self.budget:.2%}"
+
+    def _hasten(self, candidates: list[Paced], costs: dict[str, float], share: float, seconds: float) -> str:
+        """The cheapest of the slowed ones, if twice its cost still leaves the exporter comfortable."""
+        slowed = [one for one in candidates if one.interval > one.base_interval]
+        if not slowed:
+            return ""
+        one = min(slowed, key=lambda paced: costs[paced.name])
+        if share + costs[one.name] / seconds > self.budget * COMFORT:
+            return ""
+        one.interval = max(one.base_interval, one.interval / 2)
+        return f"{one.name} every {one.interval:g} s again: {share:.2%} of a core leaves room"

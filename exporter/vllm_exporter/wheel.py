@@ -1,0 +1,71 @@
+"""One thread for all collectors that only read kernel files: to wake up costs as much as to read one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from vllm_exporter.ports import Clock
+from vllm_exporter.runner import Runner, next_due
+
+STUCK_SECONDS = 5.0  # a run that takes this long is left to a thread of its own; the longest of a healthy host is 0.05
+
+
+@dataclass
+class Turn:
+    """A collector and when it runs next, in monotonic seconds."""
+
+    runner: Runner
+    due: float
+
+
+class Wheel:
+    """Runs collectors one after another, each at its interval.
+
+    One that hangs, which no kernel file should, keeps the thread it hangs in: `relieve` makes another for the rest.
+    """
+
+    def __init__(self, runners: Iterable[Runner], clock: Clock, stop: threading.Event) -> None:
+        self._clock = clock
+        self._stop = stop
+        self._turns = [Turn(runner, clock.monotonic()) for runner in runners]
+        self._running: tuple[Turn, float] | None = None  # and since when
+        self._generation = 0
+
+    def run(self) -> None:
+        """The body of its thread: until `stop`, or until another has been made since."""
+        mine = self._generation
+        while self._turns and not self._stop.is_set():
+            self._stop.wait(min(turn.due for turn in self._turns) - self._clock.monotonic())
+            for turn in self.due(self._clock.monotonic()):
+                if self._stop.is_set():
+                    break
+                self._run(turn)
+                if self._generation != mine:  # it hung, and now runs alone
+                    turn.runner.run_until(self._stop)
+                    return
+        for turn in self._turns:
+            turn.runner.close()
+
+    def due(self, now: float) -> list[Turn]:
+        return [turn for turn in self._turns if turn.due <= now]
+
+    def relieve(self, start: Callable[[Callable[[], None], str], None]) -> str:
+        """Starts a new thread, by `start(body, name)`, when the present one hangs. The collector's name, or ''."""
+        running, now = self._running, self._clock.monotonic()
+        if running is None or now - running[1] < STUCK_SECONDS:
+            return ""
+        turn = running[0]
+        self._running = None
+        self._turns = [one for one in self._turns if one is not turn]
+        self._generation += 1
+        start(self.run, f"collectors-{self._generation}")
+        return turn.runner.name
+
+    def _run(self, turn: Turn) -> None:
+        self._running = (turn, self._clock.monotonic())
+        turn.runner.run_once()
+        if self._running is not None and self._running[0] is turn:
+            self._running = None
+        turn.due = next_due(turn.due, self._clock.monotonic(), turn.runner.interval)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from tests.exporter.fakes import FakeClock
+from vllm_exporter.events import Bus, Event
+
+
+def test_an_event_reaches_every_tap_once(clock: FakeClock) -> None:
+    bus = Bus(clock)
+    first, second = bus.tap(), bus.tap()
+    bus.emit("xid", "critical", "GPU 0 reported XID 79", server="gpu1:8000", code=79)
+    event = Event(1_700_000_000.0, "xid", "critical", "GPU 0 reported XID 79", "gpu1:8000", "", {"code": 79})
+    assert first.drain() == [event]
+    assert first.drain() == []
+    assert second.drain() == [event]
+
+
+def test_a_tap_gets_nothing_of_what_was_before_it(clock: FakeClock) -> None:
+    bus = Bus(clock)
+    bus.emit("log", "info", "early")
+    assert bus.tap().drain() == []
+
+
+def test_a_full_tap_drops_the_oldest_and_counts_them(clock: FakeClock) -> None:
+    bus = Bus(clock)
+    tap = bus.tap(limit=2)
+    for word in ("one", "two", "three"):
+        bus.emit("log", "info", word)
+    assert [event.summary for event in tap.drain()] == ["two", "three"]
+    assert tap.dropped == 1
+
+
+def test_an_event_may_have_happened_earlier(clock: FakeClock) -> None:
+    bus = Bus(clock)
+    tap = bus.tap()
+    bus.emit("exit", "error", "the engine ended", time=1_699_999_990.5)
+    assert tap.drain()[0].time == 1_699_999_990.5
