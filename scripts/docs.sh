@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 main() {
   generated settings deploy.config keys
   generated dashboards grafana page
+  python scripts/metrics_pages.py ${mode:+"$mode"}
 }
 
 generated() { # page, module, what its command line needs

@@ -30,6 +30,7 @@ class Wheel:
         self._clock = clock
         self._stop = stop
         self._turns = [Turn(runner, clock.monotonic()) for runner in runners]
+        self._lock = threading.Lock()  # for the three below: a hung run may end while its thread is being replaced
         self._running: tuple[Turn, float] | None = None  # and since when
         self._generation = 0
 
@@ -37,12 +38,11 @@ class Wheel:
         """The body of its thread: until `stop`, or until another has been made since."""
         mine = self._generation
         while self._turns and not self._stop.is_set():
-            self._stop.wait(min(turn.due for turn in self._turns) - self._clock.monotonic())
+            self._stop.wait(max(0.0, min(turn.due for turn in self._turns) - self._clock.monotonic()))
             for turn in self.due(self._clock.monotonic()):
                 if self._stop.is_set():
                     break
-                self._run(turn)
-                if self._generation != mine:  # it hung, and now runs alone
+                if not self.run_turn(turn, mine):
                     turn.runner.run_until(self._stop)
                     return
         for turn in self._turns:
@@ -51,21 +51,26 @@ class Wheel:
     def due(self, now: float) -> list[Turn]:
         return [turn for turn in self._turns if turn.due <= now]
 
-    def relieve(self, start: Callable[[Callable[[], None], str], None]) -> str:
-        """Starts a new thread, by `start(body, name)`, when the present one hangs. The collector's name, or ''."""
-        running, now = self._running, self._clock.monotonic()
-        if running is None or now - running[1] < STUCK_SECONDS:
-            return ""
-        turn = running[0]
-        self._running = None
-        self._turns = [one for one in self._turns if one is not turn]
-        self._generation += 1
-        start(self.run, f"collectors-{self._generation}")
-        return turn.runner.name
-
-    def _run(self, turn: Turn) -> None:
+    def run_turn(self, turn: Turn, generation: int = 0) -> bool:
+        """Runs a collector. False: it hung for so long that the others have a new thread; it keeps this one."""
         self._running = (turn, self._clock.monotonic())
         turn.runner.run_once()
-        if self._running is not None and self._running[0] is turn:
-            self._running = None
         turn.due = next_due(turn.due, self._clock.monotonic(), turn.runner.interval)
+        with self._lock:
+            if self._generation != generation:
+                return False
+            self._running = None
+            return True
+
+    def relieve(self, start: Callable[[Callable[[], None], str], None]) -> str:
+        """Starts a new thread, by `start(body, name)`, when the present one hangs. The collector's name, or ''."""
+        with self._lock:
+            running, now = self._running, self._clock.monotonic()
+            if running is None or now - running[1] < STUCK_SECONDS:
+                return ""
+            turn = running[0]
+            self._running = None
+            self._turns = [one for one in self._turns if one is not turn]
+            self._generation += 1
+        start(self.run, f"collectors-{self._generation}")
+        return turn.runner.name

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 
-from tests.exporter.fakes import FakeClock, LogLines, collector, yields
+from tests.exporter.fakes import SUBJECT, FakeClock, LogLines, collector, yields
 from vllm_exporter.collector import Context
 from vllm_exporter.config import Config
+from vllm_exporter.family import Sample
 from vllm_exporter.runner import Runner
 from vllm_exporter.wheel import Wheel
 
@@ -20,7 +21,7 @@ def test_each_collector_is_due_at_its_own_interval(clock: FakeClock, log_lines: 
     wheel = Wheel(runners, clock, threading.Event())
     assert [turn.runner.name for turn in wheel.due(clock.monotonic())] == ["fast", "slow"]
     for turn in wheel.due(clock.monotonic()):
-        wheel._run(turn)
+        assert wheel.run_turn(turn)
     assert wheel.due(clock.monotonic()) == []
     assert [turn.runner.name for turn in wheel.due(clock.monotonic() + 1)] == ["fast"]
     assert [turn.runner.name for turn in wheel.due(clock.monotonic() + 10)] == ["fast", "slow"]
@@ -34,17 +35,22 @@ def test_a_wheel_that_does_not_hang_is_not_relieved(clock: FakeClock, log_lines:
 
 
 def test_one_that_hangs_is_left_alone_and_the_others_get_a_new_thread(clock: FakeClock, log_lines: LogLines) -> None:
-    started: list[tuple[Callable[[], None], str]] = []
-    wheel = Wheel([runner("hung", clock, log_lines), runner("good", clock, log_lines)], clock, threading.Event())
-    wheel._running = (wheel.due(clock.monotonic())[0], clock.monotonic())
-    clock.advance(4.9)
-    assert wheel.relieve(lambda body, name: started.append((body, name))) == ""
-    clock.advance(0.2)
-    assert wheel.relieve(lambda body, name: started.append((body, name))) == "hung"
-    assert [name for _, name in started] == ["collectors-1"]
+    started: list[str] = []
+    relieved: list[str] = []
+
+    def hang() -> Iterator[Sample]:
+        for seconds in (4.9, 0.2, 100):
+            clock.advance(seconds)
+            relieved.append(wheel.relieve(lambda body, name: started.append(name)))
+        yield SUBJECT.sample(1)
+
+    cls = collector(hang)
+    hung = Runner("hung", lambda: cls(Context(Config(), clock)), cls, clock, 15.0, log_lines)
+    wheel = Wheel([hung, runner("good", clock, log_lines)], clock, threading.Event())
+    goes_on = wheel.run_turn(wheel.due(clock.monotonic())[0])
+    assert (relieved, started) == (["", "hung", ""], ["collectors-1"])
+    assert not goes_on
     assert [turn.runner.name for turn in wheel.due(clock.monotonic())] == ["good"]
-    clock.advance(100)
-    assert wheel.relieve(lambda body, name: started.append((body, name))) == ""
 
 
 def test_an_empty_wheel_ends_at_once(clock: FakeClock) -> None:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts import metrics_pages
+from vllm_exporter import names
+from vllm_exporter.app import STATUS, load_collectors
+from vllm_exporter.collector import Collector
+from vllm_exporter.family import Family, Sample
+
+UP = Family("vllm_test_up", "gauge", "1 if a|b, else 0.", ("server", "role"))
+STEPS = Family("vllm_test_steps_total", "counter", "Steps.")
+
+
+class One(Collector):
+    metrics = (UP, STEPS)
+
+    def collect(self) -> Iterator[Sample]:
+        raise NotImplementedError
+
+
+TABLE = """| metric | kind | labels | what it says |
+|---|---|---|---|
+| `vllm_test_steps_total` | counter |  | Steps. |
+| `vllm_test_up` | gauge | `server`, `role` | 1 if a\\|b, else 0. |
+"""
+
+
+def test_a_table_names_kind_labels_and_meaning() -> None:
+    assert metrics_pages.table(One.metrics) == TABLE
+
+
+def test_only_what_is_between_the_marks_of_a_page_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "collectors").mkdir()
+    page = tmp_path / "collectors" / "one.md"
+    page.write_text("# one\n<!-- metrics:begin -->\nold\n<!-- metrics:end -->\nafter\n")
+    made = metrics_pages.pages({"one": One}, tmp_path)
+    assert made[page] == f"# one\n<!-- metrics:begin -->\n{TABLE}<!-- metrics:end -->\nafter\n"
+
+
+def test_a_page_without_a_place_for_the_table_is_named(tmp_path: Path) -> None:
+    (tmp_path / "collectors").mkdir()
+    (tmp_path / "collectors" / "one.md").write_text("# one\n")
+    with pytest.raises(ValueError, match=r"one.md lacks the lines <!-- metrics:begin --> and"):
+        metrics_pages.pages({"one": One}, tmp_path)
+
+
+def test_a_collector_without_a_page_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="collector one has no page"):
+        metrics_pages.pages({"one": One}, tmp_path)
+
+
+def test_every_family_that_is_declared_is_published_and_explained() -> None:
+    published = {family.name for cls in load_collectors().values() for family in cls.metrics}
+    assert {family.name for family in names.every()} == published | {family.name for family in STATUS}
