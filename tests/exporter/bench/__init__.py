@@ -1,0 +1,1 @@
+"""What benchmarks/exporter.py measures, a module a subject."""
