@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 main() {
   generated settings deploy.config keys
   generated dashboards grafana page
+  generated log-classes scripts.log_classes_page
   python scripts/metrics_pages.py ${mode:+"$mode"}
 }
 

@@ -1,0 +1,89 @@
+"""What a source of log lines is: read again and again, it gives what came since, and says where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+Position = Mapping[str, str | int]  # of a source's own; kept in a file over a restart of the exporter
+
+MAX_LINE = 64 * 1024  # bytes; what is longer is cut, and counted
+MAX_READ = 1024 * 1024  # bytes a reading: about 8,000 lines, which take 0.1 s
+
+
+@dataclass(frozen=True, slots=True)
+class RawLine:
+    """One line as it was written, without its end."""
+
+    text: bytes
+    time: float | None = None  # Unix time, where the source knows it
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What came since the reading before."""
+
+    lines: tuple[RawLine, ...] = ()
+    live: bool = True  # the newest lines are among them; False: there is more, written earlier
+    cut: int = 0  # lines that were longer than MAX_LINE
+    skipped: int = 0  # bytes that were given up, because more had been written than can be caught up with
+    unread: int = 0  # bytes
+
+
+class LogSource(Protocol):
+    """One log, read from one thread."""
+
+    def read(self) -> Batch:
+        """Returns at once. Raises NoData when there is no log yet, SourceError when it cannot be read."""
+        ...
+
+    def position(self) -> Position:
+        """Where the next reading begins; {} when that is not known."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LineCutter:
+    """Makes lines of chunks of bytes. What has no end yet waits, at most MAX_LINE bytes of it."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._dropping = False  # the rest of a line that was cut
+        self.cut = 0
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of the line that has no end yet."""
+        return len(self._rest)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that ended. Progress bars end theirs with a carriage return."""
+        *lines, rest = (self._rest + data).split(b"\n")
+        if self._dropping and lines:
+            lines, self._dropping = lines[1:], False
+        if self._dropping:
+            rest = b""
+        elif len(rest) > MAX_LINE:
+            lines.append(rest)
+            rest, self._dropping = b"", True
+        self._rest = rest
+        return [self._bounded(line) for line in lines]
+
+    def flush(self) -> list[bytes]:
+        """The line that has no end, when none will come."""
+        rest, self._rest = self._rest, b""
+        return [self._bounded(rest)] if rest else []
+
+    def _bounded(self, line: bytes) -> bytes:
+        line = line.rstrip(b"\r")
+        line = line[line.rfind(b"\r") + 1 :]
+        if len(line) > MAX_LINE:
+            self.cut += 1
+        return line[:MAX_LINE]
+
+    def take_cut(self) -> int:
+        """Lines that were cut since the last call."""
+        cut, self.cut = self.cut, 0
+        return cut
