@@ -49,7 +49,7 @@ class Arranger:
             return
         seen: set[int] = set()
         for layout in layouts:
-            families = {id(family): family for family, _ in layout.series}
+            families = {id(family.whole): family.whole for family, _ in layout.series}
             for key, family in families.items():
                 if key not in self._declared:
                     raise SourceError(f"yields {family.name}, which its `metrics` do not declare")

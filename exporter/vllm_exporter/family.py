@@ -8,7 +8,7 @@ from math import isfinite
 from operator import itemgetter
 from typing import Literal
 
-Kind = Literal["gauge", "counter"]
+Kind = Literal["gauge", "counter", "histogram"]
 Values = tuple[str, ...]  # label values in the order of the family's labels
 Series = tuple["Family", Values]
 
@@ -21,6 +21,12 @@ class Family:
     kind: Kind
     help: str  # one line, with the unit
     labels: tuple[str, ...] = ()
+    of: Family | None = None  # the histogram whose _bucket, _sum or _count this is
+
+    @property
+    def whole(self) -> Family:
+        """What HELP and TYPE are printed for, and what a collector declares: the histogram of a part, else itself."""
+        return self.of or self
 
     def sample(self, value: float, **labels: str) -> Sample:
         """Raises ValueError when the labels are not exactly those of the family."""
@@ -38,6 +44,27 @@ class Sample:
     value: float
 
 
+def histogram_parts(family: Family) -> tuple[Family, Family, Family]:
+    """The families of its samples: _bucket, _sum, _count. Raises ValueError when it is no histogram."""
+    if family.kind != "histogram" or family.of is not None:
+        raise ValueError(f"{family.name} is no histogram")
+    bucket = Family(f"{family.name}_bucket", "histogram", family.help, (*family.labels, "le"), family)
+    total, count = (
+        Family(f"{family.name}_{part}", "histogram", family.help, family.labels, family) for part in ("sum", "count")
+    )
+    return bucket, total, count
+
+
+def histogram_series(family: Family, values: Values, bounds: Iterable[float]) -> list[Series]:
+    """The series of one histogram, in the order in which they must stand: buckets up to +Inf, sum, count.
+
+    `bounds` are the upper bounds, ascending, without +Inf. The numbers of the buckets are cumulative.
+    """
+    bucket, total, count = histogram_parts(family)
+    edges = (*(repr(float(bound)) for bound in bounds), "+Inf")
+    return [*((bucket, (*values, edge)) for edge in edges), (total, values), (count, values)]
+
+
 class Layout:
     """A fixed list of series: all that stays the same from one reading to the next, worked out once.
 
@@ -48,7 +75,7 @@ class Layout:
     def __init__(self, series: Iterable[Series]) -> None:
         """Raises ValueError when a series is there twice, or a label value is missing or not text."""
         self.series = tuple(series)
-        order = sorted(range(len(self.series)), key=lambda at: self.series[at][0].name)
+        order = sorted(range(len(self.series)), key=lambda at: self.series[at][0].whole.name)
         self.grouped = tuple(self.series[at] for at in order)  # the samples of a family stand together in the text
         self.group: Callable[[Sequence[float]], Sequence[float]] = _picker(order)
         self.templates: dict[str, str] = {}  # of the renderer: text format to the text with a %s for each value

@@ -38,9 +38,9 @@ def render_block(block: Block, text_format: Format) -> str:
 def make_template(layout: Layout, text_format: Format) -> str:
     """HELP and TYPE of each family once, then its samples, with a %s for each number."""
     lines: list[str] = []
-    for family, members in groupby(layout.grouped, key=lambda one: one[0]):
-        lines += head(family, text_format)
-        lines += [f"{prefix(family, values)} %s" for _, values in members]
+    for whole, members in groupby(layout.grouped, key=lambda one: one[0].whole):
+        lines += head(whole, text_format)
+        lines += [f"{prefix(family, values)} %s" for family, values in members]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from vllm_exporter import names
 from vllm_exporter.arrange import Arranger
-from vllm_exporter.family import Family, Layout, Sample
+from vllm_exporter.family import Family, Layout, Sample, Series, histogram_series
 from vllm_exporter.render import Format, number
 from vllm_exporter.render import gzip as compress
 from vllm_exporter.render import render as render_page
@@ -113,14 +113,45 @@ def test_every_family_is_read_by_prometheus_clients_openmetrics_parser() -> None
     assert len(parsed) == len(every_family)
 
 
+@pytest.mark.parametrize("text_format", ["text", "openmetrics"])
+def test_a_histogram_stands_together_with_its_buckets_in_order(text_format: Format) -> None:
+    seconds = Family("vllm_test_seconds", "histogram", "Seconds.", ("server",))
+    other = Family("vllm_test_seconds_before_total", "counter", "Sorts between its parts.")
+    series = [(other, ()), *histogram_series(seconds, ("b",), (0.5, 10)), *histogram_series(seconds, ("a",), ())]
+    numbers = [7, 1, 2, 3, 4.5, 3, 0, 0, 0]
+    [block] = Arranger([seconds, other]).arrange([Layout(series).block(numbers)])
+    assert render_page([block], text_format).decode().splitlines()[:10] == [
+        "# HELP vllm_test_seconds Seconds.",
+        "# TYPE vllm_test_seconds histogram",
+        'vllm_test_seconds_bucket{server="b",le="0.5"} 1',
+        'vllm_test_seconds_bucket{server="b",le="10.0"} 2',
+        'vllm_test_seconds_bucket{server="b",le="+Inf"} 3',
+        'vllm_test_seconds_sum{server="b"} 4.5',
+        'vllm_test_seconds_count{server="b"} 3',
+        'vllm_test_seconds_bucket{server="a",le="+Inf"} 0',
+        'vllm_test_seconds_sum{server="a"} 0',
+        'vllm_test_seconds_count{server="a"} 0',
+    ]
+
+
+def test_only_histograms_have_buckets() -> None:
+    with pytest.raises(ValueError, match="vllm_test_up is no histogram"):
+        histogram_series(UP, ("a",), (1.0,))
+
+
 def test_gzip_gives_the_text_back() -> None:
     assert gzip.decompress(compress(b"vllm_test_up 1\n" * 100)) == b"vllm_test_up 1\n" * 100
 
 
 def everything(text_format: Format = "text") -> str:
     """A sample of every family there is."""
-    samples = (one.sample(1, **{label: f'"{label}"\\' for label in one.labels}) for one in every_family)
-    return render(*samples, text_format=text_format)
+    layout = Layout(series for one in every_family for series in some(one))
+    return render_page([layout.block([1] * len(layout.series))], text_format).decode()
+
+
+def some(family: Family) -> list[Series]:
+    values = tuple(f'"{label}"\\' for label in family.labels)
+    return histogram_series(family, values, (0.5,)) if family.kind == "histogram" else [(family, values)]
 
 
 def test_every_family_is_read_by_prometheus_clients_parser() -> None:
