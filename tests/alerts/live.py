@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 
 from tests.alerts.toolchain import ALERTMANAGER, PROMETHEUS, Tools
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 TOKEN = "a-token-of-the-test"
@@ -159,7 +160,7 @@ def run_program(command: list[str], log: Path, port: int) -> Iterator[None]:
     """Until the block ends; entered when it says that it is ready."""
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
         try:
-            wait_until(lambda: is_ready(port), 30, f"{command[0]}: not ready, see {log}")
+            wait_until(lambda: is_ready(port), PATIENCE, f"{command[0]}: not ready, see {log}")
             yield
         finally:
             process.terminate()

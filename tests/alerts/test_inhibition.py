@@ -10,6 +10,7 @@ import pytest
 
 from tests.alerts.live import run_alertmanager, wait_until
 from tests.alerts.toolchain import Tools
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.alerts, pytest.mark.timeout(120)]
 
@@ -49,19 +50,19 @@ def test_a_server_that_is_down_or_stalled_says_only_that(tools: Tools, tmp_path:
     with run_alertmanager(tools, tmp_path, NOBODY_LISTENS) as port:
         api = f"http://127.0.0.1:{port}/api/v2/alerts"
         send(api)
-        wait_until(lambda: held_back(api) == HELD_BACK, 30, f"held back are {held_back(api)}")
+        wait_until(lambda: held_back(api) == HELD_BACK, PATIENCE, f"held back are {held_back(api)}")
 
 
 def send(api: str) -> None:
     alerts = [{"labels": {"alertname": name, **({"server": server} if server else {})}} for name, server in FIRING]
     body = json.dumps(alerts).encode()
     request = urllib.request.Request(api, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         assert answer.status == 200
 
 
 def held_back(api: str) -> set[tuple[str, str]]:
-    with urllib.request.urlopen(api, timeout=10) as answer:
+    with urllib.request.urlopen(api, timeout=PATIENCE) as answer:
         alerts = json.load(answer)
     return {
         (alert["labels"]["alertname"], alert["labels"].get("server", ""))

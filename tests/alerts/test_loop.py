@@ -8,8 +8,9 @@ import pytest
 
 from tests.alerts.live import TOKEN, World, run_loop
 from tests.alerts.toolchain import Tools
+from tests.patience import PATIENCE
 
-pytestmark = [pytest.mark.alerts, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alerts, pytest.mark.timeout(300)]
 
 STALLED = """\
 vllm_server_stalled{server="gpu1:8000"} 1
@@ -35,10 +36,10 @@ def test_a_stall_reaches_the_healer_and_people_and_is_resolved(tools: Tools, tmp
             "a canary request is unanswered.",
             "runbook_url": "https://github.com/vllm-monitor/vllm-monitor/blob/main/docs/runbooks/VllmEngineStalled.md",
         }
-        world.wait_for("/human", "VllmEngineStalled", "firing", seconds=10)
+        world.wait_for("/human", "VllmEngineStalled", "firing", seconds=PATIENCE)
 
         world.metrics = STALLED.replace('stalled{server="gpu1:8000"} 1', 'stalled{server="gpu1:8000"} 0')
         world.wait_for("/alerts", "VllmEngineStalled", "resolved", seconds=60)
 
-        world.wait_for("/deadman", "Watchdog", "firing", seconds=10)
+        world.wait_for("/deadman", "Watchdog", "firing", seconds=PATIENCE)
         assert {one.path for one in world.received if one.has("Watchdog")} == {"/deadman"}

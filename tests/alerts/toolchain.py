@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "prometheus"
 ALERTMANAGER = ROOT / "alertmanager"
@@ -47,6 +49,7 @@ def find_tools(name: str, path: str | None) -> Tools | None:
 
 def output_of(*command: str | Path, cwd: Path = ROOT) -> str:
     """What the command printed; an AssertionError with it when the command failed."""
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=50)
+    line = [str(part) for part in command]
+    done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout}{done.stderr}"
     return done.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.hows import HOWS
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +25,8 @@ def complete(*words: str) -> list[str]:
         _vllm_monitor_make
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
-    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20)
+    line = ["bash", "-c", script]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE)
     return done.stdout.split()
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("EXPORTER", "HEALER", "PROMETHEUS", "ALERTMANAGER")
 
-pytestmark = [pytest.mark.alerts, pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alerts, pytest.mark.real, pytest.mark.timeout(400)]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Machine:
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         flags = ["--run", str(self.run), "--env", str(self.env)]
         line = [sys.executable, "-m", "deploy.native", command, *flags, *arguments]
-        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
 
     def settings(self, **more: str) -> None:
         lines = {
@@ -48,7 +49,7 @@ class Machine:
         return {part["name"]: part["pid"] for part in json.loads(self.call("status", "--json").stdout)}
 
     def get(self, part: str, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[part]}{path}", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[part]}{path}", timeout=PATIENCE) as response:
             return str(response.read().decode())
 
 
@@ -131,5 +132,5 @@ def test_the_rendered_files_serve_the_command_lines_too(machine: Machine) -> Non
             "--config",
             str(machine.run / "config" / f"{part}.yml"),
         ]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.returncode == 0, done.stderr

@@ -16,10 +16,10 @@ from typing import Any
 
 import requests
 
+from tests.patience import PATIENCE
 from vllm_healer.journal import Journal, JournalReader
 
 TOKEN = "correct-horse-battery-staple"
-PATIENCE = 15.0  # seconds that anything may take on a busy machine
 MAIN = "from vllm_healer.cli import main; raise SystemExit(main())"
 
 POLICY = """\
@@ -77,7 +77,7 @@ class Healer:
         assert self.process is not None
         assert self.process.poll() is None, self.log()
         try:
-            return requests.get(f"{self.url}/-/ready", timeout=5).status_code == 200
+            return requests.get(f"{self.url}/-/ready", timeout=PATIENCE).status_code == 200
         except requests.ConnectionError:
             return False
 
@@ -101,7 +101,7 @@ class Healer:
 
     def metric(self, name: str) -> float:
         """0.0 when it is not there."""
-        lines = requests.get(f"{self.url}/metrics", timeout=5).text.splitlines()
+        lines = requests.get(f"{self.url}/metrics", timeout=PATIENCE).text.splitlines()
         return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), 0.0)
 
     def journal(self) -> closing[JournalReader]:

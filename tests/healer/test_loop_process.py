@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from vllm_healer.actuators.supervisor_rpc import Supervisor
 from vllm_healer.actuators.supervisord import Supervisord
 from vllm_healer.model import IncidentState
@@ -109,7 +110,7 @@ def scene(
 
 
 def ask_supervisord(port: int, body: bytes) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     password = base64.b64encode(b"healer:swordfish").decode()
     connection.request("POST", "/RPC2", body, {"Content-Type": "text/xml", "Authorization": f"Basic {password}"})
     answer = connection.getresponse().read()

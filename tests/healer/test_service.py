@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from vllm_healer.cli import main
 from vllm_healer.clock import SystemClock
 from vllm_healer.journal import Journal
@@ -88,7 +89,7 @@ def test_a_port_in_use_is_named_and_the_journal_is_free_again(healer: Any, stage
     other = stage.Healer(tmp_path, healer.port)
     other.configure()
     line = [sys.executable, "-c", stage.MAIN, "serve", "--config", str(other.config)]
-    ended = subprocess.run(line, capture_output=True, text=True, timeout=15, check=False)
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{healer.port}: Address already in use" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE
 from tests.ports import free_port, free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PATIENCE = 45.0  # seconds; on an idle machine everything here takes less than one, on one that builds 20 times that
+LOOK = 10.0  # seconds for one look among many; much less than what is waited for in all
 QUICK = ("--speed", "8", "--start-seconds", "0.8", "--step-base", "0.016")  # vLLM's 4 s until the end take 0.5 s
 
 
@@ -43,7 +44,7 @@ class Running:
     def health(self) -> int:
         """0 when nothing answers."""
         try:
-            return self.get("/health", 2)[0]
+            return self.get("/health", LOOK)[0]
         except OSError:
             return 0
 
@@ -117,7 +118,7 @@ def _started(directory: Path, port: int, words: list[str]) -> Iterator[Running]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)
         process.kill()
-        process.wait(5)
+        process.wait(PATIENCE)
 
 
 def until(what: str, holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
@@ -161,7 +162,7 @@ def _ended(running: Running) -> bool:
 
 def _answers(port: int) -> bool:
     try:
-        return request(port, "GET", "/health", timeout=2)[0] == 200
+        return request(port, "GET", "/health", timeout=LOOK)[0] == 200
     except OSError:
         return False
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.simulator.harness import Running, fleet, request, until
+from tests.simulator.harness import LOOK, Running, fleet, request, until
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,7 @@ def test_one_that_crashes_is_started_again(servers: Running) -> None:
     port = servers.port + 3
     started = _created(port)
     request(port, "POST", "/sim/break", b'{"how": "crash"}')
-    until("503", lambda: _health(port) == 503)
-    until("it is back", lambda: _health(port) == 200)
-    assert _created(port) > started
+    until("it is another", lambda: _health(port) == 200 and _created(port) > started)
 
 
 def test_one_that_does_not_come_up_is_mended_through_another(servers: Running) -> None:
@@ -65,11 +64,14 @@ def test_what_needs_processes_is_refused(servers: Running) -> None:
 
 def _health(port: int) -> int:
     try:
-        return request(port, "GET", "/health", timeout=2)[0]
+        return request(port, "GET", "/health", timeout=LOOK)[0]
     except OSError:
         return 0
 
 
 def _created(port: int) -> float:
-    lines = request(port, "GET", "/metrics")[1].splitlines()
-    return float(next(line for line in lines if line.startswith("vllm:prompt_tokens_created{")).split()[-1])
+    """0.0 when nothing answers."""
+    with contextlib.suppress(OSError):
+        lines = request(port, "GET", "/metrics")[1].splitlines()
+        return float(next(line for line in lines if line.startswith("vllm:prompt_tokens_created{")).split()[-1])
+    return 0.0

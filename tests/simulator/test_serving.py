@@ -7,11 +7,15 @@ import http.client
 import json
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from deploy.simulator.processes.squatter import TITLE
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.simulator import harness
 from tests.simulator.harness import Running, serving, starting, until
@@ -98,19 +102,20 @@ def test_a_stopped_worker_stops_the_engine_too(server: Running) -> None:
     until("it completes again", lambda: server.complete()[0] == 200)
 
 
-def test_a_killed_engine_means_503_and_then_exit_0_with_nobody_left(server: Running) -> None:
-    _, engine, worker = api_engine_worker(server)
-    harness.kill(engine, signal.SIGKILL)
-    until("503", lambda: server.health() == 503, 2)
-    assert server.complete()[0] == 500
-    assert server.process.wait(10) == 0
-    until("the worker has ended", lambda: not harness.lives(worker))
-    assert "engine core exited unexpectedly" in server.words()
+def test_a_killed_engine_means_503_and_then_exit_0_with_nobody_left(tmp_path: Path) -> None:
+    with serving(tmp_path, "--speed", "2") as server:  # 503 is over after 2 s
+        _, engine, worker = api_engine_worker(server)
+        harness.kill(engine, signal.SIGKILL)
+        until("503", lambda: server.health() == 503)
+        assert server.complete()[0] == 500
+        assert server.process.wait(PATIENCE) == 0
+        until("the worker has ended", lambda: not harness.lives(worker))
+        assert "engine core exited unexpectedly" in server.words()
 
 
 def test_a_killed_worker_ends_the_server_and_the_log_says_which(server: Running) -> None:
     harness.kill(server.tree[2], signal.SIGKILL)
-    assert server.process.wait(10) == 0
+    assert server.process.wait(PATIENCE) == 0
     assert "Worker proc VllmWorker-0 died unexpectedly (exit code: -9)" in server.words()
 
 
@@ -118,7 +123,7 @@ def test_a_killed_api_server_leaves_orphans_that_end_on_sigterm(server: Running)
     _, engine, worker = api_engine_worker(server)
     with contextlib.suppress(OSError):
         server.break_("orphan")
-    server.process.wait(5)
+    server.process.wait(PATIENCE)
     assert harness.lives(engine)
     assert harness.lives(worker)
     harness.kill(engine, signal.SIGTERM)
@@ -127,14 +132,14 @@ def test_a_killed_api_server_leaves_orphans_that_end_on_sigterm(server: Running)
 
 def test_sigterm_ends_all_three_with_code_0(server: Running) -> None:
     harness.kill(server.process.pid, signal.SIGTERM)
-    assert server.process.wait(5) == 0
+    assert server.process.wait(PATIENCE) == 0
     assert not any(map(harness.lives, server.tree))
     assert "[shutdown] API server: shutdown triggered" in server.words()
 
 
 def test_a_crash_is_logged_with_its_cause_and_ends_with_code_1(server: Running) -> None:
     assert server.break_("crash")[0] == 200
-    assert server.process.wait(10) == 1
+    assert server.process.wait(PATIENCE) == 1
     assert "EngineCore encountered a fatal error." in server.words()
 
 
@@ -142,14 +147,40 @@ def test_a_crash_loop_lasts_until_it_is_mended(tmp_path: Path) -> None:
     state = ("--state", str(tmp_path / "state"))
     with serving(tmp_path, *state) as server:
         server.break_("crash_loop")
-        server.process.wait(10)
+        server.process.wait(PATIENCE)
     port = free_port()
     with starting(tmp_path, port, *state) as server:
-        assert server.process.wait(10) == 1
+        assert server.process.wait(PATIENCE) == 1
         assert "Engine core initialization failed. See root cause above" in server.words()
     harness.mend(tmp_path / "state")
     with serving(tmp_path, *state) as server:
         assert server.complete()[0] == 200
+
+
+def test_a_poison_client_goes_on_after_the_restart_but_not_at_once(tmp_path: Path) -> None:
+    state = ("--state", str(tmp_path / "state"))
+    with serving(tmp_path, *state) as server:
+        server.break_("poison")
+        assert server.process.wait(PATIENCE) == 0
+    with serving(tmp_path, *state, "--speed", "4") as server:  # the client's pause is 5 s of ours
+        assert server.complete()[0] == 200
+        assert server.process.wait(PATIENCE) == 0
+
+
+def test_who_takes_the_port_does_not_look_like_vllm(server: Running) -> None:
+    server.break_("port_conflict")
+    server.process.wait(PATIENCE)
+    until("it has the port", lambda: bool(listeners(server.port)))
+    [squatter] = listeners(server.port)
+    title = harness.title(squatter)
+    harness.kill(squatter, signal.SIGKILL)
+    assert title.startswith(TITLE.encode())
+
+
+def listeners(port: int) -> list[int]:
+    """Processes of this user that listen there."""
+    sockets = psutil.net_connections("tcp4")
+    return [one.pid for one in sockets if one.pid and one.status == "LISTEN" and one.laddr and one.laddr.port == port]
 
 
 def test_a_taken_port_fails_at_once(tmp_path: Path) -> None:
@@ -157,7 +188,7 @@ def test_a_taken_port_fails_at_once(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with starting(tmp_path, taken.getsockname()[1], "--start-seconds", "60") as server:
-            assert server.process.wait(10) == 1
+            assert server.process.wait(PATIENCE) == 1
             assert "[Errno 98] Address already in use" in server.words()
 
 
@@ -204,15 +235,22 @@ def test_corrupted_answers_are_all_the_same_sign(server: Running) -> None:
 
 def test_a_script_breaks_and_mends_by_itself(tmp_path: Path) -> None:
     script = tmp_path / "script"
-    script.write_text("0 503\n8 mend\n")  # simulated seconds: one real one
+    script.write_text("0 503\n16 mend\n")  # simulated seconds: two real ones
     with starting(tmp_path, free_port(), "--script", str(script)) as server:
         until("it is broken", lambda: server.health() == 503)
         until("it is mended", lambda: server.health() == 200)
 
 
 def test_a_web_page_cannot_break_a_server(server: Running) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request("POST", "/sim/break", b'{"how": "crash"}', {"Origin": "http://example.org"})
     assert connection.getresponse().status == 403
     connection.close()
     assert server.health() == 200
+
+
+def test_the_api_server_takes_its_time_before_the_engine_has_a_request(tmp_path: Path) -> None:
+    with serving(tmp_path, "--request-seconds", "8") as server:  # simulated: one real one
+        before = time.monotonic()
+        assert server.complete()[0] == 200
+        assert time.monotonic() - before >= 1.0

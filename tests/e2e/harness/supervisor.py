@@ -92,7 +92,7 @@ class Supervisor:
 
     def start(self) -> None:
         self.part.start()
-        until("supervisord to listen", self._listens, 20)
+        until("supervisord to listen", self._listens, 60)
 
     def stop(self) -> None:
         """Ends vLLM too: supervisord with SIGTERM stops its programs, and the session sweep takes what is left."""

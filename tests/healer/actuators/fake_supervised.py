@@ -15,11 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.patience import PATIENCE
 from vllm_healer.actuators.processes import Process, read_snapshot
 from vllm_healer.actuators.supervisor_rpc import Supervisor
 from vllm_healer.model import ProcessRef, SupervisorView, Target
-
-PATIENCE = 10.0  # seconds that anything may take on a busy machine
 
 SCRIPT = """\
 import os, signal, sys, time

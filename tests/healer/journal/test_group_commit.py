@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
+from tests.patience import PATIENCE
 from vllm_healer.errors import JournalError
 from vllm_healer.journal.store import writer_engine
 from vllm_healer.journal.writer import Writer
@@ -48,7 +49,7 @@ class Blocker:
         self._running = threading.Event()
         self._thread = threading.Thread(target=writer.submit, args=(self._run,))
         self._thread.start()
-        assert self._running.wait(10)
+        assert self._running.wait(PATIENCE)
 
     def end(self) -> None:
         self.go.set()
@@ -56,7 +57,7 @@ class Blocker:
 
     def _run(self, connection: Connection) -> None:
         self._running.set()
-        self.go.wait(10)
+        self.go.wait(PATIENCE)
 
 
 class Together:
@@ -83,7 +84,7 @@ class Together:
             self.errors[value] = error
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.patience import PATIENCE
 from vllm_healer.amapi import Alertmanager
 from vllm_healer.errors import Blind
 from vllm_healer.model import Alert
@@ -130,7 +131,7 @@ def listens(address: str) -> bool:
 
 
 def wait_until(condition: Any) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -141,7 +142,7 @@ def test_a_real_alertmanager_tells_the_active_alert_and_not_the_inhibited_one(re
     labels = [{"alertname": name, "server": "gpu1:8000"} for name in ("VllmDown", "HighLatency")]
     alerts = [{"labels": label, "annotations": {"summary": "s"}} for label in labels]
     for alert in alerts:
-        requests.post(f"{real}{ALERTS}", json=[alert], timeout=5).raise_for_status()
+        requests.post(f"{real}{ALERTS}", json=[alert], timeout=PATIENCE).raise_for_status()
     wait_until(lambda: Alertmanager(real).active())
     active = Alertmanager(real).active()
     assert [(alert.name, alert.server, alert.firing) for alert in active] == [("VllmDown", "gpu1:8000", True)]

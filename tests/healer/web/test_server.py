@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import text
 from waitress import wasyncore
 
+from tests.patience import PATIENCE
 from vllm_healer.clock import SystemClock
 from vllm_healer.config import Config
 from vllm_healer.errors import ConfigError
@@ -46,7 +47,7 @@ def port(deps: WebDeps, journal: Journal) -> Iterator[int]:
 @pytest.fixture
 def post(port: int, authorized: dict[str, str]) -> Callable[[bytes], int]:
     def post(body: bytes) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request("POST", "/alerts", body, authorized)
         status = connection.getresponse().status
         connection.close()
@@ -116,7 +117,7 @@ def test_a_body_of_20_megabytes_is_refused_before_it_is_sent(
     """The answer comes after the headers, and it is counted."""
     head = [f"POST /alerts HTTP/1.1\r\nHost: healer\r\nContent-Length: {20_000_000}\r\n"]
     head += [f"{name}: {value}\r\n" for name, value in authorized.items()]
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall("".join([*head, "\r\n"]).encode())
         answer = http.client.HTTPResponse(connection)
         answer.begin()
@@ -138,14 +139,14 @@ def test_an_endless_body_is_cut_off(port: int, authorized: dict[str, str]) -> No
     head = [b"POST /alerts HTTP/1.1\r\nHost: healer\r\nTransfer-Encoding: chunked\r\n"]
     head += [f"{name}: {value}\r\n".encode() for name, value in authorized.items()]
     chunk = b"100000\r\n" + bytes(0x100000) + b"\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(b"".join([*head, b"\r\n"]))
         sent = [chunk for _ in range(100) if not cut_off(connection, chunk)]
     assert 10 <= len(sent) < 100
 
 
 def test_does_not_name_its_server_software(port: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     connection.request("GET", "/-/ready")
     answer = connection.getresponse()
     assert (answer.status, answer.getheader("Server")) == (200, None)
