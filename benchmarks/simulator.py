@@ -56,7 +56,7 @@ def _fidelity(arguments: argparse.Namespace) -> list[Figure] | Skipped:
         return Skipped(
             "fidelity", "no real vLLM here: set VLLM_MONITOR_REAL_VLLM to a script that runs one with `serve`"
         )
-    return fidelity.measure(script, arguments.port, arguments.rate, arguments.seconds)
+    return fidelity.measure(script, arguments.port, arguments.rate, arguments.seconds, arguments.runs)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS), help="which (default both)")
     parser.add_argument("--servers", type=int, default=100, metavar="N", help="of the fleet (default 100)")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of each load (default 30)")
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="loads of fidelity (default 3)")
     parser.add_argument("--rate", type=float, default=4.0, metavar="R", help="requests a second (default 4)")
     port = int(os.environ.get("VLLM_MONITOR_E2E_PORT", "8222"))
     parser.add_argument("--port", type=int, default=port, help="of the real vLLM (default 8222)")

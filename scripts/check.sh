@@ -13,6 +13,7 @@ main() {
   check "generated rules" python prometheus/thresholds.py --check
   check "generated boards" python -m grafana check
   check "generated pages" scripts/docs.sh --check
+  check "page of benchmarks" python scripts/benchmarks_page.py check
   check "shell scripts" shell_scripts
   each promtool check_prometheus
   each amtool check_alertmanager

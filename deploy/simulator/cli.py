@@ -61,6 +61,7 @@ def _server_options(arguments: argparse.Namespace) -> ServerOptions:
         dev_mode=arguments.dev_mode,
         load_tracking=arguments.enable_server_load_tracking,
         start_seconds=arguments.start_seconds,
+        request_seconds=arguments.request_seconds,
         shutdown_timeout=0.0 if fleet else arguments.shutdown_timeout,
         execute_timeout=float(os.environ.get("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", "300")),
         speed=arguments.speed,
@@ -112,6 +113,8 @@ def _server_parser() -> argparse.ArgumentParser:
     parser.add_argument("--script", type=Path, metavar="FILE", help="what breaks when")
     parser.add_argument("--access-log", action=on_or_off, default=None, help="a line for each request")
     parser.add_argument("--start-seconds", type=float, default=own.start_seconds, metavar="S", help="default 3")
+    parser.add_argument("--request-seconds", type=float, default=own.request_seconds, metavar="S",
+                        help="what the API server adds to each request, default 0")  # fmt: skip
     for name in ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "block_size", "max_model_len"):
         default = getattr(engine, name)
         parser.add_argument(_flag(name), type=int, default=default, metavar="N", help=f"default {default}")

@@ -26,10 +26,14 @@ class Chunk:
 class Frontend:
     """One engine's requests."""
 
-    def __init__(self, link: EngineLink, recorder: Recorder, died: Callable[[Death | None], None]) -> None:
+    def __init__(
+        self, link: EngineLink, recorder: Recorder, died: Callable[[Death | None], None], delay: float = 0.0
+    ) -> None:
+        """`delay`: real seconds that each request takes before the engine has it."""
         self._link = link
         self._recorder = recorder
         self._died = died
+        self._delay = delay
         self._requests: dict[str, _Waiting] = {}
         self._calls: dict[int, asyncio.Future[object]] = {}
         self._numbers = itertools.count()
@@ -63,6 +67,8 @@ class Frontend:
 
     async def generate(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Chunks until the one with a reason. Leaving early aborts the request. Raises EngineDead."""
+        if self._delay:
+            await asyncio.sleep(self._delay)
         self.send(Add(request))
         waiting = self._requests[request.id] = _Waiting()
         try:

@@ -25,6 +25,7 @@ class ServerOptions:
     start_seconds: float = 3.0
     shutdown_timeout: float = 0.0  # real: how long SIGTERM lets requests finish
     execute_timeout: float = 300.0  # real: VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS, how long a worker may be silent
+    request_seconds: float = 0.0  # what the API server does for a request before the engine has it
     answer_tokens: int = 128  # median length of an answer that may end by itself
     speed: float = 1.0
     seed: int = 0
@@ -53,6 +54,8 @@ def checked(options: ServerOptions) -> ServerOptions:
         )
     if options.speed <= 0:
         raise OptionError(f"--speed {options.speed:g}: give a number above 0, such as 60 for an hour in a minute")
+    if options.request_seconds < 0:
+        raise OptionError(f"--request-seconds {options.request_seconds:g}: give 0 or more")
     if min(engine.max_num_seqs, engine.max_num_batched_tokens, engine.block_size) < 1:
         raise OptionError("--max-num-seqs, --max-num-batched-tokens and --block-size must be at least 1")
     return options

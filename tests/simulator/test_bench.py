@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from deploy.simulator.load.run import Report
+from tests.e2e.harness.figures import Figure
 from tests.simulator.bench.exposition import falling, moving, parse
-from tests.simulator.bench.fidelity import Point, calibrate, compare_readings, compare_times
+from tests.simulator.bench.fidelity import Point, calibrate, compare_readings, compare_times, merge
 
 TEXT = """\
 # HELP vllm:x_total Words.
@@ -50,3 +51,8 @@ def test_a_factor_is_above_one_whichever_is_larger() -> None:
     (figure,) = compare_times(Report(whole=[2.0]), Report(whole=[1.0]))
     assert figure.values == (2.0,)
     assert figure.ok
+
+
+def test_runs_become_repetitions_of_one_figure() -> None:
+    runs = [[Figure("factor", "x", (value,), 2.0)] for value in (1.2, 2.5)]
+    assert merge(runs) == [Figure("factor", "x", (1.2, 2.5), 2.0)]

@@ -49,15 +49,15 @@ class Switch:
         self._leak: asyncio.Task[None] | None = None
         self.active = ""
 
-    async def break_(self, how: str, times: int | None = None) -> Failure:
-        """Raises UnknownFailure, NotPossible, EngineDead."""
+    async def break_(self, how: str, times: int | None = None, goes_on: bool = False) -> Failure:
+        """`goes_on`: from the process before this one. Raises UnknownFailure, NotPossible, EngineDead."""
         failure = find(how)
         if failure.lasting:
             self._state.write(Lasting(how, times))
         await self._clear()
         self.active = how
         self._frontend.send(failure.tune)
-        await self._act(failure)
+        await self._act(failure, goes_on)
         return failure
 
     async def mend(self) -> None:
@@ -83,7 +83,7 @@ class Switch:
         if was in ("paused", "asleep") and not self._frontend.dead:
             await (self._frontend.wake_up() if was == "asleep" else self._frontend.call("resume"))
 
-    async def _act(self, failure: Failure) -> None:
+    async def _act(self, failure: Failure, goes_on: bool) -> None:
         actions: dict[str, Callable[[], object]] = {
             "503": lambda: setattr(self._victim, "unhealthy", True),
             "corrupt": lambda: setattr(self._victim, "corrupted", True),
@@ -93,7 +93,7 @@ class Switch:
             "many_clients": lambda: self._start_swarm(self._options.engine.max_num_seqs + QUEUE, self._long_answer),
             "aborting_clients": lambda: self._start_swarm(4, self._impatient, 0.5),
             "long_prompt": lambda: self._start_swarm(1, self._long_prompt),
-            "pills": lambda: self._start_swarm(1, self._pill, self._options.clock.real(PILL_PAUSE)),
+            "pills": lambda: self._start_pills(goes_on),
         }
         if failure.action in actions:
             actions[failure.action]()
@@ -102,10 +102,15 @@ class Switch:
         elif failure.action == "asleep":
             await self._frontend.sleep(1)
 
-    def _start_swarm(self, clients: int, wish: Callable[[int], Wish], pause: float = 0.0) -> None:
+    def _start_pills(self, goes_on: bool) -> None:
+        """A client that lives on while the server is started again: it is in its pause then."""
+        pause = self._options.clock.real(PILL_PAUSE)
+        self._start_swarm(1, self._pill, pause, first=pause if goes_on else 0.0)
+
+    def _start_swarm(self, clients: int, wish: Callable[[int], Wish], pause: float = 0.0, first: float = 0.0) -> None:
         host = "127.0.0.1" if self._options.host in ("0.0.0.0", "::", "") else self._options.host
         target = Target(host, self._options.port, self._options.model, self._options.api_key)
-        self._swarm = Swarm(target, clients, wish, pause)
+        self._swarm = Swarm(target, clients, wish, pause, first)
 
     def _long_answer(self, number: int) -> Wish:
         tokens = self._options.engine.max_model_len // 4

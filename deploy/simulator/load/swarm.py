@@ -13,12 +13,15 @@ PATIENCE = 600.0  # real seconds of one request
 
 
 class Swarm:
-    """`wish(number)` says what the request of that number asks for."""
+    """`wish(number)` says what the request of that number asks for; the first comes after `first` real seconds."""
 
-    def __init__(self, target: Target, clients: int, wish: Callable[[int], Wish], pause: float = 0.0) -> None:
+    def __init__(
+        self, target: Target, clients: int, wish: Callable[[int], Wish], pause: float = 0.0, first: float = 0.0
+    ) -> None:
         self._target = target
         self._wish = wish
         self._pause = pause
+        self._first = first
         self._numbers = itertools.count()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._client()) for _ in range(clients)]
@@ -28,6 +31,7 @@ class Swarm:
             task.cancel()
 
     async def _client(self) -> None:
+        await asyncio.sleep(self._first)
         while True:
             timing = await complete(self._target, self._wish(next(self._numbers)), PATIENCE)
             await asyncio.sleep(self._pause if timing.outcome in ("ok", "left") else max(PAUSE, self._pause))

@@ -7,6 +7,9 @@ import signal
 import socket
 import time
 
+from deploy.simulator.processes.title import set_title
+
+TITLE = "another-program"
 SECONDS = 60.0  # then the port is free again
 WAIT = 10.0  # seconds until the server must have ended
 
@@ -17,6 +20,7 @@ def leave_squatter(host: str, port: int) -> None:
         return
     try:
         os.setsid()
+        set_title(TITLE)  # else it would look like a vLLM that has lost its parent
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.closerange(3, 1024)  # among them the listening socket, which would keep the port alive
         _hold(host, port)

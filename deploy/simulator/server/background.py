@@ -24,7 +24,7 @@ def start_background(options: ServerOptions, server: SimServer, log: Log, failur
         plan = parse_script(options.script.read_text(encoding="utf-8"), options.seed)
         tasks.append(loop.create_task(play_script(plan, options, server, log)))
     if failure == "poison":
-        tasks.append(loop.create_task(_break(server, Planned(0.0, failure), log)))
+        tasks.append(loop.create_task(_break(server, Planned(0.0, failure), log, goes_on=True)))
     return tasks
 
 
@@ -56,12 +56,12 @@ async def log_statistics(options: ServerOptions, server: SimServer, log: Log) ->
             log.info("loggers.py:335", words)
 
 
-async def _break(server: SimServer, planned: Planned, log: Log) -> None:
+async def _break(server: SimServer, planned: Planned, log: Log, goes_on: bool = False) -> None:
     log.plain(f"simulator: {planned.how} (script)")
     try:
         if planned.how == MEND:
             await server.mend()
         else:
-            await server.break_(planned.how, planned.times)
+            await server.break_(planned.how, planned.times, goes_on)
     except SimulatorError as error:
         log.plain(f"simulator: {planned.how} left out: {error}")

@@ -57,7 +57,7 @@ class SimServer:
         self._pretended = 0  # bytes
         self._registry = Registry(options.model, cache_labels(options.engine))
         recorder = self._recorder = Recorder(self._registry)
-        self.frontend = Frontend(link, recorder, self._engine_died)
+        self.frontend = Frontend(link, recorder, self._engine_died, options.clock.real(options.request_seconds))
         self._switch = Switch(options, self.frontend, state, self)
         self._completions = Completions(options, self.frontend)
         self.routes = Routes(self._table(), options.api_key)
@@ -84,9 +84,9 @@ class SimServer:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(self._service), sock=bound, backlog=2048)
 
-    async def break_(self, how: str, times: int | None) -> str:
+    async def break_(self, how: str, times: int | None, goes_on: bool = False) -> str:
         possible(find(how), self._processes)
-        failure = await self._switch.break_(how, times)
+        failure = await self._switch.break_(how, times, goes_on)
         return failure.words
 
     async def mend(self) -> None:

@@ -9,8 +9,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -41,38 +41,58 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Steps, and the seconds that a request takes besides them."""
+
+    points: tuple[Point, ...]
+    request: float
+
+
+@dataclass(frozen=True)
 class Run:
     report: Report
     readings: list[Exposition]
 
 
-def measure(script: Path, port: int, rate: float, seconds: float) -> list[Figure]:
-    """Real first, for it is what the simulator is calibrated by."""
-    options = LoadOptions(rate, seconds, output_tokens=48, longest=500, token_ids=True, timeout=120.0)
+def measure(script: Path, port: int, rate: float, seconds: float, runs: int) -> list[Figure]:
+    """Real first, for it is what the simulator is calibrated by; then each run's load on one after the other."""
+    loads = [
+        LoadOptions(rate, seconds, output_tokens=48, longest=500, token_ids=True, timeout=120.0, seed=seed)
+        for seed in range(runs)
+    ]
     with tempfile.TemporaryDirectory() as directory:
         with _real(script, port, Path(directory)):
-            points = calibration(port)
-            real = _run(port, options)
-        base, per_token = calibrate(points)
-        print(f"calibrated: {base * 1000:.2f} ms a step and {per_token * 1e6:.1f} us a token")
-        times = ("--step-base", f"{base:.6f}", "--step-per-token", f"{per_token:.8f}")
+            measured = calibration(port)
+            real = [_run(port, options) for options in loads]
+        base, per_token = calibrate(measured.points)
+        ours = (
+            f"{measured.request * 1000:.2f} ms a request, {base * 1000:.2f} ms a step, {per_token * 1e6:.1f} us a token"
+        )
+        print(f"calibrated: {ours}")
+        times = ("--step-base", f"{base:.6f}", "--step-per-token", f"{per_token:.8f}",
+                 "--request-seconds", f"{measured.request:.6f}")  # fmt: skip
         with harness.serving(Path(directory), "--speed", "1", *SIZES, *times) as server:
-            simulated = _run(server.port, options)
-    return [*compare_readings(real.readings, simulated.readings), *compare_times(real.report, simulated.report)]
+            simulated = [_run(server.port, options) for options in loads]
+    pairs = list(zip(real, simulated, strict=True))
+    return merge([[*compare_readings(a.readings, b.readings), *compare_times(a.report, b.report)] for a, b in pairs])
 
 
-def calibration(port: int) -> list[Point]:
+def merge(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
+    """The same figures of several runs as one list with repetitions."""
+    return [replace(each[0], values=tuple(one.values[0] for one in each)) for each in zip(*runs, strict=True)]
+
+
+def calibration(port: int) -> Calibration:
     """One short run: a request alone, a batch, a long prompt."""
     target = Target("127.0.0.1", port, "tiny")
     asyncio.run(complete(target, Wish((5, 6, 7), 8), 60.0))  # warm
     alone = [asyncio.run(complete(target, _wish(8, 64, number), 60.0)) for number in range(4)]
     batch = asyncio.run(_together(target))
     long = [asyncio.run(complete(target, _wish(LONG, 1, number), 60.0)) for number in range(4)]
-    return [
-        Point(1, _seen("gap", alone)),
-        Point(BATCH, _seen("gap", batch)),
-        Point(LONG, _seen("first", long)),
-    ]
+    gap = _seen("gap", alone)
+    request = max(0.0, _seen("first", alone) - gap)  # its first token is a step like those after it
+    points = (Point(1, gap), Point(BATCH, _seen("gap", batch)), Point(LONG, max(gap, _seen("first", long) - request)))
+    return Calibration(points, request)
 
 
 def _seen(field: str, timings: list[Timing]) -> float:
@@ -83,7 +103,7 @@ def _seen(field: str, timings: list[Timing]) -> float:
     return median(values)
 
 
-def calibrate(points: list[Point]) -> tuple[float, float]:
+def calibrate(points: Sequence[Point]) -> tuple[float, float]:
     """Least squares of the relative errors of base + per_token x tokens; neither is below 0."""
     rows = [(1 / point.seconds, point.tokens / point.seconds) for point in points]
     aa, ab, bb = (sum(row[i] * row[j] for row in rows) for i, j in ((0, 0), (0, 1), (1, 1)))
