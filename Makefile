@@ -2,7 +2,6 @@
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
-DEMO := $(PYTHON) -m deploy.demo
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs install test test-alerts test-e2e test-compose check rules dashboards docs bench
@@ -12,7 +11,7 @@ help: ## print this
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target words; do \
 		printf '  make %-14s %s\n' "$$target" "$$words"; done
 
-export NATIVE PARTS PART FOLLOW WIPE HOW SERVER DEMO_PORT
+export NATIVE DOCKER PARTS PART FOLLOW WIPE HOW SERVER DEMO_PORT
 
 up: ## start everything, or apply what changed: in containers if Docker is there, else (and with NATIVE=1) without
 	@scripts/stack.sh up
@@ -26,20 +25,20 @@ status: ## state and address of each part
 logs: ## the last log lines; PART=exporter for one part, FOLLOW=1 for what comes
 	@scripts/stack.sh logs
 
-demo: install ## three simulated servers and everything that watches and heals them; DEMO_PORT=19800
-	@$(DEMO) up --port "$$DEMO_PORT"
+demo: ## three simulated servers and everything that watches and heals them; DEMO_PORT=19800; DOCKER=1: in a container
+	@scripts/demo.sh up
 
-demo-break: install ## break a server and follow what happens; HOW=hang, SERVER=1; without HOW the list
-	@$(DEMO) break "$$HOW" --server "$${SERVER:-1}"
+demo-break: ## break a server and follow what happens; HOW=hang, SERVER=1; without HOW the list
+	@scripts/demo.sh break "$$HOW" --server "$${SERVER:-1}"
 
-demo-story: install ## five failures in a row, with a table at the end
-	@$(DEMO) story
+demo-story: ## five failures in a row, with a table at the end
+	@scripts/demo.sh story
 
-demo-down: install ## stop the demo
-	@$(DEMO) down
+demo-down: ## stop the demo
+	@scripts/demo.sh down
 
-demo-recording: install ## write docs/demo.svg from a real hang; needs a running demo
-	@$(DEMO) record
+demo-recording: ## write docs/demo.svg from a real hang; needs a running demo
+	@scripts/demo.sh record
 
 install: ## make .venv and install what is missing; quick when nothing is
 	@scripts/install.sh

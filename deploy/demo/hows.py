@@ -66,9 +66,12 @@ def _left(name: str, what: str, hold: float = 0.0, limit: float = 120.0) -> How:
     return How(name, FAILURES[name].words, "left", what, hold=hold, limit=limit)
 
 
-def _unseen(name: str, what: str) -> How:
-    """Watched for half a minute: the healer hears of nothing."""
-    return How(name, FAILURES[name].words, "left", what, hold=30.0, limit=30.0, proof="")
+def _unseen(name: str, what: str, seconds: float = 30.0) -> How:
+    """Watched for so long: the healer hears of nothing."""
+    return How(name, FAILURES[name].words, "left", what, hold=seconds, limit=seconds, proof="")
+
+
+_STALL_TOLD = 60.0  # seconds; a stall would have been told after 47
 
 
 _ENDED = "supervisord leaves it, for exit code 0 looks wanted; the healer starts it again"
@@ -82,15 +85,16 @@ _ALL = (
     _healed("503", "it would answer 503 for ever: forced restart"),
     _healed("poison", f"{_ENDED}; the next pill kills it again, so that the demo then takes the pill away"),
     _healed("slow_start", f"{_ENDED} and waits for its 30 s"),
-    _healed("port_conflict", "the new start finds its port taken; tried again until the port is free", limit=240.0),
+    _healed("port_conflict", "nobody can start it while another has its port; started again once that is free",
+            limit=240.0),
     How("crash", FAILURES["crash"].words, "itself", "supervisord starts it again at once; the healer only watches"),
     _person("crash_loop", "one restart, which does not help; the healer stops there and says so"),
     _person("start_never_ends", "one restart, which never gets ready; the healer stops there and says so"),
     _person("gpu_lost", "one restart, which finds no GPU; the healer stops there and says so"),
     _left("saturate", "it works and has too much to do: a restart would lose the queue and the cache"),
     _left("silent_prefill", "it works: no token comes, but KV usage moves", hold=45.0),
-    _left("paused", "somebody paused it, and only they know why", hold=45.0, limit=90.0),
-    _left("asleep", "somebody put it to sleep, and only they know why", hold=45.0, limit=90.0),
+    _unseen("paused", "somebody paused it, and only they know why", seconds=_STALL_TOLD),
+    _unseen("asleep", "somebody put it to sleep, and only they know why", seconds=_STALL_TOLD),
     How(STOP, "a person stops it in supervisord", "left", "what a person stopped, only a person starts",
         proof="refusal"),
     _unseen("worker_slow", "it works, slowly; HighLatency tells people after some minutes, and nothing is restarted"),

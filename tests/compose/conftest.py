@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-IMAGES = ("prom/prometheus", "prom/alertmanager", "haproxy", "python")
+from tests.ports import free_ports
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +30,46 @@ def world() -> ModuleType:
 @pytest.fixture(scope="module")
 def stack(world: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Two simulated servers in containers and, from a copy of the checkout, all services that have an image here."""
-    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no Docker engine answers")
-        pytest.skip("needs a Docker engine")
+    needs_engine(world)
     stack = world.Stack(tmp_path_factory.mktemp("checkout"))
     try:
         stack.start()
         yield stack
     finally:
         stack.end()
+
+
+@pytest.fixture(scope="module")
+def old_stack(world: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The same with Prometheus and Alertmanager of an older generation."""
+    needs_engine(world)
+    if not world.has_images(*world.OLDER.values()):
+        lacking(f"needs the images {' and '.join(world.OLDER.values())}")
+    stack = world.Stack(tmp_path_factory.mktemp("checkout"))
+    try:
+        stack.start(**world.OLDER)
+        yield stack
+    finally:
+        stack.end()
+
+
+@pytest.fixture
+def demo(world: ModuleType, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """`make` in a copy of the checkout, for a demo of its own."""
+    needs_engine(world)
+    world.copy_checkout(tmp_path)
+    own = {"COMPOSE_PROJECT_NAME": f"{world.PROJECT}-demo", "DEMO_PORT": str(free_ports(100)), "DOCKER": "1"}
+    yield lambda target, **env: world.make(tmp_path, target, **own, **env)
+    world.make(tmp_path, "demo-down", check=False, **own)
+
+
+def needs_engine(world: ModuleType) -> None:
+    if not world.has_engine():
+        lacking("needs a Docker engine and `docker compose`")
+
+
+def lacking(what: str) -> None:
+    """Skips, but not where all must be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)

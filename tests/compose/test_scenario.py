@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.compose, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(400)]
 
 HEALER, PROMETHEUS = "vllm-monitor-test-healer-1", "vllm-monitor-test-prometheus-1"
 SIMULATED = "vllm-monitor-test-sim-a"

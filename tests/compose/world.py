@@ -24,7 +24,10 @@ PROJECT = "vllm-monitor-test"
 SERVERS = ("sim-a", "sim-b")
 PART_PORTS = ("EXPORTER_PORT", "HEALER_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT", "LOKI_PORT")
 SYSTEMD = Path("/run/systemd/system")
-PATIENCE = 60.0  # seconds that a step may take on a busy machine
+PATIENCE = 120.0  # seconds that a step may take on a busy machine
+
+# The oldest generation that configuration and rules are tested with.
+OLDER = {"PROMETHEUS_IMAGE": "prom/prometheus:v2.42.0", "ALERTMANAGER_IMAGE": "prom/alertmanager:v0.25.0"}
 
 # Everything as shipped, but windows that fit into a test: the simulator compiles nothing and hangs at once.
 EXPORTER = """\
@@ -55,7 +58,8 @@ class Stack:
     ports: dict[str, int] = field(default_factory=dict)
     load: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self) -> None:
+    def start(self, **env: str) -> None:
+        """`env`: settings of the shell for `make up`."""
         self.ports = {name: free_port() for name in (*PART_PORTS, *SERVERS)}
         copy_checkout(self.checkout)
         names = {name: container_name(name) for name in SERVERS}
@@ -69,7 +73,7 @@ class Stack:
         (self.checkout / ".env").chmod(0o600)
         for name in SERVERS:
             self.start_server(name)
-        self.make("up")
+        self.make("up", True, **env)
 
     def end(self) -> None:
         for process in self.load:
@@ -85,11 +89,8 @@ class Stack:
             "tests/compose/stand-ins.yml",
             *([] if has_loki() else ["tests/compose/no-loki.yml"]),
         ]
-        own = {"COMPOSE_PROJECT_NAME": PROJECT, "COMPOSE_FILE": ":".join(files), "VLLM_MONITOR_TAG": "test", **env}
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        done = subprocess.run(["make", target], cwd=self.checkout, env={**kept, **own}, capture_output=True, text=True)
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        own = {"COMPOSE_PROJECT_NAME": PROJECT, "COMPOSE_FILE": ":".join(files), **env}
+        return make(self.checkout, target, check, **own)
 
     def start_server(self, name: str) -> None:
         """Where containers and the host reach it, and nobody else."""
@@ -132,6 +133,20 @@ class Stack:
         found = self.query(promql)
         return float(found[0]["value"][1]) if found else None
 
+    def silence(self, comment: str) -> None:
+        """For an hour, of an alert that never fires."""
+        begins = time.time()
+        matcher = {"name": "alertname", "value": "Never", "isRegex": False, "isEqual": True}
+        times = {"startsAt": rfc3339(begins), "endsAt": rfc3339(begins + 3600)}
+        body = {"matchers": [matcher], **times, "createdBy": "test", "comment": comment}
+        assert "silenceID" in self._json(self.ports["ALERTMANAGER_PORT"], "/api/v2/silences", body)
+
+    def silences(self) -> list[str]:
+        """Their comments."""
+        url = f"http://127.0.0.1:{self.ports['ALERTMANAGER_PORT']}/api/v2/silences"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            return [one["comment"] for one in json.load(answer)]
+
     def history(self) -> list[dict[str, Any]]:
         """The healer's journal, oldest first; empty while its container is down."""
         command = "vllm-healer history --json --limit 1000 --config /etc/vllm-monitor/healer.yml"
@@ -164,6 +179,15 @@ limits:
 """
 
 
+def make(checkout: Path, target: str, check: bool = True, **env: str) -> str:
+    """What it printed."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    own = {**kept, "VLLM_MONITOR_TAG": "test", **env}
+    done = subprocess.run(["make", target], cwd=checkout, env=own, capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 def copy_checkout(to: Path) -> None:
     """What a clone would hold."""
     listed = subprocess.run(
@@ -175,6 +199,10 @@ def copy_checkout(to: Path) -> None:
             shutil.copy(ROOT / name, to / name)
 
 
+def rfc3339(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 def container_name(name: str) -> str:
     return f"{PROJECT}-{name}"
 
@@ -183,6 +211,16 @@ def docker(*arguments: str, check: bool = True) -> str:
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     assert not check or done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout.strip()
+
+
+def has_engine() -> bool:
+    """As `make up` finds out: without one it would run the parts natively."""
+    return has_client() and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+def has_client() -> bool:
+    line = ["docker", "compose", "version"]
+    return bool(shutil.which("docker")) and subprocess.run(line, capture_output=True, check=False).returncode == 0
 
 
 def host_gateway() -> str:
@@ -205,6 +243,10 @@ def python_image() -> str:
     """The one that ours are built from."""
     text = (ROOT / "docker-compose.yml").read_text()
     return text.partition("${PYTHON_IMAGE:-")[2].partition("}")[0]
+
+
+def has_images(*images: str) -> bool:
+    return all(docker("image", "ls", "-q", image) for image in images)
 
 
 @cache
