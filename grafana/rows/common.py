@@ -19,6 +19,6 @@ def last_updated() -> Panel:
         "Last updated",
         "When Prometheus last scraped a server or an exporter. Older than a few seconds: what you see is old.",
         now('1000 * max(timestamp(up{job=~"vllm|exporter"}))'),
-        unit="dateTimeAsLocal",
+        unit="time:HH:mm:ss",
         missing="never",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.builder.board import FIRING
+from grafana.builder.board import FIRED_AT
 from grafana.builder.colours import any_is, words
 from grafana.builder.kinds import stat, timeseries
 from grafana.builder.panel import Panel, Query
@@ -38,17 +38,16 @@ def mode() -> Panel:
 
 
 def firing_alerts() -> Panel:
-    since = f"1000 * min by (severity, alertname, server) (ALERTS_FOR_STATE and ignoring (alertstate) {FIRING})"
     return table(
         "Firing alerts",
         "Those of the chosen servers and those about no server. Each opens its runbook. "
         "Since: when its condition became true.",
-        (Column("Since", since, "dateTimeAsLocal"),),
+        (Column("Since", FIRED_AT, "dateTimeAsLocal"),),
         keys={"severity": "Severity", "alertname": "Alert", "server": "Server"},
         links={"Alert": f"{RUNBOOKS}/${{__value.raw}}.md"},
         sort="Since",
         descending=True,
-        width=8,
+        width=12,
     )
 
 
@@ -58,7 +57,7 @@ def incidents() -> tuple[Panel, ...]:
             "Incidents in progress",
             "By state. open: being looked at. acting: an action is under way. verifying: waiting to see it work.",
             Query(f'sum by (state) (vllm_healer_incidents{{state=~"{GOING_ON}"}})', "{{state}}"),
-            width=8,
+            width=6,
             stacked=True,
             stepped=True,
         ),
@@ -67,7 +66,7 @@ def incidents() -> tuple[Panel, ...]:
             "How the incidents in the healer's journal ended. healed: acted, and seen to work. "
             "failed: acted in vain, a person is needed. resolved: over without an action.",
             now(f'sum by (state) (vllm_healer_incidents{{state=~"{OVER}"}})', "{{state}}"),
-            width=8,
+            width=6,
             height=8,
             missing="no healer",
         ),

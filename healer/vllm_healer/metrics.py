@@ -57,6 +57,12 @@ class HealerMetrics:
         self.actions = Counter(
             "vllm_healer_actions_total", "Actions taken, by outcome", ["remediation", "outcome"], registry=registry
         )
+        self.acted_at = Gauge(
+            "vllm_healer_last_action_timestamp_seconds",
+            "Unix time of the last action since the healer was started, by outcome",
+            ["remediation", "outcome"],
+            registry=registry,
+        )
         self.refusals = Counter(
             "vllm_healer_refusals_total", "Times a guard refused an action, by reason", ["reason"], registry=registry
         )

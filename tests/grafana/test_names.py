@@ -54,9 +54,9 @@ def names_in(expr: str) -> set[str]:
 
 
 def healer_series() -> set[str]:
-    """Also of counters that have no labels' values, and so no series, before the first action."""
+    """Also of families that have no labels' values, and so no series, before the first action."""
     families = HealerMetrics(CollectorRegistry()).registry.collect()
-    return healer_names() | {f"{family.name}_total" for family in families if family.type == "counter"}
+    return healer_names() | {f"{family.name}{'_total' * (family.type == 'counter')}" for family in families}
 
 
 def recorded() -> set[str]:

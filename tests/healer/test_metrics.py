@@ -20,6 +20,7 @@ def test_publishes_the_names_that_rules_and_boards_read() -> None:
         "vllm_healer_webhook_requests": "counter",
         "vllm_healer_webhook_seconds": "histogram",
         "vllm_healer_actions": "counter",
+        "vllm_healer_last_action_timestamp_seconds": "gauge",
         "vllm_healer_refusals": "counter",
         "vllm_healer_incidents": "gauge",
         "vllm_healer_paused": "gauge",

@@ -151,9 +151,11 @@ class Advance:
         self._finish(incident, permit, result)
 
     def _finish(self, incident: Incident, permit: Permit, result: Result) -> None:
-        deps, remediation = self._deps, permit.plan.remediation
-        deps.journal.finish(permit.action, result, deps.clock.now())
-        deps.own.actions.labels(remediation=remediation, outcome=result.outcome.value).inc()
+        deps, now = self._deps, self._deps.clock.now()
+        deps.journal.finish(permit.action, result, now)
+        labels = {"remediation": permit.plan.remediation, "outcome": result.outcome.value}
+        deps.own.actions.labels(**labels).inc()
+        deps.own.acted_at.labels(**labels).set(now.wall)
         if result.outcome is Outcome.FAILED:
             self._follow.failed(incident, permit, result)
             return
