@@ -29,7 +29,8 @@ class Process:
     title: Title
     threads: int = 1
     cpu_ticks: int = 0
-    resident: int = 0  # bytes; read for vLLM's processes only
+    resident: int = 0  # bytes
+    state: str = "S"  # of the kernel: R, S, D, T …
 
 
 Living = Mapping[int, Process]  # by pid
@@ -63,6 +64,23 @@ def choose_role(process: Process, living: Living) -> Role | None:
     return forks[depth]
 
 
+def choose_rank(process: Process, living: Living, old: Record | None) -> str:
+    """As in the title; a worker of one of several engines without a DP rank of its own gets its engine's.
+
+    The engines of a dense model are independent: their workers are all called `VLLM::Worker`. One that has lost its
+    engine keeps its rank.
+    """
+    rank = process.title.rank
+    if process.title.role != "worker" or rank.startswith("DP"):
+        return rank
+    parent = living.get(process.ppid)
+    if parent is None or parent.title.role != "engine_core":
+        return old.rank if old is not None else rank
+    if not parent.title.rank.startswith("DP"):
+        return rank
+    return f"{parent.title.rank}_{rank}" if rank else parent.title.rank
+
+
 def remember(records: Records, living: Living, servers: Mapping[Ref, str]) -> dict[Ref, Record]:
     """The records of those that live: old ones keep their parent, and their server once their API server is gone.
 
@@ -75,12 +93,27 @@ def remember(records: Records, living: Living, servers: Mapping[Ref, str]) -> di
             continue
         server = _server(process, living, servers)
         old = records.get(process.ref)
+        rank = choose_rank(process, living, old)
         if old is None:
-            kept[process.ref] = Record(process.ref, role, process.title.rank, server, _parent(process, living))
+            kept[process.ref] = Record(process.ref, role, rank, server, _parent(process, living))
         else:
             role = role if process.title.renamed else old.role  # a fork that lost its parent looks like a server
-            kept[process.ref] = replace(old, role=role, rank=process.title.rank, server=server or old.server)
+            kept[process.ref] = replace(old, role=role, rank=rank, server=server or old.server)
     return kept
+
+
+def choose_mains(records: Records, mains: Mapping[str, Ref]) -> dict[str, Ref]:
+    """The first API server of each server, that the others are children of: another one in its place is a restart.
+
+    `mains` are those of before. One that is gone is kept until there is another.
+    """
+    servers = {ref for ref, record in records.items() if record.role == "api_server"} | set(mains.values())
+    found: dict[str, Ref] = {}
+    for ref, record in records.items():
+        first = record.role == "api_server" and record.parent not in servers and record.server
+        if first and (record.server not in found or ref.start > found[record.server].start):
+            found[record.server] = ref
+    return {**found, **{server: ref for server, ref in mains.items() if server not in found or ref in records}}
 
 
 def choose_orphans(records: Records, living: Living) -> tuple[Record, ...]:

@@ -2,8 +2,8 @@
 
 Titles of vLLM 0.32: `<prefix>::APIServer_0`, `…::EngineCore`, `…::EngineCore_DP0`, `…::Worker_DP0_TP1` and
 `…::DPCoordinator` (an index or a rank stands there only when there are several), the prefix from
-VLLM_PROCESS_NAME_PREFIX. The first process keeps its command line. Releases that do not rename have engines that look
-like a second `vllm serve`.
+VLLM_PROCESS_NAME_PREFIX. The first process keeps its command line. Without setproctitle, and in releases that do not
+rename, engines look like a second `vllm serve`. Ray names its actors by their class: `ray::RayWorkerProc.…`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,26 @@ _NAMES: dict[bytes, Role] = {
     b"DPCoordinator": "coordinator",
 }
 _RENAMED = re.compile(rb"([^\s:]{1,64})::(APIServer|EngineCore|Worker|DPCoordinator)(?:_([A-Za-z0-9_]{1,64}))?")
+_ACTORS: dict[bytes, Role] = {  # v1/executor/ray_executor.py, ray_executor_v2.py and v1/engine/core.py of vLLM 0.32
+    b"RayWorkerWrapper": "worker",
+    b"RayWorkerProc": "worker",
+    b"EngineCoreActor": "engine_core",
+    b"DPMoEEngineCoreActor": "engine_core",
+}
 _SERVERS = (b"vllm.entrypoints.openai.api_server", b"vllm.entrypoints.api_server")  # python -m
 _COMMANDS = (b"vllm", b"vllm.entrypoints.cli.main")  # followed by `serve`
+_SHELLS = (b"sh", b"bash", b"dash", b"ash", b"zsh", b"ksh", b"fish", b"busybox")
 _SUPERVISORS = (b"supervisord", b"circusd", b"honcho")  # written in Python, but no owners of engines
 _WITH_VALUE = (b"-X", b"-W")  # options of the interpreter that take the next word
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What one `docker-proxy` does: a port of this host that leads to a port of a container."""
+
+    host_port: int
+    address: str  # of the container
+    port: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,8 @@ class Title:
     port: int | None = None  # that a `vllm serve` was told to listen on
     renamed: bool = False  # the role is vLLM's own word for it
     owner: bool = False  # may rightly be the parent of an engine: vLLM, a Ray actor, a Python program
+    shell: bool = False  # may put another program in its own place, as start scripts end in `exec vllm serve`
+    forward: Forward | None = None  # of a docker-proxy
 
 
 UNREADABLE = Title(owner=True)  # on the safe side: nothing below it is an orphan
@@ -51,7 +69,8 @@ def parse_title(cmdline: bytes) -> Title:
         return Title()
     first = words[0].rstrip()
     if first.startswith(b"ray::"):
-        return Title(owner=True)
+        role = _ACTORS.get(first[5:].partition(b".")[0].partition(b"(")[0])
+        return Title(role, renamed=role is not None, owner=True)
     renamed = _RENAMED.fullmatch(first)
     if renamed:
         return Title(_NAMES[renamed[2]], (renamed[3] or b"").decode(), renamed=True, owner=True)
@@ -59,11 +78,26 @@ def parse_title(cmdline: bytes) -> Title:
 
 
 def _parse_command(words: list[bytes]) -> Title:
-    interpreter = _basename(words[0]).startswith((b"python", b"pypy"))
-    program, args = _program(words[1:]) if interpreter else (_basename(words[0]), words[1:])
+    first = _basename(words[0])
+    if first == b"docker-proxy":
+        return Title(forward=_forward(words[1:]))
+    if first.lstrip(b"-") in _SHELLS:
+        return Title(shell=True)
+    interpreter = first.startswith((b"python", b"pypy"))
+    program, args = _program(words[1:]) if interpreter else (first, words[1:])
     if program in _SERVERS or (program in _COMMANDS and args[:1] == [b"serve"]):
         return Title("api_server", port=_port(args), owner=True)
     return Title(owner=interpreter and program not in _SUPERVISORS)
+
+
+def _forward(args: list[bytes]) -> Forward | None:
+    """None for UDP, and when a part is missing."""
+    given = dict(zip(args[::2], args[1::2], strict=False))
+    host_port, port = given.get(b"-host-port", b""), given.get(b"-container-port", b"")
+    address = given.get(b"-container-ip", b"")
+    if given.get(b"-proto") != b"tcp" or not (host_port.isdigit() and port.isdigit() and address):
+        return None
+    return Forward(int(host_port), address.decode("ascii", "replace"), int(port))
 
 
 def _program(words: list[bytes]) -> tuple[bytes, list[bytes]]:

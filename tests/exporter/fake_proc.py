@@ -54,6 +54,23 @@ class FakeProc:
             "   2: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 777 1 0 100\n"
         )
 
+    def container(self, pid: int, container: str, address: str = "") -> None:
+        """Puts it into a container; with an address, into a network of its own too."""
+        (self.root / str(pid) / "cgroup").write_text(f"0::/system.slice/docker-{container}.scope\n")
+        if not address:
+            return
+        for folder, network in ((self.root / "self", "net:[1]"), (self.root / str(pid), f"net:[{pid}]")):
+            (folder / "ns").mkdir(parents=True, exist_ok=True)
+            (folder / "ns/net").unlink(missing_ok=True)
+            (folder / "ns/net").symlink_to(network)
+        (self.root / str(pid) / "net").mkdir(exist_ok=True)
+        (self.root / str(pid) / "net/fib_trie").write_text(
+            "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n"
+            f"        |-- {address}\n           /32 host LOCAL\n"
+            "        |-- 172.17.255.255\n           /32 link BROADCAST\n"
+            "        |-- 127.0.0.1\n           /32 host LOCAL\n"
+        )
+
     def end(self, *pids: int) -> None:
         for pid in pids:
             shutil.rmtree(self.root / str(pid))

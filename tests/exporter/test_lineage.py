@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vllm_exporter.lineage import Living, Process, Record, Ref, choose_orphans, remember
+from vllm_exporter.lineage import Living, Process, Record, Ref, choose_mains, choose_orphans, remember
 from vllm_exporter.titles import UNREADABLE, Title, parse_title
 
 INIT = (1, 0, b"/sbin/init\0")
@@ -124,3 +124,54 @@ def test_a_fork_takes_the_role_of_its_title_once_it_is_renamed() -> None:
 
 def test_processes_that_are_not_of_vllm_are_not_remembered() -> None:
     assert remember({}, {1: Process(Ref(1, 10), 0, Title(owner=True))}, {}) == {}
+
+
+def mains(before: Mapping[str, Ref], *rows: Row) -> dict[str, Ref]:
+    """Every API server among the rows is of one server."""
+    now = living(*rows)
+    servers = {process.ref: "gpu1:8000" for process in now.values() if process.title.role == "api_server"}
+    return choose_mains(remember({}, now, servers), before)
+
+
+def test_the_first_api_server_counts_for_restarts_not_its_children() -> None:
+    several = (INIT, SERVER, (211, 100, b"VLLM::APIServer_0\0"), (212, 100, b"VLLM::APIServer_1\0"))
+    first = mains({}, *several)
+    assert first == {"gpu1:8000": Ref(100, 1000)}
+    assert mains(first, *several) == first
+
+
+def test_a_new_api_server_in_the_place_of_one_that_is_gone_is_another() -> None:
+    before = {"gpu1:8000": Ref(100, 1000)}
+    assert mains(before, INIT) == before
+    assert mains(before, INIT, (900, 1, SERVER[2])) == {"gpu1:8000": Ref(900, 9000)}
+
+
+def test_a_second_api_server_beside_the_first_is_none_in_its_place() -> None:
+    assert mains({"gpu1:8000": Ref(100, 1000)}, INIT, SERVER, (900, 1, SERVER[2])) == {"gpu1:8000": Ref(100, 1000)}
+
+
+def test_children_that_outlive_the_first_api_server_are_not_a_restart() -> None:
+    now = living(INIT, (211, 1, b"VLLM::APIServer_0\0"))
+    record = Record(Ref(211, 2110), "api_server", "0", "gpu1:8000", Ref(100, 1000))
+    assert now[211].ref == record.ref
+    assert choose_mains({record.ref: record}, {"gpu1:8000": Ref(100, 1000)}) == {"gpu1:8000": Ref(100, 1000)}
+
+
+def ranks(known: Mapping[Ref, Record]) -> dict[int, str]:
+    return {ref.pid: record.rank for ref, record in known.items() if record.role == "worker"}
+
+
+def test_workers_of_several_engines_have_the_rank_of_their_engine() -> None:
+    """As vLLM 0.32 with --data-parallel-size 2 and a dense model names them."""
+    engines = ((200, 100, b"VLLM::EngineCore_DP0\0"), (201, 100, b"VLLM::EngineCore_DP1\0"))
+    workers = ((300, 200, b"VLLM::Worker\0"), (301, 201, b"VLLM::Worker\0"), (302, 201, b"VLLM::Worker_TP1\0"))
+    known = records(INIT, SERVER, *engines, *workers)
+    assert ranks(known) == {300: "DP0", 301: "DP1", 302: "DP1_TP1"}
+    left = remember(known, living(INIT, SERVER, engines[0], workers[0], (301, 1, b"VLLM::Worker\0")), {})
+    assert ranks(left) == {300: "DP0", 301: "DP1"}
+
+
+def test_a_rank_of_its_own_is_not_changed() -> None:
+    engine = (200, 100, b"VLLM::EngineCore_DP1\0")
+    assert ranks(records(INIT, SERVER, engine, (300, 200, b"VLLM::Worker_DP1_EP3\0"))) == {300: "DP1_EP3"}
+    assert ranks(records(*HEALTHY)) == {300: "TP0"}

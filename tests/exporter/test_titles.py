@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vllm_exporter.titles import Title, parse_title
+from vllm_exporter.titles import Forward, Title, parse_title
 
 
 def words(command: str) -> bytes:
@@ -20,6 +20,11 @@ def words(command: str) -> bytes:
         (b"VLLM::Worker\0", "worker", ""),
         (b"VLLM::Worker_TP1\0", "worker", "TP1"),
         (b"VLLM::Worker_DP0_PP1_TP3_EP7\0", "worker", "DP0_PP1_TP3_EP7"),
+        (b"VLLM::Worker_PP1\0", "worker", "PP1"),
+        (b"VLLM::Worker_DP1\0", "worker", "DP1"),
+        (b"VLLM::Worker_EP3\0", "worker", "EP3"),
+        (b"VLLM::Worker_TP3_DCP1\0", "worker", "TP3_DCP1"),
+        (b"VLLM::Worker_DP0_PP0_PCP1_TP0_DCP0_EP12\0", "worker", "DP0_PP0_PCP1_TP0_DCP0_EP12"),
         (b"VLLM::APIServer_0\0", "api_server", "0"),
         (b"VLLM::APIServer_DP1\0", "api_server", "DP1"),
         (b"VLLM::DPCoordinator\0", "coordinator", ""),
@@ -30,6 +35,23 @@ def words(command: str) -> bytes:
 def test_knows_the_titles_that_vllm_gives_itself(title: bytes, role: str, rank: str) -> None:
     found = parse_title(title)
     assert (found.role, found.rank, found.renamed, found.owner) == (role, rank, True, True)
+
+
+@pytest.mark.parametrize(
+    ("title", "role"),
+    [
+        (b"ray::RayWorkerWrapper.execute_method\0", "worker"),
+        (b"ray::RayWorkerProc\0", "worker"),
+        (b"ray::RayWorkerProc(rank=1, pid=7).run\0", "worker"),
+        (b"ray::EngineCoreActor.run\0", "engine_core"),
+        (b"ray::DPMoEEngineCoreActor\0", "engine_core"),
+        (b"ray::IDLE\0", None),
+        (b"ray::ServeReplica:app:Model\0", None),
+    ],
+)
+def test_knows_vllms_actors_among_those_of_ray(title: bytes, role: str | None) -> None:
+    found = parse_title(title)
+    assert (found.role, found.rank, found.owner) == (role, "", True)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +73,6 @@ def test_knows_a_server_by_its_command_line(command: str, port: int | None) -> N
 @pytest.mark.parametrize(
     "command",
     [
-        "bash -c vllm serve model",
         "grep vllm serve",
         "vim vllm",
         "tail -f VLLM::EngineCore",
@@ -73,6 +94,21 @@ def test_a_python_program_and_a_ray_actor_may_own_engines() -> None:
 
 def test_a_supervisor_owns_no_engine_although_it_is_a_python_program() -> None:
     assert parse_title(words("/usr/bin/python3 /usr/bin/supervisord -n")) == Title(owner=False)
+
+
+@pytest.mark.parametrize("command", ["bash -c vllm serve model", "/bin/sh ./start.sh", "-zsh", "/usr/bin/busybox sh"])
+def test_a_shell_may_become_anything(command: str) -> None:
+    assert parse_title(words(command)) == Title(shell=True)
+
+
+def test_knows_which_port_a_docker_proxy_forwards() -> None:
+    command = (
+        "/usr/bin/docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 18000 -container-ip 172.17.0.2"
+        " -container-port 8000 -use-listen-fd"
+    )
+    assert parse_title(words(command)) == Title(forward=Forward(18000, "172.17.0.2", 8000))
+    assert parse_title(words(command.replace("tcp", "udp"))) == Title()
+    assert parse_title(words("docker-proxy -proto tcp -host-port x")) == Title()
 
 
 def test_a_kernel_thread_has_no_title() -> None:

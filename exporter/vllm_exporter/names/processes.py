@@ -25,3 +25,36 @@ PROCESS_START_TIME_SECONDS = Family(
 PROCESS_ORPHANS = Family(
     "vllm_process_orphans", "gauge", "Engine and worker processes whose API server is gone.", ("server",)
 )
+PROCESS_STATES = Family(
+    "vllm_process_states",
+    "gauge",
+    "Processes whose main thread is in this state: running, sleeping, uninterruptible (D: it waits in the kernel, often"
+    " for a driver or a disk), stopped.",
+    ("server", "role", "state"),
+)
+PROCESS_OPEN_FDS = Family("vllm_process_open_fds", "gauge", "File descriptors that the process has open.", _PROCESS)
+PROCESS_PROPORTIONAL_MEMORY_BYTES = Family(
+    "vllm_process_proportional_memory_bytes",
+    "gauge",
+    "Memory of the process in bytes, shared pages divided by the number of processes that share them (PSS).",
+    _PROCESS,
+)
+PROCESS_RESTARTS_TOTAL = Family(
+    "vllm_process_restarts_total",
+    "counter",
+    "Times that another API server took the place of the one before, since the exporter started.",
+    ("server",),
+)
+PROCESS_EXITS_TOTAL = Family(
+    "vllm_process_exits_total",
+    "counter",
+    "vLLM processes that ended, by cause (clean, error, sigterm, sigkill, crash, signal, oom_kill, unknown), since the"
+    " exporter started.",
+    ("server", "role", "cause"),
+)
+PROCESS_CONTAINER_INFO = Family(
+    "vllm_process_container_info",
+    "gauge",
+    "1 for each process in a container, with the container's name, or the first 12 digits of its id.",
+    (*_PROCESS, "container"),
+)

@@ -20,6 +20,7 @@ class Memory:
 
     records: Mapping[Ref, Record] = field(default_factory=dict)
     servers: Mapping[str, tuple[Role, ...]] = field(default_factory=dict)
+    mains: Mapping[str, Ref] = field(default_factory=dict)  # the API server of each server that restarts are counted by
 
 
 def read_memory(path: Path, scope: str) -> Memory:
@@ -41,10 +42,12 @@ def parse_memory(text: bytes, scope: str) -> Memory:
         if data["version"] != VERSION:
             raise ValueError(f"version {data['version']!r}, expected {VERSION}")
         servers = {str(name): tuple(_role(role) for role in roles) for name, roles in data["servers"].items()}
-        records = [_record(item) for item in data["processes"]] if data["scope"] == scope else []
+        same = data["scope"] == scope
+        records = [_record(item) for item in data["processes"]] if same else []
+        mains = {str(name): _ref(ref) for name, ref in data.get("mains", {}).items()} if same else {}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
-    return Memory({record.ref: record for record in records}, servers)
+    return Memory({record.ref: record for record in records}, servers, mains)
 
 
 def format_memory(memory: Memory, scope: str) -> bytes:
@@ -59,7 +62,9 @@ def format_memory(memory: Memory, scope: str) -> bytes:
         }
         for record in memory.records.values()
     ]
-    data = {"version": VERSION, "scope": scope, "servers": dict(memory.servers), "processes": processes}
+    mains = {server: [ref.pid, ref.start] for server, ref in memory.mains.items()}
+    servers = dict(memory.servers)
+    data = {"version": VERSION, "scope": scope, "servers": servers, "mains": mains, "processes": processes}
     return json.dumps(data, indent=1).encode() + b"\n"
 
 
@@ -87,8 +92,14 @@ def _record(item: Mapping[str, object]) -> Record:
         role=_role(item["role"]),
         rank=str(item["rank"]),
         server=str(item["server"]),
-        parent=Ref(_int(parent[0]), _int(parent[1])) if isinstance(parent, list) and len(parent) == 2 else None,
+        parent=None if parent is None else _ref(parent),
     )
+
+
+def _ref(value: object) -> Ref:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"{value!r} is not a process id and a start time")
+    return Ref(_int(value[0]), _int(value[1]))
 
 
 def _int(value: object) -> int:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from vllm_exporter.sources.proc_tree import read_file
+from vllm_exporter.sources.stat import read_file
 
 LISTEN = b"0A"  # state of a listening socket in /proc/net/tcp, see include/net/tcp_states.h
 MAX_TABLE = 4 * 1024 * 1024  # bytes: 28,000 sockets
@@ -46,6 +46,21 @@ def same_network(proc: Path, pid: int) -> bool:
     """Whether its ports are this host's: not in a container with its own network. Unreadable counts as yes."""
     theirs, ours = _readlink(f"{proc}/{pid}/ns/net"), _readlink(f"{proc}/self/ns/net")
     return not theirs or not ours or theirs == ours
+
+
+def read_addresses(proc: Path, pid: int) -> frozenset[str]:
+    """The IPv4 addresses of the network that the process is in, loopback left out."""
+    return parse_addresses(read_file(proc / str(pid) / "net/fib_trie", MAX_TABLE) or b"")
+
+
+def parse_addresses(text: bytes) -> frozenset[str]:
+    """From /proc/net/fib_trie: a local address is the line before `/32 host LOCAL`."""
+    found, before = set(), b""
+    for line in text.splitlines():
+        if b"/32 host LOCAL" in line:
+            found.add(before.rpartition(b" ")[2].decode("ascii", "replace"))
+        before = line
+    return frozenset(address for address in found if not address.startswith("127."))
 
 
 def is_this_host(host: str, hostname: str) -> bool:

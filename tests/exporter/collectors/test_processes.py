@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,19 @@ import pytest
 from tests.exporter.fake_proc import BOOT_TIME, FakeProc
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.collector import Context
-from vllm_exporter.collectors.processes import ProcessesCollector, choose_local
-from vllm_exporter.config import Config, TargetConfig
+from vllm_exporter.collectors._joiner import choose_local
+from vllm_exporter.collectors.processes import ProcessesCollector
+from vllm_exporter.config import CollectorConfig, Config, TargetConfig
+from vllm_exporter.config_file import Value
 from vllm_exporter.errors import NoData
+from vllm_exporter.events import Event, Field
+from vllm_exporter.facts import Trees, VllmProcess
 from vllm_exporter.family import Family
+from vllm_exporter.lineage import Ref
 from vllm_exporter.names import processes as names
 
 PAGE = 4096
+ID = "4f2a" * 16
 VLLM = "/venv/bin/python /venv/bin/vllm serve m"
 
 
@@ -25,11 +32,12 @@ def proc(tmp_path: Path) -> FakeProc:
     return FakeProc(tmp_path / "proc")
 
 
-def start(proc: FakeProc, *addresses: str) -> ProcessesCollector:
+def start(proc: FakeProc, *addresses: str, clock: FakeClock | None = None, **options: str | bool) -> ProcessesCollector:
     """A newly started exporter; localhost is gpu1."""
     targets = tuple(TargetConfig(address, address.replace("localhost", "gpu1")) for address in addresses)
-    config = Config(targets=targets, state_dir=str(proc.root.parent / "state"))
-    return ProcessesCollector(Context(config, FakeClock(), proc=proc.root))
+    own = CollectorConfig(options={key: Value(value, "line 1") for key, value in options.items()})
+    config = Config(targets=targets, state_dir=str(proc.root.parent / "state"), collectors={"processes": own})
+    return ProcessesCollector(Context(config, clock or FakeClock(), proc=proc.root, sys=proc.root.parent / "sys"))
 
 
 def tree(proc: FakeProc, api: int = 100, port: int = 8000, command: str = VLLM) -> None:
@@ -41,7 +49,7 @@ def tree(proc: FakeProc, api: int = 100, port: int = 8000, command: str = VLLM) 
 
 
 def show(collector: ProcessesCollector, family: Family) -> dict[tuple[str, ...], float]:
-    samples = [sample for sample in collector.collect() if sample.family == family]
+    samples = [sample for block in collector.collect() for sample in block.samples() if sample.family == family]
     shown = {sample.values: sample.value for sample in samples}
     assert len(shown) == len(samples), "two samples with the same labels"
     return shown
@@ -57,8 +65,8 @@ def test_counts_the_processes_of_a_server_by_role(proc: FakeProc) -> None:
 
 
 def test_says_what_each_process_costs(proc: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vllm_exporter.sources.proc_tree.PAGE", PAGE)
-    monkeypatch.setattr("vllm_exporter.collectors.processes.TICKS", 100)
+    monkeypatch.setattr("vllm_exporter.sources.stat.PAGE", PAGE)
+    monkeypatch.setattr("vllm_exporter.collectors._process_sheet.TICKS", 100)
     tree(proc)
     collector = start(proc, "localhost:8000")
     engine = ("gpu1:8000", "engine_core", "")
@@ -165,6 +173,123 @@ def test_a_damaged_file_or_a_directory_that_cannot_be_written_stops_nothing(
     collector = start(proc, "localhost:8000")
     assert show(collector, names.PROCESSES)["gpu1:8000", "worker"] == 2
     assert "cannot be kept" in capsys.readouterr().err
+
+
+def test_counts_processes_by_state_of_their_main_thread(proc: FakeProc) -> None:
+    tree(proc)
+    proc.process(102, 101, "VLLM::Worker_TP0", state="D")
+    proc.process(103, 101, "VLLM::Worker_TP1", state="R")
+    states = show(start(proc, "localhost:8000"), names.PROCESS_STATES)
+    assert {key[2]: value for key, value in states.items() if key[1] == "worker"} == {
+        "running": 1,
+        "sleeping": 0,
+        "uninterruptible": 1,
+        "stopped": 0,
+    }
+
+
+def test_counts_open_files_of_those_that_can_be_read(proc: FakeProc) -> None:
+    tree(proc)
+    assert show(start(proc, "localhost:8000"), names.PROCESS_OPEN_FDS) == {("gpu1:8000", "api_server", ""): 2}
+
+
+def test_an_api_server_in_the_place_of_another_is_a_restart(proc: FakeProc) -> None:
+    tree(proc)
+    collector = start(proc, "localhost:8000")
+    assert show(collector, names.PROCESS_RESTARTS_TOTAL) == {("gpu1:8000",): 0}
+    proc.end(100, 101, 102, 103)
+    assert show(collector, names.PROCESS_RESTARTS_TOTAL) == {("gpu1:8000",): 0}
+    tree(proc, api=500)
+    assert show(collector, names.PROCESS_RESTARTS_TOTAL) == {("gpu1:8000",): 1}
+    assert show(collector, names.PROCESS_RESTARTS_TOTAL) == {("gpu1:8000",): 1}
+
+
+def test_a_restart_while_the_exporter_was_away_is_counted(proc: FakeProc) -> None:
+    tree(proc)
+    show(start(proc, "localhost:8000"), names.PROCESSES)
+    proc.end(100, 101, 102, 103)
+    tree(proc, api=500)
+    assert show(start(proc, "localhost:8000"), names.PROCESS_RESTARTS_TOTAL) == {("gpu1:8000",): 1}
+
+
+def test_every_cause_of_an_end_is_there_with_0(proc: FakeProc) -> None:
+    tree(proc)
+    exits = show(start(proc, "localhost:8000"), names.PROCESS_EXITS_TOTAL)
+    assert len(exits) == 3 * 8
+    assert set(exits.values()) == {0}
+
+
+def test_an_end_that_nobody_saw_and_nobody_can_tell_of_is_unknown(proc: FakeProc) -> None:
+    tree(proc)
+    collector = start(proc, "localhost:8000", systemd=False)
+    tap = collector.context.bus.tap()
+    show(collector, names.PROCESSES)
+    proc.end(103)
+    exits = show(collector, names.PROCESS_EXITS_TOTAL)
+    assert {key: value for key, value in exits.items() if value} == {("gpu1:8000", "worker", "unknown"): 1}
+    facts: dict[str, Field] = {"pid": 103, "role": "worker", "rank": "TP1", "container": ""}
+    facts |= {"cause": "unknown", "code": None}
+    words = "worker TP1 of gpu1:8000 (pid 103) ended: nobody knows how"
+    assert tap.drain() == [Event(1_700_000_000, "exit", "warning", words, "gpu1:8000", "", facts)]
+    assert show(collector, names.PROCESS_EXITS_TOTAL)["gpu1:8000", "worker", "unknown"] == 1
+
+
+def test_a_process_that_is_gone_when_the_exporter_starts_is_no_end_that_it_saw(proc: FakeProc) -> None:
+    tree(proc)
+    show(start(proc, "localhost:8000"), names.PROCESSES)
+    proc.end(103)
+    assert set(show(start(proc, "localhost:8000"), names.PROCESS_EXITS_TOTAL).values()) == {0}
+
+
+def test_posts_every_process_to_the_board(proc: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm_exporter.sources.stat.PAGE", PAGE)
+    monkeypatch.setattr("vllm_exporter.collectors.processes.TICKS", 100)
+    tree(proc)
+    proc.container(101, ID)
+    collector = start(proc, "localhost:8000")
+    show(collector, names.PROCESSES)
+    posted = collector.context.board.latest(Trees)
+    assert posted is not None
+    assert set(posted.processes) == {100, 101, 102, 103}
+    assert posted.processes[101] == VllmProcess(
+        Ref(101, 1010), "engine_core", "", "gpu1:8000", 100, "S", False, 200 * 4096, 2.5, ID[:12]
+    )
+    proc.end(100)
+    proc.process(101, 1, "VLLM::EngineCore", state="D")
+    show(collector, names.PROCESSES)
+    posted = collector.context.board.latest(Trees)
+    assert posted is not None
+    assert (posted.processes[101].orphan, posted.processes[101].state, posted.processes[101].ppid) == (True, "D", 1)
+
+
+def test_without_vllm_the_board_says_that_there_is_none(proc: FakeProc) -> None:
+    collector = start(proc, "localhost:8000")
+    with pytest.raises(NoData):
+        list(collector.collect())
+    assert collector.context.board.latest(Trees) == Trees({})
+
+
+def test_vllm_as_process_1_of_a_pid_namespace_leaves_no_orphans(proc: FakeProc) -> None:
+    proc.process(1, 0, VLLM, start=0)
+    proc.process(2, 1, "VLLM::EngineCore")
+    proc.process(3, 2, "VLLM::Worker_TP0")
+    collector = start(proc, "localhost:8000")
+    assert set(show(collector, names.PROCESS_ORPHANS).values()) == {0}
+    proc.end(2)
+    proc.process(3, 1, "VLLM::Worker_TP0")
+    assert set(show(collector, names.PROCESS_ORPHANS).values()) == {0}
+
+
+def test_proportional_memory_is_read_on_request_only(proc: FakeProc, clock: FakeClock) -> None:
+    tree(proc)
+    (proc.root / "101/smaps_rollup").write_text("55d0-7fff ---p 00000000 00:00 0 [rollup]\nRss: 900 kB\nPss: 500 kB\n")
+    assert show(start(proc, "localhost:8000"), names.PROCESS_PROPORTIONAL_MEMORY_BYTES) == {}
+    collector = start(proc, "localhost:8000", clock=clock, pss=True)
+    until = time.monotonic() + 5
+    while not (found := show(collector, names.PROCESS_PROPORTIONAL_MEMORY_BYTES)) and time.monotonic() < until:
+        clock.advance(10)
+    assert found == {("gpu1:8000", "engine_core", ""): 500 * 1024}
+    collector.close()
 
 
 def test_only_targets_on_this_host_are_joined() -> None:

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from tests.exporter.fake_proc import FakeProc
-from vllm_exporter.sources.listening import is_this_host, parse_table, read_ports, same_network
+from vllm_exporter.sources.listening import is_this_host, parse_table, read_addresses, read_ports, same_network
 
 
 def test_reads_listening_sockets_only() -> None:
@@ -53,6 +53,14 @@ def test_a_container_with_its_own_network_has_other_ports(tmp_path: Path) -> Non
     assert not same_network(tmp_path, 200)
     assert same_network(tmp_path, 300)
     assert same_network(tmp_path, 400)  # cannot be read
+
+
+def test_knows_the_addresses_of_a_containers_network(tmp_path: Path) -> None:
+    proc = FakeProc(tmp_path / "proc")
+    proc.process(200, 1, "vllm serve m")
+    assert read_addresses(proc.root, 200) == frozenset()
+    proc.container(200, "4f2a" * 16, "172.17.0.2")
+    assert read_addresses(proc.root, 200) == frozenset({"172.17.0.2"})
 
 
 def test_this_host_is_known_by_loopback_its_name_and_its_addresses() -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,35 +16,13 @@ from tests.exporter.fake_proc import FakeProc
 from vllm_exporter.errors import SourceError
 from vllm_exporter.lineage import Ref, choose_orphans, remember
 from vllm_exporter.sources import proc_tree
-from vllm_exporter.sources.proc_tree import ProcTree, parse_stat
+from vllm_exporter.sources.proc_tree import ProcTree
 from vllm_exporter.titles import UNREADABLE
 
 
 @pytest.fixture
 def proc(tmp_path: Path) -> FakeProc:
     return FakeProc(tmp_path / "proc")
-
-
-def test_reads_the_fields_of_stat() -> None:
-    text = b"42 (VLLM::EngineCor) S 7 1 1 0 -1 4194560 10 0 0 0 250 50 9 9 20 0 15 0 221060 1000 500 0\n"
-    stat = parse_stat(text)
-    assert (stat.ref, stat.comm, stat.ppid, stat.threads, stat.cpu_ticks) == (
-        Ref(42, 221060),
-        b"VLLM::EngineCor",
-        7,
-        15,
-        300,
-    )
-
-
-def test_a_name_may_hold_parentheses_and_blanks() -> None:
-    assert parse_stat(b"42 (a) S (b) R 7 1 1 0 -1 0 0 0 0 0 1 1 0 0 20 0 3 0 99 0 0\n").comm == b"a) S (b"
-
-
-@pytest.mark.parametrize("text", [b"", b"42", b"42 (x) S 1 2 3", b"x (y) S" + b" z" * 30])
-def test_refuses_what_is_no_stat(text: bytes) -> None:
-    with pytest.raises(ValueError, match=r"stat|invalid literal"):
-        parse_stat(text)
 
 
 def test_finds_processes_with_their_titles(proc: FakeProc) -> None:
@@ -92,7 +71,7 @@ def test_an_id_that_was_given_to_another_process_is_read_anew(proc: FakeProc) ->
 def test_the_parents_asked_for_are_always_up_to_date(proc: FakeProc) -> None:
     proc.process(50, 1, "bash")
     tree = ProcTree(proc.root)
-    for _ in range(proc_tree.YOUNG + proc_tree.RECHECK + 1):
+    for _ in range(proc_tree.GROWN[0] + proc_tree.RECHECK_OTHERS + 1):
         tree.scan()
     proc.process(50, 1, "bash", start=4242)
     assert tree.scan(also=[50])[50].ref == Ref(50, 4242)
@@ -123,6 +102,58 @@ def test_a_process_stuck_in_the_kernel_delays_one_scan_and_no_later_one(
     assert (found[300].title, found[400].title.role) == (UNREADABLE, "worker")
     with open(proc.root / "300/cmdline", "wb", buffering=0):
         pass  # lets the abandoned thread end
+
+
+def test_only_what_concerns_vllm_makes_a_new_generation(proc: FakeProc) -> None:
+    proc.process(100, 1, "/venv/bin/python /venv/bin/vllm serve m")
+    proc.process(200, 100, "VLLM::EngineCore")
+    tree = ProcTree(proc.root)
+    tree.scan()
+    before = tree.generation
+    proc.process(300, 1, "sleep 5")
+    proc.process(301, 1, "python3 other.py")
+    tree.scan()
+    proc.end(300, 301)
+    tree.scan()
+    assert tree.generation == before
+    changes: tuple[Callable[[], None], ...] = (
+        lambda: proc.process(202, 200, "VLLM::Worker"),
+        lambda: proc.process(200, 1, "VLLM::EngineCore"),
+        lambda: proc.process(202, 200, "VLLM::Worker_TP0", comm="VLLM::Worker_TP"),
+        lambda: proc.process(400, 1, "docker-proxy -proto tcp -host-port 1 -container-ip 10.0.0.2 -container-port 2"),
+        lambda: proc.end(400),
+        lambda: proc.end(100),
+    )
+    for change in changes:
+        change()
+        tree.scan()
+        assert tree.generation > before
+        before = tree.generation
+
+
+def test_a_process_seen_between_its_fork_and_its_exec_is_read_once_more(proc: FakeProc) -> None:
+    proc.process(100, 1, "python3 supervisor.py")
+    tree = ProcTree(proc.root)
+    tree.scan()
+    proc.process(100, 1, "python3 -m vllm.entrypoints.openai.api_server --model m", comm="python3")
+    for _ in range(proc_tree.SETTLED):
+        found = tree.scan()
+    assert found[100].title.role == "api_server"
+
+
+def test_is_quiet_when_no_id_was_given_out_and_no_process_is_young(proc: FakeProc) -> None:
+    (proc.root / "self").symlink_to(str(os.getpid()))
+    (proc.root / "loadavg").write_text("0.20 0.18 0.12 1/80 500\n")
+    proc.process(200, 1, "VLLM::EngineCore")
+    tree = ProcTree(proc.root)
+    tree.scan()
+    assert not tree.quiet()
+    for _ in range(proc_tree.YOUNG[0]):
+        tree.scan()
+    assert tree.quiet()
+    (proc.root / "loadavg").write_text("0.20 0.18 0.12 1/80 501\n")
+    assert not tree.quiet()
+    tree.close()
 
 
 def test_a_missing_proc_is_an_error(tmp_path: Path) -> None:

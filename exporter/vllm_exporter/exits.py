@@ -1,0 +1,76 @@
+"""Why a process ended, by its wait status. Pure.
+
+An exit code says little of vLLM itself: a fatal death of its engine ends the API server with code 0.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+Cause = Literal["clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown"]
+CAUSES: tuple[Cause, ...] = ("clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown")
+
+CORE = 0x80  # bit of a wait status: memory was dumped
+UNKNOWN_SIGNAL = 0x7F  # in a wait status made from the word of who knows only that it was one; no signal has it
+SHELL = 128  # a shell, and a container engine, report the signal n as the exit code 128 + n
+_BY_SIGNAL: dict[int, Cause] = {
+    signal.SIGTERM: "sigterm",
+    signal.SIGKILL: "sigkill",
+    **dict.fromkeys(
+        (
+            signal.SIGSEGV,
+            signal.SIGABRT,
+            signal.SIGBUS,
+            signal.SIGILL,
+            signal.SIGFPE,
+            signal.SIGTRAP,
+            signal.SIGSYS,
+        ),
+        "crash",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a process ended."""
+
+    cause: Cause
+    code: int | None  # exit code, or the negative number of the signal; None: not known
+    words: str  # for people: 'exit code 1', 'SIGSEGV', 'SIGKILL by the OOM killer'
+
+
+def explain(status: int | None, oom: bool = False) -> Ending:
+    """`status` as wait(2) has it; None: not known. `oom`: the kernel killed a process there for lack of memory."""
+    if status is None:
+        return Ending("unknown", None, "nobody knows how")
+    number, code = _signal(status), (status >> 8) & 0xFF
+    if number:
+        return _by_signal(number, oom)
+    return Ending("error" if code else "clean", code, f"exit code {code}")
+
+
+def is_sigkill(status: int) -> bool:
+    return _signal(status) == signal.SIGKILL
+
+
+def _signal(status: int) -> int:
+    """0: it ended by itself."""
+    number, code = status & 0x7F, (status >> 8) & 0xFF
+    if not number and SHELL < code <= SHELL + signal.SIGSYS:
+        return code - SHELL
+    return number
+
+
+def _by_signal(number: int, oom: bool) -> Ending:
+    if number == UNKNOWN_SIGNAL:
+        return Ending("signal", None, "a signal")
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    if oom and number == signal.SIGKILL:
+        return Ending("oom_kill", -number, f"{name} by the kernel, which was out of memory")
+    return Ending(_BY_SIGNAL.get(number, "signal"), -number, name)
