@@ -23,7 +23,7 @@ class Placed:
     cpus: frozenset[int] | None = None  # on which it may run; None: not known
 
 
-Linked = frozenset[frozenset[str]]  # pairs of GPU ids
+Apart = frozenset[frozenset[str]]  # pairs of GPU ids, of which the driver says that no NVLink connects them
 
 Reason = Literal["cpus_on_other_node", "no_nic_on_node", "tensor_group_across_nodes"]
 REASONS: tuple[Reason, ...] = ("cpus_on_other_node", "no_nic_on_node", "tensor_group_across_nodes")
@@ -40,16 +40,14 @@ class Mistake:
     words: str
 
 
-def find_mistakes(placed: Iterable[Placed], host: Host, linked: Linked | None) -> list[Mistake]:
-    """`linked`: pairs of GPUs with NVLink between them; None: not known, and then nothing is said of it."""
+def find_mistakes(placed: Iterable[Placed], host: Host, apart: Apart) -> list[Mistake]:
+    """Nothing is said of tensor groups whose GPUs are not in `apart`: they are linked, or nobody knows."""
     groups: dict[tuple[str, str], list[Placed]] = defaultdict(list)
     found: list[Mistake] = []
     for one in placed:
         groups[one.server, step_group(one.rank)].append(one)
         found += [mistake for mistake in (_cpus(one, host), _nic(one, host)) if mistake]
-    if linked is not None:
-        found += [mistake for ranks in groups.values() for mistake in _group(ranks, linked)]
-    return found
+    return found + [mistake for ranks in groups.values() for mistake in _group(ranks, apart)]
 
 
 def _cpus(one: Placed, host: Host) -> Mistake | None:
@@ -74,16 +72,16 @@ def _nic(one: Placed, host: Host) -> Mistake | None:
     return Mistake(one.server, one.rank, one.gpu_id, "no_nic_on_node", words)
 
 
-def _group(ranks: Sequence[Placed], linked: Linked) -> list[Mistake]:
+def _group(ranks: Sequence[Placed], apart: Apart) -> list[Mistake]:
     """All-reduce at each layer over the link between the sockets: of each rank that needs it to reach another one."""
-    return [mistake for one in ranks if (mistake := _apart(one, ranks, linked))]
+    return [mistake for one in ranks if (mistake := _far(one, ranks, apart))]
 
 
-def _apart(one: Placed, ranks: Sequence[Placed], linked: Linked) -> Mistake | None:
+def _far(one: Placed, ranks: Sequence[Placed], apart: Apart) -> Mistake | None:
     for other in ranks:
         if one.gpu is None or other.gpu is None or None in (one.gpu.node, other.gpu.node):
             continue
-        if one.gpu.node != other.gpu.node and frozenset((one.gpu_id, other.gpu_id)) not in linked:
+        if one.gpu.node != other.gpu.node and frozenset((one.gpu_id, other.gpu_id)) in apart:
             words = (
                 f"shares its steps with GPU {other.gpu_id} at another NUMA node, and there is no NVLink between them"
             )

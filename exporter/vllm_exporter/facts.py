@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vllm_exporter.engine import EngineValues
 from vllm_exporter.lineage import Ref
 from vllm_exporter.progress import Health
 from vllm_exporter.titles import Role
+from vllm_exporter.topology import Level
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Trees:
 
     processes: Mapping[int, VllmProcess]
 
+    def first_pids(self) -> dict[str, int]:
+        """Of each server the lowest process id: nearly always the process that has been there longest."""
+        joined = [(pid, one.server) for pid, one in self.processes.items() if one.server and not one.orphan]
+        return {server: pid for pid, server in sorted(joined, reverse=True)}
+
 
 @dataclass(frozen=True)
 class ServerSight:
@@ -51,6 +57,13 @@ class ServerSight:
     values: EngineValues | None
     model_name: str = ""
     version: str = ""
+    canary_seconds: float | None = None
+    canary_first_token: float | None = None  # seconds
+    stall_limit: float | None = None  # seconds
+    problem: str = ""  # why /metrics could not be read
+    engine_ages: Mapping[str, float] = field(default_factory=dict)  # by engine: seconds it stands still with work
+    blocks_used: int | None = None  # of the KV cache, all engines
+    blocks_total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,3 +101,41 @@ class Lifecycles:
     """The lifecycle state of every server, by its name: state and seconds in it. Posted by `lifecycle`."""
 
     states: Mapping[str, tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class RankSteps:
+    """What one process says of its model steps since it started. None: it does not measure it."""
+
+    server: str
+    rank: str  # as in the title
+    pid: int  # in the process's own PID namespace
+    steps: float
+    seconds: float  # in all of them
+    compute: float | None = None  # seconds of these in the model
+    sync: float | None = None  # seconds of these in waiting for other ranks
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of every process that counts them. Posted by `inside`."""
+
+    ranks: tuple[RankSteps, ...]
+
+
+@dataclass(frozen=True)
+class GpuLink:
+    """How two GPUs are connected, by the driver's word. None: it does not say."""
+
+    gpu_id: str
+    peer: str
+    linked: bool | None  # they reach each other by NVLink, through switches too
+    nvlinks: int | None  # how many links that is, 0 when they do not
+    level: Level | None = None  # over PCIe
+
+
+@dataclass(frozen=True)
+class GpuLinks:
+    """Every pair of whole GPUs that answer, each once. Posted by `gpu`."""
+
+    links: tuple[GpuLink, ...]

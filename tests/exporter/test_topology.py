@@ -114,37 +114,37 @@ def placed(host: Host, gpu: int, rank: str, cpus: frozenset[int] | None = None) 
     return Placed("gpu1:8000", rank, 100 + gpu, host.gpus[gpu], str(gpu), cpus)
 
 
-def linked(*pairs: tuple[int, int]) -> frozenset[frozenset[str]]:
+def unlinked(*pairs: tuple[int, int]) -> frozenset[frozenset[str]]:
     return frozenset(frozenset(map(str, pair)) for pair in pairs)
 
 
 def test_a_rank_that_may_not_run_where_its_gpu_is_is_a_mistake(h100: Host) -> None:
     wrong, right = placed(h100, 0, "TP0", frozenset({80, 81})), placed(h100, 1, "TP1", frozenset({79, 80}))
-    [found] = find_mistakes([wrong, right], h100, None)
+    [found] = find_mistakes([wrong, right], h100, frozenset())
     assert (found.rank, found.gpu_id, found.reason) == ("TP0", "0", "cpus_on_other_node")
     assert found.words == "may run on no CPU of NUMA node 0, where its GPU 0 is"
 
 
 def test_a_tensor_group_across_sockets_is_a_mistake_without_nvlink_only(h100: Host) -> None:
     group = [placed(h100, 3, "TP0"), placed(h100, 4, "TP1")]
-    found = find_mistakes(group, h100, frozenset())
+    found = find_mistakes(group, h100, unlinked((3, 4)))
     assert [(one.rank, one.reason) for one in found] == [
         ("TP0", "tensor_group_across_nodes"),
         ("TP1", "tensor_group_across_nodes"),
     ]
-    assert find_mistakes(group, h100, linked((3, 4))) == []
-    assert find_mistakes(group, h100, None) == [], "the driver was not asked"
+    assert find_mistakes(group, h100, unlinked((0, 4), (3, 7))) == []
+    assert find_mistakes(group, h100, frozenset()) == [], "the driver was not asked"
 
 
 def test_pipeline_stages_and_replicas_may_be_on_different_sockets(h100: Host) -> None:
     apart = [placed(h100, 3, "PP0"), placed(h100, 4, "PP1"), placed(h100, 0, "DP0"), placed(h100, 7, "DP1")]
-    assert find_mistakes(apart, h100, frozenset()) == []
+    assert find_mistakes(apart, h100, unlinked((3, 4), (0, 7))) == []
 
 
 def test_a_gpu_without_a_network_card_on_its_socket_is_a_mistake(h100: Host) -> None:
     far = Host(h100.nodes, h100.gpus, tuple(nic for nic in h100.nics if nic.device.node == 1))
-    assert [one.reason for one in find_mistakes([placed(far, 0, "")], far, None)] == ["no_nic_on_node"]
+    assert [one.reason for one in find_mistakes([placed(far, 0, "")], far, frozenset())] == ["no_nic_on_node"]
     none = Host(h100.nodes, h100.gpus, ())
-    assert find_mistakes([placed(none, 0, "")], none, None) == []
+    assert find_mistakes([placed(none, 0, "")], none, frozenset()) == []
     unknown = Host(h100.nodes, h100.gpus, (Nic("eth0", PciDevice("0000:01:00.0", ("pci0000:00",))),))
-    assert find_mistakes([placed(unknown, 0, "")], unknown, None) == []
+    assert find_mistakes([placed(unknown, 0, "")], unknown, frozenset()) == []

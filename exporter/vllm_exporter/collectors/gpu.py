@@ -10,7 +10,7 @@ from vllm_exporter.collector import Collector, Context
 from vllm_exporter.collectors._gpu import Health, HealthSheet, Sheet, join, make_sights
 from vllm_exporter.errors import NoData
 from vllm_exporter.events import Severity
-from vllm_exporter.facts import Gpus, Trees
+from vllm_exporter.facts import GpuLinks, Gpus, Trees
 from vllm_exporter.family import Block
 from vllm_exporter.log import log
 from vllm_exporter.names import gpu as names
@@ -96,6 +96,8 @@ class GpuCollector(Collector):
             self._kernel.close()
 
     def _show(self, snapshot: Snapshot) -> Iterator[Block]:
+        if snapshot.links is not None and (self._shown is None or snapshot.links is not self._shown.links):
+            self.context.board.post(GpuLinks(snapshot.links))
         if self._shown is None or snapshot.slow_at != self._shown.slow_at:
             self._slow.block(snapshot.slow)
             self._addresses = {card.pci_address: card.gpu_id for card in reversed(snapshot.cards)}

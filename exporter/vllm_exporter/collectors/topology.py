@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 from vllm_exporter.affinity import REASONS, Mistake, Placed, find_mistakes
 from vllm_exporter.collector import Collector, Context
 from vllm_exporter.collectors._parallel_ranks import full_rank
 from vllm_exporter.errors import NoData
-from vllm_exporter.facts import GpuLinks, Gpus, Trees
+from vllm_exporter.facts import GpuLink, GpuLinks, Gpus, Trees
 from vllm_exporter.family import Block, Layout, Sample
 from vllm_exporter.log import log
 from vllm_exporter.names import topology as names
 from vllm_exporter.ranks import parse_rank
 from vllm_exporter.sources.host_topology import read_allowed, read_fingerprint, read_host
 from vllm_exporter.sources.infiniband import DATA, WAIT, PortCounters, read_links, read_ports
-from vllm_exporter.topology import Host, gpu_pairs, nearest_nics, normal_address, number_gpus
+from vllm_exporter.topology import Host, Level, gpu_pairs, nearest_nics, normal_address, number_gpus
 
 STATIC_SECONDS = 60.0  # between two looks whether a device has come or gone
 BOARD_AGE = 120.0  # seconds for which facts of other collectors are good enough: where a rank runs rarely changes
@@ -129,10 +130,9 @@ class TopologyCollector(Collector):
             Placed(server, rank, pid, gpus.get(at.get(gpu_id, "")), gpu_id, self._read_allowed(pid))
             for server, rank, pid, gpu_id in seen.ranks
         ]
-        linked = (
-            None if seen.links is None else frozenset(frozenset((one.gpu_id, one.peer)) for one in seen.links.links)
-        )
-        mistakes = find_mistakes(placed, self._host, linked)
+        links = seen.links.links if seen.links else ()
+        apart = frozenset(frozenset((one.gpu_id, one.peer)) for one in links if one.linked is False)
+        mistakes = find_mistakes(placed, self._host, apart)
         self._tell(set(mistakes))
         self._placed = (*rank_samples(placed), *mistake_samples(placed, mistakes))
 
@@ -169,13 +169,24 @@ def host_samples(host: Host, seen: Seen) -> Iterator[Sample]:
 
 def pair_samples(host: Host, ids: dict[str, str], links: GpuLinks | None) -> Iterator[Sample]:
     """The matrix; NVLink, where there is one, in place of the way over PCIe."""
-    nvlinks = {frozenset((one.gpu_id, one.peer)): one.nvlinks for one in (links.links if links else ())}
-    for (a, b), level in gpu_pairs(host).items():
-        count = nvlinks.get(frozenset((ids[a], ids[b])), 0)
-        link = f"NV{count}" if count else level
-        yield names.TOPOLOGY_GPU_LINK_INFO.sample(1, gpu_id=ids[a], peer=ids[b], link=link)
-        if links is not None:
-            yield names.TOPOLOGY_GPU_NVLINKS.sample(count, gpu_id=ids[a], peer=ids[b])
+    told = {frozenset((one.gpu_id, one.peer)): one for one in (links.links if links else ())}
+    levels = gpu_pairs(host)
+    for a, b in combinations((gpu.address for gpu in host.gpus), 2):
+        one = told.get(frozenset((ids[a], ids[b])))
+        if link := name_link(one, levels.get((a, b))):
+            yield names.TOPOLOGY_GPU_LINK_INFO.sample(1, gpu_id=ids[a], peer=ids[b], link=link)
+        if one is not None and one.nvlinks is not None:
+            yield names.TOPOLOGY_GPU_NVLINKS.sample(one.nvlinks, gpu_id=ids[a], peer=ids[b])
+
+
+def name_link(told: GpuLink | None, level: Level | None) -> str:
+    """'NV18', or 'NV' when their number is not known; without NVLink the way over PCIe, '' when not known either.
+
+    `level` is by sysfs. The driver knows more in a virtual machine whose firmware names no NUMA nodes.
+    """
+    if told is None:
+        return level or ""
+    return f"NV{told.nvlinks or ''}" if told.linked else level or told.level or ""
 
 
 def link_samples(context: Context) -> Iterator[Sample]:

@@ -22,7 +22,7 @@ TOPOLOGY_GPU_LINK_INFO = Family(
 TOPOLOGY_GPU_NVLINKS = Family(
     "vllm_topology_gpu_nvlinks",
     "gauge",
-    "NVLinks between two GPUs, through switches too; absent if the driver was not asked.",
+    "NVLinks by which two GPUs reach each other, through switches too; absent if the driver does not say.",
     ("gpu_id", "peer"),
 )
 TOPOLOGY_GPU_NIC_INFO = Family(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from vllm_exporter.facts import GpuLink
 from vllm_exporter.family import Sample, Series, Values
 
 
@@ -50,6 +51,7 @@ class Snapshot:
     slow_at: float = 0.0
     fast_seconds: float = 0.0  # that the readings took
     slow_seconds: float = 0.0
+    links: tuple[GpuLink, ...] | None = None  # between whole GPUs; None: not read. The same object while none changes
 
 
 @dataclass

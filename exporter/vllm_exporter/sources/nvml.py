@@ -83,6 +83,8 @@ class NvmlSource:
                 self.snapshot = snapshot  # what was read fast need not wait for the rest
             snapshot = self._add_slow(session, snapshot, now)
         self.snapshot, self.closed_because = snapshot, ""
+        if slow_due:
+            self.snapshot = replace(snapshot, links=session.read_links(snapshot.slow))
         self._pause = REOPEN_SECONDS
 
     def _add_slow(self, session: Session, snapshot: Snapshot, started: float) -> Snapshot:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from vllm_exporter.errors import NoData
+from vllm_exporter.facts import GpuLink
 from vllm_exporter.family import Sample
 from vllm_exporter.ports import Clock
 from vllm_exporter.sources.gpu_source import Card, Failures, GpuProcess, Table
@@ -17,6 +18,7 @@ from vllm_exporter.sources.nvml_events import WAIT, XidWatch
 from vllm_exporter.sources.nvml_fast import FastReader
 from vllm_exporter.sources.nvml_gpm import GpmProbe, free_probes, make_probes
 from vllm_exporter.sources.nvml_library import Gone, Library, Lost
+from vllm_exporter.sources.nvml_links import LinkReader
 from vllm_exporter.sources.nvml_processes import ProcessReader
 from vllm_exporter.sources.nvml_slow import read_slow
 from vllm_exporter.sources.nvml_static import read_static
@@ -48,6 +50,7 @@ class Session:
         self._cards_of = -1  # lost GPUs that `_cards` was made with
         self._processes = ProcessReader()
         self._library = Library(setup.path, setup.failures)
+        self._links = LinkReader(self._library, setup.clock)
         try:
             self._assemble()
             if not self._devices and not self._lost:
@@ -83,6 +86,10 @@ class Session:
                 samples += self._guarded(device, self._read_slow) or []
             processes += self._guarded(device, self._read_processes) or []
         return samples, tuple(processes)
+
+    def read_links(self, slow: Table) -> tuple[GpuLink, ...] | None:
+        """Between whole GPUs; `slow` is what was just read. Raises Gone."""
+        return self._links.read([device for device in self._alive() if device.parent is None], slow)
 
     def renew(self) -> None:
         """Once in a while: MIG instances come and go, lost GPUs answer again, and failures pass. Raises Gone."""

@@ -11,14 +11,16 @@ import pytest
 
 from tests.exporter.fakes import FakeClock
 from tests.exporter.gpu.stub import Stub, make_stub
+from tests.exporter.sys_tree import SysTree
 from vllm_exporter.arrange import Arranger
 from vllm_exporter.collector import Context
 from vllm_exporter.collectors import gpu
 from vllm_exporter.collectors._gpu import join, make_sights
 from vllm_exporter.collectors.gpu import GpuCollector, GpuOptions
+from vllm_exporter.collectors.topology import TopologyCollector
 from vllm_exporter.config import Config
 from vllm_exporter.errors import NoData
-from vllm_exporter.facts import Gpus, Trees, VllmProcess
+from vllm_exporter.facts import GpuLink, GpuLinks, Gpus, Trees, VllmProcess
 from vllm_exporter.family import Sample
 from vllm_exporter.lineage import Ref
 from vllm_exporter.names import gpu as names
@@ -47,9 +49,9 @@ def no_kernel_log(monkeypatch: pytest.MonkeyPatch) -> None:
 class Rig:
     """A collector with its clock. `run` lets a second pass and collects as the exporter does."""
 
-    def __init__(self, library: str, state_dir: str = "") -> None:
+    def __init__(self, library: str, state_dir: str = "", sys: Path = Path("/sys")) -> None:
         self.clock = FakeClock()
-        self.context = Context(Config(state_dir=state_dir), self.clock)
+        self.context = Context(Config(state_dir=state_dir), self.clock, sys=sys)
         self.collector = GpuCollector(self.context)
         self.collector._options = GpuOptions(library=library)
         self.tap = self.context.bus.tap()
@@ -67,8 +69,8 @@ def make_rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Rig]]:
     monkeypatch.setattr(gpu, "GRACE", 2.0)  # seconds of a busy machine; runs that hang are given their own
     monkeypatch.setattr(nvml, "NvmlSource", partial(nvml.NvmlSource, event_wait=0.02))
 
-    def make(library: str, state_dir: str = "") -> Rig:
-        made.append(Rig(library, state_dir))
+    def make(library: str, state_dir: str = "", sys: Path = Path("/sys")) -> Rig:
+        made.append(Rig(library, state_dir, sys))
         return made[-1]
 
     yield make
@@ -297,3 +299,71 @@ def test_every_family_is_declared_once() -> None:
     assert len(listed) == len(set(listed))
     declared = {value.name for name, value in vars(names).items() if name.startswith("GPU_")}
     assert set(listed) == declared
+
+
+# Links between GPUs.
+
+
+def test_other_collectors_are_told_of_links_once(stub: Stub, make_rig: MakeRig) -> None:
+    stub.set("gpus", 2)
+    rig = make_rig(stub.path)
+    rig.run()
+    fact = rig.context.board.latest(GpuLinks)
+    assert fact == GpuLinks((GpuLink("0", "1", True, 18, "SYS"),))
+    rig.run(10)
+    assert rig.context.board.latest(GpuLinks) is fact
+    stub.set("links_up", 12)
+    rig.run(10)
+    assert rig.context.board.latest(GpuLinks) == GpuLinks((GpuLink("0", "1", True, 12, "SYS"),))
+
+
+def show_topology(collector: TopologyCollector, ranks: dict[int, str]) -> dict[tuple[str, ...], float]:
+    """With tensor ranks of one server, by pid."""
+    collector.context.board.post(Trees({pid: process(pid, "worker", rank) for pid, rank in ranks.items()}))
+    blocks = Arranger(TopologyCollector.metrics).arrange(collector.collect())
+    samples = (sample for block in blocks for sample in block.samples())
+    return {(one.family.name.removeprefix("vllm_topology_"), *one.values): one.value for one in samples}
+
+
+def test_links_that_the_driver_tells_are_in_the_matrix_and_tell_good_tensor_groups_from_bad(
+    stub: Stub, make_rig: MakeRig, tmp_path: Path, fixtures: Path
+) -> None:
+    """Four GPUs at each of two sockets, linked in pairs."""
+    tree = SysTree(tmp_path).load(fixtures / "topology/h100_vsi.txt")
+    stub.set("gpus", 8)
+    stub.set("nvlink", 1)
+    stub.set("field.91", 4)
+    for number, bus in enumerate((0xA4, 0xAE, 0xB8, 0xC2, 0xCC, 0xD6, 0xE0, 0xEA)):
+        stub.set("bus", bus, gpu=number)
+        stub.set("pid", 500 + number, gpu=number)
+    rig = make_rig(stub.path, sys=tree.root)
+    rig.run()
+    topology = TopologyCollector(rig.context, lambda pid: None)
+    found = show_topology(topology, {502: "TP0", 503: "TP1"})
+    links = {key[1:]: value for key, value in found.items() if key[0] == "gpu_nvlinks"}
+    assert {pair for pair, count in links.items() if count == 4} == {("0", "1"), ("2", "3"), ("4", "5"), ("6", "7")}
+    assert sorted(links.values()) == [0] * 24 + [4] * 4
+    matrix = {key[1:] for key in found if key[0] == "gpu_link_info"}
+    assert {("2", "3", "NV4"), ("0", "2", "NODE"), ("3", "4", "SYS")} <= matrix
+    assert len(matrix) == 28
+    assert found["mistakes", "llama", "tensor_group_across_nodes"] == 0
+    found = show_topology(topology, {503: "TP0", 504: "TP1"})
+    assert found["mistakes", "llama", "tensor_group_across_nodes"] == 2
+
+
+@pytest.mark.parametrize(("codes", "link"), [((), "NV18"), ((3, 13), "SYS")])
+def test_a_tensor_group_across_sockets_is_well_by_switches_and_where_the_driver_says_nothing(
+    stub: Stub, make_rig: MakeRig, tmp_path: Path, fixtures: Path, codes: tuple[int, ...], link: str
+) -> None:
+    tree = SysTree(tmp_path).load(fixtures / "topology/h100_vsi.txt")
+    stub.set("gpus", 2)
+    stub.set("bus", 0xC2, gpu=0)
+    stub.set("bus", 0xCC, gpu=1)
+    for function, code in zip(("nvmlDeviceGetP2PStatus", "nvmlDeviceGetNvLinkState"), codes, strict=False):
+        stub.fault(function, code)
+    rig = make_rig(stub.path, sys=tree.root)
+    rig.run()
+    found = show_topology(TopologyCollector(rig.context, lambda pid: None), {1000: "TP0", 1010: "TP1"})
+    assert found["gpu_link_info", "0", "1", link] == 1
+    assert found.get(("gpu_nvlinks", "0", "1")) == (None if codes else 18)
+    assert found["mistakes", "llama", "tensor_group_across_nodes"] == 0

@@ -44,7 +44,7 @@ def post_ranks(collector: TopologyCollector, links: int | None = None) -> None:
     board.post(Gpus(cards))
     board.post(Trees(processes))
     if links is not None:
-        board.post(GpuLinks((GpuLink("4", "3", links),) if links else ()))
+        board.post(GpuLinks((GpuLink("4", "3", links > 0, links),)))
 
 
 @pytest.fixture
@@ -67,8 +67,30 @@ def test_nvlink_stands_in_place_of_the_way_over_pcie(tree: SysTree, clock: FakeC
     collector = start(tree.root, clock)
     post_ranks(collector, links=18)
     assert show(collector, names.TOPOLOGY_GPU_LINK_INFO)["3", "4", "NV18"] == 1
-    assert show(collector, names.TOPOLOGY_GPU_NVLINKS)["3", "4"] == 18
-    assert show(collector, names.TOPOLOGY_GPU_NVLINKS)["0", "1"] == 0
+    assert show(collector, names.TOPOLOGY_GPU_NVLINKS) == {("3", "4"): 18}, "nothing was said of other pairs"
+
+
+def test_nvlinks_whose_number_is_not_known_are_links(tree: SysTree, clock: FakeClock) -> None:
+    collector = start(tree.root, clock)
+    post_ranks(collector, links=0)
+    collector.context.board.post(GpuLinks((GpuLink("3", "4", True, None),)))
+    assert show(collector, names.TOPOLOGY_GPU_LINK_INFO)["3", "4", "NV"] == 1
+    assert show(collector, names.TOPOLOGY_GPU_NVLINKS) == {}
+    assert show(collector, names.TOPOLOGY_MISTAKES)["gpu1:8000", "tensor_group_across_nodes"] == 0
+
+
+def test_where_the_firmware_names_no_numa_node_the_driver_tells_how_near_gpus_are(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    tree = SysTree(tmp_path)
+    tree.node(0, "0-1")
+    tree.node(1, "2-3")
+    for bus in ("17", "c2"):
+        tree.device(-1, "0x030200", "0x10de", f"pci0000:{bus}/0000:{bus}:00.0")
+    collector = start(tree.root, clock)
+    assert show(collector, names.TOPOLOGY_GPU_LINK_INFO) == {}
+    collector.context.board.post(GpuLinks((GpuLink("0", "1", False, 0, "SYS"),)))
+    assert show(collector, names.TOPOLOGY_GPU_LINK_INFO) == {("0", "1", "SYS"): 1}
 
 
 def test_shows_which_rank_runs_on_which_gpu(tree: SysTree, clock: FakeClock) -> None:

@@ -4,8 +4,9 @@
  * head: see the calls of value(). Knobs, by stub_set(name, gpu, value) or in the environment when the library is
  * initialised: NVML_STUB="gpus=8,power@1=350000,fault:nvmlDeviceGetUtilizationRates@2=15,slow:nvmlDeviceGetFieldValues=5000"
  * (slow in microseconds; without @gpu it holds for all). Field f of GPU g is the knob "field.f"; the code it returns
- * "field.f.code", its value type "field.f.type". GPM metric m is "gpm.m". -DWITHOUT_NEW leaves out what older drivers
- * do not export.
+ * "field.f.code", its value type "field.f.type". GPM metric m is "gpm.m". "nvlink" says where the links end: 2 (default)
+ * at switches, 1 at the other GPU of a pair (0 and 1, 2 and 3, ...), 0 there are none. -DWITHOUT_NEW leaves out what
+ * older drivers do not export.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -154,11 +155,14 @@ int nvmlDeviceGetUUID(Device *d, char *text, unsigned n) {
     return OK;
 }
 typedef struct { char legacy[16]; unsigned domain, bus, device, id, subsystem; char text[32]; } Pci;
+static void place(Pci *p, int gpu) {
+    memset(p, 0, sizeof *p);
+    p->bus = (unsigned)value("bus", gpu, 0x17 + gpu);
+    snprintf(p->text, sizeof p->text, "00000000:%02X:00.0", p->bus);
+}
 int nvmlDeviceGetPciInfo_v3(Device *d, Pci *p) {
     WHOLE(d);
-    memset(p, 0, sizeof *p);
-    p->bus = 0x17 + (unsigned)d->index;
-    snprintf(p->text, sizeof p->text, "00000000:%02X:00.0", p->bus);
+    place(p, d->index);
     return OK;
 }
 int nvmlDeviceGetVbiosVersion(Device *d, char *text, unsigned n) { WHOLE(d); snprintf(text, n, "96.00.89.00.01"); return OK; }
@@ -235,7 +239,8 @@ static void answer(Device *d, Field *f) {
     case 82: f->type = 1; otherwise = 60 + d->index; break;
     case 83: otherwise = 5000000; break; /* mJ */
     case 29: case 30: case 31: code = NOT_SUPPORTED; break; /* Ampere and newer remap rows instead */
-    case 91: f->type = 1; otherwise = 18; break;
+    case 91: f->type = 1; otherwise = 18; code = V("nvlink", 2) ? OK : NOT_SUPPORTED; break;
+    case 147: f->type = 1; otherwise = V("nvlink", 2) == 2 ? V("links_up", 18) : 0; break;
     case 144: case 145: case 230: f->type = 1; otherwise = 0; break;
     case 193: case 194: case 195: case 196: f->type = 5; otherwise = f->id == 193 ? -8 : -2; break;
     case 202: case 204: code = NOT_SUPPORTED; break; /* NVLink 5 only */
@@ -342,7 +347,40 @@ int nvmlDeviceGetCurrPcieLinkGeneration(Device *d, unsigned *n) { WHOLE(d); *n =
 int nvmlDeviceGetMaxPcieLinkGeneration(Device *d, unsigned *n) { WHOLE(d); *n = 5; return OK; }
 int nvmlDeviceGetCurrPcieLinkWidth(Device *d, unsigned *n) { WHOLE(d); *n = (unsigned)V("pcie_width", 16); return OK; }
 int nvmlDeviceGetMaxPcieLinkWidth(Device *d, unsigned *n) { WHOLE(d); *n = 16; return OK; }
-int nvmlDeviceGetNvLinkState(Device *d, unsigned link, unsigned *active) { WHOLE(d); *active = link < (unsigned)V("links_up", 18); return OK; }
+int nvmlDeviceGetNvLinkState(Device *d, unsigned link, unsigned *active) {
+    WHOLE(d);
+    if (!V("nvlink", 2)) return NOT_SUPPORTED;
+    *active = link < (unsigned)V("links_up", 18);
+    return OK;
+}
+#ifndef WITHOUT_NEW
+int nvmlDeviceGetNvLinkRemoteDeviceType(Device *d, unsigned link, unsigned *type) {
+    WHOLE(d);
+    if (link >= (unsigned)V("links_up", 18)) return NOT_SUPPORTED;
+    *type = (unsigned)V("remote_type", V("nvlink", 2) == 2 ? 2 : 0);
+    return OK;
+}
+#endif
+int nvmlDeviceGetNvLinkRemotePciInfo_v2(Device *d, unsigned link, Pci *p) {
+    WHOLE(d);
+    if (link >= (unsigned)V("links_up", 18)) return NOT_SUPPORTED;
+    place(p, d->index ^ 1);
+    if (V("nvlink", 2) == 2) { p->bus = 0x05; snprintf(p->text, sizeof p->text, "00000000:05:00.0"); } /* a switch */
+    return OK;
+}
+int nvmlDeviceGetP2PStatus(Device *d, Device *other, unsigned which, unsigned *status) {
+    WHOLE(d);
+    if (which != 2) return INVALID; /* by NVLink */
+    int kind = (int)V("nvlink", 2), linked = kind == 2 || (kind == 1 && (d->index ^ 1) == other->index);
+    *status = (unsigned)V("p2p", linked ? 0 : 3);
+    return OK;
+}
+int nvmlDeviceGetTopologyCommonAncestor(Device *d, Device *other, unsigned *level) {
+    WHOLE(d);
+    int half = (int)value("gpus", -1, 1) / 2; /* at each of two sockets */
+    *level = (unsigned)V("ancestor", d->index < half && other->index >= half ? 50 : 40);
+    return OK;
+}
 #ifndef WITHOUT_NEW
 typedef struct { unsigned version; uint8_t cluster[16]; int status; unsigned clique; uint8_t state; unsigned health; } Fabric;
 int nvmlDeviceGetGpuFabricInfoV(Device *d, Fabric *f) {
