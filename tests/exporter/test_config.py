@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from vllm_exporter.app import load_collectors
+from vllm_exporter.collector import read_options
 from vllm_exporter.config import CollectorConfig, Config, ProbeConfig, TargetConfig, load
 from vllm_exporter.errors import ConfigError
 
@@ -33,7 +35,7 @@ def test_reads_every_key(file: Path) -> None:
 listen: 0.0.0.0:1234
 targets:
   - localhost:8000
-  - {address: gpu2:8000, scheme: https, api_key_file: /k, ca_file: /c, canary: false}
+  - {address: gpu2:8000, scheme: https, api_key_file: /k, ca_file: /c, canary: false, deep_probes: true}
 collectors: {probe: false}
 state_dir: /var/lib/x
 stale_after: 20
@@ -43,7 +45,7 @@ probe: {interval: 2, canary_timeout: 4.5}
         listen="0.0.0.0:1234",
         targets=(
             TargetConfig("localhost:8000", "gpu1:8000"),
-            TargetConfig("gpu2:8000", "gpu2:8000", "https", "/k", "/c", False),
+            TargetConfig("gpu2:8000", "gpu2:8000", "https", "/k", "/c", canary=False, deep_probes=True),
         ),
         collectors={"probe": CollectorConfig(enabled=False)},
         state_dir="/var/lib/x",
@@ -146,3 +148,11 @@ def test_the_example_holds_the_defaults_and_names_every_key() -> None:
     assert (config.listen, config.stale_after, config.probe) == (Config().listen, Config().stale_after, ProbeConfig())
     names = {one.name for cls in (Config, TargetConfig, ProbeConfig) for one in fields(cls)} - {"server"}
     assert [name for name in sorted(names) if f"{name}:" not in text] == []
+
+
+def test_the_example_holds_every_collector_with_all_its_options_and_their_defaults() -> None:
+    config, classes = load(EXAMPLE, {}, {}, hostname="gpu1"), load_collectors()
+    assert set(config.collectors) == set(classes)
+    for name, cls in classes.items():
+        assert read_options(config, name, cls.options) == cls.options()
+        assert set(config.collectors[name].options) == {one.name for one in fields(cls.options)}
