@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vllm_exporter.app import STATUS, load_collectors
+from vllm_exporter.app import load_collectors
 from vllm_exporter.collector import Collector
 from vllm_exporter.family import Family
+from vllm_exporter.status import STATUS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BEGIN, END = "<!-- metrics:begin -->", "<!-- metrics:end -->"

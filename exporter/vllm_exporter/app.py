@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from vllm_exporter import collectors, pages, plugins
-from vllm_exporter.arrange import Arranger
 from vllm_exporter.collector import Collector, Context
 from vllm_exporter.config import CollectorConfig, Config
 from vllm_exporter.errors import ConfigError, PluginError
-from vllm_exporter.family import Sample
 from vllm_exporter.http1 import Request, Response
 from vllm_exporter.log import Log, log
-from vllm_exporter.names import exporter as names
 from vllm_exporter.pace import PERIOD, Pace
 from vllm_exporter.render import Format, render
 from vllm_exporter.runner import Runner, View
+from vllm_exporter.status import STATUS, Status
 from vllm_exporter.wheel import STUCK_SECONDS, Wheel
 
 Collectors = Mapping[str, type[Collector]]
 
-STATUS = (
-    names.EXPORTER_CPU_SECONDS_TOTAL,
-    names.EXPORTER_COLLECTOR_ERRORS_TOTAL,
-    names.EXPORTER_COLLECTOR_INTERVAL_SECONDS,
-    names.EXPORTER_COLLECTOR_SUCCESS,
-    names.EXPORTER_COLLECTOR_NO_DATA,
-    names.EXPORTER_COLLECTOR_DURATION_SECONDS,
-    names.EXPORTER_COLLECTOR_CPU_SECONDS_TOTAL,
-    names.EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS,
-)
 STOP_SECONDS = 2.0  # for all collectors together to end; one that hangs is left behind and dies with the process
 
 
@@ -41,11 +29,12 @@ class App:
 
     def __init__(self, context: Context, classes: Collectors, log: Log = log) -> None:
         self.config = context.config
-        self._clock = context.clock
+        self.board, self.recent = context.board, pages.Recent(context.bus.tap())
+        self.clock = self._clock = context.clock
         self._log = log
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._own = Arranger(STATUS)
+        self._status = Status()
         self._runners = tuple(self._runner(name, cls, context) for name, cls in classes.items())
         self._wheel = Wheel((one for one in self._runners if not one.blocking), self._clock, self._stop)
         self._pace = Pace(self.config.cpu_budget)
@@ -75,16 +64,15 @@ class App:
     def metrics(self, text_format: Format = "text") -> bytes:
         """The text of /metrics, of what the collectors said last. Waits for none of them."""
         views = self.views()
-        own = self._own.arrange([*cost_samples(), *(sample for view in views for sample in status_samples(view))])
-        return render((*(block for view in views for block in view.blocks), *own), text_format)
+        blocks = [block for view in views for block in view.blocks]
+        return render([*blocks, self._status.block(views, time.process_time())], text_format)
 
     def answer(self, request: Request) -> Response:
         return pages.answer(request, self)
 
     def _runner(self, name: str, cls: type[Collector], context: Context) -> Runner:
-        interval = self.config.collectors.get(name, CollectorConfig()).interval
-        make = partial(cls, context)
-        return Runner(name, make, cls, self._clock, self.config.stale_after, self._log, interval)
+        seconds = interval(self.config, name, cls)
+        return Runner(name, partial(cls, context), cls, self._clock, self.config.stale_after, self._log, seconds)
 
     def _look_after(self) -> None:
         """Relieves a wheel that hangs, and keeps the exporter within its budget."""
@@ -125,32 +113,23 @@ def collector_names() -> tuple[str, ...]:
 
 
 def enabled(classes: Collectors, config: Config) -> dict[str, type[Collector]]:
-    """Those that run: what the configuration says, else the collector's own default. Raises ConfigError."""
+    """Those that run: what the configuration says, else the collector's own default.
+
+    Raises ConfigError when one is not known, or its section cannot be used.
+    """
     unknown = sorted(set(config.collectors) - set(classes))
     if unknown:
         raise ConfigError(f"unknown collector {unknown[0]!r}; known: {', '.join(sorted(classes))}")
     chosen = {name: cls for name, cls in classes.items() if _enabled(config.collectors.get(name), cls)}
     _check_owners(chosen)
+    for name, cls in chosen.items():
+        cls.check(config, name)
     return chosen
 
 
-def status_samples(view: View) -> Iterator[Sample]:
-    """What the exporter says of a collector. Before its first run ends there is only the count of errors."""
-    yield names.EXPORTER_COLLECTOR_ERRORS_TOTAL.sample(view.errors, collector=view.name)
-    yield names.EXPORTER_COLLECTOR_INTERVAL_SECONDS.sample(view.interval, collector=view.name)
-    if view.result == "not_run":
-        return
-    yield names.EXPORTER_COLLECTOR_SUCCESS.sample(view.result != "failed", collector=view.name)
-    yield names.EXPORTER_COLLECTOR_NO_DATA.sample(view.result == "no_data", collector=view.name)
-    yield names.EXPORTER_COLLECTOR_DURATION_SECONDS.sample(view.duration, collector=view.name)
-    yield names.EXPORTER_COLLECTOR_CPU_SECONDS_TOTAL.sample(view.cpu, collector=view.name)
-    if view.worked_wall is not None:
-        yield names.EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS.sample(view.worked_wall, collector=view.name)
-
-
-def cost_samples() -> Iterator[Sample]:
-    """What the whole process costs."""
-    yield names.EXPORTER_CPU_SECONDS_TOTAL.sample(time.process_time())
+def interval(config: Config, name: str, cls: type[Collector]) -> float:
+    """Seconds between two runs."""
+    return config.collectors.get(name, CollectorConfig()).interval or cls.interval
 
 
 def _enabled(given: CollectorConfig | None, cls: type[Collector]) -> bool:

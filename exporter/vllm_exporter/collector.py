@@ -40,7 +40,12 @@ class Context:
 
     def options(self, collector: str, cls: type[T]) -> T:
         """What exporter.yml says under `collectors.<collector>`. Raises ConfigError, naming the line and the key."""
-        return parse_options(self.config.collectors.get(collector, CollectorConfig()).options, cls, collector)
+        return read_options(self.config, collector, cls)
+
+
+def read_options(config: Config, collector: str, cls: type[T]) -> T:
+    """The options of a collector. Raises ConfigError, naming the line and the key."""
+    return parse_options(config.collectors.get(collector, CollectorConfig()).options, cls, collector)
 
 
 class Collector:
@@ -54,12 +59,20 @@ class Collector:
     metrics: ClassVar[tuple[Family, ...]] = ()
     default_enabled: ClassVar[bool] = True
     interval: ClassVar[float] = 1.0  # seconds
+    idle: ClassVar[float] = 10.0  # seconds to the next run, if longer, when there was no data
     blocking: ClassVar[bool] = True  # False: reads kernel files that answer at once, and shares a thread with others
     patient: ClassVar[bool] = True  # may run less often when the exporter takes more CPU than it should
     options: ClassVar[type] = NoOptions  # a frozen dataclass: its section of exporter.yml, besides enabled and interval
 
+    rest: float = 0.0  # seconds to the next run, if longer; a collector sets it while it has nothing to follow
+
     def __init__(self, context: Context) -> None:
         self.context = context
+
+    @classmethod
+    def check(cls, config: Config, name: str) -> None:
+        """Raises ConfigError when its section of exporter.yml cannot be used. Looks at nothing else."""
+        read_options(config, name, cls.options)
 
     def collect(self) -> Iterator[Sample | Block]:
         raise NotImplementedError

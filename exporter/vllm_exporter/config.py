@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from vllm_exporter.addresses import parse_listen, parse_target, parse_targets, server_name
@@ -22,6 +22,7 @@ class TargetConfig:
     api_key_file: str = ""  # read at each use, so that a rotated key needs no restart
     ca_file: str = ""
     canary: bool = True  # off for pooling, prefill-only and scale-to-zero servers
+    deep_probes: bool = False  # asks engine and workers through /is_paused, /is_sleeping and /collective_rpc (dev mode)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,19 @@ def default_state_dir(env: Mapping[str, str]) -> str:
     return f"{env['HOME']}/.local/state/vllm-exporter" if env.get("HOME") else "/var/lib/vllm-exporter"
 
 
+def plain(config: Config) -> dict[str, object]:
+    """The settings as text, numbers, lists and dicts, such as exporter.yml has them."""
+    merged = asdict(replace(config, collectors={}))
+    collectors = {name: _plain_collector(one) for name, one in config.collectors.items()}
+    return {**merged, "targets": list(merged["targets"]), "collectors": collectors}
+
+
+def _plain_collector(one: CollectorConfig) -> dict[str, object]:
+    own = {"enabled": one.enabled, "interval": one.interval}
+    given = {name: value for name, value in own.items() if value is not None}
+    return {**given, **{name: value.plain() for name, value in one.options.items()}}
+
+
 def _from_file(root: Value, known: Collection[str] | None, hostname: str) -> Config:
     given = root.mapping(_names(Config), "the file")
     config = Config()
@@ -126,6 +140,7 @@ def _target(item: Value, hostname: str) -> TargetConfig:
         api_key_file=given["api_key_file"].text("api_key_file") if "api_key_file" in given else "",
         ca_file=given["ca_file"].text("ca_file") if "ca_file" in given else "",
         canary=given["canary"].switch("canary") if "canary" in given else target.canary,
+        deep_probes=given["deep_probes"].switch("deep_probes") if "deep_probes" in given else target.deep_probes,
     )
 
 

@@ -64,6 +64,12 @@ class Value:
             raise self.wrong(what, "a number above 0")
         return float(self.data)
 
+    def plain(self) -> object:
+        """The value without its places, as yaml would have read it."""
+        if isinstance(self.data, dict):
+            return {key: value.plain() for key, value in self.data.items()}
+        return [value.plain() for value in self.data] if isinstance(self.data, list) else self.data
+
     def checked(self, parse: Callable[[str], T], what: str) -> T:
         """The text as `parse` understands it; its ConfigError is told with the line."""
         try:

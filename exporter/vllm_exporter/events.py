@@ -10,6 +10,8 @@ from typing import Literal
 from vllm_exporter.ports import Clock
 
 Severity = Literal["info", "warning", "error", "critical"]
+KEPT = 200  # events kept for taps that are made later; a start of the exporter emits a few dozen
+
 Field = str | int | float | bool | None
 
 
@@ -49,10 +51,13 @@ class Bus:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._taps: tuple[Tap, ...] = ()
+        self._kept: deque[Event] = deque(maxlen=KEPT)
 
     def tap(self, limit: int = 1000) -> Tap:
-        """All events from now on."""
+        """All events from now on, and the last few before: collectors start in no order."""
         made = Tap(limit)
+        for event in tuple(self._kept):
+            made.put(event)
         self._taps = (*self._taps, made)
         return made
 
@@ -70,5 +75,6 @@ class Bus:
         """Puts an event into every tap; `time` is Unix time, None means now. Never blocks, raises nothing."""
         at = self._clock.wall() if time is None else time
         event = Event(at, kind, severity, summary, server, model_name, fields)
+        self._kept.append(event)
         for one in self._taps:
             one.put(event)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vllm_exporter.arrange import Arranger
 from vllm_exporter.collector import Collector
@@ -20,8 +19,7 @@ Result = Literal["not_run", "ok", "no_data", "failed"]
 REPEAT_LOG_SECONDS = 300.0  # a collector that goes on failing is logged this often: a run is every second or so
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """What is known of a collector. Replaced as a whole, by the thread that runs it; times are monotonic or said."""
 
     result: Result = "not_run"  # of the last finished run
@@ -35,8 +33,7 @@ class State:
     cpu: float = 0.0  # seconds of all its runs, without threads of its own
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """A collector as a scrape sees it."""
 
     name: str
@@ -70,7 +67,7 @@ class Runner:
         self.name = name
         self.base_interval = interval or cls.interval  # as configured
         self.interval = self.base_interval  # as it runs: longer while the exporter is too expensive
-        self.patient, self.blocking = cls.patient, cls.blocking
+        self.patient, self.blocking, self._idle = cls.patient, cls.blocking, cls.idle
         self._make = make
         self._arranger = Arranger(cls.metrics)
         self._clock = clock
@@ -82,19 +79,26 @@ class Runner:
 
     def view(self) -> View:
         """From any thread, at once: one reference is read, no lock is taken."""
-        return choose_view(self.name, self._state, self._clock.monotonic(), self.interval, self._stale_after)
+        return choose_view(self.name, self._state, self._clock.monotonic(), self.pause, self._stale_after)
+
+    @property
+    def pause(self) -> float:
+        """Seconds to the next run: the interval, or more while there is nothing to see."""
+        idle = self._idle if self._state.result == "no_data" else 0.0
+        rest = self._collector.rest if self._collector is not None else 0.0
+        return max(self.interval, idle, rest)
 
     def run_once(self) -> None:
         """Collects, and keeps the samples or the failure. Raises nothing."""
         started, cpu = self._clock.monotonic(), time.thread_time()
         before = self._state
-        self._state = replace(before, started=started)
+        self._state = before._replace(started=started)
         after = self._collect(before)
         finished = self._clock.monotonic()
         if after.result != "failed":
-            after = replace(after, worked_at=finished, worked_wall=self._clock.wall())
+            after = after._replace(worked_at=finished, worked_wall=self._clock.wall())
         spent = before.cpu + time.thread_time() - cpu
-        self._state = replace(after, duration=finished - started, started=None, cpu=spent)
+        self._state = after._replace(duration=finished - started, started=None, cpu=spent)
         self._tell(before, after, finished)
 
     def run_and_close(self) -> None:
@@ -107,7 +111,7 @@ class Runner:
         while not stop.is_set():
             self.run_once()
             now = self._clock.monotonic()
-            due = next_due(due, now, self.interval)
+            due = next_due(due, now, self.pause)
             stop.wait(due - now)
         self.close()
 
@@ -125,10 +129,10 @@ class Runner:
                 self._collector = self._make()
             blocks = self._arranger.arrange(self._collector.collect())
         except NoData as nothing:
-            return replace(before, result="no_data", detail=str(nothing), blocks=())
+            return before._replace(result="no_data", detail=str(nothing), blocks=())
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a collector raises, the others go on
-            return replace(before, result="failed", detail=describe(error), errors=before.errors + 1)
-        return replace(before, result="ok", detail="", blocks=blocks)
+            return before._replace(result="failed", detail=describe(error), errors=before.errors + 1)
+        return before._replace(result="ok", detail="", blocks=blocks)
 
     def _tell(self, before: State, after: State, now: float) -> None:
         """Logs a change, and a lasting failure now and then."""

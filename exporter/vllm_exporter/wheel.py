@@ -55,7 +55,7 @@ class Wheel:
         """Runs a collector. False: it hung for so long that the others have a new thread; it keeps this one."""
         self._running = (turn, self._clock.monotonic())
         turn.runner.run_once()
-        turn.due = next_due(turn.due, self._clock.monotonic(), turn.runner.interval)
+        turn.due = next_due(turn.due, self._clock.monotonic(), turn.runner.pause)
         with self._lock:
             if self._generation != generation:
                 return False

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.exporter.fakes import FakeClock
-from vllm_exporter.events import Bus, Event
+from vllm_exporter.events import KEPT, Bus, Event
 
 
 def test_an_event_reaches_every_tap_once(clock: FakeClock) -> None:
@@ -14,10 +14,11 @@ def test_an_event_reaches_every_tap_once(clock: FakeClock) -> None:
     assert second.drain() == [event]
 
 
-def test_a_tap_gets_nothing_of_what_was_before_it(clock: FakeClock) -> None:
+def test_a_tap_that_is_made_late_gets_the_last_events_before_it(clock: FakeClock) -> None:
     bus = Bus(clock)
-    bus.emit("log", "info", "early")
-    assert bus.tap().drain() == []
+    for number in range(KEPT + 1):
+        bus.emit("log", "info", f"event {number}")
+    assert [event.summary for event in bus.tap().drain()] == [f"event {number}" for number in range(1, KEPT + 1)]
 
 
 def test_a_full_tap_drops_the_oldest_and_counts_them(clock: FakeClock) -> None:

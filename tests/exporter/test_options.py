@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from vllm_exporter.app import enabled, load_collectors
 from vllm_exporter.collector import Context, NoOptions
 from vllm_exporter.config import load
 from vllm_exporter.config_file import parse_file
@@ -58,3 +60,11 @@ def test_a_collector_without_options_takes_none() -> None:
 def test_a_context_gives_the_options_of_a_collector() -> None:
     context = Context(load(None, {}, {}))
     assert context.options("gpu", Options) == Options()
+
+
+def test_a_bad_section_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("collectors:\n  logs:\n    sources: ['gpu1:8000=nowhere']\n")
+    config = load(file, {}, {})
+    with pytest.raises(ConfigError, match="'nowhere' is no absolute path"):
+        enabled(load_collectors(), config)

@@ -57,6 +57,25 @@ def test_no_data_is_no_failure_and_drops_the_samples_at_once(clock: FakeClock, l
     assert view.worked_wall == 1_700_000_000.0
 
 
+def test_one_without_data_is_run_again_after_its_idle_time(clock: FakeClock, log_lines: LogLines) -> None:
+    one = runner(collector(raises(NoData("no GPU"))), clock, log_lines)
+    assert one.pause == 1.0
+    one.run_once()
+    assert (one.pause, one.view().interval) == (10.0, 10.0)
+
+
+def test_an_interval_longer_than_the_idle_time_stays(clock: FakeClock, log_lines: LogLines) -> None:
+    one = runner(collector(raises(NoData("no GPU")), interval=60.0), clock, log_lines)
+    one.run_once()
+    assert one.pause == 60.0
+
+
+def test_a_collector_with_nothing_to_follow_may_rest(clock: FakeClock, log_lines: LogLines) -> None:
+    one = runner(collector(yields(7), rest=5.0), clock, log_lines)
+    one.run_once()
+    assert one.pause == 5.0
+
+
 def test_an_unknown_exception_is_a_failure_told_with_its_place(clock: FakeClock, log_lines: LogLines) -> None:
     one = runner(collector(raises(ZeroDivisionError("oops"))), clock, log_lines)
     one.run_once()

@@ -7,9 +7,10 @@ import pytest
 
 from scripts import metrics_pages
 from vllm_exporter import names
-from vllm_exporter.app import STATUS, load_collectors
+from vllm_exporter.app import load_collectors
 from vllm_exporter.collector import Collector
 from vllm_exporter.family import Family, Sample
+from vllm_exporter.status import STATUS
 
 UP = Family("vllm_test_up", "gauge", "1 if a|b, else 0.", ("server", "role"))
 STEPS = Family("vllm_test_steps_total", "counter", "Steps.")

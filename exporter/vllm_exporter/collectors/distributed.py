@@ -23,6 +23,7 @@ from vllm_exporter.ranks import count_ranks
 from vllm_exporter.sources.rank_looks import RankFiles
 from vllm_exporter.stragglers import WINDOW, History, Pace, Verdict, judge, skew
 
+NOBODY_TO_COMPARE = 5.0  # seconds to the next look while no server has two ranks here
 JUDGE_SECONDS = 4.0  # between two verdicts; looks are more frequent
 QUIET = 60.0  # seconds a rank must have kept up before it is an event again that it does not
 
@@ -87,6 +88,7 @@ class DistributedCollector(Collector):
         if not (self._sizes or steps or self._roles):
             raise NoData("no rank of a vLLM server on this host, and no role configured")
         self._look(now, steps)
+        self.rest = 0.0 if self._watched else NOBODY_TO_COMPARE
         if now >= self._judged + JUDGE_SECONDS:
             self._verdicts, self._judged = tuple(self._verdict_samples(now)), now
         yield from (*self._sizes, *self._verdicts, *step_samples(steps))

@@ -44,7 +44,7 @@ EXPORTER_COLLECTOR_CPU_SECONDS_TOTAL = Family(
 EXPORTER_COLLECTOR_INTERVAL_SECONDS = Family(
     "vllm_exporter_interval_seconds",
     "gauge",
-    "Seconds between two runs of the collector; more than configured while the exporter exceeds its CPU budget.",
+    "Seconds between two runs of the collector; more than configured beyond the CPU budget or without anything to see.",
     ("collector",),
 )
 EXPORTER_CPU_SECONDS_TOTAL = Family(
