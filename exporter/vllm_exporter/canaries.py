@@ -15,6 +15,15 @@ NOT_APPLICABLE_RETRY = 60.0  # seconds: a pooling model stays one, but a wrong A
 
 
 @dataclass(frozen=True)
+class CanaryTokens:
+    """What a canary got: when, and what it cost the server. None and 0: it got nothing, or was not told."""
+
+    first_token: float | None = None  # seconds from the request
+    prompt: int = 0
+    generation: int = 0
+
+
+@dataclass(frozen=True)
 class CanaryState:
     """For rendering: the last finished canary that counts, and how many of each result there ever were."""
 
@@ -22,6 +31,12 @@ class CanaryState:
     seconds: float
     failures: int  # in a row
     totals: dict[CanaryResult, int]
+    first_token: float | None = None  # seconds, of the last one
+    prompt_tokens: int = 0  # of all there ever were
+    generation_tokens: int = 0
+
+
+NO_TOKENS = CanaryTokens()
 
 
 class Canaries:
@@ -33,19 +48,22 @@ class Canaries:
         self._sent: float | None = None  # of the one in flight
         self._void = False  # the one in flight went to a server that is no more, or sleeps
         self._proof = _Proof()
+        self._prompt_tokens = self._generation_tokens = 0
 
     def send(self, now: float) -> None:
         self._sent, self._void = now, False
 
-    def finish(self, now: float, result: CanaryResult) -> bool:
+    def finish(self, now: float, result: CanaryResult, tokens: CanaryTokens = NO_TOKENS) -> bool:
         """Whether it counts: one sent before `reset` tells nothing about the server of today."""
         sent, self._sent = self._sent, None
         self._totals[result] += 1
+        self._prompt_tokens += tokens.prompt
+        self._generation_tokens += tokens.generation
         if sent is None or self._void:
             return False
         failures = self._proof.failures + 1 if result in ("timeout", "error") else 0
         timed_out = sent if result == "timeout" else self._proof.timed_out
-        self._proof = _Proof(result, now - sent, sent, now, failures, timed_out)
+        self._proof = _Proof(result, now - sent, sent, now, failures, timed_out, tokens.first_token)
         return True
 
     def reset(self) -> None:
@@ -79,7 +97,16 @@ class Canaries:
         return self._sent >= start and now - self._sent >= self._probe.canary_timeout
 
     def state(self) -> CanaryState:
-        return CanaryState(self._proof.last, self._proof.seconds, self._proof.failures, dict(self._totals))
+        proof = self._proof
+        return CanaryState(
+            proof.last,
+            proof.seconds,
+            proof.failures,
+            dict(self._totals),
+            proof.first_token,
+            self._prompt_tokens,
+            self._generation_tokens,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,3 +119,4 @@ class _Proof:
     finished: float = 0.0
     failures: int = 0  # in a row
     timed_out: float | None = None  # when the last one that timed out was sent
+    first_token: float | None = None  # seconds, of the last

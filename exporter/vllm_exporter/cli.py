@@ -1,4 +1,6 @@
-"""The command line: `vllm-exporter serve|once|list|check-config`. Exit codes: 0 fine, 1 failed, 2 wrong use."""
+"""The command line: `vllm-exporter serve|once|list|check-config|status|hang-report`.
+
+Exit codes: 0 fine, 1 failed (of hang-report: a hang), 2 wrong use."""
 
 from __future__ import annotations
 
@@ -6,16 +8,16 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from vllm_exporter import __version__
 from vllm_exporter.addresses import parse_listen
-from vllm_exporter.app import App, collector_names, enabled, load_collectors
+from vllm_exporter.app import App, collector_names, enabled, interval, load_collectors
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.collector import Collector, Context
-from vllm_exporter.config import Config, load
+from vllm_exporter.config import Config, load, plain
 from vllm_exporter.errors import ConfigError, ExporterError
 from vllm_exporter.log import log
 from vllm_exporter.runner import View
@@ -71,27 +73,61 @@ def once(arguments: argparse.Namespace) -> int:
 def list_collectors(arguments: argparse.Namespace) -> int:
     """Prints every collector: on or off by the configuration, interval, what it reads."""
     classes = load_collectors()
-    on = enabled(classes, read_config(arguments))
-    rows = [(name, name in on, cls.interval, subject(cls)) for name, cls in classes.items()]
+    config = read_config(arguments)
+    on = enabled(classes, config)
+    rows = [(name, name in on, interval(config, name, cls), subject(cls)) for name, cls in classes.items()]
     if arguments.json:
         print_json([dict(zip(("name", "enabled", "interval_seconds", "reads"), row, strict=True)) for row in rows])
         return 0
     width = max(len(name) for name in classes)
-    for name, is_on, interval, words in rows:
-        print(f"{name:<{width}}  {'on ' if is_on else 'off'}  every {interval:g} s  {words}")
+    for name, is_on, seconds, words in rows:
+        print(f"{name:<{width}}  {'on ' if is_on else 'off'}  every {seconds:g} s  {words}")
     return 0
 
 
 def check_config(arguments: argparse.Namespace) -> int:
     """Prints the configuration that file, environment and flags make together. It holds no secret, only their paths."""
-    merged = asdict(read_config(arguments))
+    config = read_config(arguments)
+    enabled(load_collectors(), config)  # what only a collector can check of its own section
+    merged = plain(config)
     if arguments.json:
         print_json(merged)
         return 0
     import yaml
 
-    print(yaml.safe_dump({**merged, "targets": list(merged["targets"])}, sort_keys=False), end="")
+    print(yaml.safe_dump(merged, sort_keys=False), end="")
     return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Prints servers, GPUs, states, probes and the last errors; 1 when a server is not ready."""
+    from vllm_exporter.people.status import Asker, watch  # here, because the daemon needs none of it
+
+    asker = Asker(read_config(arguments))
+    if arguments.watch:
+        stop = threading.Event()
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
+        watch(asker, stop)
+        return 0
+    said, by = asker.ask()
+    asker.close()
+    if arguments.json:
+        print_json(said)
+    else:
+        print(f"{said['summary']}\nSaid {by}.")
+    return int(any(one.get("health") != "ok" or one.get("stalled") for one in said["stats"]["servers"]))
+
+
+def hang_report(arguments: argparse.Namespace) -> int:
+    """Watches each server for some seconds and names the likely cause of a hang; 1 when there is one."""
+    from vllm_exporter.people.hang_report import as_facts, as_lines, report
+
+    found = report(read_config(arguments), arguments.server, arguments.seconds)
+    if arguments.json:
+        print_json([as_facts(seen, diagnosis) for seen, diagnosis in found])
+    else:
+        print("\n\n".join("\n".join(as_lines(seen, diagnosis)) for seen, diagnosis in found))
+    return int(any(diagnosis.cause.hang for _, diagnosis in found))
 
 
 def read_config(arguments: argparse.Namespace) -> Config:
@@ -112,6 +148,11 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if run is not serve:  # which prints nothing
             command.add_argument("--json", action="store_true", help="print JSON")
+        if run is status:
+            command.add_argument("--watch", action="store_true", help="print it anew every 2 s")
+        if run is hang_report:
+            command.add_argument("--server", default="", help="only this one; default: all that are configured")
+            command.add_argument("--seconds", type=float, default=10.0, help="how long to watch each (default 10)")
     return top
 
 
@@ -156,6 +197,8 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "serve": (serve, "serve /metrics until SIGTERM"),
     "once": (once, "run every collector once and print the metrics"),
     "list": (list_collectors, "print the collectors: on or off, interval, what they read"),
+    "status": (status, "print how servers, GPUs and probes are"),
+    "hang-report": (hang_report, "watch the servers for some seconds and name the likely cause of a hang"),
     "check-config": (check_config, "print the configuration that file, environment and flags make together"),
 }
 

@@ -1,13 +1,14 @@
-"""What a vLLM server says of its engine: the values that the engine pushes, whatever the release calls them. Pure."""
+"""What a vLLM server says of its engines: the values that they push, whatever the release calls them. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class EngineValues:
-    """One reading of /metrics, summed over engines. None: this release, or this reading, does not have it."""
+    """One reading of /metrics, of one engine or summed. None: this release, or this reading, does not have it."""
 
     running: float
     waiting: float
@@ -26,18 +27,101 @@ class EngineValues:
         return self.running > 0 or self.waiting > 0 or (self.swapped or 0) > 0
 
 
+@dataclass(frozen=True)
+class Reading:
+    """One reading of /metrics: all engines together, and each by its label ("0" where the release has none)."""
+
+    values: EngineValues
+    engines: Mapping[str, EngineValues]
+    blocks: Mapping[str, Blocks]  # the KV block table of each engine; empty where its size is not told
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """An engine's KV cache in blocks."""
+
+    total: int  # as vLLM says; V1 keeps one of them, which is neither used nor free, to itself
+    used: int
+    free: int
+
+
 GAUGES = ("running", "waiting", "swapped", "kv_usage")
 COUNTERS = ("iterations", "preemptions", "prefix_queries", "prompt_tokens", "generation_tokens")
 
 
 def moved(before: EngineValues, after: EngineValues) -> bool:
     """Whether the engine pushed something in between. A value that only one of the readings has proves nothing."""
-    return any(new != old for old, new in _pairs(before, after, GAUGES + COUNTERS))
+    return before is not after and any(new != old for old, new in _pairs(before, after, GAUGES + COUNTERS))
 
 
 def restarted(before: EngineValues, after: EngineValues) -> bool:
     """Whether a counter went backwards: another process answers now."""
-    return any(new < old for old, new in _pairs(before, after, COUNTERS))
+    return before is not after and any(new < old for old, new in _pairs(before, after, COUNTERS))
+
+
+def count_blocks(total: int, usage: float, own: int) -> Blocks:
+    """From the share in use, which counts without the `own` blocks that the engine keeps to itself."""
+    usable = max(0, total - own)
+    used = min(usable, max(0, round(usage * usable)))
+    return Blocks(total, used, usable - used)
+
+
+class EngineAges:
+    """How long each engine has gone without a movement while it had work of its own. Times are monotonic seconds.
+
+    It sees one engine hang beside others that move, which the sums cannot show.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+
+    def saw(self, now: float, engines: Mapping[str, EngineValues]) -> None:
+        """An idle engine's clock stands still: it starts when work appears."""
+        self._seen = {name: self._next(self._seen.get(name), now, values) for name, values in engines.items()}
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since the last movement, as of the last reading; 0 for an engine without work."""
+        return {name: seen.read_at - seen.moved_at if seen.values.work else 0.0 for name, seen in self._seen.items()}
+
+    def forgive(self, now: float) -> None:
+        """What was no fault of theirs, such as a pause, has ended now."""
+        self._seen = {name: _Seen(seen.values, now, now) for name, seen in self._seen.items()}
+
+    def _next(self, old: _Seen | None, now: float, values: EngineValues) -> _Seen:
+        if old is None or moved(old.values, values) or not values.work:
+            return _Seen(values, now, now)
+        return _Seen(values, now, old.moved_at)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    values: EngineValues
+    read_at: float
+    moved_at: float
+
+
+class BlockTraffic:
+    """KV blocks taken and given back by each engine, from readings of how many are in use.
+
+    Lower bounds: what is taken and given back between two readings is not seen.
+    """
+
+    def __init__(self) -> None:
+        self.allocated: dict[str, int] = {}
+        self.released: dict[str, int] = {}
+        self._used: Mapping[str, Blocks] = {}
+
+    def saw(self, blocks: Mapping[str, Blocks]) -> None:
+        for engine, now in blocks.items():
+            before = self._used.get(engine)
+            change = now.used - before.used if before is not None else 0
+            self.allocated[engine] = self.allocated.get(engine, 0) + max(0, change)
+            self.released[engine] = self.released.get(engine, 0) + max(0, -change)
+        self._used = blocks
+
+    def restart(self) -> None:
+        """Another process: what its predecessor held was not given back, it is gone."""
+        self._used = {}
 
 
 def _pairs(before: EngineValues, after: EngineValues, names: tuple[str, ...]) -> list[tuple[float, float]]:

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from vllm_exporter import __version__
+from vllm_exporter.board import Board
 from vllm_exporter.config import Config
+from vllm_exporter.events import Event, Tap
+from vllm_exporter.facts import Gpus, Lifecycles, Sights, Trees
 from vllm_exporter.http1 import Request, Response
+from vllm_exporter.ports import Clock
 from vllm_exporter.render import CONTENT_TYPES, Format, gzip
 from vllm_exporter.runner import View
+
+EVENTS = 5  # that GET /health shows
+
+
+class Recent:
+    """The last events above info. Asked from one thread."""
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        self._last: deque[Event] = deque(maxlen=EVENTS)
+
+    def events(self) -> tuple[Event, ...]:
+        self._last.extend(event for event in self._tap.drain() if event.severity != "info")
+        return tuple(self._last)
 
 
 class Site(Protocol):
     """What the pages show."""
 
     config: Config
+    clock: Clock
+    board: Board
+    recent: Recent
 
     def metrics(self, text_format: Format) -> bytes: ...
 
@@ -38,6 +61,32 @@ def metrics(request: Request, site: Site) -> Response:
     if request.accepts_gzip:
         return Response(200, gzip(text), CONTENT_TYPES[text_format], (("Content-Encoding", "gzip"), vary))
     return Response(200, text, CONTENT_TYPES[text_format], (vary,))
+
+
+def health(request: Request, site: Site) -> Response:
+    """For people and programs: {"stats": …, "summary": …}."""
+    import json  # here, because a scrape needs none
+
+    return Response(200, json.dumps(health_facts(site)).encode() + b"\n", "application/json")
+
+
+def health_facts(site: Site) -> dict[str, Any]:
+    """What GET /health answers. GPUs and servers that were not seen for 15 s count as unknown."""
+    from vllm_exporter.summary import Known, make_stats, make_summary  # here: 0.4 MiB that a scrape does not need
+
+    known = Known(
+        now=site.clock.wall(),
+        servers=tuple(target.server for target in site.config.targets),
+        views=site.views(),
+        sights=site.board.latest(Sights),
+        trees=site.board.latest(Trees),
+        gpus=site.board.latest(Gpus),
+        lifecycles=site.board.latest(Lifecycles),
+        events=site.recent.events(),
+        threads=threading.active_count(),
+    )
+    stats = make_stats(known)
+    return {"stats": stats, "summary": make_summary(stats)}
 
 
 def healthy(request: Request, site: Site) -> Response:
@@ -73,6 +122,7 @@ def _row(view: View) -> str:
 PAGES: dict[str, Callable[[Request, Site], Response]] = {
     "/": landing,
     "/metrics": metrics,
+    "/health": health,
     "/-/healthy": healthy,
     "/-/ready": ready,
 }
@@ -90,7 +140,8 @@ td, th {{ text-align: left; padding: .2em 1em .2em 0; border-bottom: 1px solid #
 </head>
 <body>
 <h1>vllm-exporter {version}</h1>
-<p><a href="/metrics">metrics</a> · <a href="/-/healthy">healthy</a> · <a href="/-/ready">ready</a></p>
+<p><a href="/metrics">metrics</a> · <a href="/health">health</a> ·
+<a href="/-/healthy">healthy</a> · <a href="/-/ready">ready</a></p>
 <h2>Servers watched</h2>
 <ul>
 {servers}

@@ -3,17 +3,19 @@
 A hanging engine answers /health with 200 and its gauges freeze, perhaps at 0; a healthy one may give no token and
 answer no canary for minutes while it computes a long prompt. So a server is stalled when three things come together:
 work is present, no value that the engine pushes has changed for longer than the limit, and a canary sent in that time
-is unanswered. Work is a request that runs or waits, or the unanswered canary itself.
+is unanswered. Work is a request that runs or waits, or the unanswered canary itself. Where there are several engines,
+one that has requests of its own and stands still for longer than the limit suffices: another may answer the canary.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from vllm_exporter.canaries import Canaries, CanaryResult, CanaryState
+from vllm_exporter.canaries import NO_TOKENS, Canaries, CanaryResult, CanaryState, CanaryTokens
 from vllm_exporter.config import ProbeConfig
-from vllm_exporter.engine import EngineValues, moved, restarted
+from vllm_exporter.engine import EngineAges, EngineValues, moved, restarted
 
 Health = Literal["ok", "refused", "timeout", "503", "other"]
 HEALTH_RESULTS: tuple[Health, ...] = ("ok", "refused", "timeout", "503", "other")
@@ -35,6 +37,7 @@ class Verdict:
     paused: bool | None
     sleeping: bool | None
     canary: CanaryState
+    engine_ages: Mapping[str, float] = field(default_factory=dict)  # by engine; of one without work 0
 
 
 class Progress:
@@ -55,18 +58,25 @@ class Progress:
         elif health == "ok" and self._life.ready_at is None:
             self._life.ready_at = now
 
-    def saw_values(self, now: float, values: EngineValues | None) -> None:
-        """None: /metrics could not be read, or has no vllm: families. Silence while nobody looked is no evidence."""
+    def saw_values(
+        self, now: float, values: EngineValues | None, engines: Mapping[str, EngineValues] | None = None
+    ) -> None:
+        """None: /metrics could not be read, or has no vllm: families. Silence while nobody looked is no evidence.
+
+        `engines` are the values of each engine where there are several.
+        """
         if values is None:
             return
         if self._life.values is not None and restarted(self._life.values, values):
             self._restart(now)
         if not self._known(now):
             self._life.progress_at = now
+            self._life.ages.forgive(now)
         if self._life.values is None or moved(self._life.values, values):
             self._advance(now)
             self._life.paused = None  # it moves again, or drains: ask anew when it stops
         self._life.values, self._life.read_at = values, now
+        self._life.ages.saw(now, engines or {})
         self._update_work(now)
         self._update_held(now)
 
@@ -79,9 +89,9 @@ class Progress:
         self._canaries.send(now)
         self._update_work(now)
 
-    def canary_finished(self, now: float, result: CanaryResult) -> None:
+    def canary_finished(self, now: float, result: CanaryResult, tokens: CanaryTokens = NO_TOKENS) -> None:
         """An answered canary is progress, even where the values of /metrics lag behind."""
-        if self._canaries.finish(now, result) and result == "ok":
+        if self._canaries.finish(now, result, tokens) and result == "ok":
             self._advance(now)
         self._update_work(now)
 
@@ -106,23 +116,33 @@ class Progress:
         return Verdict(
             health=self._health,
             ready_age=None if self._life.ready_at is None else now - self._life.ready_at,
-            progress_age=self._age() if known else None,
+            progress_age=max(self._age(), self._lag()) if known else None,
             work=self._life.work if known else None,
             limit=self._limit() if known else None,
             stalled=self._stalled() if known else None,
             paused=self._life.paused,
             sleeping=self._sleeping() if known else None,
             canary=self._canaries.state(),
+            engine_ages=self._life.ages.ages() if known else {},
         )
 
     def _stalled(self) -> bool:
         """As of the last reading, since the age is."""
-        if not self._life.work or self._life.held or self._age() < self._limit():
+        if not self._life.work or self._life.held:
+            return False
+        if self._lag() >= self._limit():
+            return True  # whatever the canary says: another engine may have answered it
+        if self._age() < self._limit():
             return False
         return self._canaries.unanswered_since(self._life.progress_at, self._life.read_at)
 
     def _age(self) -> float:
         return max(0.0, self._life.read_at - self._life.progress_at)
+
+    def _lag(self) -> float:
+        """The longest that one of several engines has stood still with requests of its own; 0 with a single one."""
+        ages = self._life.ages.ages()
+        return max(ages.values()) if len(ages) > 1 and not self._life.held else 0.0
 
     def _limit(self) -> float:
         """Never more than the warm-up's: one hang that ended by itself must not hide the next for hours."""
@@ -163,7 +183,9 @@ class Progress:
             self._life.held = held
             self._canaries.reset()
             self._update_work(now)
-            self._life.progress_at = self._life.progress_at if held else now
+            if not held:
+                self._life.progress_at = now
+                self._life.ages.forgive(now)
 
     def _restart(self, now: float) -> None:
         self._forget()
@@ -183,6 +205,7 @@ class _Life:
     read_at: float = 0.0  # of values
     progress_at: float = 0.0
     longest_gap: float = 0.0  # between two movements, while work was present
+    ages: EngineAges = field(default_factory=EngineAges)  # of each engine
     work: bool = False
     paused: bool | None = None
     held: bool = False  # asleep or paused

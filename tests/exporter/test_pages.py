@@ -1,21 +1,30 @@
 from __future__ import annotations
 
 import gzip
+import json
 
+from tests.exporter.fakes import FakeClock
+from vllm_exporter.board import Board
 from vllm_exporter.config import Config, TargetConfig
+from vllm_exporter.events import Bus
+from vllm_exporter.facts import ServerSight, Sights
 from vllm_exporter.http1 import Request
-from vllm_exporter.pages import answer
+from vllm_exporter.pages import Recent, answer
+from vllm_exporter.ports import Clock
 from vllm_exporter.render import Format
 from vllm_exporter.runner import View
 
-RAN = View("system", "ok", "", 0.0021, (), 1.0, 0)
-FAILED = View("probe", "failed", "<b> & co", 0.5, (), None, 3)
-NOT_RUN = View("gpu", "not_run", "", 0.0, (), None, 0)
+RAN = View("system", "ok", "", 0.0021, (), 1.0, 0, 0.0, 1.0)
+FAILED = View("probe", "failed", "<b> & co", 0.5, (), None, 3, 0.0, 1.0)
+NOT_RUN = View("gpu", "not_run", "", 0.0, (), None, 0, 0.0, 1.0)
 
 
 class FakeSite:
     def __init__(self, *views: View, targets: tuple[TargetConfig, ...] = ()) -> None:
         self.config = Config(targets=targets)
+        self.clock: Clock = FakeClock()
+        self.board = Board(self.clock)
+        self.recent = Recent(Bus(self.clock).tap())
         self._views = views
 
     def metrics(self, text_format: Format) -> bytes:
@@ -41,7 +50,18 @@ def test_compresses_the_metrics_for_who_accepts_it() -> None:
 def test_a_page_that_is_not_there_names_those_that_are() -> None:
     response = answer(Request("GET", "/metric"), FakeSite())
     assert response.status == 404
-    assert response.body == b"no page /metric; there are /, /metrics, /-/healthy, /-/ready\n"
+    assert response.body == b"no page /metric; there are /, /metrics, /health, /-/healthy, /-/ready\n"
+
+
+def test_tells_the_health_of_everything_to_programs_and_people() -> None:
+    site = FakeSite(RAN, targets=(TargetConfig("a:1", "a:1"),))
+    site.board.post(Sights({"a:1": ServerSight("503", False, None, None, None, None, None, None, None, 0, None)}))
+    response = answer(Request("GET", "/health"), site)
+    assert (response.status, response.content_type) == (200, "application/json")
+    said = json.loads(response.body)
+    assert set(said) == {"stats", "summary"}
+    assert (said["stats"]["servers"][0]["health"], said["stats"]["timestamp"]) == ("503", site.clock.wall())
+    assert said["summary"].startswith("=== vLLM Health Stats @ ")
 
 
 def test_only_get_and_head_are_allowed() -> None:

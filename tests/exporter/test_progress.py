@@ -462,3 +462,39 @@ def test_the_longest_gap_outlives_an_idle_time() -> None:
     server.run(60)
     assert server.verdict.limit is not None
     assert server.verdict.limit >= 70
+
+
+def engines(beside: float, hung: float) -> dict[str, EngineValues]:
+    """Two engines: one has done `beside` steps, the other stands still with `hung` requests."""
+    return {"0": EngineValues(2, 0, iterations=beside), "1": EngineValues(hung, 0, iterations=7)}
+
+
+def look_at_two(progress: Progress, seconds: int, hung: float) -> Verdict:
+    """A server with two engines, of which only the first moves; every canary reaches that one."""
+    for second in range(seconds):
+        now = 2000.0 + second
+        both = engines(second, hung)
+        progress.saw_health(now, "ok")
+        total = EngineValues(2 + hung, 0, iterations=second + 7)
+        progress.saw_values(now, total, both)
+        if progress.canary_due(now):
+            progress.canary_sent(now)
+            progress.canary_finished(now, "ok")
+    return progress.verdict(now)
+
+
+def test_an_engine_that_hangs_beside_another_that_moves_is_a_stall() -> None:
+    progress = Progress(ProbeConfig(warmup_seconds=0))
+    verdict = look_at_two(progress, 30, hung=3)
+    assert (verdict.stalled, verdict.engine_ages) == (False, {"0": 0.0, "1": 29.0})
+    verdict = look_at_two(Progress(ProbeConfig(warmup_seconds=0)), 31, hung=3)
+    assert (verdict.stalled, verdict.progress_age) == (True, 30.0)
+
+
+def test_an_idle_engine_beside_a_busy_one_is_no_stall() -> None:
+    verdict = look_at_two(Progress(ProbeConfig(warmup_seconds=0)), 400, hung=0)
+    assert (verdict.stalled, verdict.progress_age, verdict.engine_ages) == (False, 0.0, {"0": 0.0, "1": 0.0})
+
+
+def test_an_engine_that_stands_still_in_the_warm_up_is_given_its_time() -> None:
+    assert not look_at_two(Progress(ProbeConfig()), 250, hung=3).stalled

@@ -17,7 +17,7 @@ from vllm_exporter.errors import ListenError
 from vllm_exporter.http1 import Request, Response
 from vllm_exporter.server import Limits, Server, listen
 
-WAIT = 5.0  # seconds a test waits for what must happen
+WAIT = 45.0  # seconds a test waits for what must happen; see tests/patience.py
 
 
 def answer(request: Request) -> Response:
@@ -114,7 +114,7 @@ def test_a_client_that_trickles_gains_no_time() -> None:
             for _ in range(100):
                 sock.sendall(b"A")
                 threading.Event().wait(0.05)
-        assert time.monotonic() - started < WAIT
+        assert time.monotonic() - started < 5.0  # as long as all of it would take
 
 
 def test_a_client_that_sends_nothing_is_dropped() -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from vllm_exporter.addresses import split_address
-from vllm_exporter.canaries import CanaryState
 from vllm_exporter.collector import Collector, Context
+from vllm_exporter.collectors._probe_series import rows
 from vllm_exporter.config import TargetConfig
-from vllm_exporter.engine import EngineValues
 from vllm_exporter.errors import NoData
-from vllm_exporter.family import Family, Sample
+from vllm_exporter.facts import ServerSight, Sights
+from vllm_exporter.family import Block, Layout, Series
 from vllm_exporter.log import log
 from vllm_exporter.names import probe as names
-from vllm_exporter.progress import HEALTH_RESULTS, Verdict
 from vllm_exporter.sources.http import Origin
 from vllm_exporter.sources.vllm_api import HttpVllmApi
 from vllm_exporter.sources.watch import Sighting, Watch
@@ -22,16 +21,27 @@ FIRST_LOOK = 2.0  # seconds the first collection waits for all servers together,
 
 
 class ProbeCollector(Collector):
-    """One thread per server does the work; this only renders what they saw last."""
+    """One thread per server does the work; this only renders what they saw last, 30 µs a server."""
 
+    blocking = False  # but for the first collection, which waits for the first look at every server
+    patient = False  # a stall must be known in time, and the cost is the threads', not this one's
     metrics = (
         names.PROBE_HEALTH,
         names.PROBE_HEALTH_SECONDS,
         names.CANARY_SUCCESS,
         names.CANARY_SECONDS,
+        names.CANARY_TIME_TO_FIRST_TOKEN_SECONDS,
         names.CANARY_CONSECUTIVE_FAILURES,
         names.CANARY_REQUESTS_TOTAL,
+        names.CANARY_PROMPT_TOKENS_TOTAL,
+        names.CANARY_GENERATION_TOKENS_TOTAL,
+        names.DEEP_PROBE_SUCCESS,
+        names.DEEP_PROBE_SECONDS,
+        names.SERVER_INFO,
+        names.SERVER_MODEL,
+        names.SERVER_LOAD_REQUESTS,
         names.SERVER_PROGRESS_AGE_SECONDS,
+        names.ENGINE_PROGRESS_AGE_SECONDS,
         names.SERVER_WORK_PRESENT,
         names.SERVER_STALLED,
         names.SERVER_STALL_LIMIT_SECONDS,
@@ -45,6 +55,9 @@ class ProbeCollector(Collector):
         names.NUM_SWAPPED_SEQUENCES,
         names.KV_CACHE_UTILIZATION_PERCENT,
         names.SCHEDULER_ITERATIONS_TOTAL,
+        names.KV_BLOCKS,
+        names.KV_BLOCKS_ALLOCATED_TOTAL,
+        names.KV_BLOCKS_RELEASED_TOTAL,
     )
 
     def __init__(self, context: Context) -> None:
@@ -57,25 +70,36 @@ class ProbeCollector(Collector):
                 probe,
                 target.canary,
                 context.clock,
+                target.deep_probes,
             )
             for target in context.config.targets
         ]
         self._problems: dict[str, str] = {}
         self._waited = False
+        self._series: list[Series] = []
+        self._layout = Layout(())
 
-    def collect(self) -> Iterator[Sample]:
+    def collect(self) -> Iterator[Block]:
         if not self._watches:
             raise NoData("no server is configured; set VLLM_TARGETS, such as localhost:8000")
         self._keep_watching()
-        for watch in self._watches:
-            sighting = watch.sighting()
-            if sighting is not None:
-                self._tell(watch.name, sighting.problem)
-                yield from render(watch.name, sighting)
+        seen = {watch.name: watch.sighting() for watch in self._watches}
+        known = {server: sighting for server, sighting in seen.items() if sighting is not None}
+        for server, sighting in known.items():
+            self._tell(server, sighting.problem)
+        self.context.board.post(Sights({server: sight(sighting) for server, sighting in known.items()}))
+        yield self._render(known)
 
     def close(self) -> None:
         for watch in self._watches:
             watch.close()
+
+    def _render(self, known: Mapping[str, Sighting]) -> Block:
+        found = [row for server, sighting in known.items() for row in rows(server, sighting)]
+        series = [one for one, _ in found]
+        if series != self._series:
+            self._series, self._layout = series, Layout(series)
+        return self._layout.block([+value for _, value in found])  # +True is 1: nothing renders "True"
 
     def _keep_watching(self) -> None:
         """All are started before the first is waited for, and they are waited for once only."""
@@ -105,52 +129,31 @@ def origin(target: TargetConfig) -> Origin:
     return Origin(host, port, target.scheme == "https", target.ca_file, target.api_key_file)
 
 
-def render(server: str, sighting: Sighting) -> Iterator[Sample]:
-    """All series of one server; what is not known is left out."""
-    verdict = sighting.verdict
-    for result in HEALTH_RESULTS:
-        yield names.PROBE_HEALTH.sample(result == verdict.health, server=server, result=result)
-    yield names.PROBE_HEALTH_SECONDS.sample(sighting.health_seconds, server=server)
-    yield names.SERVER_READY.sample(verdict.health == "ok", server=server)
-    yield names.SERVER_METRICS_READABLE.sample(sighting.values is not None, server=server)
-    yield from _render_verdict(server, verdict)
-    yield from _render_canary(server, verdict.canary)
-    if sighting.values is not None:
-        yield from _render_values(server, sighting.values)
-
-
-def _render_verdict(server: str, verdict: Verdict) -> Iterator[Sample]:
-    return _known(
-        server,
-        (names.SERVER_READY_AGE_SECONDS, verdict.ready_age),
-        (names.SERVER_PROGRESS_AGE_SECONDS, verdict.progress_age),
-        (names.SERVER_WORK_PRESENT, verdict.work),
-        (names.SERVER_STALL_LIMIT_SECONDS, verdict.limit),
-        (names.SERVER_STALLED, verdict.stalled),
-        (names.SERVER_PAUSED, verdict.paused),
-        (names.SERVER_SLEEPING, verdict.sleeping),
+def sight(sighting: Sighting) -> ServerSight:
+    """What the other collectors and the summary are told."""
+    verdict, canary, reading = sighting.verdict, sighting.verdict.canary, sighting.reading
+    assert verdict.health is not None, "a sighting has one"
+    tables = tuple(reading.blocks.values()) if reading is not None else ()
+    asked = canary.result not in (None, "not_applicable")
+    return ServerSight(
+        health=verdict.health,
+        ready=verdict.health == "ok",
+        ready_age=verdict.ready_age,
+        progress_age=verdict.progress_age,
+        stalled=verdict.stalled,
+        work=verdict.work,
+        paused=verdict.paused,
+        sleeping=verdict.sleeping,
+        canary_ok=canary.result == "ok" if asked else None,
+        canary_failures=canary.failures,
+        values=sighting.values,
+        model_name=sighting.about.models[0] if sighting.about.models else "",
+        version=sighting.about.version,
+        canary_seconds=canary.seconds if asked else None,
+        canary_first_token=canary.first_token,
+        stall_limit=verdict.limit,
+        problem=sighting.problem,
+        engine_ages=verdict.engine_ages,
+        blocks_used=sum(table.used for table in tables) if tables else None,
+        blocks_total=sum(table.total for table in tables) if tables else None,
     )
-
-
-def _render_canary(server: str, canary: CanaryState) -> Iterator[Sample]:
-    for result, count in canary.totals.items():
-        yield names.CANARY_REQUESTS_TOTAL.sample(count, server=server, result=result)
-    if canary.result is not None and canary.result != "not_applicable":
-        yield names.CANARY_SUCCESS.sample(canary.result == "ok", server=server)
-        yield names.CANARY_SECONDS.sample(canary.seconds, server=server)
-        yield names.CANARY_CONSECUTIVE_FAILURES.sample(canary.failures, server=server)
-
-
-def _render_values(server: str, values: EngineValues) -> Iterator[Sample]:
-    return _known(
-        server,
-        (names.NUM_RUNNING_SEQUENCES, values.running),
-        (names.NUM_WAITING_SEQUENCES, values.waiting),
-        (names.NUM_SWAPPED_SEQUENCES, values.swapped),
-        (names.KV_CACHE_UTILIZATION_PERCENT, None if values.kv_usage is None else 100 * values.kv_usage),
-        (names.SCHEDULER_ITERATIONS_TOTAL, values.iterations),
-    )
-
-
-def _known(server: str, *pairs: tuple[Family, float | None]) -> Iterator[Sample]:
-    return (family.sample(value, server=server) for family, value in pairs if value is not None)

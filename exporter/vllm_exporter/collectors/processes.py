@@ -49,6 +49,7 @@ class ProcessesCollector(Collector):
 
     interval = 2.0  # an orphan holds memory for minutes; a server that restarts is away for longer than this
     blocking = False
+    idle = interval  # a server may be started at any time
     options = ProcessesOptions
     metrics = (
         names.PROCESSES,

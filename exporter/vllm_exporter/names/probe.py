@@ -28,6 +28,56 @@ CANARY_REQUESTS_TOTAL = Family(
     ("server", "result"),
 )
 
+CANARY_TIME_TO_FIRST_TOKEN_SECONDS = Family(
+    "vllm_canary_time_to_first_token_seconds",
+    "gauge",
+    "Seconds from the last finished canary request to its first token; absent if it got none.",
+    ("server",),
+)
+CANARY_PROMPT_TOKENS_TOTAL = Family(
+    "vllm_canary_prompt_tokens_total",
+    "counter",
+    "Prompt tokens of our canary requests, as the server counted them: subtract them from its own count.",
+    ("server",),
+)
+CANARY_GENERATION_TOKENS_TOTAL = Family(
+    "vllm_canary_generation_tokens_total",
+    "counter",
+    "Tokens generated for our canary requests, as the server counted them: subtract them from its own count.",
+    ("server",),
+)
+
+# Deep probes: management endpoints that go through the engine, where they are allowed and offered.
+
+DEEP_PROBE_SUCCESS = Family(
+    "vllm_deep_probe_success",
+    "gauge",
+    "1 if the engine answered the last deep probe (is_paused, is_sleeping, check_health: also every worker), else 0.",
+    ("server", "probe"),
+)
+DEEP_PROBE_SECONDS = Family("vllm_deep_probe_seconds", "gauge", "Duration of the last deep probe.", ("server", "probe"))
+
+# What a server says of itself, asked when it becomes ready and each 5 minutes.
+
+SERVER_INFO = Family(
+    "vllm_server_info",
+    "gauge",
+    "Always 1; the labels say the release (/version) and the first model (/v1/models).",
+    ("server", "version", "model_name"),
+)
+SERVER_MODEL = Family(
+    "vllm_server_model",
+    "gauge",
+    "Always 1 for each of the first 20 models that the server offers, LoRA adapters included.",
+    ("server", "model_name"),
+)
+SERVER_LOAD_REQUESTS = Family(
+    "vllm_server_load_requests",
+    "gauge",
+    "Requests in flight by /load; vLLM says 0 unless it runs with --enable-server-load-tracking.",
+    ("server",),
+)
+
 # Progress of a server's engine.
 
 SERVER_PROGRESS_AGE_SECONDS = Family(
@@ -35,6 +85,12 @@ SERVER_PROGRESS_AGE_SECONDS = Family(
     "gauge",
     "Seconds since a value pushed by the engine changed or, if later, since work appeared.",
     ("server",),
+)
+ENGINE_PROGRESS_AGE_SECONDS = Family(
+    "vllm_engine_progress_age_seconds",
+    "gauge",
+    "Seconds that one of several engines has stood still with requests of its own; 0 while it has none.",
+    ("server", "engine"),
 )
 SERVER_WORK_PRESENT = Family(
     "vllm_server_work_present",
@@ -91,4 +147,25 @@ SCHEDULER_ITERATIONS_TOTAL = Family(
     "counter",
     "Scheduler iterations that produced output, summed over engines.",
     ("server",),
+)
+
+# The block table of the KV cache, in numbers.
+
+KV_BLOCKS = Family(
+    "vllm_kv_blocks",
+    "gauge",
+    "Blocks of the KV cache: total, used by requests, free (or only cached, which vLLM gives away when needed).",
+    ("server", "engine", "state"),
+)
+KV_BLOCKS_ALLOCATED_TOTAL = Family(
+    "vllm_kv_blocks_allocated_total",
+    "counter",
+    "KV blocks taken by requests, at least: from the change of the used ones between two looks.",
+    ("server", "engine"),
+)
+KV_BLOCKS_RELEASED_TOTAL = Family(
+    "vllm_kv_blocks_released_total",
+    "counter",
+    "KV blocks given back by requests, at least: from the change of the used ones between two looks.",
+    ("server", "engine"),
 )

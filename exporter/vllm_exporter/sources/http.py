@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client: one request a connection, one deadline for all of it.
+"""A small HTTP/1.1 client: one request a connection, one deadline for all of it. kept.py keeps one open.
 
 http.client alone would cost 7 MiB of memory, and its time-out is per read: a server that sends a byte a second would
 hold the caller for ever.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vllm_exporter.errors import SourceError
@@ -23,6 +23,8 @@ from vllm_exporter.sources.tls import wrap
 MAX_HEAD = 64 * 1024  # bytes; uvicorn sends about 200
 MAX_BODY = 8 * 1024 * 1024  # bytes; /metrics of a large deployment has been seen with 85 kB
 CHUNK = 65536  # bytes a read
+
+Heard = Callable[[bytes], None]
 
 
 class RequestFailed(SourceError):
@@ -72,29 +74,44 @@ def request(
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
     max_body: int = MAX_BODY,
+    heard: Heard | None = None,
 ) -> Response:
-    """Sends one request and reads the whole answer, within `timeout` seconds from now. Raises RequestFailed."""
+    """Sends one request and reads the whole answer, within `timeout` seconds from now. Raises RequestFailed.
+
+    `heard` is called with each chunk of a streamed body as it comes in.
+    """
     deadline = time.monotonic() + timeout
-    what = f"{method} {'https' if origin.tls else 'http'}://{origin}{path}"
-    message = build(method, path, str(origin), {**_authorization(origin.api_key_file), **(headers or {})}, body)
+    message = build(method, path, str(origin), {**authorization(origin.api_key_file), **(headers or {})}, body)
     try:
-        with _connect(origin, deadline) as connection:
-            connection.settimeout(_left(deadline))
+        with connect(origin, deadline) as connection:
+            connection.settimeout(seconds_left(deadline))
             connection.sendall(message)
-            return read_response(Stream(connection, deadline), max_body)
-    except ConnectionRefusedError:
-        raise Refused(f"{what}: connection refused") from None
-    except TimeoutError:
-        raise TimedOut(f"{what}: no answer within {timeout:g} s") from None
-    except Garbled as error:
-        raise Garbled(f"{what}: {error}") from None
-    except OSError as error:  # also ssl.SSLError and a name that is not found
-        raise Garbled(f"{what}: {error.strerror or error}") from None
+            return read_response(Stream(connection, deadline), max_body, heard)
+    except (OSError, Garbled) as error:
+        raise explain(error, f"{method} {url(origin, path)}", timeout) from None
 
 
-def build(method: str, path: str, host: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """The request as bytes."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", "Accept-Encoding: identity"]
+def explain(error: OSError | Garbled, what: str, timeout: float) -> RequestFailed:
+    """What went wrong with a request, in words that name it."""
+    if isinstance(error, ConnectionRefusedError):
+        return Refused(f"{what}: connection refused")
+    if isinstance(error, TimeoutError):
+        return TimedOut(f"{what}: no answer within {timeout:g} s")
+    if isinstance(error, OSError):  # also ssl.SSLError and a name that is not found
+        return Garbled(f"{what}: {error.strerror or error}")
+    return Garbled(f"{what}: {error}")
+
+
+def url(origin: Origin, path: str) -> str:
+    return f"{'https' if origin.tls else 'http'}://{origin}{path}"
+
+
+def build(
+    method: str, path: str, host: str, headers: Mapping[str, str], body: bytes = b"", keep: bool = False
+) -> bytes:
+    """The request as bytes; `keep` asks that the connection stays open."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *([] if keep else ["Connection: close"])]
+    lines += ["Accept-Encoding: identity"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if body:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
@@ -102,12 +119,12 @@ def build(method: str, path: str, host: str, headers: Mapping[str, str], body: b
 
 
 class Stream:
-    """Bytes of a connection up to a deadline. Raises Garbled when it ends too early."""
+    """Bytes of a connection up to a deadline, after those `read` before. Raises Garbled when it ends too early."""
 
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
+    def __init__(self, connection: socket.socket, deadline: float, read: bytes = b"") -> None:
         self._connection = connection
         self._deadline = deadline
-        self._buffer = bytearray()
+        self._buffer = bytearray(read)
 
     def until(self, separator: bytes, limit: int) -> bytes:
         """What comes before the separator, which is dropped."""
@@ -135,19 +152,19 @@ class Stream:
         return bytes(self._buffer)
 
     def _more(self) -> bool:
-        self._connection.settimeout(_left(self._deadline))
+        self._connection.settimeout(seconds_left(self._deadline))
         data = self._connection.recv(CHUNK)
         self._buffer += data
         return bool(data)
 
 
-def read_response(stream: Stream, max_body: int = MAX_BODY) -> Response:
+def read_response(stream: Stream, max_body: int = MAX_BODY, heard: Heard | None = None) -> Response:
     """Raises Garbled when it is not HTTP, is cut, or has a body of more than `max_body` bytes."""
     status, headers = parse_head(stream.until(b"\r\n\r\n", MAX_HEAD))
     if status in (204, 304):
         return Response(status, b"")
     if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
-        return Response(status, _read_chunks(stream, max_body))
+        return Response(status, _read_chunks(stream, max_body, heard))
     length = headers.get(b"content-length")
     if length is None:
         return Response(status, stream.rest(max_body))
@@ -175,14 +192,17 @@ def parse_chunk_size(line: bytes) -> int:
     return int(text, 16)
 
 
-def _read_chunks(stream: Stream, limit: int) -> bytes:
+def _read_chunks(stream: Stream, limit: int, heard: Heard | None) -> bytes:
     body = bytearray()
     while True:
         size = parse_chunk_size(stream.until(b"\r\n", MAX_HEAD))
         if size == 0:
             return bytes(body)  # trailers may follow; the connection closes anyway
         _check_size(len(body) + size, limit)
-        body += stream.exactly(size)
+        piece = stream.exactly(size)
+        if heard is not None:
+            heard(piece)
+        body += piece
         if stream.exactly(2) != b"\r\n":
             raise Garbled("a chunk is longer than it says")
 
@@ -192,13 +212,13 @@ def _check_size(size: int, limit: int) -> None:
         raise Garbled(f"the answer is longer than {limit} bytes")
 
 
-def _connect(origin: Origin, deadline: float) -> socket.socket:
+def connect(origin: Origin, deadline: float) -> socket.socket:
     """To the first of the host's addresses that accepts. A refusal by one of them outweighs other errors."""
     failure: OSError | None = None
     for family, address in lookup(origin.host, origin.port, deadline):
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
-            connection.settimeout(_left(deadline))
+            connection.settimeout(seconds_left(deadline))
             connection.connect(address)
             return wrap(connection, origin.host, origin.ca_file) if origin.tls else connection
         except OSError as error:
@@ -208,14 +228,14 @@ def _connect(origin: Origin, deadline: float) -> socket.socket:
     raise failure or OSError(f"{origin.host} has no address")
 
 
-def _left(deadline: float) -> float:
+def seconds_left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
     return left
 
 
-def _authorization(api_key_file: str) -> dict[str, str]:
+def authorization(api_key_file: str) -> dict[str, str]:
     if not api_key_file:
         return {}
     try:

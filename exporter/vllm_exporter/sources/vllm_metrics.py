@@ -1,17 +1,18 @@
-"""Reads the engine's values from the text of vLLM's /metrics, of every release from 0.6 on.
+"""Reads the engines' values from the text of vLLM's /metrics, of every release from 0.6 on.
 
-find() jumps to the dozen wanted families, 0.1 ms for the 50 kB of a real answer; a full parser takes 7 ms.
+find() jumps from one wanted family to the next, in the order in which they stood last time: one pass over the 50 kB of
+a real answer, 60 µs in all. A full parser takes 7 ms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 
-from vllm_exporter.engine import EngineValues
+from vllm_exporter.engine import EngineValues, Reading, count_blocks
 from vllm_exporter.errors import SourceError
 
-# Concept to names, the newest first. The first that the text has is taken: where a release has both, they are equal.
+# Concept to names, the newest first. One of those that the text has is taken: where a release has both, they are equal.
 NAMES: dict[str, tuple[bytes, ...]] = {
     "running": (b"vllm:num_requests_running",),
     "waiting": (b"vllm:num_requests_waiting",),
@@ -25,60 +26,193 @@ NAMES: dict[str, tuple[bytes, ...]] = {
 }
 SLEEP_STATE = b"vllm:engine_sleep_state"  # 0.11.1 on; one series per engine and state
 AWAKE = b'sleep_state="awake"'
+CACHE_CONFIG = b"vllm:cache_config_info"  # its labels are the fields of vLLM's CacheConfig
+NEWLINE = ord("\n")
+ABSENT_FOR = 30  # scans for which a family that was not there is not looked for again
+
+Found = dict[str, dict[str, float]]  # concept to the value of each engine, '' where there is no such label
+Wanted = tuple[str, bytes]  # concept and name
 
 
 def parse_engine(text: bytes) -> EngineValues | None:
-    """None when there are no vllm: families (--disable-log-stats, or not vLLM at all).
-
-    Raises SourceError when the text is cut or damaged where it matters: a wrong number is worse than none.
-    """
-    page = _Page(text)
-    if not page.has(b"vllm:"):
-        return None
-    found = {concept: _total(page, names, max if concept == "kv_usage" else sum) for concept, names in NAMES.items()}
-    running, waiting = found.pop("running"), found.pop("waiting")
-    if running is None or waiting is None:
-        missing = "vllm:num_requests_running" if running is None else "vllm:num_requests_waiting"
-        raise SourceError(f"/metrics has vllm: families but not {missing}; the text seems to be cut")
-    return EngineValues(running, waiting, **found, awake=_awake(page))
+    """All engines together. None and SourceError as in Scanner.scan."""
+    reading = Scanner().scan(bytearray(b"\n" + text), 1, len(text) + 1)
+    return None if reading is None else reading.values
 
 
-def _total(page: _Page, names: tuple[bytes, ...], combine: Callable[[list[float]], float]) -> float | None:
-    for name in names:
-        values = [value for _, value in page.samples(name)]
-        if values:
-            return combine(values)
-    return None
+class Scanner:
+    """Of one server: remembers in which order its families stand, and which it does not have."""
+
+    def __init__(self) -> None:
+        self._order: list[Wanted] = [(concept, name) for concept, several in NAMES.items() for name in several]
+        self._order += [("awake", SLEEP_STATE), ("blocks", CACHE_CONFIG)]
+        self._absent: set[bytes] = set()  # names that were never there, and are not looked for at each scan
+        self._known: set[bytes] = set()  # names that were
+        self._scans = 0
+        self._config = b""  # the line of which _blocks was read
+        self._blocks = 0
+        self._tail = b""  # of the last text that was read, from the first vllm: on
+        self._reading: Reading | None = None
+
+    def scan(self, room: bytearray, start: int, end: int) -> Reading | None:
+        """Reads room[start:end], before which a line break stands.
+
+        None when there are no vllm: families (--disable-log-stats, or not vLLM at all). Raises SourceError when the
+        text is cut or damaged where it matters: a wrong number is worse than none.
+        """
+        first = room.find(b"\nvllm:", start - 1, end)
+        if first < 0:
+            return None
+        if end - first == len(self._tail) and room.startswith(self._tail, first):
+            return self._reading  # an idle server: only its process_* and python_* families, which come first, move
+        self._tail = b""
+        self._reading = self._scan(_Page(room, start, end))
+        self._tail = bytes(room[first:end])
+        return self._reading
+
+    def _scan(self, page: _Page) -> Reading:
+        self._scans += 1
+        if self._scans % ABSENT_FOR == 0:
+            self._absent.clear()
+        found, blocks = self._find(page)
+        for concept in ("running", "waiting"):
+            if concept not in found:
+                missing = NAMES[concept][0].decode()
+                raise SourceError(f"/metrics has vllm: families but not {missing}; the text seems to be cut")
+        return make_reading(found, blocks)
+
+    def _find(self, page: _Page) -> tuple[Found, int]:
+        """The values, and the number of KV blocks; 0: not told."""
+        found: Found = {}
+        blocks, at = 0, page.start
+        sorted_already = True
+        places: list[tuple[int, Wanted]] = []
+        for concept, name in self._order:
+            start = -1 if concept in found or name in self._absent else page.seek(name, at)
+            places.append((start if start >= 0 else page.end, (concept, name)))
+            if start < 0:
+                if concept not in found and name not in self._known and not page.cut:
+                    self._absent.add(name)
+                continue
+            self._known.add(name)
+            sorted_already = sorted_already and start >= at
+            at = page.end_of_family(start)
+            if concept == "blocks":
+                blocks = self._read_blocks(page.line(start))
+            else:
+                found[concept] = _by_engine(page.samples(name, start, at), concept)
+        if not sorted_already:
+            self._order = [wanted for _, wanted in sorted(places, key=lambda place: place[0])]
+        return found, blocks
+
+    def _read_blocks(self, line: bytes) -> int:
+        """Of the first series; the others say the same. Its labels are 1 kB, and stay as they are: read once."""
+        if line != self._config:
+            self._config, self._blocks = line, parse_block_count(line)
+        return self._blocks
 
 
-def _awake(page: _Page) -> bool | None:
-    states = [value > 0 for labels, value in page.samples(SLEEP_STATE) if AWAKE in labels]
-    return all(states) if states else None
+def make_reading(found: Mapping[str, Mapping[str, float]], blocks: int) -> Reading:
+    """`blocks` is the number of KV blocks of all engines together, which is what each of them says (0.9.0 on)."""
+    names = tuple(found["running"])
+    awake = found.get("awake")
+    totals = {
+        concept: (max if concept == "kv_usage" else sum)(values.values())
+        for concept, values in found.items()
+        if concept != "awake" and values
+    }
+    total = EngineValues(**totals, awake=all(awake.values()) if awake else None)
+    engines = dict.fromkeys(names, total) if len(names) == 1 else {name: _one(found, name) for name in names}
+    shown = {name or "0": values for name, values in engines.items()}
+    own = 0 if "" in names else 1  # V1, which alone has the label, never uses block 0
+    tables = {
+        name: count_blocks(blocks // len(shown), values.kv_usage, own)
+        for name, values in shown.items()
+        if blocks and values.kv_usage is not None
+    }
+    return Reading(total, shown, tables)
+
+
+def _one(found: Mapping[str, Mapping[str, float]], engine: str) -> EngineValues:
+    values = {concept: by_engine.get(engine) for concept, by_engine in found.items() if concept != "awake"}
+    running, waiting = values.pop("running") or 0.0, values.pop("waiting") or 0.0
+    awake = found.get("awake", {}).get(engine)
+    return EngineValues(running, waiting, **values, awake=None if awake is None else bool(awake))
+
+
+def _by_engine(samples: Iterable[tuple[bytes, float]], concept: str) -> dict[str, float]:
+    """Sums, but of the KV cache the fullest, and of the sleep states whether it is awake."""
+    values: dict[str, float] = {}
+    for labels, value in samples:
+        if concept == "awake":
+            if AWAKE not in labels:
+                continue
+            value = float(value > 0)
+        engine = engine_of(labels)
+        old = values.get(engine)
+        if old is not None:
+            value = min(old, value) if concept == "awake" else max(old, value) if concept == "kv_usage" else old + value
+        values[engine] = value
+    return values
+
+
+def engine_of(labels: bytes) -> str:
+    """The value of the label `engine`; '' without one."""
+    start = 1 if labels.startswith(b'{engine="') else labels.find(b',engine="') + 1
+    if not start:
+        return ""
+    start += len(b'engine="')
+    return labels[start : labels.find(b'"', start)].decode("ascii", "replace")
+
+
+def parse_block_count(line: bytes) -> int:
+    """From the labels of cache_config_info. 0: not told ("None" in V1 before 0.9.0), or no number."""
+    _, found, rest = line.partition(b'num_gpu_blocks="')
+    number = rest.partition(b'"')[0]
+    return int(number) if found and number.isdigit() else 0
 
 
 class _Page:
-    """The text, with a line break before its first line.
+    """The text from the line break before its first line on.
 
     Where the last line has no line break the text is cut: then the last family is dropped, since samples of it may be
     missing and a sum without them would be wrong.
     """
 
-    def __init__(self, text: bytes) -> None:
-        end = len(text) if text.endswith(b"\n") else text.rfind(b"\n# ") + 1
-        self._text = b"\n" + text[:end]
+    def __init__(self, room: bytearray, start: int, end: int) -> None:
+        self._room = room
+        self.start = start - 1
+        self.cut = room[end - 1] != NEWLINE
+        self.end = room.rfind(b"\n# ", start - 1, end) + 1 if self.cut else end
 
-    def has(self, prefix: bytes) -> bool:
-        return b"\n" + prefix in self._text
-
-    def samples(self, name: bytes) -> Iterator[tuple[bytes, float]]:
-        """Labels and value of each sample of a family; with several API servers they do not follow each other."""
+    def seek(self, name: bytes, at: int) -> int:
+        """Where the first sample of a family begins, looked for from `at` on and then from the top; -1 without one."""
         key = b"\n" + name
-        start = self._text.find(key)
-        while start >= 0:
-            end = self._text.index(b"\n", start + 1)
-            if self._text[start + len(key) : start + len(key) + 1] in (b"{", b" "):
-                yield parse_sample(self._text[start + 1 : end], name)
-            start = self._text.find(key, end)
+        found = self._seek(key, at, self.end)
+        return found if found >= 0 or at == self.start else self._seek(key, self.start, at + len(key) + 1)
+
+    def end_of_family(self, at: int) -> int:
+        """Where the next comment begins: the samples of a family stand together."""
+        end = self._room.find(b"\n# ", at, self.end)
+        return end if end >= 0 else self.end - 1
+
+    def samples(self, name: bytes, at: int, end: int) -> Iterator[tuple[bytes, float]]:
+        """Labels and value of each sample; with several API servers they may have buckets in between."""
+        key = b"\n" + name
+        while at >= 0:
+            stop = self._room.index(b"\n", at + 1)
+            yield parse_sample(bytes(self._room[at + 1 : stop]), name)
+            at = self._seek(key, stop, end)
+
+    def line(self, at: int) -> bytes:
+        return bytes(self._room[at + 1 : self._room.index(b"\n", at + 1)])
+
+    def _seek(self, key: bytes, at: int, end: int) -> int:
+        """A longer name that begins alike is another family."""
+        at = self._room.find(key, at, end)
+        while at >= 0 and self._room[at + len(key)] not in b"{ ":
+            at = self._room.find(key, at + 1, end)
+        return at
 
 
 def parse_sample(line: bytes, name: bytes) -> tuple[bytes, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,24 +13,49 @@ import pytest
 from vllm_exporter.canaries import CANARY_RESULTS, CanaryState
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.collector import Context
-from vllm_exporter.collectors.probe import ProbeCollector, origin, render
+from vllm_exporter.collectors._probe_series import rows
+from vllm_exporter.collectors.probe import ProbeCollector, origin, sight
 from vllm_exporter.config import Config, ProbeConfig, TargetConfig
-from vllm_exporter.engine import EngineValues
+from vllm_exporter.engine import Blocks, EngineValues, Reading
 from vllm_exporter.errors import NoData
+from vllm_exporter.facts import Sights
 from vllm_exporter.family import Sample
 from vllm_exporter.names import probe as names
 from vllm_exporter.progress import Verdict
 from vllm_exporter.sources.http import Origin
-from vllm_exporter.sources.watch import Sighting
+from vllm_exporter.sources.vllm_api import About, DeepAnswer
+from vllm_exporter.sources.watch import Sighting, Traffic
 
 NO_CANARY = CanaryState(None, 0.0, 0, dict.fromkeys(CANARY_RESULTS, 0))
 NOTHING = Verdict("refused", None, None, None, None, None, None, None, NO_CANARY)
 METRICS = b"vllm:num_requests_running 2\nvllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.25\n"
 
 
-def shown(samples: Iterator[Sample]) -> dict[str, float]:
+VALUES = EngineValues(running=47, waiting=3, swapped=1, kv_usage=0.25, iterations=1234)
+CANARY = CanaryState("timeout", 8.0, 2, {"ok": 5, "timeout": 2, "error": 0, "not_applicable": 0}, 0.05, 84, 7)
+EVERYTHING = Sighting(
+    0.002,
+    VALUES,
+    "",
+    Verdict("ok", 400.0, 31.0, True, 30.0, True, False, False, CANARY, {"0": 0.0, "1": 31.0}),
+    Reading(VALUES, {"0": VALUES}, {"0": Blocks(100, 25, 74)}),
+    {"0": Traffic(30, 5)},
+    About("0.32.0", ("tiny", "lora"), 5.0),
+    {"check_health": DeepAnswer(True, 0.003)},
+)
+
+
+def shown(samples: Iterable[Sample]) -> dict[str, float]:
     """{name{first label values after the server}: value}"""
     return {"/".join((sample.family.name, *sample.values[1:])): sample.value for sample in samples}
+
+
+def collected(probe: ProbeCollector) -> list[Sample]:
+    return [sample for block in probe.collect() for sample in block.samples()]
+
+
+def render(server: str, sighting: Sighting) -> Iterator[Sample]:
+    return (Sample(family, values, value) for (family, values), value in rows(server, sighting))
 
 
 class Vllm:
@@ -88,7 +113,7 @@ def test_a_server_that_is_down_at_the_start_is_shown_as_down() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         address = f"127.0.0.1:{gone.getsockname()[1]}"
     probe = collector(target(address, "gpu1:8000"))
-    seen = shown(probe.collect())
+    seen = shown(collected(probe))
     probe.close()
     assert seen["vllm_probe_health/refused"] == 1
     assert seen["vllm_probe_health/ok"] == 0
@@ -102,7 +127,7 @@ def test_a_hanging_server_delays_nobody(servers: list[Vllm], monkeypatch: pytest
     servers += [Vllm(hangs=True), Vllm()]
     probe = collector(target(servers[0].address, "gpu1:8000"), target(servers[1].address, "gpu1:8001"))
     started = time.monotonic()
-    samples = list(probe.collect())
+    samples = collected(probe)
     assert time.monotonic() - started < 2
     again = time.monotonic()
     list(probe.collect())
@@ -117,6 +142,8 @@ def test_unknown_values_are_left_out() -> None:
     assert set(shown(render("gpu1:8000", Sighting(0.1, None, "refused", NOTHING)))) == {
         *(f"vllm_probe_health/{result}" for result in ("ok", "refused", "timeout", "503", "other")),
         *(f"vllm_canary_requests_total/{result}" for result in CANARY_RESULTS),
+        "vllm_canary_prompt_tokens_total",
+        "vllm_canary_generation_tokens_total",
         "vllm_probe_health_seconds",
         "vllm_server_ready",
         "vllm_server_metrics_readable",
@@ -124,11 +151,22 @@ def test_unknown_values_are_left_out() -> None:
 
 
 def test_everything_that_is_known_is_shown() -> None:
-    canary = CanaryState("timeout", 8.0, 2, {"ok": 5, "timeout": 2, "error": 0, "not_applicable": 0})
-    verdict = Verdict("ok", 400.0, 31.0, True, 30.0, True, False, False, canary)
-    values = EngineValues(running=47, waiting=3, swapped=1, kv_usage=0.25, iterations=1234)
-    seen = shown(render("gpu1:8000", Sighting(0.002, values, "", verdict)))
-    assert len({name.partition("/")[0] for name in seen}) == len(ProbeCollector.metrics)
+    seen = shown(render("gpu1:8000", EVERYTHING))
+    assert {name.partition("/")[0] for name in seen} == {family.name for family in ProbeCollector.metrics}
+    assert seen["vllm_canary_time_to_first_token_seconds"] == 0.05
+    assert seen["vllm_canary_prompt_tokens_total"] == 84
+    assert seen["vllm_canary_generation_tokens_total"] == 7
+    assert seen["vllm_deep_probe_success/check_health"] == 1
+    assert seen["vllm_deep_probe_seconds/check_health"] == 0.003
+    assert seen["vllm_server_info/0.32.0/tiny"] == 1
+    assert seen["vllm_server_model/lora"] == 1
+    assert seen["vllm_server_load_requests"] == 5
+    assert seen["vllm_engine_progress_age_seconds/1"] == 31
+    assert seen["vllm_kv_blocks/0/total"] == 100
+    assert seen["vllm_kv_blocks/0/used"] == 25
+    assert seen["vllm_kv_blocks/0/free"] == 74
+    assert seen["vllm_kv_blocks_allocated_total/0"] == 30
+    assert seen["vllm_kv_blocks_released_total/0"] == 5
     assert seen["vllm_server_stalled"] == 1
     assert seen["vllm_server_progress_age_seconds"] == 31
     assert seen["vllm_server_stall_limit_seconds"] == 30
@@ -139,6 +177,35 @@ def test_everything_that_is_known_is_shown() -> None:
     assert seen["vllm_kv_cache_utilization_percent"] == 25
     assert seen["vllm_num_swapped_sequences"] == 1
     assert seen["vllm_scheduler_iterations_total"] == 1234
+
+
+def test_the_board_is_told_what_the_others_need() -> None:
+    told = sight(EVERYTHING)
+    assert (told.health, told.ready, told.stalled, told.work) == ("ok", True, True, True)
+    assert (told.canary_ok, told.canary_failures, told.model_name, told.version) == (False, 2, "tiny", "0.32.0")
+    assert (told.values, told.blocks_used, told.blocks_total, told.stall_limit) == (VALUES, 25, 100, 30.0)
+    unknown = sight(Sighting(0.1, None, "refused", NOTHING))
+    assert (unknown.canary_ok, unknown.model_name, unknown.blocks_used, unknown.problem) == (None, "", None, "refused")
+
+
+def test_what_is_true_is_shown_as_1() -> None:
+    """A block is printed as it stands, and `True` is no number of the text format."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = f"127.0.0.1:{gone.getsockname()[1]}"
+    probe = collector(target(address, "gpu1:8000"))
+    assert not [sample for sample in collected(probe) if isinstance(sample.value, bool)]
+    probe.close()
+
+
+def test_each_collection_posts_what_was_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = f"127.0.0.1:{gone.getsockname()[1]}"
+    probe = collector(target(address, "gpu1:8000"))
+    collected(probe)
+    probe.close()
+    sights = probe.context.board.latest(Sights)
+    assert sights is not None
+    assert sights.servers["gpu1:8000"].health == "refused"
 
 
 def test_a_canary_that_does_not_apply_has_no_success_to_show() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vllm_exporter.engine import EngineValues
+from vllm_exporter.engine import Blocks, EngineValues, Reading
 from vllm_exporter.errors import SourceError
-from vllm_exporter.sources.vllm_metrics import NAMES, parse_engine
+from vllm_exporter.sources.vllm_metrics import NAMES, Scanner, engine_of, parse_block_count, parse_engine
 
 # Answers of real servers and the families of each release: data that is kept outside the repository.
 DATA = Path(__file__).parents[4] / "shared" / "data" / "vllm"
@@ -161,3 +161,100 @@ def test_finds_each_concept_in_every_release(release: str, engine: str) -> None:
 
 def test_every_value_has_a_name() -> None:
     assert set(NAMES) | {"awake"} == set(EngineValues.__dataclass_fields__)
+
+
+def scan(scanner: Scanner, text: bytes) -> Reading | None:
+    return scanner.scan(bytearray(b"\n" + text), 1, len(text) + 1)
+
+
+TWO = (
+    b'# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{engine="0",model_name="m"} 1\n'
+    b'vllm:num_requests_running{engine="1",model_name="m"} 5\n# TYPE vllm:num_requests_waiting gauge\n'
+    b'vllm:num_requests_waiting{engine="0",model_name="m"} 0\nvllm:num_requests_waiting{engine="1",model_name="m"} 2\n'
+    b"# TYPE vllm:kv_cache_usage_perc gauge\n"
+    b'vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.1\n'
+    b'vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.9\n'
+    b'# TYPE vllm:cache_config_info gauge\nvllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="202"} 1\n'
+    b'vllm:cache_config_info{block_size="16",engine="1",num_gpu_blocks="202"} 1\n'
+)
+
+
+def test_tells_the_engines_apart() -> None:
+    """With data parallelism each engine says how many blocks all have together, as measured with 0.32.0."""
+    reading = scan(Scanner(), TWO)
+    assert reading is not None
+    assert reading.engines["0"] == EngineValues(1, 0, kv_usage=0.1)
+    assert reading.engines["1"] == EngineValues(5, 2, kv_usage=0.9)
+    assert reading.blocks == {"0": Blocks(101, 10, 90), "1": Blocks(101, 90, 10)}
+
+
+def test_an_engine_without_a_name_is_0_and_uses_all_its_blocks() -> None:
+    text = (
+        b'vllm:num_requests_running{model_name="m"} 1\nvllm:num_requests_waiting{model_name="m"} 0\n'
+        b'vllm:gpu_cache_usage_perc{model_name="m"} 0.5\nvllm:cache_config_info{num_gpu_blocks="100"} 1\n'
+    )
+    reading = scan(Scanner(), text)
+    assert reading is not None
+    assert (list(reading.engines), reading.blocks) == (["0"], {"0": Blocks(100, 50, 50)})
+
+
+@pytest.mark.parametrize("label", [b'num_gpu_blocks="None"', b'block_size="16"', b'num_gpu_blocks="-1"', b""])
+def test_a_size_that_is_not_told_makes_no_block_table(label: bytes) -> None:
+    assert parse_block_count(b"vllm:cache_config_info{" + label + b"} 1") == 0
+    reading = scan(Scanner(), TWO.replace(b'num_gpu_blocks="202"', label or b'x=""'))
+    assert reading is not None
+    assert reading.blocks == {}
+
+
+@pytest.mark.parametrize(
+    ("labels", "engine"),
+    [
+        (b'{engine="0",model_name="m"}', "0"),
+        (b'{block_size="16",engine="12"}', "12"),
+        (b'{model_name="m"}', ""),
+        (b'{search_engine="9"}', ""),
+        (b"", ""),
+    ],
+)
+def test_finds_the_engine_among_the_labels(labels: bytes, engine: str) -> None:
+    assert engine_of(labels) == engine
+
+
+def test_reads_each_text_anew_whatever_the_last_one_was(fixtures: Path) -> None:
+    """The order of families and their absence are remembered; neither may make a wrong number."""
+    scanner = Scanner()
+    texts = [(fixtures / name).read_bytes() for name in ("vllm_under_load.prom", "vllm_two_engines.prom")]
+    for text in (*texts, TWO, texts[0], b"", texts[1], TWO, texts[1]):
+        reading = scan(scanner, text)
+        assert (None if reading is None else reading.values) == parse_engine(text)
+
+
+def test_a_text_that_is_the_same_but_for_its_process_is_not_read_again() -> None:
+    scanner = Scanner()
+    first = scan(scanner, b"process_cpu_seconds_total 1.5\n" + TWO)
+    assert scan(scanner, b"process_cpu_seconds_total 12.25\n" + TWO) is first
+    changed = scan(scanner, b"process_cpu_seconds_total 12.25\n" + TWO.replace(b"} 5", b"} 6"))
+    assert changed is not None
+    assert changed.values.running == 7
+
+
+def test_a_family_that_appears_later_is_found_within_30_readings() -> None:
+    scanner = Scanner()
+    for running in range(30):
+        scan(scanner, b"vllm:num_requests_running %d\nvllm:num_requests_waiting 0\n" % running)
+    late = b"vllm:num_requests_running 99\nvllm:num_requests_waiting 0\nvllm:num_requests_swapped 4\n"
+    reading = scan(scanner, late)
+    for running in range(30):
+        reading = scan(scanner, late.replace(b"99", b"%d" % running))
+    assert reading is not None
+    assert reading.values.swapped == 4
+
+
+def test_after_a_damaged_text_the_same_good_one_is_read() -> None:
+    scanner = Scanner()
+    assert scan(scanner, TWO) is not None
+    with pytest.raises(SourceError):
+        scan(scanner, TWO.replace(b"} 5", b"} x"))
+    reading = scan(scanner, TWO)
+    assert reading is not None
+    assert reading.values.running == 6

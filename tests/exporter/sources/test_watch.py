@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from tests.exporter.fakes import FakeClock
-from vllm_exporter.canaries import CanaryResult
+from vllm_exporter.canaries import NO_TOKENS, CanaryResult, CanaryTokens
 from vllm_exporter.config import ProbeConfig
-from vllm_exporter.engine import EngineValues
+from vllm_exporter.engine import Blocks, EngineValues, Reading
 from vllm_exporter.errors import SourceError
 from vllm_exporter.progress import Health
-from vllm_exporter.sources.vllm_api import PauseAnswer, VllmApi
-from vllm_exporter.sources.watch import Watch
+from vllm_exporter.sources.vllm_api import About, DeepAnswer, DeepProbe, PauseAnswer, VllmApi
+from vllm_exporter.sources.watch import Traffic, Watch
 
 
 class FakeApi(VllmApi):
@@ -27,27 +27,41 @@ class FakeApi(VllmApi):
         self.canary_answers.set()
         self.asked: list[str] = []
         self.pause_answer = PauseAnswer(None)
+        self.blocks: dict[str, Blocks] = {}
+        self.said = About("0.32.0", ("tiny",), 0.0)
+        self.deep_answers: dict[str, DeepAnswer] = {}
 
     def health(self) -> Health:
         self.asked.append("health")
         return self.answer
 
-    def engine(self) -> EngineValues | None:
+    def engine(self) -> Reading | None:
         self.asked.append("metrics")
         if self.problem:
             raise SourceError(self.problem)
-        return self.values
+        return Reading(self.values, {"0": self.values}, self.blocks) if self.values is not None else None
 
-    def canary(self) -> CanaryResult:
+    def canary(self) -> tuple[CanaryResult, CanaryTokens]:
         self.asked.append("canary")
-        return "ok" if self.canary_answers.wait(5) else "timeout"
+        return ("ok", CanaryTokens(0.2, 7, 1)) if self.canary_answers.wait(5) else ("timeout", NO_TOKENS)
 
     def pause(self) -> PauseAnswer:
         self.asked.append("pause")
         return self.pause_answer
 
+    def deep(self, probe: DeepProbe) -> DeepAnswer:
+        self.asked.append(probe)
+        return self.deep_answers.get(probe, DeepAnswer(False, supported=False))
+
+    def about(self) -> About:
+        self.asked.append("about")
+        return self.said
+
     def forget_model(self) -> None:
         self.asked.append("forget")
+
+    def close(self) -> None:
+        self.asked.append("close")
 
 
 @pytest.fixture
@@ -70,7 +84,8 @@ def look(watch: Watch, clock: FakeClock, times: int = 1) -> None:
 def settle() -> None:
     """Until the canary threads that are not held up have ended."""
     deadline = time.monotonic() + 0.05
-    while time.monotonic() < deadline and any(t.name.startswith("canary") for t in threading.enumerate()):
+    kinds = ("canary", "about", "deep")
+    while time.monotonic() < deadline and any(t.name.startswith(kinds) for t in threading.enumerate()):
         time.sleep(0.001)
 
 
@@ -80,7 +95,7 @@ def test_before_the_first_look_nothing_is_known(watch: Watch) -> None:
 
 def test_a_look_asks_for_health_and_metrics_and_sends_a_canary(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
     look(watch, clock)
-    assert api.asked == ["health", "metrics", "canary"]
+    assert [what for what in api.asked if what != "about"] == ["health", "metrics", "canary"]
     sighting = watch.sighting()
     assert sighting is not None
     assert (sighting.values, sighting.problem, sighting.verdict.canary.result) == (api.values, "", "ok")
@@ -137,6 +152,77 @@ def test_a_pause_is_asked_about_when_progress_stops_until_the_server_says_it_doe
     api.pause_answer = PauseAnswer(None, supported=False)
     look(watch, clock, 20)
     assert api.asked.count("pause") == 3
+
+
+def test_a_canary_says_what_it_cost(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
+    look(watch, clock, 12)  # a second one after 10 s
+    sighting = watch.sighting()
+    assert sighting is not None
+    canary = sighting.verdict.canary
+    assert (canary.first_token, canary.prompt_tokens, canary.generation_tokens) == (0.2, 14, 2)
+
+
+def test_version_and_models_are_asked_for_when_ready_then_every_5_minutes_and_after_a_restart(
+    api: FakeApi, watch: Watch, clock: FakeClock
+) -> None:
+    look(watch, clock, 301)
+    assert api.asked.count("about") == 2  # in the first second and in the 301st
+    sighting = watch.sighting()
+    assert sighting is not None
+    assert sighting.about == About("0.32.0", ("tiny",), 0.0)
+    api.answer = "refused"
+    look(watch, clock)
+    sighting = watch.sighting()
+    assert sighting is not None
+    assert sighting.about == About()
+    api.answer = "ok"
+    look(watch, clock)
+    assert api.asked.count("about") == 3
+
+
+def test_where_load_counts_it_is_asked_for_every_15_seconds(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
+    api.said = About("0.32.0", ("tiny",), 3.0)
+    look(watch, clock)
+    clock.advance(300)
+    look(watch, clock, 31)
+    assert api.asked.count("about") == 4
+
+
+def test_deep_probes_are_sent_only_where_allowed_and_no_longer_where_not_offered(
+    api: FakeApi, watch: Watch, clock: FakeClock
+) -> None:
+    look(watch, clock, 40)
+    assert "check_health" not in api.asked
+    allowed = Watch("gpu1:8000", api, ProbeConfig(), canary=False, clock=clock, deep=True)
+    api.deep_answers = {"check_health": DeepAnswer(True, 0.003)}
+    look(allowed, clock, 31)
+    assert (api.asked.count("check_health"), api.asked.count("is_sleeping")) == (3, 1)
+    sighting = allowed.sighting()
+    assert sighting is not None
+    assert sighting.deep == {"check_health": DeepAnswer(True, 0.003)}
+
+
+def test_changes_of_used_blocks_are_counted_up_and_down(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
+    for used in (10, 14, 14, 3):
+        api.blocks = {"0": Blocks(100, used, 99 - used)}
+        look(watch, clock)
+    sighting = watch.sighting()
+    assert sighting is not None
+    assert sighting.traffic == {"0": Traffic(allocated=4, released=11)}
+
+
+def test_blocks_that_went_down_with_their_server_were_not_released(
+    api: FakeApi, watch: Watch, clock: FakeClock
+) -> None:
+    api.blocks = {"0": Blocks(100, 50, 49)}
+    look(watch, clock)
+    api.answer = "refused"
+    look(watch, clock)
+    api.answer, api.blocks = "ok", {"0": Blocks(100, 0, 99)}
+    look(watch, clock)
+    sighting = watch.sighting()
+    assert sighting is not None
+    assert sighting.traffic == {"0": Traffic(0, 0)}
 
 
 def test_a_thread_that_died_is_started_again(api: FakeApi, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,36 @@
+"""Asks the exporter that runs on this host for its GET /health."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from vllm_exporter.addresses import parse_listen
+from vllm_exporter.config import Config
+from vllm_exporter.errors import SourceError
+from vllm_exporter.log import Level
+from vllm_exporter.sources.http import Origin, RequestFailed, request
+
+TIMEOUT = 3.0  # seconds: it answers from memory
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # an address to listen on, and the same to call
+
+
+def quiet(level: Level, message: str, **facts: object) -> None:
+    """The log of a command that runs collectors once: what it has to say stands in what it prints."""
+
+
+def ask_exporter(config: Config) -> dict[str, Any] | None:
+    """{"stats": …, "summary": …}; None when no exporter answers there. Raises SourceError when something else does."""
+    host, port = next(iter(parse_listen(config.listen)))
+    origin = Origin(EVERYWHERE.get(host, host), port)
+    try:
+        answer = request(origin, "GET", "/health", TIMEOUT)
+    except RequestFailed:
+        return None
+    try:
+        said = json.loads(answer.body)
+    except ValueError:
+        said = None
+    if answer.status != 200 or not isinstance(said, dict) or not isinstance(said.get("stats"), dict):
+        raise SourceError(f"what answers on {origin} is no vllm-exporter of this release; say --listen HOST:PORT")
+    return said

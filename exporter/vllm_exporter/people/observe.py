@@ -1,0 +1,151 @@
+"""Watches a server for some seconds and brings home all that may tell why it does not move."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vllm_exporter.app import App, enabled, load_collectors
+from vllm_exporter.collector import Context
+from vllm_exporter.collectors.probe import origin
+from vllm_exporter.config import CollectorConfig, Config, TargetConfig
+from vllm_exporter.errors import SourceError
+from vllm_exporter.facts import Gpus, Trees, VllmProcess
+from vllm_exporter.hang.evidence import Evidence, Gpu, ProcessSight
+from vllm_exporter.hang.standstill import NCCL_SIGNS, NO_MEMORY
+from vllm_exporter.loglines.places import parse_place
+from vllm_exporter.loglines.redact import redact
+from vllm_exporter.people.exporter_health import quiet
+from vllm_exporter.people.looking import ENOUGH, look
+from vllm_exporter.sources.log_tail import read_tail
+from vllm_exporter.sources.proc_wait import Wait, read_wait
+from vllm_exporter.sources.py_spy import dump_stacks, find_py_spy
+from vllm_exporter.sources.vllm_api import HttpVllmApi
+
+ONCE_SECONDS = 10.0  # for the collectors that know processes and GPUs
+HEALTH_TIMEOUT = 5.0  # seconds; a saturated server is slow
+LOCAL = ("processes", "gpu")
+STOPPED = ("T", "t")
+STARTED = b"Application startup complete"
+
+
+@dataclass(frozen=True)
+class Host:
+    """What this host knows of all servers."""
+
+    trees: Trees | None
+    gpus: Gpus | None
+
+
+def observe(config: Config, target: TargetConfig, host: Host, told: Mapping[str, Any], seconds: float) -> Evidence:
+    """`told` is what a running exporter says of the server; empty without one."""
+    api = HttpVllmApi(origin(target), HEALTH_TIMEOUT, config.probe.canary_timeout)
+    health = api.health()
+    seen = Evidence(target.server, health, progress_age=told.get("progress_age_seconds"))
+    seen = replace(seen, stall_limit=told.get("stall_limit_seconds"))
+    mine = [one for one in (host.trees.processes if host.trees else {}).values() if one.server == target.server]
+    before = {one.ref.pid: read_wait(Path("/proc"), one.ref.pid) for one in mine}
+    if health != "refused":
+        longest = max(seconds, _left(seen, config.probe.stall_seconds))
+        if _stopped(before):
+            seconds = longest = min(seconds, ENOUGH)
+        seen = look(api, seen, target.canary and health == "ok", seconds, longest)
+    api.close()
+    after = {pid: read_wait(Path("/proc"), pid) for pid in before}
+    seen = replace(seen, processes=tuple(_processes(mine, before, after)), gpus=_gpus(host, mine))
+    seen = replace(seen, log=read_signs(config, target.server))
+    return _with_stacks(seen) if not seen.moved and seen.health != "refused" else seen
+
+
+def _stopped(processes: Mapping[int, Wait | None]) -> bool:
+    return any(one is not None and one.state in STOPPED for one in processes.values())
+
+
+def _left(seen: Evidence, stall_seconds: float) -> float:
+    """Until a silence is long enough to mean something; an exporter may have watched most of it already."""
+    return stall_seconds - (seen.progress_age or 0.0)
+
+
+def look_at_host(config: Config) -> Host:
+    """Runs the collectors that know it, once; nothing is written."""
+    config = replace(config, state_dir="", collectors=_only(config, LOCAL))
+    context = Context(config)
+    classes = enabled(load_collectors(), config)
+    app = App(context, {name: cls for name, cls in classes.items() if name in LOCAL}, quiet)
+    app.run_once(ONCE_SECONDS)
+    return Host(context.board.latest(Trees), context.board.latest(Gpus))
+
+
+def _processes(
+    mine: Iterable[VllmProcess], before: Mapping[int, Wait | None], after: Mapping[int, Wait | None]
+) -> Iterable[ProcessSight]:
+    for one in sorted(mine, key=lambda process: process.ref.pid):
+        first, last = before.get(one.ref.pid), after.get(one.ref.pid)
+        if last is not None:
+            sight = ProcessSight(one.ref.pid, one.role, one.rank, last.state, _cores(first, last), last.wchan)
+            yield replace(sight, kernel=last.kernel)
+
+
+def _cores(first: Wait | None, last: Wait) -> float | None:
+    if first is None or last.at <= first.at:
+        return None
+    return (last.cpu_ticks - first.cpu_ticks) / os.sysconf("SC_CLK_TCK") / (last.at - first.at)
+
+
+def _gpus(host: Host, mine: Iterable[VllmProcess]) -> tuple[Gpu, ...]:
+    """Those that the server's processes use, where the driver says so; else all."""
+    if host.gpus is None:
+        return ()
+    pids = {one.ref.pid for one in mine}
+    used = [gpu for gpu in host.gpus.gpus if gpu.pids and pids & set(gpu.pids)]
+    return tuple(
+        Gpu(
+            gpu.gpu_id,
+            gpu.utilization,
+            gpu.memory_used / gpu.memory_total if gpu.memory_used is not None and gpu.memory_total else None,
+            gpu.lost,
+        )
+        for gpu in used or host.gpus.gpus
+    )
+
+
+def read_signs(config: Config, server: str) -> tuple[str, ...]:
+    """Lines since the last start that hint at a cause, from the log files that exporter.yml names; redacted."""
+    found: list[str] = []
+    for path in log_files(config, server):
+        try:
+            lines = read_tail(path)
+        except SourceError:
+            continue
+        started = max((at for at, line in enumerate(lines) if STARTED in line), default=0)
+        found += [redact(line) for line in lines[started:] if any(sign in line.lower() for sign in _SIGNS)]
+    return tuple(found[-20:])
+
+
+def log_files(config: Config, server: str) -> list[Path]:
+    sources = config.collectors.get("logs", CollectorConfig()).options.get("sources")
+    try:
+        places = [parse_place(item.text("sources")) for item in sources.items("sources")] if sources else []
+    except ValueError:
+        return []
+    return [Path(place.name) for place in places if place.kind == "file" and place.server == server]
+
+
+_SIGNS = tuple(sign.encode() for sign in (*NO_MEMORY, *NCCL_SIGNS))
+
+
+def _with_stacks(seen: Evidence) -> Evidence:
+    """Of engine and workers, which are few."""
+    program = find_py_spy()
+    if program is None:
+        return seen
+    pids = [one.pid for one in seen.processes if one.role in ("engine_core", "worker") and one.state not in STOPPED]
+    stacks = dump_stacks(program, pids)
+    return replace(seen, processes=tuple(replace(one, python=stacks.get(one.pid, ())) for one in seen.processes))
+
+
+def _only(config: Config, names: Iterable[str]) -> dict[str, CollectorConfig]:
+    return {name: section for name, section in config.collectors.items() if name in names}

@@ -1,0 +1,84 @@
+"""Asking the exporter that runs, and its absence."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from vllm_exporter.cli import main
+from vllm_exporter.config import Config
+from vllm_exporter.errors import SourceError
+from vllm_exporter.people.exporter_health import ask_exporter
+from vllm_exporter.people.status import Asker
+
+SERVERS = [{"server": "a:1", "health": "ok", "stalled": False}]
+SAID = {"stats": {"servers": SERVERS}, "summary": "=== vLLM Health Stats @ 14:03:07 ===\nall is well\n"}
+
+
+class Exporter:
+    """Answers every connection with the same body."""
+
+    def __init__(self) -> None:
+        self.body, self.asked = json.dumps(SAID).encode(), b""
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.listen = f"127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            with connection:
+                self.asked = connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.body) + self.body)
+
+
+@pytest.fixture
+def exporter() -> Iterator[Exporter]:
+    made = Exporter()
+    yield made
+    made.socket.close()
+
+
+def test_the_running_exporter_is_asked(exporter: Exporter, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--listen", exporter.listen]) == 0
+    assert exporter.asked.startswith(b"GET /health HTTP/1.1\r\n")
+    assert capsys.readouterr().out == f"{SAID['summary']}\nSaid by the exporter on {exporter.listen}.\n"
+
+
+def test_prints_json_as_it_was_said(exporter: Exporter, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json", "--listen", exporter.listen]) == 0
+    assert json.loads(capsys.readouterr().out) == SAID
+
+
+@pytest.mark.parametrize("bad", [{"health": "refused", "stalled": None}, {"health": "ok", "stalled": True}])
+def test_a_server_that_does_not_serve_exits_1(exporter: Exporter, bad: dict[str, object]) -> None:
+    exporter.body = json.dumps({**SAID, "stats": {"servers": [*SERVERS, {"server": "b:1", **bad}]}}).encode()
+    assert main(["status", "--json", "--listen", exporter.listen]) == 1
+
+
+@pytest.mark.parametrize("body", [b"hello", b"[]", b'{"stats": 3}'])
+def test_something_else_that_answers_there_is_an_error(exporter: Exporter, body: bytes) -> None:
+    exporter.body = body
+    with pytest.raises(SourceError, match="is no vllm-exporter of this release; say --listen"):
+        ask_exporter(Config(listen=exporter.listen))
+
+
+def test_without_an_exporter_the_collectors_are_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Config] = []
+    monkeypatch.setattr("vllm_exporter.people.status.start_collecting", started.append)
+    monkeypatch.setattr("vllm_exporter.people.status.health_facts", lambda app: SAID)
+    asker = Asker(Config(listen="127.0.0.1:1"))
+    assert asker.ask() == (SAID, "by own collection; no exporter answers on 127.0.0.1:1")
+    assert len(started) == 1
+
+
+def test_an_exporter_that_listens_everywhere_is_asked_on_loopback(exporter: Exporter) -> None:
+    port = exporter.listen.rpartition(":")[2]
+    assert ask_exporter(Config(listen=f"0.0.0.0:{port}")) == SAID
