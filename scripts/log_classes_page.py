@@ -7,7 +7,7 @@ from itertools import groupby
 
 from vllm_exporter.loglines.incident import PLANNED
 from vllm_exporter.loglines.table import Pattern
-from vllm_exporter.sources.log_classes import read_classes
+from vllm_exporter.sources.logs.classes import read_classes
 
 TITLE = f"""# Classes of log lines
 

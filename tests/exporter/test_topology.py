@@ -10,7 +10,7 @@ from tests.exporter.sys_tree import SysTree
 from vllm_exporter.affinity import Placed, find_mistakes
 from vllm_exporter.errors import SourceError
 from vllm_exporter.ranks import count_ranks, parse_rank, step_group
-from vllm_exporter.sources.host_topology import read_host
+from vllm_exporter.sources.host.topology import read_host
 from vllm_exporter.topology import (
     Host,
     Nic,

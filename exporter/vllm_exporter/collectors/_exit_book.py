@@ -10,9 +10,9 @@ from vllm_exporter.collector import Context
 from vllm_exporter.events import Field, Severity
 from vllm_exporter.exits import Cause, Ending, explain, is_sigkill
 from vllm_exporter.lineage import Living, Record, Records, Ref
-from vllm_exporter.sources.exit_watch import Exit, ExitWatch
-from vllm_exporter.sources.inquiry import Inquiry
-from vllm_exporter.sources.proc_cgroup import OomKills, Place
+from vllm_exporter.sources.processes.cgroup import OomKills, Place
+from vllm_exporter.sources.processes.exit_watch import Exit, ExitWatch
+from vllm_exporter.sources.processes.inquiry import Inquiry
 from vllm_exporter.titles import Role
 
 PATIENCE = 10.0  # seconds for a cause, then it is unknown; a supervisor answers in milliseconds, or within 4 s

@@ -10,8 +10,8 @@ from vllm_exporter.addresses import split_address
 from vllm_exporter.config import TargetConfig
 from vllm_exporter.lineage import Living, Process, Ref
 from vllm_exporter.ports import Clock
-from vllm_exporter.sources.docker_engine import Container
-from vllm_exporter.sources.listening import is_this_host, read_addresses, read_ports, same_network
+from vllm_exporter.sources.processes.docker_engine import Container
+from vllm_exporter.sources.processes.listening import is_this_host, read_addresses, read_ports, same_network
 from vllm_exporter.titles import Forward
 
 # Seconds between two tries to join a server that is no target: the first while it is loading, then ever rarer, because

@@ -9,8 +9,8 @@ from vllm_exporter.engine import EngineValues, Reading
 from vllm_exporter.family import Family, Series
 from vllm_exporter.names import probe as names
 from vllm_exporter.progress import HEALTH_RESULTS, Verdict
-from vllm_exporter.sources.vllm_api import About
-from vllm_exporter.sources.watch import Sighting
+from vllm_exporter.sources.vllm.api import About
+from vllm_exporter.sources.vllm.watch import Sighting
 
 Row = tuple[Series, float]
 

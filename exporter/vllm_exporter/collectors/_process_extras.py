@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vllm_exporter.lineage import Records, Ref
-from vllm_exporter.sources.deadline_reader import DeadlineReader
-from vllm_exporter.sources.open_fds import OpenFds
+from vllm_exporter.sources.processes.deadline_reader import DeadlineReader
+from vllm_exporter.sources.processes.open_fds import OpenFds
 
 PSS_EVERY = 60.0  # seconds: reading it walks all of a process's memory map, which holds up its own allocations
 PSS_DEADLINE = 5.0  # seconds; 80 GB of small pages take 1 s

@@ -9,9 +9,9 @@ from vllm_exporter.collector import Collector, Context
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts import Trees
 from vllm_exporter.family import Block
-from vllm_exporter.sources.cgroups import FAMILIES, CgroupPart, parse_path
+from vllm_exporter.sources.host.cgroups import FAMILIES, CgroupPart, parse_path
+from vllm_exporter.sources.host.kept_files import KeptFile
 from vllm_exporter.sources.host.part import Section
-from vllm_exporter.sources.kept_files import KeptFile
 
 OWN = ""  # the label `server` of the exporter's own cgroup
 SERVERS = 64  # at most

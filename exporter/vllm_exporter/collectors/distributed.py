@@ -20,7 +20,7 @@ from vllm_exporter.facts import Gpus, RankSteps, Sights, Steps, Trees, VllmProce
 from vllm_exporter.family import Sample
 from vllm_exporter.names import distributed as names
 from vllm_exporter.ranks import count_ranks
-from vllm_exporter.sources.rank_looks import RankFiles
+from vllm_exporter.sources.processes.rank_looks import RankFiles
 from vllm_exporter.stragglers import WINDOW, History, Pace, Verdict, judge, skew
 
 NOBODY_TO_COMPARE = 5.0  # seconds to the next look while no server has two ranks here

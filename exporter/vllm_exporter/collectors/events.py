@@ -13,7 +13,7 @@ from vllm_exporter.family import Sample
 from vllm_exporter.log import log
 from vllm_exporter.names import events as names
 from vllm_exporter.sources.event_file import EventFile, format_event
-from vllm_exporter.sources.loki import Loki, parse_url, sender
+from vllm_exporter.sources.web.loki import Loki, parse_url, sender
 
 QUEUE = 2000  # events that wait until they are taken, every 2 s
 

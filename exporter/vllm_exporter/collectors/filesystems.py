@@ -9,8 +9,8 @@ from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.facts import Trees
 from vllm_exporter.family import Sample
 from vllm_exporter.names import host as names
-from vllm_exporter.sources.kept_files import KeptFile
-from vllm_exporter.sources.mounts import Choice, Mount, Space, choose, parse_mountinfo, read_space
+from vllm_exporter.sources.host.kept_files import KeptFile
+from vllm_exporter.sources.host.mounts import Choice, Mount, Space, choose, parse_mountinfo, read_space
 
 SHM = "/dev/shm"
 

@@ -14,11 +14,11 @@ from vllm_exporter.facts import GpuLinks, Gpus, Trees
 from vllm_exporter.family import Block
 from vllm_exporter.log import log
 from vllm_exporter.names import gpu as names
-from vllm_exporter.sources.gpu_open import open_source
-from vllm_exporter.sources.gpu_source import GpuSource, Snapshot, Table, make_table
-from vllm_exporter.sources.gpu_worker import Worker
-from vllm_exporter.sources.gpu_xid_classes import XidClass, classify
-from vllm_exporter.sources.gpu_xids import KernelXids, XidLedger
+from vllm_exporter.sources.gpu.choice import open_source
+from vllm_exporter.sources.gpu.source import GpuSource, Snapshot, Table, make_table
+from vllm_exporter.sources.gpu.worker import Worker
+from vllm_exporter.sources.gpu.xid_classes import XidClass, classify
+from vllm_exporter.sources.gpu.xids import KernelXids, XidLedger
 
 GRACE = 0.05  # seconds a run waits for its reading; what is not done by then is shown by the next
 FIRST_GRACE = 2.0  # opening the driver's library takes that long where no other process keeps the GPUs ready

@@ -19,9 +19,9 @@ from vllm_exporter.log import log
 from vllm_exporter.names import inside as names
 from vllm_exporter.snapshot import BadSnapshot, Directory, Identity, Reason, Snapshot
 from vllm_exporter.snapshot_sums import Plan, Sums
-from vllm_exporter.sources.listening import is_this_host
-from vllm_exporter.sources.snapshot_base import Base, read_base, write_base
-from vllm_exporter.sources.snapshot_dir import SnapshotDir, lives, read_identity
+from vllm_exporter.sources.processes.listening import is_this_host
+from vllm_exporter.sources.snapshots.base import Base, read_base, write_base
+from vllm_exporter.sources.snapshots.directory import SnapshotDir, lives, read_identity
 
 RENDERED = (
     names.REQUESTS_TOTAL,

@@ -25,10 +25,10 @@ from vllm_exporter.lifecycle.states import ORDER, STATES
 from vllm_exporter.lineage import Ref
 from vllm_exporter.log import log
 from vllm_exporter.names import lifecycle as names
-from vllm_exporter.sources.bound_ports import is_bound
 from vllm_exporter.sources.lifecycle_file import read_lifecycles, write_lifecycles
-from vllm_exporter.sources.listening import is_this_host
-from vllm_exporter.sources.uptime import read_age
+from vllm_exporter.sources.processes.bound_ports import is_bound
+from vllm_exporter.sources.processes.listening import is_this_host
+from vllm_exporter.sources.processes.uptime import read_age
 
 FIRST_LOOK = 10.0  # seconds in which the probe's first look is waited for: without it a running server looks absent
 FORGET = 60.0  # seconds without any evidence after which a server's state is not told any more

@@ -22,13 +22,13 @@ from vllm_exporter.loglines.places import Place, parse_place
 from vllm_exporter.loglines.redact import redact
 from vllm_exporter.loglines.table import kinds
 from vllm_exporter.names import logs as names
-from vllm_exporter.sources.log_classes import read_classes
-from vllm_exporter.sources.log_docker import SOCKET, LogDocker
-from vllm_exporter.sources.log_file import LogFile
-from vllm_exporter.sources.log_journal import LogJournal
-from vllm_exporter.sources.log_positions import read_positions, write_positions
-from vllm_exporter.sources.log_reader import LogReader, Tally, Told
-from vllm_exporter.sources.log_source import LogSource, Position
+from vllm_exporter.sources.logs.classes import read_classes
+from vllm_exporter.sources.logs.docker import SOCKET, LogDocker
+from vllm_exporter.sources.logs.file import LogFile
+from vllm_exporter.sources.logs.journal import LogJournal
+from vllm_exporter.sources.logs.positions import read_positions, write_positions
+from vllm_exporter.sources.logs.reader import LogReader, Tally, Told
+from vllm_exporter.sources.logs.source import LogSource, Position
 
 KEEP_SECONDS = 10.0  # between two writings of the positions; what was read after the last is read again after a crash
 

@@ -13,9 +13,9 @@ from vllm_exporter.facts import ServerSight, Sights
 from vllm_exporter.family import Block, Layout, Series
 from vllm_exporter.log import log
 from vllm_exporter.names import probe as names
-from vllm_exporter.sources.http import Origin
-from vllm_exporter.sources.vllm_api import HttpVllmApi
-from vllm_exporter.sources.watch import Sighting, Watch
+from vllm_exporter.sources.vllm.api import HttpVllmApi
+from vllm_exporter.sources.vllm.watch import Sighting, Watch
+from vllm_exporter.sources.web.http import Origin
 
 FIRST_LOOK = 2.0  # seconds the first collection waits for all servers together, so that `vllm-exporter once` shows them
 

@@ -18,11 +18,11 @@ from vllm_exporter.family import Block
 from vllm_exporter.lineage import Living, Record, Records, Ref, choose_mains, choose_orphans, remember
 from vllm_exporter.log import log
 from vllm_exporter.names import processes as names
-from vllm_exporter.sources.inquiry import SYSTEMD, Inquiry, Whom
-from vllm_exporter.sources.lineage_file import Memory, read_memory, read_scope, write_memory
-from vllm_exporter.sources.proc_cgroup import SHORT, Place, read_place
-from vllm_exporter.sources.proc_tree import ProcTree
-from vllm_exporter.sources.stat import read_file
+from vllm_exporter.sources.processes.cgroup import SHORT, Place, read_place
+from vllm_exporter.sources.processes.inquiry import SYSTEMD, Inquiry, Whom
+from vllm_exporter.sources.processes.lineage_file import Memory, read_memory, read_scope, write_memory
+from vllm_exporter.sources.processes.stat import read_file
+from vllm_exporter.sources.processes.tree import ProcTree
 from vllm_exporter.titles import Role
 
 REST = 3.5  # seconds that the numbers of a run may serve; a scrape is every 5 s

@@ -15,8 +15,8 @@ from vllm_exporter.family import Block, Layout, Sample
 from vllm_exporter.log import log
 from vllm_exporter.names import topology as names
 from vllm_exporter.ranks import parse_rank
-from vllm_exporter.sources.host_topology import read_allowed, read_fingerprint, read_host
-from vllm_exporter.sources.infiniband import DATA, WAIT, PortCounters, read_links, read_ports
+from vllm_exporter.sources.host.infiniband import DATA, WAIT, PortCounters, read_links, read_ports
+from vllm_exporter.sources.host.topology import read_allowed, read_fingerprint, read_host
 from vllm_exporter.topology import Host, Level, gpu_pairs, nearest_nics, normal_address, number_gpus
 
 STATIC_SECONDS = 60.0  # between two looks whether a device has come or gone

@@ -21,7 +21,8 @@ logs are those of vLLM 0.32.
 - What is true now counts more than what was said: a process that is gone is gone whatever the log says, and a server
   that answers canaries for 30 s after its log said that it stops is running.
 - Without a log the states of a start are coarse: `spawned`, `args_parsed`, `port_bound`, `config_resolving`,
-  `engine_spawned`, `executor_spawn`, `listening`. `draining`, `aborting` and `ft_recovery` are not seen then. All other states are.
+  `engine_spawned`, `executor_spawn`, `listening`. `draining`, `aborting` and `ft_recovery` are not seen then. All
+  other states are.
 - States of a start are skipped where they pass too quickly or where the server does not have them, as with
   `--enforce-eager`.
 

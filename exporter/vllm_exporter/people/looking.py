@@ -10,7 +10,7 @@ from itertools import pairwise
 from vllm_exporter.canaries import CanaryResult
 from vllm_exporter.errors import SourceError
 from vllm_exporter.hang.evidence import Evidence, Sample
-from vllm_exporter.sources.vllm_api import VllmApi
+from vllm_exporter.sources.vllm.api import VllmApi
 
 INTERVAL = 0.5  # seconds between two readings of /metrics
 ENOUGH = 4.0  # seconds after which a server that gives output, or has nothing to do, needs no longer look

@@ -20,10 +20,10 @@ from vllm_exporter.loglines.places import parse_place
 from vllm_exporter.loglines.redact import redact
 from vllm_exporter.people.exporter_health import quiet
 from vllm_exporter.people.looking import ENOUGH, look
-from vllm_exporter.sources.log_tail import read_tail
-from vllm_exporter.sources.proc_wait import Wait, read_wait
-from vllm_exporter.sources.py_spy import dump_stacks, find_py_spy
-from vllm_exporter.sources.vllm_api import HttpVllmApi
+from vllm_exporter.sources.logs.tail import read_tail
+from vllm_exporter.sources.processes.py_spy import dump_stacks, find_py_spy
+from vllm_exporter.sources.processes.wait import Wait, read_wait
+from vllm_exporter.sources.vllm.api import HttpVllmApi
 
 ONCE_SECONDS = 10.0  # for the collectors that know processes and GPUs
 HEALTH_TIMEOUT = 5.0  # seconds; a saturated server is slow

@@ -12,7 +12,7 @@ from vllm_exporter.config import Config
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.facts import Trees, VllmProcess
 from vllm_exporter.lineage import Ref
-from vllm_exporter.sources.mounts import Space
+from vllm_exporter.sources.host.mounts import Space
 
 Ask = Callable[[str], Space | None]
 

@@ -24,9 +24,9 @@ from vllm_exporter.facts import GpuLink, GpuLinks, Gpus, Trees, VllmProcess
 from vllm_exporter.family import Sample
 from vllm_exporter.lineage import Ref
 from vllm_exporter.names import gpu as names
-from vllm_exporter.sources import nvml
-from vllm_exporter.sources.gpu_source import Card, GpuProcess, Snapshot, Table
-from vllm_exporter.sources.kernel_log import KernelLog
+from vllm_exporter.sources.gpu.source import Card, GpuProcess, Snapshot, Table
+from vllm_exporter.sources.logs.kernel import KernelLog
+from vllm_exporter.sources.nvml import driver as nvml
 
 GIB = 1 << 30
 

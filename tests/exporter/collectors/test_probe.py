@@ -22,9 +22,9 @@ from vllm_exporter.facts import Sights
 from vllm_exporter.family import Sample
 from vllm_exporter.names import probe as names
 from vllm_exporter.progress import Verdict
-from vllm_exporter.sources.http import Origin
-from vllm_exporter.sources.vllm_api import About, DeepAnswer
-from vllm_exporter.sources.watch import Sighting, Traffic
+from vllm_exporter.sources.vllm.api import About, DeepAnswer
+from vllm_exporter.sources.vllm.watch import Sighting, Traffic
+from vllm_exporter.sources.web.http import Origin
 
 NO_CANARY = CanaryState(None, 0.0, 0, dict.fromkeys(CANARY_RESULTS, 0))
 NOTHING = Verdict("refused", None, None, None, None, None, None, None, NO_CANARY)

@@ -65,7 +65,7 @@ def test_counts_the_processes_of_a_server_by_role(proc: FakeProc) -> None:
 
 
 def test_says_what_each_process_costs(proc: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vllm_exporter.sources.stat.PAGE", PAGE)
+    monkeypatch.setattr("vllm_exporter.sources.processes.stat.PAGE", PAGE)
     monkeypatch.setattr("vllm_exporter.collectors._process_sheet.TICKS", 100)
     tree(proc)
     collector = start(proc, "localhost:8000")
@@ -242,7 +242,7 @@ def test_a_process_that_is_gone_when_the_exporter_starts_is_no_end_that_it_saw(p
 
 
 def test_posts_every_process_to_the_board(proc: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vllm_exporter.sources.stat.PAGE", PAGE)
+    monkeypatch.setattr("vllm_exporter.sources.processes.stat.PAGE", PAGE)
     monkeypatch.setattr("vllm_exporter.collectors.processes.TICKS", 100)
     tree(proc)
     proc.container(101, ID)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vllm_exporter.loglines.follow import Finding, Follower
 from vllm_exporter.loglines.incident import Incident
-from vllm_exporter.sources.log_classes import read_classes
+from vllm_exporter.sources.logs.classes import read_classes
 
 LOGS = Path(__file__).parent.parent / "fixtures" / "logs"
 PATTERNS = read_classes()

@@ -13,7 +13,7 @@ import pytest
 from vllm_exporter.loglines.follow import Follower
 from vllm_exporter.loglines.incident import Incident
 from vllm_exporter.loglines.table import Pattern, kinds, parse_table
-from vllm_exporter.sources.log_classes import read_classes
+from vllm_exporter.sources.logs.classes import read_classes
 
 TABLE = read_classes(examples=True)
 HOME = Path(os.environ.get("REAL_VLLM_HOME", Path.home() / ".cache/real-vllm"))

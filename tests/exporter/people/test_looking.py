@@ -14,7 +14,7 @@ from vllm_exporter.hang.evidence import Evidence
 from vllm_exporter.people import looking
 from vllm_exporter.people.looking import look
 from vllm_exporter.progress import Health
-from vllm_exporter.sources.vllm_api import About, DeepAnswer, DeepProbe, PauseAnswer, VllmApi
+from vllm_exporter.sources.vllm.api import About, DeepAnswer, DeepProbe, PauseAnswer, VllmApi
 
 IDLE = EngineValues(0, 0, kv_usage=0.0, generation_tokens=10, awake=True)
 BUSY = replace(IDLE, running=3)

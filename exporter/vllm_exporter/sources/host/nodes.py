@@ -8,8 +8,8 @@ from pathlib import Path
 
 from vllm_exporter.family import Series
 from vllm_exporter.names import host as names
+from vllm_exporter.sources.host.kept_files import KeptFile
 from vllm_exporter.sources.host.part import Names, Part, Reading
-from vllm_exporter.sources.kept_files import KeptFile
 
 KIB = 1024
 NODES = 32  # at most; the largest hosts have 16

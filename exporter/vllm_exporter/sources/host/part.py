@@ -9,7 +9,7 @@ from pathlib import Path
 from vllm_exporter.errors import SourceError
 from vllm_exporter.family import Block, Layout, Series
 from vllm_exporter.log import log
-from vllm_exporter.sources.kept_files import KeptFile
+from vllm_exporter.sources.host.kept_files import KeptFile
 
 Names = tuple[str, ...]  # what tells the series of one reading apart: devices, kinds, fields; () when they are fixed
 Reading = tuple[Names, list[float]]

@@ -1,0 +1,1 @@
+"""GPUs, whoever made them: which library answers, the thread that waits for it, XIDs."""

@@ -1,0 +1,1 @@
+"""Logs: files, journald, Docker, the kernel's."""

@@ -1,0 +1,86 @@
+"""Reads one log after the other: a source, what is known of it, and the traceback it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vllm_exporter.errors import NoData, SourceError
+from vllm_exporter.loglines.follow import Finding, Follower
+from vllm_exporter.loglines.lines import parse_stamp
+from vllm_exporter.ports import Clock
+from vllm_exporter.sources.logs.source import Batch, LogSource
+
+NEAR = 5.0  # seconds by which a line's own time may be off when it has just been written: beyond, it is another zone's
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a line meant, and when it was written, in Unix time."""
+
+    finding: Finding
+    at: float
+
+
+@dataclass
+class Tally:
+    """Of one log, since the exporter's start."""
+
+    readable: bool = False
+    problem: str = ""
+    lines: int = 0
+    last: float | None = None  # Unix time
+    cut: int = 0
+    skipped: int = 0
+    unread: int = 0
+
+
+class LogReader:
+    """One log of one server."""
+
+    def __init__(self, source: LogSource, follower: Follower, clock: Clock) -> None:
+        self._source = source
+        self._follower = follower
+        self._clock = clock
+        self._live = False  # all that was there at the start has been read
+        self.tally = Tally()
+
+    def read(self) -> list[Told]:
+        """What the new lines mean. A log that cannot be read is said in the tally, and raises nothing."""
+        try:
+            batch = self._source.read()
+        except (NoData, SourceError) as error:
+            self.tally.readable, self.tally.problem = False, str(error)
+            return []
+        self._count(batch)
+        told = self._follow(batch)
+        self._live = self._live or batch.live
+        return told
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _count(self, batch: Batch) -> None:
+        tally = self.tally
+        tally.readable, tally.problem, tally.unread = True, "", batch.unread
+        tally.lines += len(batch.lines)
+        tally.cut += batch.cut
+        tally.skipped += batch.skipped
+        if batch.lines:
+            tally.last = self._clock.wall()
+
+    def _follow(self, batch: Batch) -> list[Told]:
+        if not batch.lines:
+            return []
+        now = self._clock.wall()
+        live = self._live and batch.live
+        times = [line.time for line in batch.lines]
+        found = self._follower.feed_all([line.text for line in batch.lines], times[0] or now)
+        return [Told(one, times[at] or line_time(one.line.stamp, now, live)) for at, one in found]
+
+
+def line_time(stamp: bytes, now: float, live: bool) -> float:
+    """Unix time of a line. Its own has no year and no zone: while the log is followed, it counts only near `now`."""
+    own = parse_stamp(stamp, now) if stamp else None
+    if own is None or own > now or (live and now - own > NEAR):
+        return now
+    return own

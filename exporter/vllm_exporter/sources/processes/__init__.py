@@ -1,0 +1,1 @@
+"""Processes and who looks after them."""

@@ -1,0 +1,1 @@
+"""Snapshot files of the in-process part."""

@@ -1,0 +1,1 @@
+"""Requests to others, each with one deadline."""

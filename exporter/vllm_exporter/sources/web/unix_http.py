@@ -1,0 +1,30 @@
+"""One HTTP request over a Unix socket, or to host:port: container engines and supervisors listen on either."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from vllm_exporter.sources.web.http import Garbled, Origin, Response, Stream, TimedOut, build, read_response, request
+
+PREFIX = "unix://"
+
+
+def call(where: str, method: str, path: str, timeout: float, body: bytes = b"") -> Response:
+    """`where` is a path, unix://path, host:port or http://host:port. Raises RequestFailed."""
+    if not (where.startswith(("/", PREFIX))):
+        host, _, port = where.removeprefix("http://").rstrip("/").rpartition(":")
+        if not port.isdigit():
+            raise Garbled(f"{where!r} is neither a path of a Unix socket nor host:port")
+        return request(Origin(host.strip("[]"), int(port)), method, path, timeout, body)
+    deadline = time.monotonic() + timeout
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout)
+            connection.connect(where.removeprefix(PREFIX))
+            connection.sendall(build(method, path, "localhost", {}, body))
+            return read_response(Stream(connection, deadline))
+    except TimeoutError:
+        raise TimedOut(f"{where}: no answer within {timeout:g} s") from None
+    except OSError as error:
+        raise Garbled(f"{where}: {error.strerror or error}") from None
