@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from operator import itemgetter
 from typing import Literal
@@ -95,6 +95,7 @@ class Block:
     layout: Layout
     numbers: Sequence[float]  # in the order of `layout.grouped`
     finite: bool  # no NaN and no infinity among them
+    texts: dict[str, str] = field(default_factory=dict, compare=False)  # of the renderer: by text format
 
     def samples(self) -> Iterator[Sample]:
         for (family, values), number in zip(self.layout.grouped, self.numbers, strict=True):

@@ -27,6 +27,14 @@ def render(blocks: Iterable[Block], text_format: Format = "text") -> bytes:
 
 
 def render_block(block: Block, text_format: Format) -> str:
+    """Kept with the block: many readings are older than the last scrape."""
+    text = block.texts.get(text_format)
+    if text is None:
+        text = block.texts[text_format] = fill_template(block, text_format)
+    return text
+
+
+def fill_template(block: Block, text_format: Format) -> str:
     """All but the numbers is kept with the layout: what is left to do is a tenth of the work."""
     template = block.layout.templates.get(text_format)
     if template is None:
