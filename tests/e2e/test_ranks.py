@@ -1,6 +1,6 @@
-"""Ranks of a real vLLM: sizes, and a worker that is slowed down is named.
+"""Ranks of a real vLLM: roles and sizes, a worker that is slowed down is named, and how each process ends.
 
-Each server runs alone, without the stack: what is tested is the exporter's own /metrics.
+Each server runs alone, without the stack: what is tested is the exporter.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,11 @@ from tests.e2e.harness.vllm_server import VllmServer
 from tests.e2e.harness.waiting import never, until
 from tests.ports import free_port
 from vllm_exporter.app import collector_names
+from vllm_exporter.collector import Context
+from vllm_exporter.collectors.processes import ProcessesCollector
+from vllm_exporter.config import Config, TargetConfig
+from vllm_exporter.events import Event
+from vllm_exporter.facts import Trees, VllmProcess
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -31,26 +37,48 @@ NAMED_WITHIN = 60.0  # seconds
 STOPPED, RUNNING = 0.4, 0.6  # seconds of each burst
 
 
+TENSOR = frozenset({("api_server", ""), ("engine_core", ""), ("worker", "TP0"), ("worker", "TP1")})
+DATA = frozenset(
+    {
+        ("api_server", ""),
+        ("api_server", "0"),
+        ("api_server", "1"),
+        ("coordinator", ""),
+        ("engine_core", "DP0"),
+        ("engine_core", "DP1"),
+        ("worker", "DP0"),
+        ("worker", "DP1"),
+    }
+)
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A kind of parallelism: how it is asked for, and what the second worker's rank is called."""
+    """A kind of parallelism: how it is asked for, the second worker's rank, and all roles and ranks."""
 
     name: str
     argument: str
     rank: str
+    processes: frozenset[tuple[str, str]]
 
 
-KINDS = (Kind("tensor", "--tensor-parallel-size", "TP1"), Kind("data", "--data-parallel-size", "DP1"))
+KINDS = (Kind("tensor", "--tensor-parallel-size", "TP1", TENSOR), Kind("data", "--data-parallel-size", "DP1", DATA))
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """A server with two ranks, and an exporter that watches it."""
+    """A server with two ranks, an exporter that watches it, and a collector of processes whose events can be seen."""
 
     kind: Kind
     server: VllmServer
     vllm: Part
     exporter: int  # port
+    collector: ProcessesCollector
+
+    def processes(self) -> list[VllmProcess]:
+        list(self.collector.collect())
+        posted = self.collector.context.board.latest(Trees)
+        return [one for one in posted.processes.values() if one.server == name_of(self.server)] if posted else []
 
     def series(self, family: str) -> dict[str, float]:
         """Labels as text to value."""
@@ -72,24 +100,33 @@ class Ranks:
         raise AssertionError(f"no worker {self.kind.rank} among {[_title(one.pid) for one in tree]}")
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
-def ranks(request: pytest.FixtureRequest, script: Path, tmp_path: Path) -> Iterator[Ranks]:
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
+def ranks(request: pytest.FixtureRequest, script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
+    """One server for both tests of a kind; the second ends it."""
     kind: Kind = request.param
+    tmp_path = tmp_path_factory.mktemp(kind.name)
     server = VllmServer(script, free_port(), (kind.argument, "2", "--max-num-seqs", "8"))
     env = {**os.environ, "HOST": "127.0.0.1", "PORT": str(server.port), "VLLM_CPU_OMP_THREADS_BIND": "0|1"}
     vllm = Part("vllm", ["/bin/bash", str(script), "serve", *server.args], tmp_path / "vllm.log", env, tmp_path)
     port = free_port()
     exporter = Part("exporter", exporter_command(tmp_path, port, server.port), tmp_path / "exporter.log", env, tmp_path)
+    target = TargetConfig(name_of(server), name_of(server))
+    collector = ProcessesCollector(Context(Config(targets=(target,), state_dir=str(tmp_path / "processes"))))
     vllm.start()
     exporter.start()
     try:
         server.wait_ready(480)
-        yield Ranks(kind, server, vllm, port)
+        yield Ranks(kind, server, vllm, port, collector)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{tail(vllm.log)}{tail(exporter.log)}") from error
     finally:
         exporter.stop()
         vllm.stop()
+        collector.close()
+
+
+def name_of(server: VllmServer) -> str:
+    return f"127.0.0.1:{server.port}"
 
 
 def exporter_command(folder: Path, port: int, target: int) -> list[str]:
@@ -106,13 +143,36 @@ def test_a_worker_slowed_by_stops_is_named_within_a_minute_and_nobody_before(ran
     assert size
     with Load(ranks.server.port, clients=4, seconds=300):
         until("a verdict on both ranks", lambda: len(ranks.stragglers()) == 2, 60)
-        never("a rank is named that nobody slows", lambda: any(ranks.stragglers().values()), 20)
+        never("a rank is named that nobody slows", lambda: any(ranks.stragglers().values()), 10)
         with Bursts(ranks.worker()):
             until("the slowed rank", lambda: ranks.stragglers().get(ranks.kind.rank) == 1, NAMED_WITHIN)
             named = {rank for rank, value in ranks.stragglers().items() if value}
             assert named == {ranks.kind.rank}
             reasons = ranks.series("vllm_rank_straggler_info")
             assert [_label(labels, "reason") for labels in reasons] == ["stopped"]
+
+
+def test_every_process_has_its_role_and_rank_and_its_end_a_cause(ranks: Ranks) -> None:
+    found = {(one.role, one.rank) for one in until("the tree", ranks.processes, 10)}
+    assert found == ranks.kind.processes
+    assert not [one for one in ranks.processes() if one.orphan]
+    tap, ends = ranks.collector.context.bus.tap(), dict[str, Event]()
+    worker = next(one for one in ranks.processes() if one.role == "worker" and one.rank.endswith("1"))
+    with suppress(ProcessLookupError):
+        os.kill(worker.ref.pid, signal.SIGKILL)
+
+    def all_ended() -> bool:
+        ranks.processes()
+        for event in tap.drain():
+            if event.kind == "exit":
+                ends.setdefault(f"{event.fields['role']} {event.fields['rank']}".strip(), event)
+        return len(ends) == len(ranks.kind.processes)
+
+    until("the end of all processes", all_ended, 60)
+    killed = ends[f"worker {worker.rank}"]
+    assert (killed.fields["cause"], killed.fields["code"]) == ("sigkill", -9)
+    assert killed.time == min(event.time for event in ends.values())
+    assert ends["api_server"].fields["cause"] in ("clean", "error")
 
 
 class Bursts:
