@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,13 +53,15 @@ class Bus:
         self._clock = clock
         self._taps: tuple[Tap, ...] = ()
         self._kept: deque[Event] = deque(maxlen=KEPT)
+        self._lock = threading.Lock()  # an event must not come between the last kept one and the tap
 
     def tap(self, limit: int = 1000) -> Tap:
         """All events from now on, and the last few before: collectors start in no order."""
         made = Tap(limit)
-        for event in tuple(self._kept):
-            made.put(event)
-        self._taps = (*self._taps, made)
+        with self._lock:
+            for event in self._kept:
+                made.put(event)
+            self._taps = (*self._taps, made)
         return made
 
     def emit(
@@ -72,9 +75,10 @@ class Bus:
         time: float | None = None,
         **fields: Field,
     ) -> None:
-        """Puts an event into every tap; `time` is Unix time, None means now. Never blocks, raises nothing."""
+        """Puts an event into every tap; `time` is Unix time, None means now. Waits for nothing but other events."""
         at = self._clock.wall() if time is None else time
         event = Event(at, kind, severity, summary, server, model_name, fields)
-        self._kept.append(event)
-        for one in self._taps:
-            one.put(event)
+        with self._lock:
+            self._kept.append(event)
+            for one in self._taps:
+                one.put(event)

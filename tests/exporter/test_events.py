@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+import threading
+
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.events import KEPT, Bus, Event
 
@@ -28,6 +31,27 @@ def test_a_full_tap_drops_the_oldest_and_counts_them(clock: FakeClock) -> None:
         bus.emit("log", "info", word)
     assert [event.summary for event in tap.drain()] == ["two", "three"]
     assert tap.dropped == 1
+
+
+def test_a_tap_made_while_events_come_in_misses_none(clock: FakeClock) -> None:
+    bus = Bus(clock)
+
+    def emit() -> None:
+        for number in range(3000):
+            bus.emit("log", "info", str(number))
+
+    emitter = threading.Thread(target=emit)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads take turns within a call
+    try:
+        emitter.start()
+        taps = [bus.tap(10_000) for _ in range(50)]
+        emitter.join(10)
+    finally:
+        sys.setswitchinterval(before)
+    for tap in taps:
+        heard = [int(event.summary) for event in tap.drain()]
+        assert heard == list(range(3000 - len(heard), 3000))
 
 
 def test_an_event_may_have_happened_earlier(clock: FakeClock) -> None:

@@ -122,7 +122,8 @@ def make_sights(snapshot: Snapshot) -> Iterator[GpuSight]:
         pids.setdefault(process.gpu_id, {})[process.pid] = process.memory or 0
     for card in snapshot.cards:
         found = {
-            name: numbers.get((family.name, card.gpu_id, *([label] if label else [])))
+            # The index of a lost GPU may be another's by now, and so would be the numbers.
+            name: None if card.lost else numbers.get((family.name, card.gpu_id, *([label] if label else [])))
             for name, (family, label) in SIGHT_FAMILIES.items()
         }
         percent, used, total = found["utilization"], found["memory_used"], found["memory_total"]

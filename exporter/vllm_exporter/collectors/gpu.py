@@ -75,12 +75,11 @@ class GpuCollector(Collector):
     def collect(self) -> Iterator[Block]:
         source = self._find_source()
         self._heed_release_file(source)
-        self._worker.run(source.read, self._grace)
+        done = self._worker.run(source.read, self._grace)
         if self._kernel is not None:
             self._kernel.read(self._addresses)
-        hung = self._worker.busy_seconds() > DEADLINE
-        snapshot = source.snapshot
-        if snapshot is None and not hung:
+        hung, snapshot = self._worker.busy_seconds() > DEADLINE, source.snapshot
+        if snapshot is None and done:  # while the library is being opened, which may take long, nobody knows yet
             self._shown = None
             raise NoData(source.closed_because)
         self._grace = GRACE

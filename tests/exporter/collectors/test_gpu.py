@@ -27,6 +27,7 @@ from vllm_exporter.names import gpu as names
 from vllm_exporter.sources.gpu.source import Card, GpuProcess, Snapshot, Table
 from vllm_exporter.sources.logs.kernel import KernelLog
 from vllm_exporter.sources.nvml import driver as nvml
+from vllm_exporter.sources.nvml.events import WAIT
 
 GIB = 1 << 30
 
@@ -162,8 +163,7 @@ def test_a_driver_that_hangs_from_the_start_is_said(
     rig = make_rig(stub.path)
     stub.hang(True)
     try:
-        with pytest.raises(NoData, match="has not been opened yet"):
-            rig.run()
+        assert rig.run() == {("driver_hung",): 0}  # not NoData, after which the next look is late
         assert rig.run(4) == {("driver_hung",): 1}
     finally:
         stub.hang(False)
@@ -283,6 +283,16 @@ def test_what_the_driver_does_not_say_of_a_process_is_absent() -> None:
 def test_what_is_not_known_of_a_gpu_is_none() -> None:
     (sight,) = make_sights(Snapshot(cards=(Card("0:1", "MIG-1", "H100 MIG 1g.10gb", "0000:17:00.0"),), fast=Table()))
     assert (sight.utilization, sight.memory_used, sight.temperature, sight.pids) == (None, None, None, {})
+
+
+def test_a_lost_gpu_is_not_given_the_numbers_of_the_one_that_has_its_index_now() -> None:
+    lost, present = Card("0", "GPU-a", "H100", "", lost=True), Card("0", "GPU-b", "H100", "")
+    fast = Table(((names.GPU_UTILIZATION_PERCENT, ("0",)),), (50,))
+    assert [one.utilization for one in make_sights(Snapshot(cards=(present, lost), fast=fast))] == [0.5, None]
+
+
+def test_the_wait_for_xids_ends_before_a_call_counts_as_hung() -> None:
+    assert WAIT < gpu.DEADLINE
 
 
 def test_closing_waits_for_nothing(stub: Stub, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@
  * initialised: NVML_STUB="gpus=8,power@1=350000,fault:nvmlDeviceGetUtilizationRates@2=15,slow:nvmlDeviceGetFieldValues=5000"
  * (slow in microseconds; without @gpu it holds for all). Field f of GPU g is the knob "field.f"; the code it returns
  * "field.f.code", its value type "field.f.type". GPM metric m is "gpm.m". "nvlink" says where the links end: 2 (default)
- * at switches, 1 at the other GPU of a pair (0 and 1, 2 and 3, ...), 0 there are none. -DWITHOUT_NEW leaves out what
- * older drivers do not export.
+ * at switches, 1 at the other GPU of a pair (0 and 1, 2 and 3, ...), 0 there are none; "silent_link" is one that answers
+ * not_supported. -DWITHOUT_NEW leaves out what older drivers do not export.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -248,12 +248,14 @@ static void answer(Device *d, Field *f) {
         if (f->id >= 206 && f->id <= 222) code = NOT_SUPPORTED;
         if (f->id >= 3 && f->id <= 6) otherwise = f->id;
     }
+    int silent = f->id >= 206 && f->id <= 222 && (int)f->scope == (int)V("silent_link", -1);
     if (numbered) {
         snprintf(name, sizeof name, "field.%u", f->id);
         snprintf(more, sizeof more, "%s.code", name); code = (int)V(more, code);
         snprintf(more, sizeof more, "%s.type", name); f->type = (unsigned)V(more, f->type);
         otherwise = V(name, otherwise);
     }
+    if (silent) code = NOT_SUPPORTED;
     f->code = code;
     if (code) return;
     f->value.ull = 0;
@@ -350,6 +352,7 @@ int nvmlDeviceGetMaxPcieLinkWidth(Device *d, unsigned *n) { WHOLE(d); *n = 16; r
 int nvmlDeviceGetNvLinkState(Device *d, unsigned link, unsigned *active) {
     WHOLE(d);
     if (!V("nvlink", 2)) return NOT_SUPPORTED;
+    if ((int)link == (int)V("silent_link", -1)) return NOT_SUPPORTED;
     *active = link < (unsigned)V("links_up", 18);
     return OK;
 }

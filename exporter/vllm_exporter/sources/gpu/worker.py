@@ -34,8 +34,9 @@ class Worker:
         if not self._finished(0.0):
             return False
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            thread.start()  # raises where no more threads are allowed: then there is none, and the next run tries again
+            self._thread = thread
         self._job, self._started = job, self._clock.monotonic()
         self._go.release()
         return self._finished(wait)

@@ -53,14 +53,15 @@ def shape(library: Library, devices: list[Device]) -> tuple[str, ...]:
 
 
 def _find(library: Library, index: int) -> Iterator[Device]:
-    handle = library.ask("", "nvmlDeviceGetHandleByIndex", index)
+    whom = f"index {index}"  # what one GPU refuses, others may answer: a container may not use each that is counted
+    handle = library.ask(whom, "nvmlDeviceGetHandleByIndex", index)
     if handle is None:
         return
-    pci = library.ask("", "nvmlDeviceGetPciInfo_v3", handle)
+    pci = library.ask(whom, "nvmlDeviceGetPciInfo_v3", handle)
     card = Card(
         gpu_id=str(index),
-        uuid=text(library.ask("", "nvmlDeviceGetUUID", handle)),
-        name=text(library.ask("", "nvmlDeviceGetName", handle)),
+        uuid=text(library.ask(whom, "nvmlDeviceGetUUID", handle)),
+        name=text(library.ask(whom, "nvmlDeviceGetName", handle)),
         pci_address=parse_pci_address(text(pci.busId)) if pci else "",
     )
     instances = list(_instances(library, Device(card, handle)))

@@ -9,7 +9,7 @@ from vllm_exporter.ports import Clock
 from vllm_exporter.sources.gpu.source import Card, Failures, Snapshot, make_table
 from vllm_exporter.sources.gpu.xids import XidLedger
 from vllm_exporter.sources.nvml.events import WAIT
-from vllm_exporter.sources.nvml.library import Gone
+from vllm_exporter.sources.nvml.library import Gone, Lost
 from vllm_exporter.sources.nvml.session import Session, Setup
 
 SLOW_SECONDS = 10.0
@@ -48,7 +48,7 @@ class NvmlSource:
             return
         try:
             self._read()
-        except (NoData, Gone) as reason:
+        except (NoData, Gone, Lost) as reason:
             self._shut(str(reason))
             self._open_at = self._clock.monotonic() + self._pause
             self._pause = min(2 * self._pause, REOPEN_SECONDS_MAX)

@@ -11,7 +11,7 @@ from vllm_exporter.sources.nvml.devices import Device, address_of
 from vllm_exporter.sources.nvml.library import TIMEOUT, Library, Lost
 
 XID = 0x8  # nvmlEventTypeXidCriticalError
-WAIT = 5.0  # seconds a wait lasts at most: a release has to wait for it
+WAIT = 2.0  # seconds a wait lasts at most: who closes the library waits for it, and must not be taken for a hung call
 BACKOFF = 5.0  # seconds after a wait that failed: a lost GPU may make each fail at once
 
 

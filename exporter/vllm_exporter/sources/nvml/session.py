@@ -20,7 +20,7 @@ from vllm_exporter.sources.nvml.gpm import GpmProbe, free_probes, make_probes
 from vllm_exporter.sources.nvml.library import Gone, Library, Lost
 from vllm_exporter.sources.nvml.links import LinkReader
 from vllm_exporter.sources.nvml.processes import ProcessReader
-from vllm_exporter.sources.nvml.slow import read_slow
+from vllm_exporter.sources.nvml.slow import LinkErrors, read_slow
 from vllm_exporter.sources.nvml.static import read_static
 
 T = TypeVar("T")
@@ -43,19 +43,20 @@ class Session:
     """For one thread. A GPU that is lost is left out until it answers again; only what concerns all raises Gone."""
 
     def __init__(self, setup: Setup) -> None:
-        """Raises NoData when there is no library, driver or GPU, Gone when the driver fails."""
+        """Raises NoData when there is no library, driver or GPU, Gone or Lost when the driver fails."""
         self._setup = setup
         self._fast: FastReader
         self._cards: tuple[Card, ...] = ()
         self._cards_of = -1  # lost GPUs that `_cards` was made with
         self._processes = ProcessReader()
+        self._link_errors: LinkErrors = {}
         self._library = Library(setup.path, setup.failures)
         self._links = LinkReader(self._library, setup.clock)
         try:
             self._assemble()
             if not self._devices and not self._lost:
                 raise NoData("the NVIDIA driver is there, but no GPU that this process may use")
-        except (NoData, Gone):
+        except (NoData, Gone, Lost):  # Lost of a call that concerns no single GPU
             self._library.close()
             raise
 
@@ -145,9 +146,10 @@ class Session:
         """Whether a lost GPU is there again: the names of a GPU may be remembered by the library, its state is not."""
         if not gpu_id.isdigit():
             return False  # a MIG instance comes back with its GPU
+        whom = f"index {gpu_id}"
         try:
-            handle = self._library.ask("", "nvmlDeviceGetHandleByIndex", int(gpu_id))
-            return handle is not None and self._library.ask("", "nvmlDeviceGetPerformanceState", handle) is not None
+            handle = self._library.ask(whom, "nvmlDeviceGetHandleByIndex", int(gpu_id))
+            return handle is not None and self._library.ask(whom, "nvmlDeviceGetPerformanceState", handle) is not None
         except Lost:
             return False
 
@@ -173,7 +175,7 @@ class Session:
         return list(read_static(self._library, device))
 
     def _read_slow(self, device: Device) -> list[Sample]:
-        return list(read_slow(self._library, device))
+        return list(read_slow(self._library, device, self._link_errors))
 
     def _read_processes(self, device: Device) -> list[GpuProcess]:
         return self._processes.read(self._library, device)

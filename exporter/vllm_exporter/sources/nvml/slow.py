@@ -11,7 +11,7 @@ from vllm_exporter.family import Family, Sample
 from vllm_exporter.names import gpu as names
 from vllm_exporter.sources.nvml.devices import Device
 from vllm_exporter.sources.nvml.fields import FieldKey, FieldValue, read_fields
-from vllm_exporter.sources.nvml.library import Library
+from vllm_exporter.sources.nvml.library import NOT_SUPPORTED, Library
 
 # Field id to family and labels after gpu_id.
 FIELDS: dict[int, tuple[Family, dict[str, str]]] = {
@@ -79,8 +79,11 @@ FABRIC_BITS = {
 FABRIC_CONFIGURATION = 8  # shift of four bits: 1 is well, more is a mistake
 
 
-def read_slow(library: Library, device: Device) -> Iterator[Sample]:
-    """Of a whole GPU. Raises Lost and Gone."""
+LinkErrors = dict[tuple[str, int, int], float]  # the newest count by uuid, field id and link
+
+
+def read_slow(library: Library, device: Device, link_errors: LinkErrors) -> Iterator[Sample]:
+    """Of a whole GPU. `link_errors` is kept from one reading to the next. Raises Lost and Gone."""
     ids = {"gpu_id": device.gpu_id}
     for family, function, divisor in VALUES:
         value = library.ask(device.uuid, function, device.handle)
@@ -95,7 +98,7 @@ def read_slow(library: Library, device: Device) -> Iterator[Sample]:
     keys = [(number, 0) for number in (*FIELDS, LINK_COUNT, RECOVERY)]
     answers = read_fields(library, device.uuid, device.handle, keys)
     yield from field_samples(device.gpu_id, answers)
-    yield from _links(library, device, count_links(answers))
+    yield from _links(library, device, count_links(answers), link_errors)
     yield from _fabric(library, device)
 
 
@@ -119,19 +122,22 @@ def count_links(answers: dict[FieldKey, FieldValue]) -> int:
     return 0 if links is None else min(int(links), MAX_LINKS)
 
 
-def _links(library: Library, device: Device, count: int) -> Iterator[Sample]:
+def _links(library: Library, device: Device, count: int, errors: LinkErrors) -> Iterator[Sample]:
     if not count:
         return
-    states = [library.ask(device.uuid, "nvmlDeviceGetNvLinkState", device.handle, link) for link in range(count)]
+    name, quiet = "nvmlDeviceGetNvLinkState", (NOT_SUPPORTED,)  # of one link; the others may answer
+    states = [library.ask(device.uuid, name, device.handle, link, quiet=quiet) for link in range(count)]
     if any(state is not None for state in states):
         active = sum(state == 1 for state in states)
         yield names.GPU_NVLINK_LINKS.sample(active, gpu_id=device.gpu_id, state="active")
         yield names.GPU_NVLINK_LINKS.sample(count - active, gpu_id=device.gpu_id, state="inactive")
     keys = [(number, link) for number in LINK_FIELDS for link in range(count)]
     answers = read_fields(library, device.uuid, device.handle, keys)
+    errors.update({(device.uuid, *key): one.value for key, one in answers.items() if one.value is not None})
     for number, kind in LINK_FIELDS.items():
-        answered = (answer.value for (field, _), answer in answers.items() if field == number)
-        values = [value for value in answered if value is not None]
+        # A link that went down may not answer: without its last count the sum would go back.
+        known = (errors.get((device.uuid, number, link)) for link in range(count))
+        values = [value for value in known if value is not None]
         if values:
             yield names.GPU_NVLINK_ERRORS_TOTAL.sample(sum(values), gpu_id=device.gpu_id, type=kind)
 

@@ -58,7 +58,7 @@ def read_info(library: Library, device: Device) -> Sample:
         compute_capability="{}.{}".format(*capability) if capability else "",
         driver_version=text(library.ask("", "nvmlSystemGetDriverVersion")),
         cuda_version=parse_cuda_version(library.ask("", "nvmlSystemGetCudaDriverVersion_v2")),
-        vbios_version=text(library.ask("", "nvmlDeviceGetVbiosVersion", whole)),
+        vbios_version=text(library.ask(device.uuid, "nvmlDeviceGetVbiosVersion", whole)),
     )
 
 

@@ -42,6 +42,21 @@ def test_a_job_that_hangs_is_left_alone_and_no_other_is_started() -> None:
     assert worker.stop(5.0)
 
 
+def test_where_no_thread_can_be_started_the_next_run_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, done = Worker("test", FakeClock()), []
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            worker.run(lambda: done.append("a"), 5.0)
+    assert worker.run(lambda: done.append("b"), 5.0)
+    assert done == ["b"]
+    assert worker.stop(5.0)
+
+
 def test_what_a_job_raises_reaches_the_caller_and_the_next_job_runs() -> None:
     worker = Worker("test", FakeClock())
 

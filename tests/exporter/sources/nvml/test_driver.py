@@ -249,6 +249,27 @@ def test_nvlink_5_counts_bytes_and_errors_of_each_link(stub: Stub, make_rig: Mak
     assert slow["nvlink_errors_total", "0", "receive"] == 18 * 2
 
 
+def test_a_link_that_does_not_answer_is_inactive_and_the_others_are_still_asked(stub: Stub, make_rig: MakeRig) -> None:
+    rig = make_rig(stub)
+    stub.set("silent_link", 3)
+    rig.cycle()
+    stub.set("links_up", 17)
+    found = values(rig.cycle(10).slow)
+    assert (found["nvlink_links", "0", "active"], found["nvlink_links", "0", "inactive"]) == (16, 2)
+    assert ("nvmlDeviceGetNvLinkState", "not_supported") not in rig.failures
+
+
+def test_errors_of_a_link_stay_counted_when_it_no_longer_answers(stub: Stub, make_rig: MakeRig) -> None:
+    stub.set("field.208.code", 0)
+    stub.set("field.208", 2)
+    rig = make_rig(stub)
+    rig.cycle()
+    stub.set("silent_link", 3)
+    stub.set("field.208", 5)
+    assert values(rig.cycle(10).slow)["nvlink_errors_total", "0", "receive"] == 17 * 5 + 2
+    assert values(rig.cycle(10).slow)["nvlink_errors_total", "0", "receive"] == 17 * 5 + 2
+
+
 def test_a_driver_that_answers_a_nonsense_number_of_links_costs_no_thousand_calls(
     stub: Stub, make_rig: MakeRig
 ) -> None:
@@ -410,6 +431,29 @@ def test_a_gpu_that_is_lost_from_the_start_is_said(stub: Stub, make_rig: MakeRig
         ("1", "GPU-00000001", False),
         ("0", "", True),
     ]
+
+
+def test_a_gpu_that_this_process_may_not_use_does_not_hide_the_others(stub: Stub, make_rig: MakeRig) -> None:
+    stub.set("gpus", 3)
+    stub.fault("nvmlDeviceGetHandleByIndex_v2", 4, gpu=0)
+    stub.fault("nvmlDeviceGetVbiosVersion", 3, gpu=1)
+    snapshot = make_rig(stub).cycle()
+    assert [card.gpu_id for card in snapshot.cards] == ["1", "2"]
+    infos = {key[1]: key[-1] for key in values(snapshot.slow) if key[0] == "info"}
+    assert infos == {"1": "", "2": "96.00.89.00.01"}
+
+
+@pytest.mark.parametrize("function", ["nvmlDeviceGetCount_v2", "nvmlEventSetCreate"])
+def test_a_call_of_the_whole_driver_that_fails_leaves_nothing_open(
+    stub: Stub, make_rig: MakeRig, function: str
+) -> None:
+    rig = make_rig(stub)
+    stub.fault(function, 15)
+    rig.source.read()
+    assert not stub.is_open
+    assert "gpu_is_lost" in rig.source.closed_because
+    stub.heal()
+    assert values(rig.cycle(10).fast)["utilization_percent", "0"] == 50
 
 
 def test_when_all_gpus_are_lost_the_library_is_opened_again_and_less_and_less_often(
