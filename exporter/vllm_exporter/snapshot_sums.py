@@ -72,12 +72,21 @@ class Sums:
 
     def fold(self, server: str, snapshot: Snapshot) -> None:
         """Keeps what a process counted that has ended."""
+        self._add(server, snapshot, 1.0)
+
+    def unfold(self, server: str, snapshot: Snapshot) -> None:
+        """Takes out again what was folded of a process that was silent and speaks again."""
+        self._add(server, snapshot, -1.0)
+
+    def _add(self, server: str, snapshot: Snapshot, sign: float) -> None:
         for entry, family in self._known(snapshot):
             if KINDS[entry.kind] == "gauge":
                 continue
-            numbers = snapshot.values[entry.at : entry.at + entry.width]
+            numbers = tuple(sign * one for one in snapshot.values[entry.at : entry.at + entry.width])
             key = (family.name, key_of(family, server, entry))
             old = self.base.get(key)
+            if old is None and len(self.base) >= MAX_SERIES:
+                continue
             new = Kept(entry.kind, entry.bounds, numbers)
             self.base[key] = join(old, new) if old else new
 

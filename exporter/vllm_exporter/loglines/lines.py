@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from vllm_exporter.titles import Role
 
 LIMIT = 2048  # bytes of a line that are looked at: what it means stands in front, what users sent behind
+MAX_NAME = 64  # characters of a process's name; vLLM's have 30 at most
 LEVELS = frozenset((b"DEBUG", b"INFO", b"WARNING", b"ERROR", b"CRITICAL"))
 QUIET = frozenset((b"DEBUG", b"INFO"))
 
@@ -113,28 +114,33 @@ def _json_lines(raw: bytes) -> Iterator[Line]:
 
     try:
         data = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: brackets in brackets in brackets, which anybody can send
         data = None
     if not isinstance(data, dict):
         yield Line(raw[:LIMIT])
         return
     if isinstance(data.get("log"), str):
-        yield from split_lines(data["log"].rstrip("\r\n").encode())
+        yield from split_lines(_bytes(data["log"].rstrip("\r\n")))
         return
     yield from _record_lines(data)
 
 
 def _record_lines(data: dict[str, object]) -> Iterator[Line]:
     name, pid, level = (data.get(key) for key in ("vllm_process_name", "process", "levelname"))
-    process = name.encode() if isinstance(name, str) else b""
-    stamp = str(data.get("asctime", ""))[5:19].encode()  # '2026-11-21 15:08:50,689'
+    process = _bytes(name[:MAX_NAME]) if isinstance(name, str) else b""
+    stamp = _bytes(str(data.get("asctime", ""))[5:19])  # '2026-11-21 15:08:50,689'
     for key in ("message", "exc_info"):
         text = data.get(key)
-        for one in text.encode().split(b"\n") if isinstance(text, str) else ():
+        for one in _bytes(text).split(b"\n") if isinstance(text, str) else ():
             yield Line(
                 one[:LIMIT],
                 process,
                 pid if isinstance(pid, int) else None,
-                level.encode() if isinstance(level, str) else b"",
+                _bytes(level) if isinstance(level, str) else b"",
                 stamp,
             )
+
+
+def _bytes(text: str) -> bytes:
+    """JSON may hold halves of surrogate pairs, which UTF-8 does not have."""
+    return text.encode("utf-8", "replace")

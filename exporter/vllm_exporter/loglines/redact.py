@@ -8,7 +8,7 @@ LENGTH = 240  # characters of an excerpt
 _LOOK = 2 * LENGTH  # bytes that are looked at
 HIDDEN = "…"
 
-_QUOTED = re.compile(r"""(["`]|(?<![A-Za-z])')(?:(?!\1).)*(?:\1|$)""")
+_QUOTED = re.compile(r"""(["`]|(?<![A-Za-z])')(?:\\.|(?!\1).)*(?:\1|\Z)""", re.DOTALL)
 _ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]{1,15}://)(?:[^\s/@]*@)?([^\s/?#]*)[^\s]*")
 _SECRET = re.compile(
     r"(?i)\b([\w-]*(?:key|token(?!s)|secret|passw(?:or)?d|authorization))(\s?[:=]\s?)(?:(?:bearer|basic)\s)?\S+"

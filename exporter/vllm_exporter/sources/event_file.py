@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,7 +36,7 @@ class EventFile:
             written = os.write(self._fd, data)
             self.size += written
             if written < len(data):
-                raise OSError(28, "no space left on device")
+                raise OSError(errno.ENOSPC, "no space left on device")
 
     def close(self) -> None:
         if self._fd is not None:
@@ -44,7 +46,11 @@ class EventFile:
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        self.size = os.fstat(self._fd).st_size
+        about = os.fstat(self._fd)
+        if not stat.S_ISREG(about.st_mode):  # /dev/stdout, which would be renamed when it is full
+            self.close()
+            raise OSError(errno.EINVAL, f"{self._path} is no regular file")
+        self.size = about.st_size
         if self.size and os.pread(self._fd, 1, self.size - 1) != b"\n":  # the disk was full, or the host went down
             self.size += os.write(self._fd, b"\n")
         if self.size >= self._max_bytes:

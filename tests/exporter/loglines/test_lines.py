@@ -79,6 +79,18 @@ def test_text_that_only_looks_like_json_does_no_harm(raw: bytes) -> None:
     assert [line.body for line in split_lines(raw)] in ([], [raw])
 
 
+def test_json_that_only_an_attacker_writes_does_no_harm() -> None:
+    nested = b'{"a":' + b"[" * 60_000
+    assert [line.body for line in split_lines(nested)] == [nested[:2048]]
+    assert list(split_lines(b'{"message": "half \\ud800", "asctime": "\\ud800"}')) == [Line(b"half ?")]
+    assert list(split_lines(b'{"log": "half \\ud800\\n"}')) == [Line(b"half ?")]
+
+
+def test_the_name_of_a_process_is_bounded() -> None:
+    raw = b'{"vllm_process_name": "' + b"x" * 50_000 + b'", "message": "m"}'
+    assert list(split_lines(raw)) == [Line(b"m", b"x" * 64)]
+
+
 def test_a_time_without_a_year_is_of_the_past_year() -> None:
     noon = time.mktime((2026, 1, 2, 12, 0, 0, 0, 0, -1))
     assert parse_stamp(b"01-02 11:59:59", noon) == noon - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,15 @@ def test_makes_the_file_again_when_somebody_removed_it(tmp_path: Path) -> None:
     assert path.read_bytes() == b"two\n"
 
 
-def test_says_when_it_cannot_write() -> None:
-    with pytest.raises(OSError, match="No space left on device"):
-        EventFile(Path("/dev/full"), 1000, 1).write([b"x"])
+def test_says_when_it_cannot_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "write", lambda fd, data: len(data) - 1)
+    with pytest.raises(OSError, match="no space left on device"):
+        EventFile(tmp_path / "events.jsonl", 1000, 1).write([b"x"])
+
+
+def test_refuses_what_is_no_regular_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="is no regular file"):
+        EventFile(pipe, 1000, 1).write((b"{}",))
+    assert pipe.is_fifo()

@@ -35,8 +35,9 @@ class LogDocker:
 
     def __init__(self, name: str, position: Position, clock: Clock, path: str = SOCKET) -> None:
         self._name = name
-        self._path = path
+        self._path = path.removeprefix("unix://")
         self._clock = clock
+        self._begun = clock.wall()  # a container that is made later is read from its start
         self._last = str(position.get("last", ""))
         self._connection: socket.socket | None = None
         self._container = Container("", False)
@@ -96,8 +97,8 @@ class LogDocker:
         return parse_container(body)
 
     def _follow(self) -> socket.socket:
-        """The log from the last line on, or from now."""
-        since = f"{parse_time(self._last.encode()):.9f}" if self._last else f"{self._clock.wall():.9f}"
+        """The log from the last line on, or from when the exporter began."""
+        since = f"{parse_time(self._last.encode()):.9f}" if self._last else f"{self._begun:.9f}"
         query = f"follow=1&stdout=1&stderr=1&timestamps=1&since={since}"
         connection = self._ask(f"/containers/{self._container.id}/logs?{query}")
         try:

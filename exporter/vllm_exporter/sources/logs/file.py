@@ -79,8 +79,11 @@ class LogFile:
             self._open()
         fd = self._fd
         assert fd is not None  # _open raises when it cannot
-        size = os.fstat(fd).st_size
-        head = os.pread(fd, HEAD, 0)
+        try:
+            size = os.fstat(fd).st_size
+            head = os.pread(fd, HEAD, 0)
+        except OSError as error:
+            raise SourceError(f"{self._path}: {error.strerror}") from None
         if size < self._offset or not head.startswith(self._head):
             self._offset, self._cutter = 0, LineCutter()
         self._head = head
@@ -122,11 +125,14 @@ class LogFile:
         return seen.st_size if self._first and not known else 0
 
     def _moved(self) -> bool:
-        """Whether the path leads to another file, or nowhere."""
+        """Whether the path leads to another file, or nowhere. Raises SourceError when that cannot be told: a share that
+        does not answer for a moment has the same file afterwards, which must not be read from its start again."""
         try:
             now = os.stat(self._path)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return True
+        except OSError as error:
+            raise SourceError(f"{self._path}: {error.strerror}") from None
         return (now.st_dev, now.st_ino) != self._identity
 
     def _pull(self, limit: int) -> tuple[bytes, int]:

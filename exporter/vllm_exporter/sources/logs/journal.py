@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import suppress
 from typing import IO, Protocol
 
 from vllm_exporter.errors import SourceError
@@ -91,11 +93,18 @@ class LogJournal:
         """What the program wrote, and whether it ended."""
         assert self._process is not None  # _run made it
         assert self._process.stdout is not None
-        try:
-            data = os.read(self._process.stdout.fileno(), MAX_READ)
-        except BlockingIOError:
-            return b"", False
-        return data, not data
+        parts: list[bytes] = []
+        left = MAX_READ
+        while left > 0:  # a pipe gives 64 KiB at once, however much is asked for
+            try:
+                part = os.read(self._process.stdout.fileno(), left)
+            except BlockingIOError:
+                return b"".join(parts), False
+            if not part:
+                return b"".join(parts), True
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts), False
 
     def _stop(self) -> None:
         """After its end: why, and when to try again."""
@@ -151,4 +160,12 @@ def start_program(command: list[str]) -> Follow:
     for pipe in (process.stdout, process.stderr):
         if pipe is not None:
             os.set_blocking(pipe.fileno(), False)
+    if process.stdout is not None:
+        widen(process.stdout.fileno())
     return process
+
+
+def widen(pipe: int) -> None:
+    """A pipe of 64 KiB, emptied once a second, holds 130 entries of the journal: less than a busy server writes."""
+    with suppress(OSError):  # its user has too many large pipes already
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, MAX_READ)

@@ -133,8 +133,8 @@ class SnapshotDir:
             if about.st_mtime_ns == self._changed and now - self._scanned < RESCAN:
                 return
             owners = check_folder(self._path, about)
-            self._changed, self._scanned = about.st_mtime_ns, now
             self._keep(folder, owners)
+            self._changed, self._scanned = about.st_mtime_ns, now
         finally:
             os.close(folder)
 

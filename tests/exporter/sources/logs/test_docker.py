@@ -102,6 +102,19 @@ def test_goes_on_behind_the_last_line_after_a_restart(place: Path, engines: list
     assert engines[0].asked[1].endswith("since=1795273440.250000000")
 
 
+def test_reads_a_container_that_is_made_later_from_its_start(tmp_path: Path) -> None:
+    clock, path = FakeClock(wall=1_700_000_000.0), tmp_path / "later.sock"
+    log = LogDocker("vllm-1", {}, clock, str(path))
+    with pytest.raises(SourceError):
+        log.read()
+    clock.advance(60.0)
+    engine = Engine(path, b"")
+    log.read()
+    log.close()
+    engine.close()
+    assert engine.asked[1].endswith("since=1700000000.000000000")
+
+
 def test_waits_before_it_asks_again_for_a_log_that_ended(place: Path, engines: list[Engine]) -> None:
     engines.append(Engine(place, frame(FIRST + b" last\n")))
     clock = FakeClock()

@@ -202,3 +202,34 @@ def test_a_named_pipe_does_not_hold_the_reader(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(SourceError):
         LogFile(path, {}).read()
+
+
+def test_a_share_that_does_not_answer_for_a_moment_has_the_same_file_afterwards(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(b"old\n")
+    log = LogFile(path, {})
+    log.read()
+
+    def stale(path: Path) -> os.stat_result:
+        raise OSError(116, "Stale file handle")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "stat", stale)
+        with pytest.raises(SourceError, match="Stale file handle"):
+            log.read()
+    append(path, b"new\n")
+    assert texts(log.read()) == [b"new"]
+
+
+def test_a_disk_that_fails_is_told_and_not_raised_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_bytes(b"old\n")
+    log = LogFile(path, {})
+    log.read()
+
+    def broken(fd: int, size: int, at: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", broken)
+    with pytest.raises(SourceError, match=r"vllm\.log: Input/output error"):
+        log.read()

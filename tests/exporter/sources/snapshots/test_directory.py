@@ -155,8 +155,10 @@ def test_a_folder_that_is_not_there_is_no_fault_but_a_link_is(clock: FakeClock, 
 def test_says_so_when_there_are_too_many_files(folder: Path, clock: FakeClock) -> None:
     for at in range(257):
         (folder / f"{at}.snap").touch()
-    with pytest.raises(SourceError, match="257 files, at most 256"):
-        SnapshotDir(folder, clock).read()
+    snapshots = SnapshotDir(folder, clock)
+    for _ in range(2):
+        with pytest.raises(SourceError, match="257 files, at most 256"):
+            snapshots.read()
 
 
 def test_a_process_lives_while_its_id_and_start_time_are_in_proc(tmp_path: Path) -> None:
