@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs install test test-alerts test-e2e test-compose check rules dashboards docs bench
+.PHONY: help up down status logs install test test-alerts test-e2e test-chaos test-compose check rules dashboards docs bench
 .PHONY: demo demo-break demo-story demo-down demo-recording
 
 help: ## print this
@@ -51,6 +51,9 @@ test-alerts: install ## alert rules, and real Prometheus, Alertmanager and super
 
 test-e2e: install ## the whole loop on a real vLLM
 	@$(PYTEST) -m e2e $(ARGS)
+
+test-chaos: install ## what takes too long to be run each time: a real vLLM in every state that looks like a hang
+	@$(PYTEST) -m chaos $(ARGS)
 
 test-compose: install ## the containers, on a real Docker: healed through the proxy, nothing lost in restarts
 	@$(PYTEST) -m compose $(ARGS)

@@ -11,6 +11,8 @@ from vllm_exporter.addresses import parse_listen, parse_target, parse_targets, s
 from vllm_exporter.config_file import Value, read_file
 from vllm_exporter.errors import ConfigError
 
+SHORTEST = 0.1  # seconds between two runs of a collector
+
 
 @dataclass(frozen=True)
 class TargetConfig:
@@ -162,9 +164,17 @@ def _collector(value: Value, what: str) -> CollectorConfig:
     enabled, interval = options.pop("enabled", None), options.pop("interval", None)
     return CollectorConfig(
         enabled.switch(f"{what}.enabled") if enabled else None,
-        interval.positive(f"{what}.interval") if interval else None,
+        _seconds(interval, f"{what}.interval") if interval else None,
         options,
     )
+
+
+def _seconds(value: Value, what: str) -> float:
+    """A collector that ran more often than this would keep the exporter busy with nothing else."""
+    seconds = value.positive(what)
+    if seconds < SHORTEST:
+        raise value.wrong(what, f"at least {SHORTEST:g} seconds")
+    return seconds
 
 
 def _probe(value: Value) -> ProbeConfig:

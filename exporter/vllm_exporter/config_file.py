@@ -64,6 +64,12 @@ class Value:
             raise self.wrong(what, "a number above 0")
         return float(self.data)
 
+    def count(self, what: str) -> int:
+        """The value as a whole number above 0."""
+        if isinstance(self.data, bool) or not isinstance(self.data, int) or self.data < 1:
+            raise self.wrong(what, "a whole number above 0")
+        return self.data
+
     def plain(self) -> object:
         """The value without its places, as yaml would have read it."""
         if isinstance(self.data, dict):
@@ -72,8 +78,9 @@ class Value:
 
     def checked(self, parse: Callable[[str], T], what: str) -> T:
         """The text as `parse` understands it; its ConfigError is told with the line."""
+        text = self.text(what)
         try:
-            return parse(self.text(what))
+            return parse(text)
         except ConfigError as error:
             raise ConfigError(f"{self.where}: {error}") from None
 
@@ -97,8 +104,8 @@ def parse_file(text: str, name: str) -> Value:
     """The text of a YAML file; `name` stands in messages. yaml is imported here: only who has a file pays 3 MiB."""
     import yaml
 
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         return Value(None, f"{name} line 1") if node is None else _value(loader, node, name)
     except yaml.MarkedYAMLError as error:
@@ -106,8 +113,8 @@ def parse_file(text: str, name: str) -> Value:
         raise ConfigError(f"{name} line {line}: is not YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: is not YAML: {error}") from error
-    finally:
-        loader.dispose()
+    except RecursionError:
+        raise ConfigError(f"{name}: an alias (*name) stands inside what it stands for; write the value out") from None
 
 
 def _value(loader: yaml.SafeLoader, node: yaml.Node, name: str) -> Value:
@@ -118,14 +125,20 @@ def _value(loader: yaml.SafeLoader, node: yaml.Node, name: str) -> Value:
         return Value(_mapping(loader, node, name), where)
     if isinstance(node, yaml.SequenceNode):
         return Value([_value(loader, item, name) for item in node.value], where)
-    return Value(loader.construct_object(node), where)
+    try:
+        return Value(loader.construct_object(node), where)
+    except ValueError:  # what looks like a date or a number and is none: 2026-13-01, 0x_
+        raise ConfigError(f"{where}: {node.value!r} cannot be read as YAML; put it in quotes") from None
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, name: str) -> dict[str, Value]:
     """Keys as text; where a key stands is where its value stands, so that `unknown key` names the key's line."""
     values: dict[str, Value] = {}
     for key_node, value_node in node.value:
-        key, where = str(key_node.value), f"{name} line {key_node.start_mark.line + 1}"
+        where = f"{name} line {key_node.start_mark.line + 1}"
+        if not isinstance(key_node.value, str):
+            raise ConfigError(f"{where}: a key must be a word, not a list or keys with values")
+        key = key_node.value
         if key in values:
             raise ConfigError(f"{where}: {key!r} is there twice, first on {values[key].where}; remove one")
         values[key] = Value(_value(loader, value_node, name).data, where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from operator import itemgetter
+from operator import itemgetter, pos
 from typing import Literal
 
 Kind = Literal["gauge", "counter", "histogram"]
@@ -85,7 +85,8 @@ class Layout:
         """Raises ValueError when there are not as many numbers as series, TypeError when one is no number."""
         if len(numbers) != len(self.series):
             raise ValueError(f"{len(numbers)} numbers for {len(self.series)} series")
-        return Block(self, self.group(numbers), isfinite(sum(numbers)))
+        plain = tuple(map(pos, self.group(numbers)))  # +True is 1: a bool would be printed as a word
+        return Block(self, plain, isfinite(sum(plain)))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def read_texts(value: Value, what: str) -> tuple[str, ...]:
 READERS: dict[str, Callable[[Value, str], Any]] = {
     "str": lambda value, what: value.text(what),
     "float": lambda value, what: value.positive(what),
-    "int": lambda value, what: int(value.positive(what)),
+    "int": lambda value, what: value.count(what),
     "bool": lambda value, what: value.switch(what),
     "tuple[str, ...]": read_texts,
 }

@@ -114,8 +114,11 @@ def nearest(levels: Iterable[Level]) -> Level | None:
 
 
 def number_gpus(host: Host, known: Mapping[str, str]) -> dict[str, str]:
-    """PCI address to gpu_id: as the driver numbers them (`known`), else in the order of addresses, as NVML does too."""
-    return {gpu.address: known.get(gpu.address, str(at)) for at, gpu in enumerate(host.gpus)}
+    """PCI address to gpu_id: as the driver numbers them (`known`), else in the order of addresses, as NVML does too.
+
+    A GPU that a driver hides, as in a container with some of them, has its address: no number is another one's.
+    """
+    return {gpu.address: known.get(gpu.address, gpu.address if known else str(at)) for at, gpu in enumerate(host.gpus)}
 
 
 def _by_node(a: PciDevice, b: PciDevice, nodes: int) -> Level | None:

@@ -11,7 +11,7 @@ from tests.e2e.harness.hangs import STATES, report_on, running_server
 from tests.e2e.harness.vllm_server import VllmServer
 from tests.ports import free_port
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,7 @@ def test_an_empty_file_changes_nothing(file: Path) -> None:
         ("probe: {interval: -1}\n", "line 1: probe.interval must be a number above 0, not -1"),
         ("probe: {interval: true}\n", "probe.interval must be a number above 0, not True"),
         ("stale_after: .inf\n", "stale_after must be a number above 0, not inf"),
+        ("collectors: {probe: {interval: 0.01}}\n", "collector probe.interval must be at least 0.1 seconds, not 0.01"),
         ("stale_after: 5s\n", "stale_after must be a number above 0, not '5s'"),
         ("collectors: {system: 1}\n", "collector system must be true or false, not 1"),
         ("collectors: [system]\n", "line 1: collectors must be keys with values, not a list"),
@@ -81,12 +82,23 @@ def test_an_empty_file_changes_nothing(file: Path) -> None:
         ("listen: a:1\nprobe: {}\nlisten: b:1\n", "line 3: 'listen' is there twice, first on exporter.yml line 1"),
         ("- a\n", "line 1: the file must be keys with values, not a list"),
         ("probe: {interval: 1\nlisten: x\n", "exporter.yml line 2: is not YAML: "),
+        ("state_dir: 2026-13-01\n", "exporter.yml line 1: '2026-13-01' cannot be read as YAML; put it in quotes"),
+        ("stale_after: 0x_\n", "exporter.yml line 1: '0x_' cannot be read as YAML; put it in quotes"),
+        ("listen: a\x01b\n", "exporter.yml: is not YAML: unacceptable character"),
+        ("targets: &a [*a]\n", "exporter.yml: an alias (*name) stands inside what it stands for; write the value out"),
+        ("? [a, b]\n: 5\n", "exporter.yml line 1: a key must be a word, not a list or keys with values"),
     ],
 )
 def test_a_bad_file_is_refused_with_line_key_and_fix(file: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load_text(file, text)
     assert words in str(refused.value)
+
+
+def test_the_line_is_said_once(file: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_text(file, "listen: 9855\n")
+    assert str(refused.value) == "exporter.yml line 1: listen must be text; put it in quotes, not 9855"
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_what_is_not_given_keeps_its_default() -> None:
         ("pth: /x", "exporter.yml line 1: unknown key 'pth' in collector gpu; known: enabled, interval, limit, path,"),
         ("pss: maybe", "exporter.yml line 1: gpu.pss must be true or false, not 'maybe'"),
         ("limit: 3\nseconds: -1", "exporter.yml line 2: gpu.seconds must be a number above 0, not -1"),
+        ("limit: 2.5", "exporter.yml line 1: gpu.limit must be a whole number above 0, not 2.5"),
         ("sources: one", "exporter.yml line 1: gpu.sources must be a list, not 'one'"),
     ],
 )

@@ -102,6 +102,11 @@ def test_a_block_groups_its_numbers_by_family_whatever_their_order() -> None:
     ]
 
 
+def test_yes_and_no_are_printed_as_numbers() -> None:
+    lines = render_page([Layout([(UP, ("a",)), (UP, ("b",))]).block([True, False])]).decode().splitlines()
+    assert lines[2:] == ['vllm_test_up{server="a"} 1', 'vllm_test_up{server="b"} 0']
+
+
 def test_openmetrics_names_counters_without_total_and_ends_with_eof() -> None:
     assert render(STEPS.sample(3), text_format="openmetrics") == (
         "# HELP vllm_test_steps Steps.\n# TYPE vllm_test_steps counter\nvllm_test_steps_total 3\n# EOF\n"

@@ -110,3 +110,12 @@ def test_labels_without_end_do_not_fill_the_page() -> None:
 
 def test_a_bucket_goes_to_the_next_larger_bound_that_is_left() -> None:
     assert spread((0.1, 0.5, 1.0), (0.5,)) == [0, 0, 1, 1, 2]
+
+
+def test_labels_without_end_do_not_fill_the_memory_either() -> None:
+    sums = Sums(FAMILIES)
+    for at in range(5001):
+        sums.fold("a", requests(1, status=f"made up {at}"))
+    assert len(sums.base) == 5000
+    sums.fold("a", requests(1, status="made up 0"))
+    assert sums.base["requests_total", ("a", "made up 0")].numbers == (2,)

@@ -90,6 +90,13 @@ def test_gpus_are_numbered_as_the_driver_does_else_by_address(h100: Host) -> Non
     assert number_gpus(h100, {"0000:a4:00.0": "5"})["0000:a4:00.0"] == "5"
 
 
+def test_a_gpu_that_the_driver_hides_does_not_take_the_number_of_another(h100: Host) -> None:
+    last = h100.gpus[-1].address
+    ids = number_gpus(h100, {last: "0"})
+    assert ids[last] == "0"
+    assert ids["0000:a4:00.0"] == "0000:a4:00.0"
+
+
 def test_reads_lists_of_cpus() -> None:
     assert parse_cpulist("0-2,8\n") == {0, 1, 2, 8}
     assert parse_cpulist("\n") == frozenset()

@@ -76,8 +76,12 @@ def parse_roles(given: Iterable[str], targets: Iterable[TargetConfig]) -> dict[s
     for text in given:
         name, _, role = text.rpartition("=")
         if role not in PD_ROLES:
-            raise ConfigError(f"distributed.roles: {text!r} is not <server>=<role>; roles: {', '.join(PD_ROLES)}")
+            raise ConfigError(
+                f"collectors.distributed.roles: {text!r} is not <server>=<role>; roles: {', '.join(PD_ROLES)}"
+            )
         if name not in known:
-            raise ConfigError(f"distributed.roles: no target {name!r}; known: {', '.join(sorted(known)) or 'none'}")
+            raise ConfigError(
+                f"collectors.distributed.roles: no target {name!r}; known: {', '.join(sorted(known)) or 'none'}"
+            )
         roles[known[name]] = role
     return roles

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from vllm_exporter.collector import Collector, Context
+from vllm_exporter.collector import Collector, Context, read_options
 from vllm_exporter.collectors._parallel_ranks import (
     Rank,
     choose_ranks,
@@ -15,6 +15,7 @@ from vllm_exporter.collectors._parallel_ranks import (
     parse_roles,
     peer_groups,
 )
+from vllm_exporter.config import Config
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts import Gpus, RankSteps, Sights, Steps, Trees, VllmProcess
 from vllm_exporter.family import Sample
@@ -77,6 +78,10 @@ class DistributedCollector(Collector):
         self._judged = float("-inf")
         self._behind: dict[Rank, float] = {}  # when a rank was last seen behind
         self._spent: dict[str, deque[tuple[float, float, float]]] = {}  # time, seconds computed, seconds in all
+
+    @classmethod
+    def check(cls, config: Config, name: str) -> None:
+        parse_roles(read_options(config, name, Options).roles, config.targets)
 
     def collect(self) -> Iterator[Sample]:
         now = self.context.clock.monotonic()

@@ -65,6 +65,7 @@ class InsideCollector(Collector):
         base = self._read_base()
         self._sums = Sums({family.name: family for family in RENDERED}, dict(base.sums))
         self._folded = set(base.folded)
+        self._silent: dict[Identity, tuple[str, Snapshot]] = {}  # folded by this exporter, their files still there
         self._live: dict[Identity, Snapshot] = {}
         self._servers: dict[Identity, str] = {}
         self._key: tuple[object, ...] | None = None  # what the plan was made for
@@ -92,7 +93,11 @@ class InsideCollector(Collector):
             self._dir.close()
 
     def _update(self, snapshots: list[Snapshot], complete: bool) -> None:
-        """Who lives, and with what; who has ended goes into the base, once."""
+        """Who lives, and with what; who has ended goes into the base, once.
+
+        A process of a container that was paused counts as ended, and comes back: it is taken out of the base. Where an
+        exporter before this one folded it, how much of it is in there is not known, and it stays ended.
+        """
         seen = dict(self._live)
         for one in snapshots:
             old = seen.get(one.identity)
@@ -100,14 +105,20 @@ class InsideCollector(Collector):
                 seen[one.identity] = one
         now = self.context.clock.monotonic()
         ended = {key: one for key, one in seen.items() if not self._lives(one, now)}
-        self._live = {key: one for key, one in seen.items() if key not in ended}
+        back = [key for key in self._silent if key in seen and key not in ended]
+        for key in back:
+            self._sums.unfold(*self._silent.pop(key))
+            self._folded.discard(key)
+        self._live = {key: one for key, one in seen.items() if key not in ended and key not in self._folded}
         self._servers = {key: self._server(one) for key, one in seen.items()}
         new = [key for key in ended if key not in self._folded]
         for key in new:
             self._sums.fold(self._servers[key], ended[key])
+            self._silent[key] = self._servers[key], ended[key]
         present = {one.identity for one in snapshots}
         self._folded = {*new, *(key for key in self._folded if key in present or not complete)}
-        if new:
+        self._silent = {key: one for key, one in self._silent.items() if key in self._folded}
+        if new or back:
             self._key = None
             self._keep()
 

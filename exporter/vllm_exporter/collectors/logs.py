@@ -148,7 +148,7 @@ class LogsCollector(Collector):
             self._shown, self._layout = shown, Layout(self._series(tallies))
         numbers: list[float] = [*self._ledger.counts.values(), *self._ledger.last.values()]
         for tally in tallies.values():
-            numbers += (tally.readable, tally.lines, tally.cut, tally.skipped, tally.unread)
+            numbers += (int(tally.readable), tally.lines, tally.cut, tally.skipped, tally.unread)
             if tally.last is not None:
                 numbers.append(tally.last)
         return self._layout.block(numbers)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vllm_exporter.collector import Collector, Context
+from vllm_exporter.collector import Collector, Context, read_options
 from vllm_exporter.collectors._exit_book import ExitBook
 from vllm_exporter.collectors._joiner import Joiner, choose_targets
 from vllm_exporter.collectors._process_extras import Extras, ExtrasReader
 from vllm_exporter.collectors._process_sheet import TICKS, Scene, Sheet
+from vllm_exporter.config import Config
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.facts import Trees, VllmProcess
 from vllm_exporter.family import Block
@@ -23,6 +24,7 @@ from vllm_exporter.sources.processes.inquiry import SYSTEMD, Inquiry, Whom
 from vllm_exporter.sources.processes.lineage_file import Memory, read_memory, read_scope, write_memory
 from vllm_exporter.sources.processes.stat import read_file
 from vllm_exporter.sources.processes.tree import ProcTree
+from vllm_exporter.sources.web.unix_http import check_place
 from vllm_exporter.titles import Role
 
 REST = 3.5  # seconds that the numbers of a run may serve; a scrape is every 5 s
@@ -93,6 +95,13 @@ class ProcessesCollector(Collector):
         self._scanned = 0.0
         self._slow_due = self._renew_due = 0.0
         self._write_failed = False
+
+    @classmethod
+    def check(cls, config: Config, name: str) -> None:
+        options = read_options(config, name, ProcessesOptions)
+        for key, where in (("docker_socket", options.docker_socket), ("supervisord", options.supervisord)):
+            if where:
+                check_place(where, f"collectors.processes.{key}")
 
     def collect(self) -> Iterator[Block]:
         if self._may_rest():

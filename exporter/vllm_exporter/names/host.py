@@ -28,7 +28,7 @@ HOST_PROCESSES_RUNNING = Family(
     "vllm_host_processes_running", "gauge", "Processes and threads that run or could run now."
 )
 HOST_PROCESSES_BLOCKED = Family(
-    "vllm_host_processes_blocked", "gauge", "Processes and threads that wait for a disk now (state D)."
+    "vllm_host_processes_blocked", "gauge", "Processes and threads that wait for a disk now (iowait)."
 )
 HOST_THREADS = Family("vllm_host_threads", "gauge", "Processes and threads that there are.")
 HOST_LOAD = Family(

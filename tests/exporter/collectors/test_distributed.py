@@ -240,3 +240,9 @@ def test_a_role_that_makes_no_sense_is_refused(tmp_path: Path, clock: FakeClock,
 def test_without_ranks_there_is_no_data(tmp_path: Path, clock: FakeClock) -> None:
     with pytest.raises(NoData, match="no rank"):
         World(tmp_path, clock).show(names.RANK_STRAGGLER)
+
+
+def test_a_bad_role_is_told_before_anything_runs() -> None:
+    options = {"roles": Value([Value("gpu1:8000=prefil", "line 1")], "line 1")}
+    with pytest.raises(ConfigError, match=r"collectors\.distributed\.roles: 'gpu1:8000=prefil' is not"):
+        DistributedCollector.check(Config(collectors={"distributed": CollectorConfig(options=options)}), "distributed")

@@ -199,6 +199,22 @@ def test_a_process_of_another_container_ends_with_its_silence(world: World) -> N
     }
 
 
+def test_a_process_that_was_silent_for_long_and_speaks_again_counts_once(world: World) -> None:
+    collector = world.exporter()
+    paused = world.writer(100, 3, 0, 0, 0, 0, 10, namespace=1)
+    requests = 'vllm_requests_total{server="gpu1:8000",status="success"}'
+    assert show(collector, "vllm_requests")[requests] == 3
+    world.clock.advance(61)
+    assert show(collector, "vllm_requests")[requests] == 3
+    for count in (4, 5):
+        paused.write([count, 0, 0, 0, 0, 10], written=world.clock.monotonic())
+        assert show(collector, "vllm_requests")[requests] == count
+    world.clock.advance(61)
+    assert show(collector, "vllm_requests")[requests] == 5
+    paused.write([6, 0, 0, 0, 0, 10], written=world.clock.monotonic())
+    assert show(world.exporter(), "vllm_requests")[requests] == 5, "how much of it is known is not known"
+
+
 def test_tells_others_of_the_steps_of_each_rank(world: World) -> None:
     steps = [Line("counter", f"vllm_rank_{name}_total") for name in ("steps", "step_seconds", "sync_seconds")]
     world.writer(100, 50, 2.5, 0.5, lines=steps, rank="TP1")

@@ -18,6 +18,7 @@ from vllm_exporter.errors import ConfigError, NoData
 from vllm_exporter.events import Event, Tap
 from vllm_exporter.facts import Sights
 from vllm_exporter.loglines.places import Place
+from vllm_exporter.render import render_block
 
 NOW = time.mktime((2026, 11, 21, 15, 2, 40, 0, 0, -1))  # a second after the worker of worker_killed.log died
 SERVER = "gpu1:8000"
@@ -163,6 +164,11 @@ def test_a_broken_file_of_positions_does_no_harm(world: World, capfd: pytest.Cap
     world.collector = world.make()
     assert world.collect()["readable", SERVER, str(world.path)] == 1
     assert "positions in the logs are forgotten" in capfd.readouterr().err
+
+
+def test_whether_a_log_can_be_read_is_printed_as_a_number(world: World) -> None:
+    page = "".join(render_block(block, "text") for block in world.collector.collect())
+    assert f'vllm_log_readable{{server="{SERVER}",source="{world.path}"}} 1\n' in page
 
 
 def test_a_log_that_is_not_there_is_said_once_and_the_others_go_on(

@@ -15,7 +15,7 @@ from vllm_exporter.collectors._joiner import choose_local
 from vllm_exporter.collectors.processes import ProcessesCollector
 from vllm_exporter.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.config_file import Value
-from vllm_exporter.errors import NoData
+from vllm_exporter.errors import ConfigError, NoData
 from vllm_exporter.events import Event, Field
 from vllm_exporter.facts import Trees, VllmProcess
 from vllm_exporter.family import Family
@@ -307,3 +307,16 @@ def test_this_hosts_name_is_what_the_system_says(proc: FakeProc) -> None:
     proc.process(100, 1, VLLM)
     name = f"{socket.gethostname()}:8000"
     assert show(start(proc, name), names.PROCESSES) == {(name, "api_server"): 1}
+
+
+@pytest.mark.parametrize("where", ["ftp://x", "relative.sock", "unix://relative.sock", "http://host:99999"])
+def test_refuses_a_place_where_nobody_can_be_asked(where: str) -> None:
+    collectors = {"processes": CollectorConfig(options={"supervisord": Value(where, "line 1")})}
+    with pytest.raises(ConfigError, match=r"collectors\.processes\.supervisord"):
+        ProcessesCollector.check(Config(collectors=collectors), "processes")
+
+
+@pytest.mark.parametrize("where", ["/run/a.sock", "unix:///run/a.sock", "localhost:9001", "http://127.0.0.1:9001/"])
+def test_takes_each_way_to_write_a_place(where: str) -> None:
+    collectors = {"processes": CollectorConfig(options={"docker_socket": Value(where, "line 1")})}
+    ProcessesCollector.check(Config(collectors=collectors), "processes")

@@ -43,12 +43,19 @@ def read_sockets(proc: Path, pid: int) -> frozenset[int] | None:
 
 
 def same_network(proc: Path, pid: int) -> bool:
-    """Whether its ports are this host's: not in a container with its own network. Unreadable counts as yes."""
+    """Whether its ports are this host's: not in a container with its own network.
+
+    Whose network it is may be read by root and the process's own user only; others compare the addresses in it. When
+    these cannot be read either it counts as this host's.
+    """
     theirs, ours = _readlink(f"{proc}/{pid}/ns/net"), _readlink(f"{proc}/self/ns/net")
-    return not theirs or not ours or theirs == ours
+    if theirs and ours:
+        return theirs == ours
+    table = read_file(proc / str(pid) / "net/fib_trie", MAX_TABLE)
+    return table is None or parse_addresses(table) == read_addresses(proc, "self")
 
 
-def read_addresses(proc: Path, pid: int) -> frozenset[str]:
+def read_addresses(proc: Path, pid: int | str) -> frozenset[str]:
     """The IPv4 addresses of the network that the process is in, loopback left out."""
     return parse_addresses(read_file(proc / str(pid) / "net/fib_trie", MAX_TABLE) or b"")
 

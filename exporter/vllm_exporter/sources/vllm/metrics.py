@@ -28,7 +28,6 @@ SLEEP_STATE = b"vllm:engine_sleep_state"  # 0.11.1 on; one series per engine and
 AWAKE = b'sleep_state="awake"'
 CACHE_CONFIG = b"vllm:cache_config_info"  # its labels are the fields of vLLM's CacheConfig
 NEWLINE = ord("\n")
-ABSENT_FOR = 30  # scans for which a family that was not there is not looked for again
 
 Found = dict[str, dict[str, float]]  # concept to the value of each engine, '' where there is no such label
 Wanted = tuple[str, bytes]  # concept and name
@@ -41,14 +40,11 @@ def parse_engine(text: bytes) -> EngineValues | None:
 
 
 class Scanner:
-    """Of one server: remembers in which order its families stand, and which it does not have."""
+    """Of one server: remembers in which order its families stand."""
 
     def __init__(self) -> None:
         self._order: list[Wanted] = [(concept, name) for concept, several in NAMES.items() for name in several]
         self._order += [("awake", SLEEP_STATE), ("blocks", CACHE_CONFIG)]
-        self._absent: set[bytes] = set()  # names that were never there, and are not looked for at each scan
-        self._known: set[bytes] = set()  # names that were
-        self._scans = 0
         self._config = b""  # the line of which _blocks was read
         self._blocks = 0
         self._tail = b""  # of the last text that was read, from the first vllm: on
@@ -71,9 +67,6 @@ class Scanner:
         return self._reading
 
     def _scan(self, page: _Page) -> Reading:
-        self._scans += 1
-        if self._scans % ABSENT_FOR == 0:
-            self._absent.clear()
         found, blocks = self._find(page)
         for concept in ("running", "waiting"):
             if concept not in found:
@@ -88,13 +81,10 @@ class Scanner:
         sorted_already = True
         places: list[tuple[int, Wanted]] = []
         for concept, name in self._order:
-            start = -1 if concept in found or name in self._absent else page.seek(name, at)
+            start = -1 if concept in found else page.seek(name, at)
             places.append((start if start >= 0 else page.end, (concept, name)))
             if start < 0:
-                if concept not in found and name not in self._known and not page.cut:
-                    self._absent.add(name)
                 continue
-            self._known.add(name)
             sorted_already = sorted_already and start >= at
             at = page.end_of_family(start)
             if concept == "blocks":
@@ -182,8 +172,7 @@ class _Page:
     def __init__(self, room: bytearray, start: int, end: int) -> None:
         self._room = room
         self.start = start - 1
-        self.cut = room[end - 1] != NEWLINE
-        self.end = room.rfind(b"\n# ", start - 1, end) + 1 if self.cut else end
+        self.end = end if room[end - 1] == NEWLINE else room.rfind(b"\n# ", start - 1, end) + 1
 
     def seek(self, name: bytes, at: int) -> int:
         """Where the first sample of a family begins, looked for from `at` on and then from the top; -1 without one."""

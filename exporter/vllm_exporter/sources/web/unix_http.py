@@ -5,9 +5,23 @@ from __future__ import annotations
 import socket
 import time
 
+from vllm_exporter.addresses import split_address
+from vllm_exporter.errors import ConfigError
 from vllm_exporter.sources.web.http import Garbled, Origin, Response, Stream, TimedOut, build, read_response, request
 
 PREFIX = "unix://"
+
+
+def check_place(where: str, what: str) -> None:
+    """Raises ConfigError, naming `what`, where `call` could never reach anybody."""
+    if where.startswith(("/", f"{PREFIX}/")):
+        return
+    address = where.removeprefix("http://").rstrip("/")
+    if where.startswith(PREFIX) or "/" in address:
+        raise ConfigError(
+            f"{what}: {where!r} is no place to ask; write /path/of/a.sock, unix:///path or http://host:port"
+        )
+    split_address(address, what, "localhost:9001")
 
 
 def call(where: str, method: str, path: str, timeout: float, body: bytes = b"") -> Response:

@@ -61,6 +61,14 @@ def test_a_container_with_its_own_network_has_other_ports(tmp_path: Path) -> Non
     assert same_network(tmp_path, 400)  # cannot be read
 
 
+def test_who_may_not_read_whose_network_it_is_compares_the_addresses_in_it(tmp_path: Path) -> None:
+    for pid, address in (("self", "192.0.2.1"), ("200", "172.17.0.2"), ("300", "192.0.2.1")):
+        (tmp_path / pid / "net").mkdir(parents=True)
+        (tmp_path / pid / "net/fib_trie").write_text(f"Local:\n  |-- {address}\n     /32 host LOCAL\n")
+    assert not same_network(tmp_path, 200)
+    assert same_network(tmp_path, 300)
+
+
 def test_knows_the_addresses_of_a_containers_network(tmp_path: Path) -> None:
     proc = FakeProc(tmp_path / "proc")
     proc.process(200, 1, "vllm serve m")

@@ -167,7 +167,10 @@ def test_sees_a_real_process_that_calls_itself_an_engine() -> None:
     try:
         tree = ProcTree(Path("/proc"))
         deadline = time.monotonic() + 5
-        while (found := tree.scan()[process.pid]).title.role is None and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            found = tree.scan()[process.pid]
+            if found.title.role is not None and found.resident > 0:  # read again once it is known as vLLM's
+                break
             time.sleep(0.02)
         assert (found.title.role, found.title.rank, found.ppid) == ("engine_core", "DP5", os.getpid())
         assert found.resident > 0
