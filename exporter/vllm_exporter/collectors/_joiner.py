@@ -11,7 +11,8 @@ from vllm_exporter.config import TargetConfig
 from vllm_exporter.lineage import Living, Process, Ref
 from vllm_exporter.ports import Clock
 from vllm_exporter.sources.processes.docker_engine import Container
-from vllm_exporter.sources.processes.listening import is_this_host, read_addresses, read_ports, same_network
+from vllm_exporter.sources.processes.listening import read_addresses, read_ports, same_network
+from vllm_exporter.sources.processes.local import local_servers
 from vllm_exporter.titles import Forward
 
 # Seconds between two tries to join a server that is no target: the first while it is loading, then ever rarer, because
@@ -102,17 +103,7 @@ def choose_server(ports: Iterable[int], network: Network, targets: Targets) -> s
 
 def choose_targets(targets: Sequence[TargetConfig], hostname: str) -> Targets:
     others = {split_address(one.address, f"target {one.address!r}"): one.server for one in reversed(targets)}
-    return Targets(choose_local(targets, hostname), others, frozenset(one.server for one in targets))
-
-
-def choose_local(targets: Iterable[TargetConfig], hostname: str) -> dict[int, str]:
-    """Port to server of the targets on this host; the first of those that share a port."""
-    local: dict[int, str] = {}
-    for target in targets:
-        host, port = split_address(target.address, f"target {target.address!r}")
-        if target.server != target.address or is_this_host(host, hostname):
-            local.setdefault(port, target.server)
-    return local
+    return Targets(local_servers(targets, hostname), others, frozenset(one.server for one in targets))
 
 
 def _server(port: int, network: Network, targets: Targets) -> str:

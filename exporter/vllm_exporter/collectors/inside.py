@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from vllm_exporter.addresses import split_address
 from vllm_exporter.collector import Collector, Context
-from vllm_exporter.config import TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts import RankSteps, Steps, Trees
 from vllm_exporter.family import Block, Sample
@@ -19,7 +17,7 @@ from vllm_exporter.log import log
 from vllm_exporter.names import inside as names
 from vllm_exporter.snapshot import BadSnapshot, Directory, Identity, Reason, Snapshot
 from vllm_exporter.snapshot_sums import Plan, Sums
-from vllm_exporter.sources.processes.listening import is_this_host
+from vllm_exporter.sources.processes.local import local_servers
 from vllm_exporter.sources.snapshots.base import Base, read_base, write_base
 from vllm_exporter.sources.snapshots.directory import SnapshotDir, lives, read_identity
 
@@ -60,7 +58,7 @@ class InsideCollector(Collector):
         folder = context.options("inside", Options).directory or env.get("VLLM_MONITOR_DIR", "")
         self._dir = SnapshotDir(Path(folder), context.clock) if folder else None
         self._here = read_identity(context.proc)
-        self._ports = local_ports(context.config.targets, socket.gethostname())
+        self._ports = local_servers(context.config.targets, socket.gethostname())
         self._file = Path(context.config.state_dir) / "inside.json" if context.config.state_dir else None
         base = self._read_base()
         self._sums = Sums({family.name: family for family in RENDERED}, dict(base.sums))
@@ -195,13 +193,3 @@ def step_places(directory: Directory) -> tuple[int | None, ...]:
     """Where a process's steps, their seconds, and those in compute and in sync stand; None: it does not count them."""
     at = {one.name: one.at for one in directory.entries}
     return tuple(at.get(name) for name in (*STEPS, *PARTS))
-
-
-def local_ports(targets: Iterable[TargetConfig], hostname: str) -> dict[int, str]:
-    """Port to server of the targets on this host; the first of those that share a port."""
-    ports: dict[int, str] = {}
-    for target in targets:
-        host, port = split_address(target.address, f"target {target.address!r}")
-        if target.server != target.address or is_this_host(host, hostname):
-            ports.setdefault(port, target.server)
-    return ports

@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vllm_exporter.addresses import split_address
 from vllm_exporter.collector import Collector, Context
-from vllm_exporter.config import TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.events import Severity
 from vllm_exporter.facts import Gpus, Lifecycles, ServerSight, Sights, Trees, VllmProcess
@@ -27,7 +25,7 @@ from vllm_exporter.log import log
 from vllm_exporter.names import lifecycle as names
 from vllm_exporter.sources.lifecycle_file import read_lifecycles, write_lifecycles
 from vllm_exporter.sources.processes.bound_ports import is_bound
-from vllm_exporter.sources.processes.listening import is_this_host
+from vllm_exporter.sources.processes.local import local_ports
 from vllm_exporter.sources.processes.uptime import read_age
 
 FIRST_LOOK = 10.0  # seconds in which the probe's first look is waited for: without it a running server looks absent
@@ -230,16 +228,6 @@ class LifecycleCollector(Collector):
             if not self._write_failed:
                 log("warning", "the lifecycle of servers cannot be kept", file=self._file, reason=error)
             self._write_failed = True
-
-
-def local_ports(targets: tuple[TargetConfig, ...], hostname: str) -> dict[str, int]:
-    """The ports of the servers on this host, whose processes can be seen."""
-    ports: dict[str, int] = {}
-    for target in targets:
-        host, port = split_address(target.address, f"target {target.address!r}")
-        if target.server != target.address or is_this_host(host, hostname):
-            ports[target.server] = port
-    return ports
 
 
 def choose_processes(processes: Iterable[VllmProcess], server: str) -> Processes:

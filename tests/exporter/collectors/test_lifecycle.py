@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.collector import Context
-from vllm_exporter.collectors.lifecycle import LifecycleCollector, choose_processes, local_ports
+from vllm_exporter.collectors.lifecycle import LifecycleCollector, choose_processes
 from vllm_exporter.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.config_file import Value
 from vllm_exporter.engine import EngineValues
@@ -286,12 +285,6 @@ def test_a_bound_port_is_asked_for_while_it_matters(host: Host, monkeypatch: pyt
     assert (host.state(), asked) == ("port_bound", [8000])
     host.look({FIRST: DOWN}, WHOLE[0])
     assert asked == [8000]
-
-
-def test_only_this_hosts_servers_have_processes_to_see() -> None:
-    name = socket.gethostname()
-    targets = (TargetConfig("localhost:8000", f"{name}:8000"), TargetConfig("gpu9.invalid:8001", "gpu9.invalid:8001"))
-    assert local_ports(targets, name) == {f"{name}:8000": 8000}
 
 
 def test_orphans_are_no_engines_and_the_oldest_api_server_comes_first() -> None:

@@ -11,7 +11,6 @@ import pytest
 from tests.exporter.fake_proc import BOOT_TIME, FakeProc
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.collector import Context
-from vllm_exporter.collectors._joiner import choose_local
 from vllm_exporter.collectors.processes import ProcessesCollector
 from vllm_exporter.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.config_file import Value
@@ -290,17 +289,6 @@ def test_proportional_memory_is_read_on_request_only(proc: FakeProc, clock: Fake
         clock.advance(10)
     assert found == {("gpu1:8000", "engine_core", ""): 500 * 1024}
     collector.close()
-
-
-def test_only_targets_on_this_host_are_joined() -> None:
-    targets = (
-        TargetConfig("localhost:8000", "gpu1:8000"),
-        TargetConfig("gpu1:8001", "gpu1:8001"),
-        TargetConfig("gpu2:8002", "gpu2:8002"),
-        TargetConfig("127.0.0.1:8003", "gpu1:8003"),
-        TargetConfig("192.0.2.1:8004", "192.0.2.1:8004"),
-    )
-    assert choose_local(targets, "gpu1") == {8000: "gpu1:8000", 8001: "gpu1:8001", 8003: "gpu1:8003"}
 
 
 def test_this_hosts_name_is_what_the_system_says(proc: FakeProc) -> None:
