@@ -90,7 +90,8 @@ class LogFile:
         behind = size - self._offset
         if behind <= MAX_BEHIND:
             return 0
-        self._offset = size - MAX_BEHIND
+        self._offset = size - MAX_BEHIND - 1  # with the byte before: it tells whether a line begins here
+        self._cutter.skip()
         return behind - MAX_BEHIND
 
     def _open(self) -> None:

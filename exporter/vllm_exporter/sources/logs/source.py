@@ -58,6 +58,11 @@ class LineCutter:
         """Bytes of the line that has no end yet."""
         return len(self._rest)
 
+    def skip(self) -> None:
+        """What comes next is not what comes after: the line that waits, and the rest of the one it begins in, are not
+        lines anybody wrote."""
+        self._rest, self._dropping = b"", True
+
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that ended. Progress bars end theirs with a carriage return."""
         *lines, rest = (self._rest + data).split(b"\n")

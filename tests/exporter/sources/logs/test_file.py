@@ -169,14 +169,17 @@ def test_reads_a_large_backlog_in_bounded_steps(path: Path) -> None:
     assert batches[0].unread == 2500 * 1024 - MAX_READ
 
 
-def test_gives_up_the_oldest_of_what_it_cannot_catch_up_with(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vllm_exporter.sources.logs.file.MAX_BEHIND", 10)
+@pytest.mark.parametrize(("limit", "skipped"), [(10, 11), (14, 7)], ids=["at the start of a line", "within a line"])
+def test_gives_up_the_oldest_of_what_it_cannot_catch_up_with(
+    path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, skipped: int
+) -> None:
+    monkeypatch.setattr("vllm_exporter.sources.logs.file.MAX_BEHIND", limit)
     path.write_bytes(b"")
     log = LogFile(path, {})
     log.read()
     append(path, b"0123456789\nlast line\n")
     batch = log.read()
-    assert (texts(batch), batch.skipped) == ([b"last line"], 11)
+    assert (texts(batch), batch.skipped) == ([b"last line"], skipped)
 
 
 def test_keeps_bytes_that_are_no_text(path: Path) -> None:
