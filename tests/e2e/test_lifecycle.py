@@ -27,7 +27,7 @@ from tests.e2e.harness.waiting import until
 from tests.ports import free_port
 from vllm_exporter.lifecycle.states import ORDER, STATES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 SEEN = 30.0  # seconds until the exporters have told a state: two looks, or a stall limit of 4 s and its canary
 STOPPED = 19  # SIGSTOP, and
