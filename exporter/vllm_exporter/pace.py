@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-SLOWEST = 16.0  # times the configured interval, at most; beyond that a collector is better switched off
+SLOWEST = 4.0  # times the configured interval, at most: what is read each second is still newer than the last scrape
 PERIOD = 30.0  # seconds over which CPU time is measured; a start-up, which is expensive, is over by then
 COMFORT = 0.5  # of the budget: below it, intervals get shorter again
 

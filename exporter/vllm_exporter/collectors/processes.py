@@ -52,6 +52,7 @@ class ProcessesCollector(Collector):
     interval = 2.0  # an orphan holds memory for minutes; a server that restarts is away for longer than this
     blocking = False
     idle = interval  # a server may be started at any time
+    patient = False  # orphans and ends are healed by what it says
     options = ProcessesOptions
     metrics = (
         names.PROCESSES,
