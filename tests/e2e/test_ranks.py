@@ -30,7 +30,7 @@ from vllm_exporter.config import Config, TargetConfig
 from vllm_exporter.events import Event
 from vllm_exporter.facts import Trees, VllmProcess
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 NEEDED = ("processes", "probe", "distributed")
 NAMED_WITHIN = 60.0  # seconds
@@ -62,7 +62,10 @@ class Kind:
     processes: frozenset[tuple[str, str]]
 
 
-KINDS = (Kind("tensor", "--tensor-parallel-size", "TP1", TENSOR), Kind("data", "--data-parallel-size", "DP1", DATA))
+KINDS = (
+    pytest.param(Kind("tensor", "--tensor-parallel-size", "TP1", TENSOR), id="tensor", marks=pytest.mark.e2e),
+    pytest.param(Kind("data", "--data-parallel-size", "DP1", DATA), id="data", marks=pytest.mark.chaos),
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Ranks:
         raise AssertionError(f"no worker {self.kind.rank} among {[_title(one.pid) for one in tree]}")
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
+@pytest.fixture(scope="module", params=KINDS)
 def ranks(request: pytest.FixtureRequest, script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
     """One server for both tests of a kind; the second ends it."""
     kind: Kind = request.param
