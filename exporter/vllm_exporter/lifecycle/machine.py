@@ -14,6 +14,7 @@ from vllm_exporter.lifecycle.history import History, Transition
 from vllm_exporter.lifecycle.life import BEHEADED, Failures, Life, is_alive, is_beheaded
 from vllm_exporter.lifecycle.running import Runner
 from vllm_exporter.lifecycle.states import DOWN, ORDER, STARTING
+from vllm_exporter.lifecycle.traffic import BUSY
 
 LATE = 10.0  # seconds after the end of a life in which its last lines may still come
 
@@ -55,6 +56,7 @@ class Machine:
     def restore(self, state: str, since: float, life: Life | None, outcome: str) -> None:
         """What was known before the exporter was started again."""
         self.history.state, self.history.since, self.life, self._outcome = state, since, life, outcome
+        self._runner = Runner(self.limits, busy=state in BUSY)
 
     @property
     def state(self) -> str:

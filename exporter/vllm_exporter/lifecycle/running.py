@@ -17,9 +17,10 @@ MISSED = 5.0  # seconds without progress that make a missed canary suspicious; a
 class Runner:
     """Of one life."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, busy: bool = False) -> None:
+        """`busy`: it had requests when it was looked at last, before the exporter was started again."""
         self._limits = limits
-        self._meter = Meter(limits)
+        self._meter = Meter(limits, busy)
         self._ready_at: float | None = None
 
     def choose(self, life: Life, evidence: Evidence) -> str:

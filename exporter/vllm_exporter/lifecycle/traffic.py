@@ -10,14 +10,17 @@ from vllm_exporter.lifecycle.evidence import Limits
 
 Traffic = Literal["idle", "serving", "saturated", "thrashing"]
 
+BUSY: tuple[Traffic, ...] = ("serving", "saturated", "thrashing")
 CANARY_STEPS = 2  # engine steps in one look that our own canary alone may have made
 
 
 class Meter:
     """Remembers just enough of the last looks. Silence of /metrics keeps the last answer."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, busy: bool = False) -> None:
+        """`busy`: it was so before the first look; whether it still is takes as long to tell as at any other time."""
         self._limits = limits
+        self._was_busy = busy
         self._last: EngineValues | None = None
         self._busy_at: float | None = None
         self._waiting_since: float | None = None
@@ -27,6 +30,8 @@ class Meter:
 
     def look(self, now: float, values: EngineValues | None) -> Traffic:
         self.moved = False
+        if self._was_busy:
+            self._busy_at, self._was_busy = now, False
         if values is not None:
             self._take(now, values)
         if self._thrashes(now):

@@ -30,6 +30,13 @@ def test_a_pause_between_requests_is_no_change() -> None:
     assert meter.look(12, values()) == "idle"
 
 
+def test_one_that_served_before_the_first_look_is_idle_only_after_a_quiet_time() -> None:
+    meter = Meter(LIMITS, busy=True)
+    assert meter.look(100, values()) == "serving"
+    assert meter.look(109, values()) == "serving"
+    assert meter.look(110, values()) == "idle"
+
+
 def test_a_burst_that_waits_a_moment_saturates_nothing() -> None:
     meter = Meter(LIMITS)
     for second in range(40):
