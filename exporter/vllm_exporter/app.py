@@ -14,6 +14,7 @@ from vllm_exporter.errors import ConfigError, PluginError
 from vllm_exporter.http1 import Request, Response
 from vllm_exporter.log import Log, log
 from vllm_exporter.pace import PERIOD, Pace
+from vllm_exporter.piece import Piece
 from vllm_exporter.render import Format, render
 from vllm_exporter.runner import Runner, View
 from vllm_exporter.status import STATUS, Status
@@ -61,7 +62,7 @@ class App:
     def views(self) -> tuple[View, ...]:
         return tuple(runner.view() for runner in self._runners)
 
-    def metrics(self, text_format: Format = "text") -> bytes:
+    def metrics(self, text_format: Format = "text") -> list[Piece]:
         """The text of /metrics, of what the collectors said last. Waits for none of them."""
         views = self.views()
         blocks = [block for view in views for block in view.blocks]
@@ -78,12 +79,19 @@ class App:
         """Relieves a wheel that hangs, and keeps the exporter within its budget."""
         due = self._clock.monotonic()
         while not self._stop.wait(STUCK_SECONDS / 2):
-            hangs = self._wheel.relieve(self._start)
-            if hangs:
-                self._log("error", "collector hangs; the others go on in a new thread", collector=hangs)
+            self._relieve_wheel()
             if self._clock.monotonic() >= due:
                 due = self._clock.monotonic() + PERIOD
                 self._adjust_pace()
+
+    def _relieve_wheel(self) -> None:
+        try:
+            hangs = self._wheel.relieve(self._start)
+        except RuntimeError as error:  # what Thread.start raises where a limit of processes is reached
+            self._log("error", "collector hangs and the others wait for a thread; tried again", reason=error)
+            return
+        if hangs:
+            self._log("error", "collector hangs; the others go on in a new thread", collector=hangs)
 
     def _adjust_pace(self) -> None:
         spent = [(runner, runner.view().cpu) for runner in self._runners]
@@ -93,8 +101,8 @@ class App:
 
     def _start(self, body: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=body, name=name, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)  # one that could not be started cannot be waited for
 
     def _join(self, seconds: float) -> None:
         deadline = self._clock.monotonic() + seconds

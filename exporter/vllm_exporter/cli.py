@@ -20,6 +20,7 @@ from vllm_exporter.collector import Collector, Context
 from vllm_exporter.config import Config, load, plain
 from vllm_exporter.errors import ConfigError, ExporterError
 from vllm_exporter.log import log
+from vllm_exporter.piece import join
 from vllm_exporter.runner import View
 from vllm_exporter.server import Limits, Server, listen
 
@@ -65,7 +66,7 @@ def once(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([run_facts(view) for view in views])
     else:
-        sys.stdout.write(app.metrics().decode())
+        sys.stdout.write(join(app.metrics()).decode())
         sys.stdout.flush()
     return int(any(view.result in ("failed", "not_run") for view in views))
 

@@ -8,6 +8,8 @@ from math import isfinite
 from operator import itemgetter, pos
 from typing import Literal
 
+from vllm_exporter.piece import Piece
+
 Kind = Literal["gauge", "counter", "histogram"]
 Values = tuple[str, ...]  # label values in the order of the family's labels
 Series = tuple["Family", Values]
@@ -96,7 +98,7 @@ class Block:
     layout: Layout
     numbers: Sequence[float]  # in the order of `layout.grouped`
     finite: bool  # no NaN and no infinity among them
-    texts: dict[str, str] = field(default_factory=dict, compare=False)  # of the renderer: by text format
+    pieces: dict[str, Piece] = field(default_factory=dict, compare=False)  # of the renderer: by text format
 
     def samples(self) -> Iterator[Sample]:
         for (family, values), number in zip(self.layout.grouped, self.numbers, strict=True):

@@ -13,8 +13,9 @@ from vllm_exporter.config import Config
 from vllm_exporter.events import Event, Tap
 from vllm_exporter.facts import Gpus, Lifecycles, Sights, Trees
 from vllm_exporter.http1 import Request, Response
+from vllm_exporter.piece import Piece, gzip, join
 from vllm_exporter.ports import Clock
-from vllm_exporter.render import CONTENT_TYPES, Format, gzip
+from vllm_exporter.render import CONTENT_TYPES, Format
 from vllm_exporter.runner import View
 
 EVENTS = 5  # that GET /health shows
@@ -40,7 +41,7 @@ class Site(Protocol):
     board: Board
     recent: Recent
 
-    def metrics(self, text_format: Format) -> bytes: ...
+    def metrics(self, text_format: Format) -> list[Piece]: ...
 
     def views(self) -> tuple[View, ...]: ...
 
@@ -57,10 +58,10 @@ def answer(request: Request, site: Site) -> Response:
 
 def metrics(request: Request, site: Site) -> Response:
     text_format: Format = "openmetrics" if request.accepts_openmetrics else "text"
-    text, vary = site.metrics(text_format), ("Vary", "Accept, Accept-Encoding")
+    pieces, vary = site.metrics(text_format), ("Vary", "Accept, Accept-Encoding")
     if request.accepts_gzip:
-        return Response(200, gzip(text), CONTENT_TYPES[text_format], (("Content-Encoding", "gzip"), vary))
-    return Response(200, text, CONTENT_TYPES[text_format], (vary,))
+        return Response(200, gzip(pieces), CONTENT_TYPES[text_format], (("Content-Encoding", "gzip"), vary))
+    return Response(200, join(pieces), CONTENT_TYPES[text_format], (vary,))
 
 
 def health(request: Request, site: Site) -> Response:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,6 +20,7 @@ from vllm_exporter.collector import Collector, Context
 from vllm_exporter.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.errors import ConfigError, NoData, PluginError, SourceError
 from vllm_exporter.family import Sample
+from vllm_exporter.piece import join
 from vllm_exporter.server import Limits, Server
 
 WAIT = 45.0  # seconds a test waits for what must happen; see tests/patience.py
@@ -43,7 +45,7 @@ def test_says_of_each_collector_whether_it_works(clock: FakeClock, log_lines: Lo
         good=collector(yields(7)),
     )
     made.run_once(WAIT)
-    assert values(made.metrics(), but="cpu_seconds") == {
+    assert values(join(made.metrics()), but="cpu_seconds") == {
         'vllm_exporter_collector_duration_seconds{collector="bad"} 0',
         'vllm_exporter_collector_duration_seconds{collector="empty"} 0',
         'vllm_exporter_collector_duration_seconds{collector="good"} 0',
@@ -68,7 +70,7 @@ def test_says_of_each_collector_whether_it_works(clock: FakeClock, log_lines: Lo
 def test_says_what_it_costs_itself(clock: FakeClock, log_lines: LogLines) -> None:
     made = app(clock, log_lines, good=collector(yields(7)))
     made.run_once(WAIT)
-    names = {line.split()[0] for line in values(made.metrics()) if "cpu_seconds" in line}
+    names = {line.split()[0] for line in values(join(made.metrics())) if "cpu_seconds" in line}
     assert names == {
         "vllm_exporter_cpu_seconds_total",
         'vllm_exporter_collector_cpu_seconds_total{collector="good"}',
@@ -79,7 +81,7 @@ def test_before_the_first_run_there_are_only_the_interval_and_the_count_of_error
     clock: FakeClock, log_lines: LogLines
 ) -> None:
     made = app(clock, log_lines, good=collector(yields(7), interval=30.0))
-    assert values(made.metrics(), but="cpu_seconds") == {
+    assert values(join(made.metrics()), but="cpu_seconds") == {
         'vllm_exporter_collector_errors_total{collector="good"} 0',
         'vllm_exporter_interval_seconds{collector="good"} 30',
     }
@@ -116,7 +118,7 @@ def test_what_all_collectors_say_passes_the_parser_and_promtool(log_lines: LogLi
     config = Config(targets=(TargetConfig("127.0.0.1:9", "here:9"),), state_dir=str(tmp_path))
     made = App(Context(config, SystemClock()), load_collectors(), log_lines)
     made.run_once(20.0)
-    text = made.metrics().decode()
+    text = join(made.metrics()).decode()
     assert {one.name for one in text_string_to_metric_families(text)} >= {"vllm_host_load", "vllm_exporter_targets"}
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed; apt install prometheus brings it")
@@ -165,9 +167,28 @@ def scrape(port: int) -> tuple[float, bytes]:
     return time.perf_counter() - started, text
 
 
-def test_a_collector_that_hangs_on_the_wheel_is_left_behind(
-    log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
+HANGS = ("error", "collector hangs; the others go on in a new thread", {"collector": "a"})
+WAITS = "collector hangs and the others wait for a thread; tried again"
+
+
+class NoThreadFor(threading.Thread):
+    """As at a limit of processes: for each time that its name is on the list, it cannot be started."""
+
+    names: ClassVar[list[str]] = []
+
+    def start(self) -> None:
+        if self.name in self.names:
+            self.names.remove(self.name)
+            raise RuntimeError("can't start new thread")
+        super().start()
+
+
+@pytest.mark.parametrize("failures", [0, 2])
+def test_a_collector_that_hangs_on_the_wheel_is_left_behind_as_soon_as_a_thread_can_be_had(
+    failures: int, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(threading, "Thread", NoThreadFor)
+    monkeypatch.setattr(NoThreadFor, "names", ["collectors-1"] * failures)
     monkeypatch.setattr("vllm_exporter.app.STUCK_SECONDS", 0.05)
     monkeypatch.setattr("vllm_exporter.wheel.STUCK_SECONDS", 0.05)
     never, ran_after, hanging = threading.Event(), threading.Event(), threading.Event()
@@ -187,9 +208,10 @@ def test_a_collector_that_hangs_on_the_wheel_is_left_behind(
     made.start()
     assert ran_after.wait(WAIT)
     deadline = time.monotonic() + WAIT
-    while not log_lines.lines and time.monotonic() < deadline:
+    while HANGS not in log_lines.lines and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert log_lines.lines == [("error", "collector hangs; the others go on in a new thread", {"collector": "a"})]
+    assert [message for _, message, _ in log_lines.lines] == [*[WAITS] * failures, HANGS[1]]
+    assert log_lines.lines[-1] == HANGS
     never.set()
     made.stop()
 

@@ -10,6 +10,7 @@ from vllm_exporter.events import Bus
 from vllm_exporter.facts import ServerSight, Sights
 from vllm_exporter.http1 import Request
 from vllm_exporter.pages import Recent, answer
+from vllm_exporter.piece import Piece
 from vllm_exporter.ports import Clock
 from vllm_exporter.render import Format
 from vllm_exporter.runner import View
@@ -27,8 +28,8 @@ class FakeSite:
         self.recent = Recent(Bus(self.clock).tap())
         self._views = views
 
-    def metrics(self, text_format: Format) -> bytes:
-        return b"vllm_test_up 1\n"
+    def metrics(self, text_format: Format) -> list[Piece]:
+        return [Piece(b"vllm_test_up"), Piece(b" 1\n")]
 
     def views(self) -> tuple[View, ...]:
         return self._views

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 import math
 import shutil
 import subprocess
@@ -12,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from vllm_exporter import names
 from vllm_exporter.arrange import Arranger
 from vllm_exporter.family import Family, Layout, Sample, Series, histogram_series
+from vllm_exporter.piece import join
 from vllm_exporter.render import Format, number
-from vllm_exporter.render import gzip as compress
 from vllm_exporter.render import render as render_page
 
 UP = Family("vllm_test_up", "gauge", "Whether it is up.", ("server",))
@@ -24,7 +23,7 @@ every_family = names.every()
 
 def render(*samples: Sample, text_format: Format = "text") -> str:
     families = {id(sample.family): sample.family for sample in samples}
-    return render_page(Arranger(families.values()).arrange(samples), text_format).decode()
+    return join(render_page(Arranger(families.values()).arrange(samples), text_format)).decode()
 
 
 def test_renders_help_and_type_once_and_keeps_a_family_together() -> None:
@@ -94,7 +93,7 @@ def test_a_percent_sign_in_a_label_or_a_help_is_printed_as_it_is() -> None:
 
 def test_a_block_groups_its_numbers_by_family_whatever_their_order() -> None:
     layout = Layout([(UP, ("a",)), (STEPS, ()), (UP, ("b",))])
-    lines = render_page([layout.block([1, 12.5, 0])]).decode().splitlines()
+    lines = join(render_page([layout.block([1, 12.5, 0])])).decode().splitlines()
     assert [line for line in lines if not line.startswith("#")] == [
         "vllm_test_steps_total 12.5",
         'vllm_test_up{server="a"} 1',
@@ -103,8 +102,13 @@ def test_a_block_groups_its_numbers_by_family_whatever_their_order() -> None:
 
 
 def test_yes_and_no_are_printed_as_numbers() -> None:
-    lines = render_page([Layout([(UP, ("a",)), (UP, ("b",))]).block([True, False])]).decode().splitlines()
+    lines = join(render_page([Layout([(UP, ("a",)), (UP, ("b",))]).block([True, False])])).decode().splitlines()
     assert lines[2:] == ['vllm_test_up{server="a"} 1', 'vllm_test_up{server="b"} 0']
+
+
+def test_a_block_that_was_printed_is_not_printed_again() -> None:
+    block = Layout([(UP, ("a",))]).block([1])
+    assert render_page([block])[0] is render_page([block])[0]
 
 
 def test_openmetrics_names_counters_without_total_and_ends_with_eof() -> None:
@@ -125,7 +129,7 @@ def test_a_histogram_stands_together_with_its_buckets_in_order(text_format: Form
     series = [(other, ()), *histogram_series(seconds, ("b",), (0.5, 10)), *histogram_series(seconds, ("a",), ())]
     numbers = [7, 1, 2, 3, 4.5, 3, 0, 0, 0]
     [block] = Arranger([seconds, other]).arrange([Layout(series).block(numbers)])
-    assert render_page([block], text_format).decode().splitlines()[:10] == [
+    assert join(render_page([block], text_format)).decode().splitlines()[:10] == [
         "# HELP vllm_test_seconds Seconds.",
         "# TYPE vllm_test_seconds histogram",
         'vllm_test_seconds_bucket{server="b",le="0.5"} 1',
@@ -144,14 +148,10 @@ def test_only_histograms_have_buckets() -> None:
         histogram_series(UP, ("a",), (1.0,))
 
 
-def test_gzip_gives_the_text_back() -> None:
-    assert gzip.decompress(compress(b"vllm_test_up 1\n" * 100)) == b"vllm_test_up 1\n" * 100
-
-
 def everything(text_format: Format = "text") -> str:
     """A sample of every family there is."""
     layout = Layout(series for one in every_family for series in some(one))
-    return render_page([layout.block([1] * len(layout.series))], text_format).decode()
+    return join(render_page([layout.block([1] * len(layout.series))], text_format)).decode()
 
 
 def some(family: Family) -> list[Series]:

@@ -17,6 +17,7 @@ from vllm_exporter.config import Config, TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts import RankSteps, Steps, Trees, VllmProcess
 from vllm_exporter.lineage import Ref
+from vllm_exporter.piece import join
 from vllm_exporter.render import render
 
 LINES = [
@@ -66,7 +67,7 @@ def world(tmp_path: Path) -> World:
 
 
 def page(collector: InsideCollector) -> str:
-    return render(Arranger(collector.metrics).arrange(collector.collect())).decode()
+    return join(render(Arranger(collector.metrics).arrange(collector.collect()))).decode()
 
 
 def show(collector: InsideCollector, *names: str) -> dict[str, float]:

@@ -12,14 +12,16 @@ from tests.exporter.fakes import FakeClock
 from tests.exporter.loglines.recorded import LOGS
 from vllm_exporter.collector import Context
 from vllm_exporter.collectors.logs import LogsCollector, parse_places
-from vllm_exporter.config import CollectorConfig, Config, TargetConfig
+from vllm_exporter.config import CollectorConfig, Config, TargetConfig, load
 from vllm_exporter.config_file import Value
 from vllm_exporter.errors import ConfigError, NoData
 from vllm_exporter.events import Event, Tap
 from vllm_exporter.facts import Sights
 from vllm_exporter.loglines.places import Place
-from vllm_exporter.render import render_block
+from vllm_exporter.piece import join
+from vllm_exporter.render import render
 
+TARGETS = (TargetConfig("localhost:8000", "host:8000"), TargetConfig("localhost:8001", "host:8001"))
 NOW = time.mktime((2026, 11, 21, 15, 2, 40, 0, 0, -1))  # a second after the worker of worker_killed.log died
 SERVER = "gpu1:8000"
 
@@ -36,7 +38,11 @@ class World:
     def make(self, *sources: str) -> LogsCollector:
         listed = [Value(text, "exporter.yml line 1") for text in sources or (f"{SERVER}={self.path}",)]
         options = {"sources": Value(listed, "exporter.yml line 1")}
-        config = Config(collectors={"logs": CollectorConfig(options=options)}, state_dir=str(self.state))
+        config = Config(
+            targets=(TargetConfig(SERVER, SERVER), TargetConfig("a:1", "a:1")),
+            collectors={"logs": CollectorConfig(options=options)},
+            state_dir=str(self.state),
+        )
         self.context = Context(config, self.clock)
         self.tap = self.context.bus.tap()
         return LogsCollector(self.context)
@@ -167,7 +173,7 @@ def test_a_broken_file_of_positions_does_no_harm(world: World, capfd: pytest.Cap
 
 
 def test_whether_a_log_can_be_read_is_printed_as_a_number(world: World) -> None:
-    page = "".join(render_block(block, "text") for block in world.collector.collect())
+    page = join(render(world.collector.collect())).decode()
     assert f'vllm_log_readable{{server="{SERVER}",source="{world.path}"}} 1\n' in page
 
 
@@ -214,10 +220,11 @@ def test_without_a_log_there_is_nothing_to_say() -> None:
 
 
 def test_a_server_is_named_as_in_labels() -> None:
-    config = Config(targets=(TargetConfig("localhost:8000", "host:8000"),))
-    assert parse_places(("localhost:8000=/a.log", "127.0.0.1:8001=/b.log", "=journald:kernel"), config, "host") == (
+    sources = ("localhost:8000=/a.log", "host:8000=/b.log", "127.0.0.1:8001=/c.log", "=journald:kernel")
+    assert parse_places(sources, Config(targets=TARGETS)) == (
         Place("host:8000", "file", "/a.log"),
-        Place("host:8001", "file", "/b.log"),
+        Place("host:8000", "file", "/b.log"),
+        Place("host:8001", "file", "/c.log"),
         Place("", "journald", "kernel"),
     )
 
@@ -226,10 +233,29 @@ def test_a_server_is_named_as_in_labels() -> None:
     ("sources", "problem"),
     [
         (("/a.log",), r"collectors\.logs\.sources: '/a\.log' is no source of a log; write SERVER=WHERE"),
-        (("gpu1=/a.log",), r"collectors\.logs\.sources: target 'gpu1' has no port"),
-        (("a:1=/a.log", "a:1=/a.log"), r"collectors\.logs\.sources: /a\.log of 'a:1' is there twice"),
+        (
+            ("host:9000=/a.log",),
+            r"collectors\.logs\.sources: 'host:9000=/a\.log': no target 'host:9000'; "
+            r"known: localhost:8000, localhost:8001; correct it, or add it to targets$",
+        ),
+        (("host=/a.log",), "no target 'host'; known: localhost:8000, localhost:8001"),
+        (("host:8000=/a.log", "localhost:8000=/a.log"), "sources: /a.log of 'host:8000' is there twice; keep one"),
     ],
 )
 def test_says_which_entry_is_wrong(sources: tuple[str, ...], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
-        parse_places(sources, Config(), "host")
+        parse_places(sources, Config(targets=TARGETS))
+
+
+def test_a_log_of_a_server_that_is_no_target_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("targets: [a:1]\ncollectors:\n  logs:\n    sources:\n      - a:1=/a.log\n      - b:1=/b.log\n")
+    config = load(file, {}, {})
+    with pytest.raises(ConfigError, match=r"exporter\.yml line 6: collectors\.logs\.sources: 'b:1=/b\.log': no target"):
+        LogsCollector.check(config, "logs")
+
+
+def test_no_sources_are_no_problem(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("collectors:\n  logs:\n    sources:\n")
+    LogsCollector.check(load(file, {}, {}), "logs")
