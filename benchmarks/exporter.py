@@ -9,7 +9,6 @@ GPUs are a stand-in for NVML in C: what the driver itself takes comes on top.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.e2e.harness.benchmark import make_parser, write_figures
 from tests.e2e.harness.figures import Figure
 from tests.exporter.bench import churn, cycles, hung, programs, running
 
@@ -32,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found += figures
             for figure in figures:
                 print(words(figure), flush=True)
-            if arguments.json:  # after each part: what breaks off later loses nothing
-                arguments.json.write_text(json.dumps({one.name: one.as_json() for one in found}, indent=2) + "\n")
+            write_figures(arguments.json, found)  # after each part: what breaks off later loses nothing
     return 0 if all(figure.ok for figure in found) else 1
 
 
@@ -58,13 +57,12 @@ def words(figure: Figure) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = make_parser(__doc__)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS), help="which (default all)")
     parser.add_argument("--hot", type=int, default=9, metavar="N", help="repetitions of a hot loop (default 9)")
     parser.add_argument("--cold", type=int, default=3, metavar="N", help="repetitions of 11 cold rounds (default 3)")
     parser.add_argument("--windows", type=int, default=3, metavar="N", help="of CPU and latency (default 3)")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of a window of CPU (default 30)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     return parser
 
 

@@ -7,20 +7,19 @@ The baseline is what /health says of the same server in the same moments: how ma
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.e2e.harness.benchmark import add_port, make_parser, write
 from tests.e2e.harness.hangs import STATES, State, report_on, running_server
-from tests.e2e.harness.vllm_server import VllmServer, find_script
+from tests.e2e.harness.vllm_server import NO_SCRIPT, VllmServer, find_script
 from tests.e2e.harness.waiting import TimedOutError
 
 GOAL = 0.9  # of the runs of each state
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     script = find_script()
     if script is None:
-        print("no real vLLM here: set VLLM_MONITOR_REAL_VLLM to a script that runs one with `serve`", file=sys.stderr)
+        print(NO_SCRIPT, file=sys.stderr)
         return 1
     tallies = {name: Tally(STATES[name].cause) for name in arguments.state}
     with tempfile.TemporaryDirectory() as folder, running_server(script, arguments.port, Path(folder)) as running:
@@ -58,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name, tally in tallies.items():
                 _run(tally, STATES[name], *running)
             print(f"run {number} done", flush=True)
-            _write(arguments.json, tallies)  # after each: what breaks off later loses nothing
+            write(arguments.json, _figures(tallies))  # after each: what breaks off later loses nothing
     for name, tally in tallies.items():
         print(tally.words(name))
     return int(any(tally.right < GOAL for tally in tallies.values()))
@@ -77,14 +76,8 @@ def _run(tally: Tally, state: State, server: VllmServer, pid: int) -> None:
     tally.seconds.append(time.monotonic() - started)
 
 
-def _write(file: Path | None, tallies: dict[str, Tally]) -> None:
-    if file:
-        figures = {_key(name): _figure(name, tally) for name, tally in tallies.items()}
-        file.write_text(json.dumps(figures, indent=2) + "\n")
-
-
-def _key(name: str) -> str:
-    return f"hang_report_{name.replace(' ', '_')}_named_right"
+def _figures(tallies: Mapping[str, Tally]) -> dict[str, object]:
+    return {f"hang_report_{name.replace(' ', '_')}_named_right": _figure(name, one) for name, one in tallies.items()}
 
 
 def _figure(name: str, tally: Tally) -> dict[str, object]:
@@ -104,13 +97,11 @@ def _figure(name: str, tally: Tally) -> dict[str, object]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = make_parser(__doc__)
     parser.add_argument("--runs", type=int, default=10, metavar="N", help="repetitions of each state (default 10)")
     parser.add_argument("--state", nargs="+", choices=list(STATES), default=list(STATES), metavar="NAME",
                         help=f"which (default all): {', '.join(STATES)}")  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    port = int(os.environ.get("VLLM_MONITOR_E2E_PORT", "8222"))
-    parser.add_argument("--port", type=int, default=port, help="of vLLM (default 8222)")
+    add_port(parser)
     return parser
 
 

@@ -7,8 +7,6 @@ The baseline is the same fault with the same supervisord and no healer, measured
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,11 +15,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.e2e.harness import scenarios
+from tests.e2e.harness.benchmark import add_port, make_parser, write_figures
 from tests.e2e.harness.catalogue import CATALOGUE, Entry
 from tests.e2e.harness.figures import Baseline, Figure, figures, table
 from tests.e2e.harness.scenarios import Episode
 from tests.e2e.harness.stack import Stack, run_directory, running_stack
-from tests.e2e.harness.vllm_server import find_script
+from tests.e2e.harness.vllm_server import NO_SCRIPT, find_script
 from tests.e2e.harness.waiting import TimedOutError
 
 # A stalled server would be healed within 60 s, a dead one within 30 s plus vLLM's own start: what is not back after
@@ -43,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     script = find_script()
     if script is None:
-        print("no real vLLM here: set VLLM_MONITOR_REAL_VLLM to a script that runs one with `serve`", file=sys.stderr)
+        print(NO_SCRIPT, file=sys.stderr)
         return 1
     run = run_directory()
     print(f"logs: {run}", flush=True)
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with running_stack(run, arguments.port) as stack:
         for name in arguments.scenario:
             measured.append(measure(stack, CATALOGUE[name], arguments, script))
-            _write(arguments.json, _figures(measured))  # after each: what breaks off later loses nothing
+            write_figures(arguments.json, _figures(measured))  # after each: what breaks off later loses nothing
     found = _figures(measured)
     print(table([episode.timeline for runs in measured for episode in runs.episodes]))
     _report(found, [failure for runs in measured for failure in runs.failures])
@@ -97,11 +96,6 @@ def _figures(measured: Sequence[Runs]) -> list[Figure]:
     return figures({runs.entry.name: ([e.timeline for e in runs.episodes], runs.baseline) for runs in measured})
 
 
-def _write(file: Path | None, found: Sequence[Figure]) -> None:
-    if file:
-        file.write_text(json.dumps({figure.name: figure.as_json() for figure in found}, indent=2) + "\n")
-
-
 def _report(found: Sequence[Figure], failures: Sequence[str]) -> None:
     for figure in found:
         print(figure.words())
@@ -110,14 +104,12 @@ def _report(found: Sequence[Figure], failures: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = make_parser(__doc__)
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions of each scenario (default 5)")
     parser.add_argument("--scenario", nargs="+", choices=list(CATALOGUE), default=list(CATALOGUE), metavar="NAME",
                         help=f"which (default all): {', '.join(CATALOGUE)}")  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--no-baseline", dest="baseline", action="store_false", help="leave supervisord alone out")
-    port = int(os.environ.get("VLLM_MONITOR_E2E_PORT", "8222"))
-    parser.add_argument("--port", type=int, default=port, help="of vLLM (default 8222)")
+    add_port(parser)
     return parser
 
 

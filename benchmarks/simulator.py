@@ -8,8 +8,6 @@ and on a simulator that was calibrated by one short run; skipped with the reason
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.e2e.harness.benchmark import add_port, make_parser, write_figures
 from tests.e2e.harness.figures import Figure
-from tests.e2e.harness.vllm_server import find_script
+from tests.e2e.harness.vllm_server import NO_SCRIPT, find_script
 from tests.simulator.bench import fidelity, light
 
 PARTS = ("fleet", "fidelity")
@@ -45,30 +44,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             found += outcome
     for figure in found:
         print(figure.words())
-    if arguments.json:
-        arguments.json.write_text(json.dumps({figure.name: figure.as_json() for figure in found}, indent=2) + "\n")
+    write_figures(arguments.json, found)
     return 0 if all(figure.ok for figure in found) else 1
 
 
 def _fidelity(arguments: argparse.Namespace) -> list[Figure] | Skipped:
     script = find_script()
     if script is None:
-        return Skipped(
-            "fidelity", "no real vLLM here: set VLLM_MONITOR_REAL_VLLM to a script that runs one with `serve`"
-        )
+        return Skipped("fidelity", NO_SCRIPT)
     return fidelity.measure(script, arguments.port, arguments.rate, arguments.seconds, arguments.runs)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = make_parser(__doc__)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS), help="which (default both)")
     parser.add_argument("--servers", type=int, default=100, metavar="N", help="of the fleet (default 100)")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of each load (default 30)")
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="loads of fidelity (default 3)")
     parser.add_argument("--rate", type=float, default=4.0, metavar="R", help="requests a second (default 4)")
-    port = int(os.environ.get("VLLM_MONITOR_E2E_PORT", "8222"))
-    parser.add_argument("--port", type=int, default=port, help="of the real vLLM (default 8222)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    add_port(parser)
     return parser
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.e2e.harness.stack import Stack, run_directory, running_stack
 from tests.e2e.harness.timeline import Timeline
-from tests.e2e.harness.vllm_server import VllmServer, find_script, plain_server
+from tests.e2e.harness.vllm_server import NO_SCRIPT, VllmServer, chosen_port, find_script, plain_server
 
 TIMELINES = pytest.StashKey[list[Timeline]]()
 RUN = pytest.StashKey[Path]()
@@ -21,17 +20,16 @@ def script() -> Path:
     """The script that runs a real vLLM."""
     found = find_script()
     if found is None:
-        pytest.skip("no real vLLM here: set VLLM_MONITOR_REAL_VLLM to a script that runs one with `serve`")
+        pytest.skip(NO_SCRIPT)
     return found
 
 
 @pytest.fixture(scope="session")
 def stack(script: Path, pytestconfig: pytest.Config) -> Iterator[Stack]:
     """One stack for all scenarios: it is the product under test, and it lives through all of them as it would."""
-    port = int(os.environ.get("VLLM_MONITOR_E2E_PORT", "8222"))
     run = run_directory()
     pytestconfig.stash[RUN] = run
-    with running_stack(run, port) as running:
+    with running_stack(run, chosen_port()) as running:
         yield running
 
 

@@ -1,1 +1,1 @@
-"""What the end-to-end tests and benchmarks/loop.py share: a real vLLM, the real stack, faults, load and a timeline."""
+"""What the end-to-end tests and the benchmarks share: a real vLLM, the real stack, faults, load and a timeline."""

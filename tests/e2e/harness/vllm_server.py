@@ -12,6 +12,8 @@ from tests.e2e.harness import httpio
 from tests.e2e.harness.supervisor import Program
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+PORT = 8222
+NO_SCRIPT = "no real vLLM here: set VLLM_MONITOR_REAL_VLLM to a script that runs one with `serve`"
 SLOW_STEPS = Path(__file__).with_name("slow_steps")
 
 # A start takes 20 to 45 s on two idle cores; five times that when other work shares them.
@@ -80,6 +82,11 @@ def slow_server(script: Path, port: int, step_seconds: float = 6.0) -> VllmServe
     """A server whose prefill of SLOW_PROMPT tokens takes 15 slow steps: it looks hung and is healthy."""
     args = ("--max-num-batched-tokens", "64", "--max-num-seqs", "32")
     return VllmServer(script, port, args, {"PYTHONPATH": str(SLOW_STEPS), "SLOW_STEPS_SECONDS": str(step_seconds)})
+
+
+def chosen_port() -> int:
+    """$VLLM_MONITOR_E2E_PORT, else PORT."""
+    return int(os.environ.get("VLLM_MONITOR_E2E_PORT", PORT))
 
 
 def find_script() -> Path | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.exporter.answering import Answering
 from tests.exporter.fakes import FakeClock
+from tests.ports import free_port
 from vllm_exporter.collector import Context
 from vllm_exporter.collectors.events import QUEUE, EventsCollector
 from vllm_exporter.config import CollectorConfig, Config
@@ -97,22 +99,14 @@ def test_writes_what_came_last_when_it_ends(tmp_path: Path) -> None:
 @pytest.fixture
 def loki() -> Iterator[tuple[str, list[bytes]]]:
     """Takes every push."""
-    server = socket.create_server(("127.0.0.1", 0))
     taken: list[bytes] = []
 
-    def run() -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            with connection:
-                taken.append(connection.recv(65536))
-                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+    def answer(connection: socket.socket) -> None:
+        taken.append(connection.recv(65536))
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-    threading.Thread(target=run, daemon=True).start()
-    yield f"http://127.0.0.1:{server.getsockname()[1]}", taken
-    server.close()
+    with closing(Answering(answer)) as server:
+        yield f"http://{server.address}", taken
 
 
 def test_pushes_to_loki_when_it_is_told_where(tmp_path: Path, loki: tuple[str, list[bytes]]) -> None:
@@ -128,9 +122,7 @@ def test_pushes_to_loki_when_it_is_told_where(tmp_path: Path, loki: tuple[str, l
 
 
 def test_a_loki_that_is_gone_leaves_the_file_alone(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    collector, context = made(str(tmp_path), loki_url=f"http://127.0.0.1:{port}")
+    collector, context = made(str(tmp_path), loki_url=f"http://127.0.0.1:{free_port()}")
     context.bus.emit("log", "error", "x")
     values = shown(collector)
     assert values["vllm_events_written_total",] == 1

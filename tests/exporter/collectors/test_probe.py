@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
 
+from tests.exporter.answering import Answering, ok
+from tests.ports import free_port
 from vllm_exporter.canaries import CANARY_RESULTS, CanaryState
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.collector import Context
@@ -62,29 +63,16 @@ class Vllm:
     """Answers /health and /metrics, or accepts and says nothing."""
 
     def __init__(self, hangs: bool = False) -> None:
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
         self._hangs = hangs
-        self._held: list[socket.socket] = []
-        threading.Thread(target=self._run, daemon=True).start()
+        self._server = Answering(self._answer)
+        self.address = self._server.address
+        self.close = self._server.close
 
-    def _run(self) -> None:
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            self._held.append(connection)
-            if self._hangs:
-                continue
-            with connection:
-                body = METRICS if b" /metrics " in connection.recv(65536) else b""
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-
-    def close(self) -> None:
-        self.socket.close()
-        for connection in self._held:
-            connection.close()
+    def _answer(self, connection: socket.socket) -> None:
+        if self._hangs:
+            self._server.closing.wait()
+            return
+        connection.sendall(ok(METRICS if b" /metrics " in connection.recv(65536) else b""))
 
 
 @pytest.fixture
@@ -110,9 +98,7 @@ def test_without_targets_there_is_no_data() -> None:
 
 
 def test_a_server_that_is_down_at_the_start_is_shown_as_down() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        address = f"127.0.0.1:{gone.getsockname()[1]}"
-    probe = collector(target(address, "gpu1:8000"))
+    probe = collector(target(f"127.0.0.1:{free_port()}", "gpu1:8000"))
     seen = shown(collected(probe))
     probe.close()
     assert seen["vllm_probe_health/refused"] == 1
@@ -190,17 +176,13 @@ def test_the_board_is_told_what_the_others_need() -> None:
 
 def test_what_is_true_is_shown_as_1() -> None:
     """A block is printed as it stands, and `True` is no number of the text format."""
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        address = f"127.0.0.1:{gone.getsockname()[1]}"
-    probe = collector(target(address, "gpu1:8000"))
+    probe = collector(target(f"127.0.0.1:{free_port()}", "gpu1:8000"))
     assert not [sample for sample in collected(probe) if isinstance(sample.value, bool)]
     probe.close()
 
 
 def test_each_collection_posts_what_was_seen() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        address = f"127.0.0.1:{gone.getsockname()[1]}"
-    probe = collector(target(address, "gpu1:8000"))
+    probe = collector(target(f"127.0.0.1:{free_port()}", "gpu1:8000"))
     collected(probe)
     probe.close()
     sights = probe.context.board.latest(Sights)

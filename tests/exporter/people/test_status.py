@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from tests.exporter.answering import Answering, ok
 from vllm_exporter.cli import main
 from vllm_exporter.config import Config
 from vllm_exporter.errors import SourceError
@@ -24,26 +25,19 @@ class Exporter:
 
     def __init__(self) -> None:
         self.body, self.asked = json.dumps(SAID).encode(), b""
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.listen = f"127.0.0.1:{self.socket.getsockname()[1]}"
-        threading.Thread(target=self._run, daemon=True).start()
+        self._server = Answering(self._answer)
+        self.listen = self._server.address
+        self.close = self._server.close
 
-    def _run(self) -> None:
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            with connection:
-                self.asked = connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.body) + self.body)
+    def _answer(self, connection: socket.socket) -> None:
+        self.asked = connection.recv(65536)
+        connection.sendall(ok(self.body))
 
 
 @pytest.fixture
 def exporter() -> Iterator[Exporter]:
-    made = Exporter()
-    yield made
-    made.socket.close()
+    with closing(Exporter()) as made:
+        yield made
 
 
 def test_the_running_exporter_is_asked(exporter: Exporter, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,13 +6,15 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.exporter.answering import Answering
+from tests.ports import free_port
 from vllm_exporter.sources.web.http import Garbled, Origin, Refused, Response, TimedOut, parse_chunk_size, request
 
 
@@ -20,47 +22,33 @@ class Server:
     """Answers each connection with the same bytes, in pieces, and keeps what it was sent."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        plain = socket.create_server(("127.0.0.1", 0))
-        self.socket = tls.wrap_socket(plain, server_side=True) if tls else plain
-        self.origin = Origin("127.0.0.1", self.socket.getsockname()[1])
         self.received = b""
         self.pieces: list[bytes] = []
         self.pause = 0.0  # seconds before each piece after the first
-        self.hold = threading.Event()  # the connection stays open until it is set
-        self.hold.set()
-        threading.Thread(target=self._run, daemon=True).start()
+        self.holds = False  # whether the connection stays open afterwards
+        listening = socket.create_server(("127.0.0.1", 0))
+        self._server = Answering(self._answer, tls.wrap_socket(listening, server_side=True) if tls else listening)
+        self.origin = Origin("127.0.0.1", self._server.port)
+        self.close = self._server.close
 
     def answer(self, *pieces: bytes, pause: float = 0.0) -> Origin:
         self.pieces, self.pause = list(pieces), pause
         return self.origin
 
-    def _run(self) -> None:
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            with connection:
-                self.received = connection.recv(65536)
-                self._send(connection)
-                self.hold.wait(2)
-
-    def _send(self, connection: socket.socket) -> None:
+    def _answer(self, connection: socket.socket) -> None:
+        self.received = connection.recv(65536)
         for number, piece in enumerate(self.pieces):
             if number:
                 time.sleep(self.pause)
-            try:
-                connection.sendall(piece)
-            except OSError:
-                return
+            connection.sendall(piece)
+        if self.holds:
+            self._server.closing.wait()
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.hold.set()
-    made.socket.close()
+    with closing(Server()) as made:
+        yield made
 
 
 def get(origin: Origin, timeout: float = 2.0, max_body: int = 1000) -> Response:
@@ -79,7 +67,7 @@ def test_reads_a_body_of_a_known_length(server: Server) -> None:
 
 
 def test_does_not_wait_for_the_connection_to_close_after_a_body_of_a_known_length(server: Server) -> None:
-    server.hold.clear()
+    server.holds = True
     origin = server.answer(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
     assert seconds(lambda: get(origin)) < 0.5
 
@@ -123,14 +111,13 @@ def test_a_key_that_cannot_be_read_or_would_break_the_request_is_named(server: S
 
 
 def test_a_port_on_which_nothing_listens_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
+    port = free_port()
     with pytest.raises(Refused, match=f"GET http://127.0.0.1:{port}/metrics: connection refused"):
         get(Origin("127.0.0.1", port))
 
 
 def test_a_server_that_accepts_and_says_nothing_times_out(server: Server) -> None:
-    server.hold.clear()
+    server.holds = True
     with pytest.raises(TimedOut, match=r"no answer within 0\.2 s"):
         get(server.answer(), timeout=0.2)
 
@@ -210,9 +197,9 @@ def test_tls_trusts_the_authority_in_the_file_and_no_other(tmp_path: Path) -> No
     subprocess.run([*make, *names, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server = Server(context)
-    trusting = Origin("127.0.0.1", server.answer(b"HTTP/1.1 204 No Content\r\n\r\n").port, True, str(certificate))
-    with server.socket:
+    with closing(Server(context)) as server:
+        port = server.answer(b"HTTP/1.1 204 No Content\r\n\r\n").port
+        trusting = Origin("127.0.0.1", port, True, str(certificate))
         assert get(trusting).status == 204
         with pytest.raises(Garbled, match="CERTIFICATE_VERIFY_FAILED"):
-            get(Origin("127.0.0.1", trusting.port, tls=True))
+            get(Origin("127.0.0.1", port, tls=True))

@@ -3,57 +3,46 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from tests.exporter.answering import Answering, ok
 from vllm_exporter.sources.web.http import Garbled, Origin, Refused, TimedOut
 from vllm_exporter.sources.web.kept import ROOM, Kept, Page, parse_frame
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+OK = ok(b"hello")
 
 
 class Server:
     """Answers each request with the next of `answers`; b"" closes the connection instead, None says nothing."""
 
     def __init__(self) -> None:
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.origin = Origin("127.0.0.1", self.socket.getsockname()[1])
         self.answers: list[bytes | None] = []
         self.connections = 0
         self.requests: list[bytes] = []
-        self.end = threading.Event()
-        threading.Thread(target=self._run, daemon=True).start()
+        self._server = Answering(self._answer)
+        self.origin = Origin("127.0.0.1", self._server.port)
+        self.close = self._server.close
 
-    def _run(self) -> None:
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
+    def _answer(self, connection: socket.socket) -> None:
+        self.connections += 1
+        while asked := connection.recv(65536):
+            self.requests.append(asked)
+            answer = self.answers.pop(0)
+            if answer is None:
+                self._server.closing.wait()
+            if not answer:
                 return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            while asked := connection.recv(65536):
-                self.requests.append(asked)
-                answer = self.answers.pop(0)
-                if answer is None:
-                    self.end.wait(2)
-                if not answer:
-                    return
-                connection.sendall(answer)
+            connection.sendall(answer)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.end.set()
-    made.socket.close()
+    with closing(Server()) as made:
+        yield made
 
 
 def body(page: Page) -> bytes:
@@ -99,12 +88,12 @@ def test_an_answer_in_chunks_is_read_too(server: Server) -> None:
 
 def test_an_answer_that_is_longer_than_the_room_is_read_too(server: Server) -> None:
     long = b"x" * (ROOM + 10)
-    server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(long) + long]
+    server.answers = [ok(long)]
     assert body(Kept(server.origin).get("/", 2)) == long
 
 
 def test_a_shorter_answer_after_a_longer_one_has_nothing_of_it(server: Server) -> None:
-    server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nlong text", OK]
+    server.answers = [ok(b"long text"), OK]
     kept = Kept(server.origin)
     assert [body(kept.get("/", 1)) for _ in range(2)] == [b"long text", b"hello"]
 
@@ -131,8 +120,7 @@ def test_a_server_that_is_gone_is_refused_although_it_once_answered(server: Serv
     server.answers = [OK, b""]
     kept = Kept(server.origin)
     kept.get("/", 1)
-    server.socket.shutdown(socket.SHUT_RDWR)
-    server.socket.close()
+    server.close()
     with pytest.raises(Refused):
         kept.get("/", 1)
 
