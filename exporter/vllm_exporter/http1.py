@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 MAX_LINE = 4096  # bytes of the request line
 MAX_HEAD = 16384  # bytes of request line and headers; a browser with cookies of other local services sends a few KiB
@@ -42,7 +43,7 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     version: str = "1.1"
 
-    @property
+    @cached_property
     def keep_alive(self) -> bool:
         """Whether the connection may serve another request. Not after a body, which is never read."""
         if self.headers.get("content-length", "0") != "0" or "transfer-encoding" in self.headers:
@@ -50,11 +51,11 @@ class Request:
         connection = self.headers.get("connection", "").lower()
         return "close" not in connection if self.version == "1.1" else "keep-alive" in connection
 
-    @property
+    @cached_property
     def accepts_gzip(self) -> bool:
         return accepts_gzip(self.headers.get("accept-encoding", ""))
 
-    @property
+    @cached_property
     def accepts_openmetrics(self) -> bool:
         """Whether it is asked for by name, in the version there is; every scraper that does so prefers it."""
         accept = self.headers.get("accept", "")
@@ -77,7 +78,13 @@ def parse_request(data: bytes) -> tuple[Request, bytes] | None:
     if end is None:
         _refuse_hopeless(data)
         return None
-    line, *lines = data[: end.start()].decode("latin-1").replace("\r\n", "\n").split("\n")
+    return parse_head(data[: end.start()]), data[end.end() :]
+
+
+@lru_cache(maxsize=8)  # a scraper says the same each time
+def parse_head(data: bytes) -> Request:
+    """Request line and headers, without the empty line. Raises BadRequest."""
+    line, *lines = data.decode("latin-1").replace("\r\n", "\n").split("\n")
     if len(line) > MAX_LINE:
         raise BadRequest(414, f"the request line is longer than {MAX_LINE} bytes")
     match = _REQUEST_LINE.fullmatch(line)
@@ -85,7 +92,7 @@ def parse_request(data: bytes) -> tuple[Request, bytes] | None:
         raise BadRequest(400, "the first line is not an HTTP/1 request")
     method, target, minor = match.groups()
     path = target.partition("?")[0]
-    return Request(method, path, dict(map(_parse_header, lines)), f"1.{minor}"), data[end.end() :]
+    return Request(method, path, dict(map(_parse_header, lines)), f"1.{minor}")
 
 
 def encode(response: Response, *, head_only: bool = False, keep_alive: bool = True) -> bytes:

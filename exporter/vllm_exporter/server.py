@@ -41,6 +41,7 @@ class Connection:
         self.received = b""
         self.outgoing = memoryview(b"")
         self.closing = False  # after the reply
+        self.waits_for = selectors.EVENT_READ
         self.allow(now, seconds)
 
     def allow(self, now: float, seconds: float) -> None:
@@ -148,21 +149,33 @@ class Server:
         return self._reply(connection, data, closing=not request.keep_alive)
 
     def _reply(self, connection: Connection, data: bytes, *, closing: bool) -> bool:
+        """At once, unless the client sent more requests: many in a row must not keep others waiting."""
         connection.outgoing, connection.closing = memoryview(data), closing
         connection.allow(self._clock.monotonic(), self._limits.reply)
-        self._selector.modify(connection.sock, selectors.EVENT_WRITE, connection)
+        if not connection.received:
+            try:
+                return self._send(connection)
+            except BlockingIOError:
+                pass
+        self._wait_for(connection, selectors.EVENT_WRITE)
         return True
 
     def _send(self, connection: Connection) -> bool:
         connection.outgoing = connection.outgoing[connection.sock.send(connection.outgoing) :]
         if connection.outgoing:
+            self._wait_for(connection, selectors.EVENT_WRITE)
             return True
         if connection.closing:
             return False
         seconds = self._limits.request if connection.received else self._limits.idle
         connection.allow(self._clock.monotonic(), seconds)
-        self._selector.modify(connection.sock, selectors.EVENT_READ, connection)
+        self._wait_for(connection, selectors.EVENT_READ)
         return self._answer(connection)  # a client may have sent its next request already
+
+    def _wait_for(self, connection: Connection, event: int) -> None:
+        if event != connection.waits_for:
+            connection.waits_for = event
+            self._selector.modify(connection.sock, event, connection)
 
     def _drop_overdue(self, now: float) -> None:
         for connection in [one for one in self._connections if one.deadline <= now]:

@@ -76,6 +76,15 @@ def test_serves_requests_that_come_at_once_in_their_order() -> None:
     assert data.index(b"GET /a\n") < data.index(b"GET /b\n")
 
 
+def test_serves_as_many_requests_at_once_as_a_client_likes() -> None:
+    many = 3000
+    with running(Limits()) as port, connect(port) as sock:
+        sock.sendall(b"GET /a HTTP/1.1\r\n\r\n" * many + b"GET /b HTTP/1.1\r\nConnection: close\r\n\r\n")
+        data = read_all(sock)
+        assert get(port) == b"GET /a\n"
+    assert (data.count(b"GET /a\n"), data.count(b"GET /b\n")) == (many, 1)
+
+
 def test_serves_a_request_that_comes_in_pieces() -> None:
     with running(Limits()) as port, connect(port) as sock:
         for piece in (b"GE", b"T /a HT", b"TP/1.0\r\n", b"\r\n"):
