@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.config.files import private_directory, write_if_changed
+from deploy.config.keys import KNOWN
 from deploy.config.render import Rendered, render
 from deploy.config.settings import Settings, load_settings
-from deploy.config.sources import read_source
+from deploy.config.sources import Source, read_source
 from deploy.errors import NativeError
 from deploy.native.binaries import find_binary
 from deploy.native.layout import Layout
@@ -66,7 +68,7 @@ def choose_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def _prepare(layout: Layout, settings: Settings, others: tuple[Program, ...]) -> Plan:
     """Renders, and lets each part check its configuration before anything that runs is touched."""
     for part in ("exporter", "healer"):
-        _check_source(layout, part, settings)
+        check_source(layout, part, settings)
     rendered = render(layout.root, layout.home, layout.run, settings, socket.gethostname())
     programs = (*choose_programs(layout, settings, rendered), *others)
     _check([find_binary("promtool"), "check", "config", str(rendered.file("prometheus"))])
@@ -78,22 +80,33 @@ def _prepare(layout: Layout, settings: Settings, others: tuple[Program, ...]) ->
     return Plan(settings, rendered, programs)
 
 
-def _check_source(layout: Layout, part: str, settings: Settings) -> None:
-    """The file as the user wrote it, so that messages name its lines."""
-    command = [
-        str(layout.program(f"vllm-{part}")),
-        "check-config",
-        "--config",
-        str(read_source(layout.root, layout.home, part).path),
-    ]
-    _check(command, {**choose_environment(os.environ), **settings.passed.get(part, {})})
+def check_source(layout: Layout, part: str, settings: Settings) -> None:
+    """The file as the user wrote it, so that messages name its lines; from where its relative paths begin."""
+    source = read_source(layout.root, layout.home, part)
+    file = source.path.absolute()
+    command = [str(layout.program(f"vllm-{part}")), "check-config", "--config", str(file)]
+    environ = {**choose_environment(os.environ), **settings.passed.get(part, {})}
+    if part == "exporter":
+        environ |= {"VLLM_TARGETS": targets_to_check(settings, source)}
+        environ |= {"VLLM_EXPORTER_STATE_DIR": str(layout.data(part).absolute())}
+    warnings = _check(command, environ, file.parent)
+    print(warnings, end="", file=sys.stderr)
 
 
-def _check(command: list[str], environ: Mapping[str, str] | None = None) -> None:
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+def targets_to_check(settings: Settings, source: Source) -> str:
+    """What exporter.yml names elsewhere must be a target; '': those that it lists itself."""
+    if settings.targets:
+        return " ".join(f"{one.scheme}://{one.address}" for one in settings.targets)
+    return "" if source.values.get("targets") else KNOWN["VLLM_TARGETS"].default
+
+
+def _check(command: list[str], environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """What it says on stderr where all is well. `environ`: of one of our parts, whose stdout is its configuration."""
+    done = subprocess.run(command, env=environ, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stderr if environ else done.stdout + done.stderr).strip()
         raise NativeError(f"{Path(command[0]).name} {' '.join(command[1:])} says:\n{said}")
+    return done.stderr
 
 
 def _stop_leftovers(layout: Layout, supervisor: Supervisor) -> None:

@@ -28,6 +28,8 @@ def wait_until_healthy(layout: Layout, supervisor: Supervisor, programs: Iterabl
             if state is None or state.state == "FATAL" or time.monotonic() > deadline:
                 raise NativeError(_failure(layout, program, state.state if state else "gone"))
             time.sleep(_POLL_SECONDS)
+    while time.monotonic() < deadline and any(one.state == "STARTING" for one in supervisor.processes()):
+        time.sleep(_POLL_SECONDS)  # all answer; supervisord says RUNNING after its startsecs, and so will `status`
 
 
 def is_healthy(program: Program) -> bool:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vllm_exporter import __version__
@@ -20,6 +20,7 @@ from vllm_exporter.collector import Collector, Context
 from vllm_exporter.config import Config, load, plain
 from vllm_exporter.errors import ConfigError, ExporterError
 from vllm_exporter.log import log
+from vllm_exporter.named_paths import config_paths
 from vllm_exporter.piece import join
 from vllm_exporter.runner import View
 from vllm_exporter.server import Limits, Server, listen
@@ -87,9 +88,12 @@ def list_collectors(arguments: argparse.Namespace) -> int:
 
 
 def check_config(arguments: argparse.Namespace) -> int:
-    """Prints the configuration that file, environment and flags make together. It holds no secret, only their paths."""
+    """Prints the configuration that file, environment and flags make together; 1 when a file is missing that only a
+    person can put there. It holds no secret, only their paths."""
     config = read_config(arguments)
-    enabled(load_collectors(), config)  # what only a collector can check of its own section
+    chosen = enabled(load_collectors(), config)  # what only a collector can check of its own section
+    if not arguments.syntax_only and not tell_paths(config, chosen):
+        return 1
     merged = plain(config)
     if arguments.json:
         print_json(merged)
@@ -98,6 +102,17 @@ def check_config(arguments: argparse.Namespace) -> int:
 
     print(yaml.safe_dump(merged, sort_keys=False), end="")
     return 0
+
+
+def tell_paths(config: Config, chosen: Mapping[str, type[Collector]]) -> bool:
+    """Prints what is not there of all that the configuration names. False: one of it is an error."""
+    from vllm_exporter.sources.paths import look_at  # here, because the daemon needs none of it
+
+    named = [path for name, cls in chosen.items() for path in cls.paths(config, name)]
+    found = look_at([*config_paths(config), *named])
+    for one in found:
+        print(f"{'error' if one.wrong else 'warning'}: {one.words}", file=sys.stderr)
+    return not any(one.wrong for one in found)
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -149,6 +164,8 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if run is not serve:  # which prints nothing
             command.add_argument("--json", action="store_true", help="print JSON")
+        if run is check_config:
+            command.add_argument("--syntax-only", action="store_true", help="do not look for the files that it names")
         if run is status:
             command.add_argument("--watch", action="store_true", help="print it anew every 2 s")
         if run is hang_report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -12,6 +12,7 @@ from vllm_exporter.clock import SystemClock
 from vllm_exporter.config import CollectorConfig, Config
 from vllm_exporter.events import Bus
 from vllm_exporter.family import Block, Family, Sample
+from vllm_exporter.named_paths import NamedPath
 from vllm_exporter.options import parse_options
 from vllm_exporter.ports import Clock
 
@@ -48,6 +49,14 @@ def read_options(config: Config, collector: str, cls: type[T]) -> T:
     return parse_options(config.collectors.get(collector, CollectorConfig()).options, cls, collector)
 
 
+def check_option(config: Config, collector: str, key: str, parse: Callable[[str], object]) -> None:
+    """Lets `parse` look at the text, or at each text, of an option; its ConfigError is told with the line."""
+    value = config.collectors.get(collector, CollectorConfig()).options.get(key)
+    if value is not None and value.data:
+        for item in value.data if isinstance(value.data, list) else [value]:
+            item.checked(parse, f"{collector}.{key}")
+
+
 class Collector:
     """Reads one subject. Its module's name is its name: in `vllm_exporter list`, in exporter.yml and in labels.
 
@@ -73,6 +82,11 @@ class Collector:
     def check(cls, config: Config, name: str) -> None:
         """Raises ConfigError when its section of exporter.yml cannot be used. Looks at nothing else."""
         read_options(config, name, cls.options)
+
+    @classmethod
+    def paths(cls, config: Config, name: str) -> Iterable[NamedPath]:
+        """What its section names of files, directories and sockets, for `check-config` to look at."""
+        return ()
 
     def collect(self) -> Iterator[Sample | Block]:
         raise NotImplementedError

@@ -84,6 +84,19 @@ def load(
     return replace(config, listen=listen, state_dir=state_dir, targets=_distinct(config.targets))
 
 
+def find_server(name: str, targets: Collection[TargetConfig], what: str) -> str:
+    """The label `server` of the target that is meant: named as in `targets`, as in labels, or by any loopback host.
+
+    Raises ConfigError, which begins with `what`.
+    """
+    known = {alias: one.server for one in targets for alias in (server_name(one.address, "localhost"), one.server)}
+    found = known.get(server_name(name.rpartition("://")[2], "localhost"))
+    if found is None:
+        written = ", ".join(one.address for one in targets) or "none"
+        raise ConfigError(f"{what}: no target {name!r}; known: {written}; correct it, or add it to targets")
+    return found
+
+
 def default_state_dir(env: Mapping[str, str]) -> str:
     """Where programs keep state by the XDG base directory specification; /var/lib for an account without a home."""
     if env.get("XDG_STATE_HOME"):

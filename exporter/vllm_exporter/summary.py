@@ -73,7 +73,7 @@ def _server(name: str, known: Known) -> Stats:
     processes = [one for one in known.trees.processes.values() if one.server == name] if known.trees else None
     return {
         "server": name,
-        "state": state or _state(sight),
+        "state": state or (_state(sight) if sight is not None else _unseen(known)),
         "state_seconds": seconds,
         "processes": None if processes is None else len(processes),
         "orphans": None if processes is None else sum(one.orphan for one in processes),
@@ -109,10 +109,14 @@ def _sight(sight: ServerSight) -> Stats:
     }
 
 
-def _state(sight: ServerSight | None) -> str:
+def _unseen(known: Known) -> str:
+    """Of a server that no probe has had an answer from: just started, or nobody looks."""
+    begins = any(view.name == "probe" and view.result == "not_run" for view in known.views)
+    return "looking" if begins or known.sights is not None else "unknown"
+
+
+def _state(sight: ServerSight) -> str:
     """In a word, where no lifecycle is known."""
-    if sight is None:
-        return "unknown"
     for word, holds in (("stalled", sight.stalled), ("sleeping", sight.sleeping), ("paused", sight.paused)):
         if holds:
             return word

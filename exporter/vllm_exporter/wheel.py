@@ -63,14 +63,22 @@ class Wheel:
             return True
 
     def relieve(self, start: Callable[[Callable[[], None], str], None]) -> str:
-        """Starts a new thread, by `start(body, name)`, when the present one hangs. The collector's name, or ''."""
+        """Starts a new thread, by `start(body, name)`, when the present one hangs. The collector's name, or ''.
+
+        Raises RuntimeError when there can be no new thread, as `start` does: then all is as before, and may be tried
+        again. The lock is held until it runs: a run that ends meanwhile learns whether it still has the others.
+        """
         with self._lock:
             running, now = self._running, self._clock.monotonic()
             if running is None or now - running[1] < STUCK_SECONDS:
                 return ""
-            turn = running[0]
+            turn, turns = running[0], self._turns
             self._running = None
-            self._turns = [one for one in self._turns if one is not turn]
+            self._turns = [one for one in turns if one is not turn]
             self._generation += 1
-        start(self.run, f"collectors-{self._generation}")
+            try:
+                start(self.run, f"collectors-{self._generation}")
+            except RuntimeError:
+                self._running, self._turns, self._generation = running, turns, self._generation - 1
+                raise
         return turn.runner.name

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from deploy.config.settings import Settings
+from deploy.config.targets import Target
 from deploy.errors import NativeError
-from deploy.native.layout import check_owner
+from deploy.native.layout import Layout, check_owner
 from deploy.native.leftovers import find_leftovers, stop_leftovers
 from deploy.native.programs import Program, digest
 from deploy.native.reloading import choose_reloads, config_digests
 from deploy.native.status import render_table, words
 from deploy.native.supervisor import Applied, ProcessState, parse_process
-from deploy.native.up import choose_environment, describe
+from deploy.native.up import check_source, choose_environment, describe
 from deploy.native.waiting import last_lines
 from deploy.native.watched import parse_probes, sample_value
 
@@ -79,6 +81,32 @@ def test_says_that_nothing_changed() -> None:
 
 def test_settings_do_not_reach_the_parts_through_the_shell() -> None:
     assert choose_environment({"PATH": "/bin", "VLLM_TARGETS": "a:1"}) == {"PATH": "/bin"}
+
+
+def check_exporter(root: Path, text: str, settings: Settings | None = None) -> None:
+    (root / "exporter.yml").write_text(text)
+    check_source(Layout(root, root / ".run", root / ".env"), "exporter", settings or Settings())
+
+
+def test_a_log_may_be_of_a_server_that_only_vllm_targets_names_or_of_the_default(tmp_path: Path) -> None:
+    text = "{}collectors: {{logs: {{sources: ['gpu9:8000=journald:vllm.service']}}}}\n"
+    named = Settings(targets=(Target("gpu9:8000", "gpu9:8000"),))
+    check_exporter(tmp_path, text.format("targets: [localhost:8000]\n"), named)
+    with pytest.raises(NativeError, match=r"line 2: .*no target 'gpu9:8000'; known: localhost:8000"):
+        check_exporter(tmp_path, text.format("targets: [localhost:8000]\n"))
+    with pytest.raises(NativeError, match=r"line 1: .*no target 'gpu9:8000'; known: localhost:8000"):
+        check_exporter(tmp_path, text.format(""))
+
+
+def test_relative_paths_begin_where_the_file_is_and_warnings_are_passed_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = "targets: [{address: 'a:1', api_key_file: key}]\ncollectors: {inside: {directory: /not/there}}\n"
+    with pytest.raises(NativeError, match=f"error: targets: a:1: api_key_file: {tmp_path}/key does not exist"):
+        check_exporter(tmp_path, text)
+    (tmp_path / "key").write_text("k\n")
+    check_exporter(tmp_path, text)
+    assert capfd.readouterr().err.startswith("warning: collectors.inside.directory: /not/there does not exist yet;")
 
 
 def test_the_table_of_parts() -> None:

@@ -87,6 +87,43 @@ def test_a_bad_configuration_exits_1_with_the_fix(tmp_path: Path, capsys: pytest
     assert error.startswith("vllm-exporter: exporter.yml line 2: unknown key 'sytem' in collectors; known: build_info")
 
 
+def test_check_config_warns_of_what_may_come_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, log = tmp_path / "exporter.yml", tmp_path / "vllm.log"
+    file.write_text(f"targets: [localhost:8000]\ncollectors: {{logs: {{sources: ['localhost:8000={log}']}}}}\n")
+    assert main(["check-config", "--config", str(file)]) == 0
+    out, error = capsys.readouterr()
+    assert out.startswith("listen: 127.0.0.1:9855\n")
+    assert error == (
+        f"warning: collectors.logs.sources: {log} does not exist yet; it is read from its start once it is there; "
+        "correct the path if the server's log is elsewhere\n"
+    )
+    log.touch()
+    assert main(["check-config", "--config", str(file)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_check_config_refuses_a_key_that_is_not_there_unless_told_not_to_look(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, key = tmp_path / "exporter.yml", tmp_path / "key"
+    file.write_text(f"targets: [{{address: 'gpu2:8000', api_key_file: {key}}}]\n")
+    assert main(["check-config", "--config", str(file)]) == 1
+    out, error = capsys.readouterr()
+    where = f"targets: gpu2:8000: api_key_file: {key}"
+    assert (out, error) == ("", f"error: {where} does not exist; write the key into it, or correct the path\n")
+    assert main(["check-config", "--config", str(file), "--syntax-only"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_check_config_does_not_look_for_what_a_collector_that_is_off_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("collectors: {inside: {enabled: false, directory: /not/there}}\n")
+    assert main(["check-config", "--config", str(file)]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("arguments", [[], ["sevre"], ["serve", "--port", "1"], ["serve", "--listen", "9855"]])
 def test_wrong_use_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

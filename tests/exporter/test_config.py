@@ -7,7 +7,7 @@ import pytest
 
 from vllm_exporter.app import load_collectors
 from vllm_exporter.collector import read_options
-from vllm_exporter.config import CollectorConfig, Config, ProbeConfig, TargetConfig, load
+from vllm_exporter.config import CollectorConfig, Config, ProbeConfig, TargetConfig, find_server, load
 from vllm_exporter.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "exporter" / "exporter.yml"
@@ -130,6 +130,19 @@ def test_key_and_ca_of_the_environment_are_for_targets_without_their_own(file: P
     text = "targets: [{address: 'a:1', api_key_file: /own}, 'b:1']"
     config = load_text(file, text, {"VLLM_API_KEY_FILE": "/all", "VLLM_CA_FILE": "/ca"})
     assert [(one.api_key_file, one.ca_file) for one in config.targets] == [("/own", "/ca"), ("/all", "/ca")]
+
+
+@pytest.mark.parametrize("name", ["localhost:1", "http://localhost:1", "127.0.0.1:1", "[::1]:1", "gpu1:1"])
+def test_a_server_is_found_as_targets_have_it_and_as_labels_have_it(name: str) -> None:
+    targets = (TargetConfig("127.0.0.1:1", "gpu1:1"), TargetConfig("gpu2:1", "gpu2:1"))
+    assert find_server(name, targets, "x") == "gpu1:1"
+
+
+@pytest.mark.parametrize("name", ["localhost:2", "gpu3:1", "gpu1", ""])
+def test_a_server_that_is_no_target_is_refused_with_those_that_are(name: str) -> None:
+    targets = (TargetConfig("127.0.0.1:1", "gpu1:1"), TargetConfig("gpu2:1", "gpu2:1"))
+    with pytest.raises(ConfigError, match=f"^x: no target '{name}'; known: 127.0.0.1:1, gpu2:1; correct it, or add"):
+        find_server(name, targets, "x")
 
 
 def test_a_bad_item_of_vllm_targets_is_named() -> None:

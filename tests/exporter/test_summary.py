@@ -131,6 +131,13 @@ def test_no_line_is_wider_than_80_columns(name: str) -> None:
     assert max(map(len, make_summary(make_stats(known)).splitlines())) <= 80
 
 
+def test_a_server_that_the_exporter_has_not_seen_since_it_started_is_being_looked_for() -> None:
+    begins = View("probe", "not_run", "", 0.0, (), None, 0, 0.0, 1.0)
+    first = make_stats(Known(NOW, ("a:1",), (begins,)))
+    second = make_stats(Known(NOW, ("a:1", "b:1"), (), Sights({"b:1": SERVING})))
+    assert [one["state"] for one in (*first["servers"], *second["servers"])] == ["looking", "looking", "ready"]
+
+
 def test_what_is_not_known_is_said_so() -> None:
     stats = make_stats(Known(NOW, ("a:1",), ()))
     assert (stats["num_running_requests"], stats["system_ram_used_mb"], stats["gpu_stats"]) == (None, None, [])

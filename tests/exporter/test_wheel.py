@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import pytest
 
 from tests.exporter.fakes import SUBJECT, FakeClock, LogLines, collector, yields
 from vllm_exporter.collector import Context
@@ -51,6 +53,52 @@ def test_one_that_hangs_is_left_alone_and_the_others_get_a_new_thread(clock: Fak
     assert (relieved, started) == (["", "hung", ""], ["collectors-1"])
     assert not goes_on
     assert [turn.runner.name for turn in wheel.due(clock.monotonic())] == ["good"]
+
+
+def test_where_no_thread_can_be_started_all_is_as_before_and_may_be_tried_again(
+    clock: FakeClock, log_lines: LogLines
+) -> None:
+    started: list[str] = []
+
+    def start(body: Callable[[], None], name: str) -> None:
+        started.append(name)
+        if len(started) == 1:
+            raise RuntimeError("can't start new thread")
+
+    def hang() -> Iterator[Sample]:
+        clock.advance(6)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            wheel.relieve(start)
+        assert [turn.runner.name for turn in wheel.due(clock.monotonic())] == ["hung", "good"]
+        assert wheel.relieve(start) == "hung"
+        yield SUBJECT.sample(1)
+
+    cls = collector(hang)
+    hung = Runner("hung", lambda: cls(Context(Config(), clock)), cls, clock, 15.0, log_lines)
+    wheel = Wheel([hung, runner("good", clock, log_lines)], clock, threading.Event())
+    assert not wheel.run_turn(wheel.due(clock.monotonic())[0])
+    assert (hung.view().result, started) == ("ok", ["collectors-1", "collectors-1"])
+    assert [turn.runner.name for turn in wheel.due(clock.monotonic())] == ["good"]
+
+
+def test_one_that_hangs_where_no_thread_can_be_started_keeps_its_turn_when_it_ends(
+    clock: FakeClock, log_lines: LogLines
+) -> None:
+    def start(body: Callable[[], None], name: str) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def hang() -> Iterator[Sample]:
+        clock.advance(6)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            wheel.relieve(start)
+        yield SUBJECT.sample(1)
+
+    cls = collector(hang)
+    hung = Runner("hung", lambda: cls(Context(Config(), clock)), cls, clock, 15.0, log_lines)
+    wheel = Wheel([hung], clock, threading.Event())
+    assert wheel.run_turn(wheel.due(clock.monotonic())[0])
+    assert hung.view().result == "ok"
+    assert [turn.runner.name for turn in wheel.due(clock.monotonic() + 1)] == ["hung"]
 
 
 def test_an_empty_wheel_ends_at_once(clock: FakeClock) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from vllm_exporter.config import TargetConfig
+from vllm_exporter.config import TargetConfig, find_server
 from vllm_exporter.errors import ConfigError
 from vllm_exporter.facts import RankSteps, VllmProcess
 from vllm_exporter.ranks import step_group
@@ -66,22 +66,19 @@ def own_seconds(steps: RankSteps) -> float:
     return steps.seconds - (steps.sync or 0.0)
 
 
-def parse_roles(given: Iterable[str], targets: Iterable[TargetConfig]) -> dict[str, str]:
+def parse_roles(given: Iterable[str], targets: Collection[TargetConfig]) -> dict[str, str]:
     """Server to role, from 'gpu1:8000=prefill': the server as in labels, or as its target is written.
 
     Raises ConfigError.
     """
-    known = {name: target.server for target in targets for name in (target.address, target.server)}
-    roles: dict[str, str] = {}
-    for text in given:
-        name, _, role = text.rpartition("=")
-        if role not in PD_ROLES:
-            raise ConfigError(
-                f"collectors.distributed.roles: {text!r} is not <server>=<role>; roles: {', '.join(PD_ROLES)}"
-            )
-        if name not in known:
-            raise ConfigError(
-                f"collectors.distributed.roles: no target {name!r}; known: {', '.join(sorted(known)) or 'none'}"
-            )
-        roles[known[name]] = role
-    return roles
+    return dict(parse_role(text, targets) for text in given)
+
+
+def parse_role(text: str, targets: Collection[TargetConfig]) -> tuple[str, str]:
+    """One of them. Raises ConfigError."""
+    name, _, role = text.rpartition("=")
+    if role not in PD_ROLES:
+        raise ConfigError(
+            f"collectors.distributed.roles: {text!r} is not <server>=<role>; roles: {', '.join(PD_ROLES)}"
+        )
+    return find_server(name, targets, f"collectors.distributed.roles: {text!r}"), role

@@ -6,12 +6,13 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from vllm_exporter.collector import Collector, Context, read_options
+from vllm_exporter.collector import Collector, Context, check_option, read_options
 from vllm_exporter.collectors._parallel_ranks import (
     Rank,
     choose_ranks,
     count_servers,
     own_seconds,
+    parse_role,
     parse_roles,
     peer_groups,
 )
@@ -81,7 +82,8 @@ class DistributedCollector(Collector):
 
     @classmethod
     def check(cls, config: Config, name: str) -> None:
-        parse_roles(read_options(config, name, Options).roles, config.targets)
+        read_options(config, name, Options)
+        check_option(config, name, "roles", lambda text: parse_role(text, config.targets))
 
     def collect(self) -> Iterator[Sample]:
         now = self.context.clock.monotonic()

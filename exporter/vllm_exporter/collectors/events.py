@@ -11,6 +11,7 @@ from vllm_exporter.config import Config
 from vllm_exporter.events import Event
 from vllm_exporter.family import Sample
 from vllm_exporter.log import log
+from vllm_exporter.named_paths import PUT_CERTIFICATE, WRITE_KEY, NamedPath
 from vllm_exporter.names import events as names
 from vllm_exporter.sources.event_file import EventFile, format_event
 from vllm_exporter.sources.web.loki import Loki, parse_url, sender
@@ -62,6 +63,16 @@ class EventsCollector(Collector):
         options = read_options(config, name, EventOptions)
         if options.loki_url:
             parse_url(options.loki_url)
+
+    @classmethod
+    def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
+        options = read_options(config, name, EventOptions)
+        if options.file:
+            yield NamedPath("collectors.events.file", options.file, absent="made")
+        if options.loki_url and options.loki_token_file:
+            yield NamedPath("collectors.events.loki_token_file", options.loki_token_file, WRITE_KEY)
+        if options.loki_url and options.loki_ca_file:
+            yield NamedPath("collectors.events.loki_ca_file", options.loki_ca_file, PUT_CERTIFICATE)
 
     def collect(self) -> Iterator[Sample]:
         events = self._tap.drain()

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from vllm_exporter.collector import Collector, Context
+from vllm_exporter.collector import Collector, Context, read_options
+from vllm_exporter.config import Config
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts import RankSteps, Steps, Trees
 from vllm_exporter.family import Block, Sample
 from vllm_exporter.log import log
+from vllm_exporter.named_paths import NamedPath
 from vllm_exporter.names import inside as names
 from vllm_exporter.snapshot import BadSnapshot, Directory, Identity, Reason, Snapshot
 from vllm_exporter.snapshot_sums import Plan, Sums
@@ -72,6 +74,13 @@ class InsideCollector(Collector):
         self._ignored: list[str] = []
         self._errors: dict[Reason, int] = dict.fromkeys(get_args(Reason), 0)
         self._problems: dict[str, tuple[str, int]] = {}  # file name to message and readings in a row
+
+    @classmethod
+    def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
+        folder = read_options(config, name, Options).directory or os.environ.get("VLLM_MONITOR_DIR", "")
+        if folder:
+            fix = "it is read once it is there; correct the path if vLLM's VLLM_MONITOR_DIR is another"
+            yield NamedPath("collectors.inside.directory", folder, fix, "directory", "comes_later")
 
     def collect(self) -> Iterator[Sample | Block]:
         if self._dir is None:

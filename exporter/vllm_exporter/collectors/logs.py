@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vllm_exporter.addresses import parse_target, server_name
-from vllm_exporter.collector import Collector, Context, read_options
-from vllm_exporter.config import Config
+from vllm_exporter.collector import Collector, Context, check_option, read_options
+from vllm_exporter.config import Config, find_server
 from vllm_exporter.errors import ConfigError, NoData
 from vllm_exporter.facts import Sights
 from vllm_exporter.family import Block, Layout, Series
@@ -21,6 +19,7 @@ from vllm_exporter.loglines.lines import parse_process
 from vllm_exporter.loglines.places import Place, parse_place
 from vllm_exporter.loglines.redact import redact
 from vllm_exporter.loglines.table import kinds
+from vllm_exporter.named_paths import NamedPath
 from vllm_exporter.names import logs as names
 from vllm_exporter.sources.logs.classes import read_classes
 from vllm_exporter.sources.logs.docker import SOCKET, LogDocker
@@ -60,7 +59,7 @@ class LogsCollector(Collector):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         options = context.options("logs", LogOptions)
-        self._places = parse_places(options.sources, context.config, socket.gethostname())
+        self._places = parse_places(options.sources, context.config)
         self._positions_file = Path(context.config.state_dir or ".") / "logs.json"
         self._kept = self._read_positions() if self._places and context.config.state_dir else {}
         patterns = read_classes() if self._places else ()
@@ -78,7 +77,21 @@ class LogsCollector(Collector):
 
     @classmethod
     def check(cls, config: Config, name: str) -> None:
-        parse_places(read_options(config, name, LogOptions).sources, config, socket.gethostname())
+        read_options(config, name, LogOptions)
+        places: list[Place] = []
+        check_option(config, name, "sources", lambda text: add_place(places, text, config))
+
+    @classmethod
+    def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
+        """A log that is not there is read as soon as it is."""
+        options = read_options(config, name, LogOptions)
+        for place in parse_places(options.sources, config):
+            if place.kind == "file":
+                fix = "it is read from its start once it is there; correct the path if the server's log is elsewhere"
+                yield NamedPath("collectors.logs.sources", place.name, fix, absent="comes_later")
+            elif place.kind == "docker":
+                key, fix = "collectors.logs.docker_socket", "start Docker, or correct the path"
+                yield NamedPath(key, options.docker_socket, fix, "socket", "comes_later")
 
     def collect(self) -> Iterator[Block]:
         if not self._places:
@@ -202,31 +215,26 @@ class LogsCollector(Collector):
             log("info", "log can be read again", server=place.server, source=place.label)
 
 
-def parse_places(sources: tuple[str, ...], config: Config, hostname: str) -> tuple[Place, ...]:
+def parse_places(sources: tuple[str, ...], config: Config) -> tuple[Place, ...]:
     """The logs of the option `sources`, their servers named as in labels. Raises ConfigError naming the entry."""
-    known = {target.address: target.server for target in config.targets}
-    places = []
+    places: list[Place] = []
     for text in sources:
-        try:
-            place = parse_place(text)
-        except ValueError as error:
-            raise ConfigError(f"collectors.logs.sources: {error}") from None
-        server = known.get(place.server) or _server(place.server, hostname)
-        places.append(Place(server, place.kind, place.name))
-    doubled = next((place for place in places if places.count(place) > 1), None)
-    if doubled is not None:
-        raise ConfigError(f"collectors.logs.sources: {doubled.label} of {doubled.server!r} is there twice; keep one")
+        add_place(places, text, config)
     return tuple(places)
+
+
+def add_place(places: list[Place], text: str, config: Config) -> None:
+    """Adds one of the option `sources`. Raises ConfigError naming it."""
+    try:
+        place = parse_place(text)
+    except ValueError as error:
+        raise ConfigError(f"collectors.logs.sources: {error}") from None
+    if place.server:  # else it is a log of the host
+        place = replace(place, server=find_server(place.server, config.targets, f"collectors.logs.sources: {text!r}"))
+    if place in places:
+        raise ConfigError(f"collectors.logs.sources: {place.label} of {place.server!r} is there twice; keep one")
+    places.append(place)
 
 
 def position_key(place: Place) -> str:
     return f"{place.server} {place.label}"
-
-
-def _server(text: str, hostname: str) -> str:
-    if not text:
-        return ""
-    try:
-        return server_name(parse_target(text).address, hostname)
-    except ConfigError as error:
-        raise ConfigError(f"collectors.logs.sources: {error}") from None

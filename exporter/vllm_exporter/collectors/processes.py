@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,21 +11,22 @@ from vllm_exporter.collector import Collector, Context, read_options
 from vllm_exporter.collectors._exit_book import ExitBook
 from vllm_exporter.collectors._joiner import Joiner, choose_targets
 from vllm_exporter.collectors._process_extras import Extras, ExtrasReader
+from vllm_exporter.collectors._process_memory import ProcessMemory
 from vllm_exporter.collectors._process_sheet import TICKS, Scene, Sheet
 from vllm_exporter.config import Config
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.facts import Trees, VllmProcess
 from vllm_exporter.family import Block
-from vllm_exporter.lineage import Living, Record, Records, Ref, choose_mains, choose_orphans, remember
+from vllm_exporter.lineage import Living, Record, Ref, choose_orphans, remember
 from vllm_exporter.log import log
+from vllm_exporter.named_paths import NamedPath
 from vllm_exporter.names import processes as names
 from vllm_exporter.sources.processes.cgroup import SHORT, Place, read_place
 from vllm_exporter.sources.processes.inquiry import SYSTEMD, Inquiry, Whom
-from vllm_exporter.sources.processes.lineage_file import Memory, read_memory, read_scope, write_memory
+from vllm_exporter.sources.processes.lineage_file import read_scope
 from vllm_exporter.sources.processes.stat import read_file
 from vllm_exporter.sources.processes.tree import ProcTree
-from vllm_exporter.sources.web.unix_http import check_place
-from vllm_exporter.titles import Role
+from vllm_exporter.sources.web.unix_http import check_place, socket_path
 
 REST = 3.5  # seconds that the numbers of a run may serve; a scrape is every 5 s
 SLOW = 10.0  # seconds between two counts of file descriptors and of kills for lack of memory
@@ -74,28 +75,25 @@ class ProcessesCollector(Collector):
         options = context.options("processes", ProcessesOptions)
         self._proc, self._clock = context.proc, context.clock
         self._tree = ProcTree(context.proc)
-        self._scope = read_scope(context.proc)
         self._booted = read_boot_time(context.proc)
         self._joiner = Joiner(context.proc, choose_targets(context.config.targets, socket.gethostname()), context.clock)
         systemd = options.systemd and SYSTEMD.exists()
         self._inquiry = Inquiry(Whom(options.docker_socket, options.supervisord, systemd), log)
         self._exits = ExitBook(context, self._inquiry)
-        self._file = Path(context.config.state_dir) / "processes.json" if context.config.state_dir else None
-        self._memory = self._read_memory()
+        scope, configured = read_scope(context.proc), self._joiner.targets.names
+        self._memory = ProcessMemory(context.config.state_dir, scope, configured)
         self._places: dict[Ref, Place] = {}
         self._orphans: frozenset[Ref] = frozenset()
         self._containers: Mapping[str, object] = {}  # the engine's list that the present names are from
         self._names: dict[int, str] = {}  # pid to its container's name
         self._reader = ExtrasReader(context.proc, options.pss)
         self._extras = Extras()
-        self._restarts: dict[str, int] = {}
         self._sheet: Sheet | None = None
         self._blocks: tuple[Block, ...] = ()
         self._trees = Trees({})
         self._generation = -1
         self._scanned = 0.0
         self._slow_due = self._renew_due = 0.0
-        self._write_failed = False
 
     @classmethod
     def check(cls, config: Config, name: str) -> None:
@@ -103,6 +101,15 @@ class ProcessesCollector(Collector):
         for key, where in (("docker_socket", options.docker_socket), ("supervisord", options.supervisord)):
             if where:
                 check_place(where, f"collectors.processes.{key}")
+
+    @classmethod
+    def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
+        options = read_options(config, name, ProcessesOptions)
+        for key, where in (("docker_socket", options.docker_socket), ("supervisord", options.supervisord)):
+            path = socket_path(where)
+            if path:
+                fix = "it is asked once it is there; correct the path if it is elsewhere"
+                yield NamedPath(f"collectors.processes.{key}", path, fix, "socket", "comes_later")
 
     def collect(self) -> Iterator[Block]:
         if self._may_rest():
@@ -126,7 +133,7 @@ class ProcessesCollector(Collector):
             raise NoData("no vLLM process on this host")
         if self._sheet is None:
             self._sheet = self._make_sheet(living)
-        self._blocks = (self._sheet.block(living, self._extras, self._exits.counts, self._restarts),)
+        self._blocks = (self._sheet.block(living, self._extras, self._exits.counts, self._memory.restarts),)
         yield from self._blocks
 
     def close(self) -> None:
@@ -160,16 +167,8 @@ class ProcessesCollector(Collector):
             ref.pid: self._container_name(self._places[ref]) for ref in records if self._places[ref].container
         }
         self._orphans = frozenset(record.ref for record in choose_orphans(records, living))
-        self._keep(self._remember(records))
+        self._memory.renew(records)
         self._sheet = None
-
-    def _remember(self, records: Records) -> Memory:
-        servers = remember_servers(self._memory.servers, records.values(), self._joiner.targets.names)
-        mains = choose_mains(records, self._memory.mains)
-        for server, main in mains.items():
-            if self._memory.mains.get(server, main) != main:
-                self._restarts[server] = self._restarts.get(server, 0) + 1
-        return Memory(records, servers, mains)
 
     def _container_name(self, place: Place) -> str:
         known = self._inquiry.containers.get(place.container)
@@ -192,7 +191,7 @@ class ProcessesCollector(Collector):
         memory = self._memory
         orphans = [memory.records[ref] for ref in self._orphans]
         scene = Scene(tuple(memory.records.values()), memory.servers, orphans, self._names, self._booted)
-        return Sheet(scene, self._extras, self._exits.counts, self._restarts)
+        return Sheet(scene, self._extras, self._exits.counts, self._memory.restarts)
 
     def _make_trees(self, living: Living) -> Trees:
         return Trees({ref.pid: self._fact(record, living) for ref, record in self._memory.records.items()})
@@ -212,39 +211,6 @@ class ProcessesCollector(Collector):
             process.cpu_ticks / TICKS,
             self._names.get(pid, ""),
         )
-
-    def _read_memory(self) -> Memory:
-        if self._file is None:
-            return Memory()
-        try:
-            return read_memory(self._file, self._scope)
-        except (OSError, ValueError) as error:
-            log("warning", "the parentage of processes was forgotten", file=self._file, reason=error)
-            return Memory()
-
-    def _keep(self, memory: Memory) -> None:
-        """A directory that cannot be written costs the memory at the next start, nothing else: said once."""
-        changed, self._memory = memory != self._memory, memory
-        if self._file is None or not changed:
-            return
-        try:
-            write_memory(self._file, memory, self._scope)
-            self._write_failed = False
-        except OSError as error:
-            if not self._write_failed:
-                log("warning", "the parentage of processes cannot be kept", file=self._file, reason=error)
-            self._write_failed = True
-
-
-def remember_servers(
-    servers: Mapping[str, tuple[Role, ...]], records: Iterable[Record], configured: frozenset[str]
-) -> dict[str, tuple[Role, ...]]:
-    """Every local server ever seen that is still configured, with the roles its processes ever had."""
-    roles: dict[str, set[Role]] = {name: set(known) for name, known in servers.items() if name in configured}
-    for record in records:
-        if record.server in configured:
-            roles.setdefault(record.server, set()).add(record.role)
-    return {name: tuple(sorted(found)) for name, found in sorted(roles.items())}
 
 
 def read_boot_time(proc: Path) -> float:

@@ -13,6 +13,8 @@ from vllm_exporter.lineage import Ref
 # Causes of an exit that a ready server ends with when it is told to. A dead engine makes it exit cleanly too.
 PLANNED_CAUSES = ("clean", "sigterm")
 RELEASES = ("idle", "serving", "ready_verified")  # a line that proves one of these ends a pause
+BEHEADED = 2.0  # seconds without an engine that make it dead: of a planned stop the engine ends a little earlier
+LATE = 10.0  # seconds after the end of a life in which its last lines may still come
 
 
 @dataclass
@@ -104,6 +106,34 @@ class Life:
     def is_clean(self) -> bool:
         return self.is_planned() or (self.exit is not None and self.exit.cause == "clean" and not self.failing)
 
+    def is_dead(self, evidence: Evidence) -> bool:
+        """An engine that was there and is not, while the API server still listens; or what is said of it."""
+        if evidence.sight is not None and evidence.sight.health == "503" and not self.ending:
+            self.note_death(evidence.now)
+        if not self._is_beheaded(evidence):
+            self.beheaded_at = None
+        elif self.beheaded_at is None:
+            self.beheaded_at = evidence.now
+        elif evidence.now - self.beheaded_at >= BEHEADED:
+            self.note_death(evidence.now)
+        return self.dead_at is not None
+
+    def may_have_written(self, mark: Mark, now: float) -> bool:
+        """Whether a line of a start may be a late one of this life, which has ended, and not of the next."""
+        if self.ended_at is None:
+            return False
+        if mark.pid is not None and self.ref is not None and mark.pid == self.ref.pid:
+            return True
+        first = ORDER[mark.state] <= ORDER["config_resolved"]
+        return not first and now - self.ended_at < LATE
+
+    def _is_beheaded(self, evidence: Evidence) -> bool:
+        """An engine was there and is not, while the API server still listens."""
+        processes, sight = evidence.processes, evidence.sight
+        if processes is None or not processes.api or processes.engines or (sight and sight.health == "refused"):
+            return False
+        return self.ready and self.had_engine
+
     def _hold(self, mark: Mark) -> None:
         self.told_at = mark.at
         if mark.state in ("paused", "sleeping", "waking", "ft_recovery"):
@@ -141,7 +171,6 @@ class Failures:
         self.starts, self.same, self.error = 0, 0, ""
 
 
-BEHEADED = 2.0  # seconds without an engine that make it dead: of a planned stop the engine ends a little earlier
 MARK_GRACE = 6.0  # seconds a life is believed by its log alone: processes are looked for every 2 s
 START_PATIENCE = 900.0  # the same where processes cannot be seen: a large model may load for as long in silence
 
@@ -162,14 +191,6 @@ def is_alive(life: Life | None, evidence: Evidence, joined: bool) -> bool | None
     if processes is not None and joined:
         return False
     return _seems_alive(life, evidence.now, sight, processes is not None)
-
-
-def is_beheaded(life: Life, evidence: Evidence) -> bool:
-    """An engine was there and is not, while the API server still listens."""
-    processes, sight = evidence.processes, evidence.sight
-    if processes is None or not processes.api or processes.engines or (sight and sight.health == "refused"):
-        return False
-    return life.ready and life.had_engine
 
 
 def _seems_alive(life: Life | None, now: float, sight: Sight | None, looked: bool) -> bool | None:

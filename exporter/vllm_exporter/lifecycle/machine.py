@@ -11,12 +11,10 @@ from math import inf
 
 from vllm_exporter.lifecycle.evidence import Evidence, Exit, Limits, Mark, Processes
 from vllm_exporter.lifecycle.history import History, Transition
-from vllm_exporter.lifecycle.life import BEHEADED, Failures, Life, is_alive, is_beheaded
+from vllm_exporter.lifecycle.life import Failures, Life, is_alive
 from vllm_exporter.lifecycle.running import Runner
 from vllm_exporter.lifecycle.states import DOWN, ORDER, STARTING
 from vllm_exporter.lifecycle.traffic import BUSY
-
-LATE = 10.0  # seconds after the end of a life in which its last lines may still come
 
 
 class Machine:
@@ -123,7 +121,7 @@ class Machine:
             self._outcome = "preflight" if self.life is None and mark.state == "preflight" else self._outcome
             return
         if self.life is None:
-            if self._is_late(mark):
+            if self._past is not None and self._past.may_have_written(mark, self._now):
                 return
             self._begin(Life(at, marked=at), at)
         life = self.life
@@ -134,16 +132,6 @@ class Machine:
             return
         life.note(mark)
         self._enter("listening" if life.ready else self._starting(life), at)
-
-    def _is_late(self, mark: Mark) -> bool:
-        """Whether it may be of the life that has just ended, and not of a start."""
-        past = self._past
-        if past is None or past.ended_at is None:
-            return False
-        if mark.pid is not None and past.ref is not None and mark.pid == past.ref.pid:
-            return True
-        first = ORDER[mark.state] <= ORDER["config_resolved"]
-        return not first and self._now - past.ended_at < LATE
 
     def _see_exit(self, ended: Exit) -> None:
         """Of this life or, since causes come late, of the one before."""
@@ -209,8 +197,7 @@ class Machine:
         contradicted = self._runner.contradicts(life, evidence)
         if contradicted:
             self.history.refuse(contradicted, "serving")
-        dead = self._is_dead(life, evidence)
-        if dead:
+        if life.is_dead(evidence):
             return "quarantined" if evidence.faults else "engine_dead"
         if life.ending:
             return life.ending
@@ -221,18 +208,6 @@ class Machine:
             self.failures.starts = 0
             self.history.version += 1
         return "quarantined" if evidence.faults and chosen == "stalled" else chosen
-
-    def _is_dead(self, life: Life, evidence: Evidence) -> bool:
-        """An engine that was there and is not, while the API server still listens; or what is said of it."""
-        if evidence.sight is not None and evidence.sight.health == "503" and not life.ending:
-            life.note_death(self._now)
-        if not is_beheaded(life, evidence):
-            life.beheaded_at = None
-        elif life.beheaded_at is None:
-            life.beheaded_at = self._now
-        elif self._now - life.beheaded_at >= BEHEADED:
-            life.note_death(self._now)
-        return life.dead_at is not None
 
     def _not_ready(self, life: Life, evidence: Evidence) -> str:
         if self.failures.looping(self.limits):

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from vllm_exporter.app import App, enabled, load_collectors
-from vllm_exporter.collector import Context
+from vllm_exporter.collector import Context, read_options
+from vllm_exporter.collectors.logs import LogOptions, parse_places
 from vllm_exporter.collectors.probe import origin
 from vllm_exporter.config import CollectorConfig, Config, TargetConfig
-from vllm_exporter.errors import SourceError
+from vllm_exporter.errors import ConfigError, SourceError
 from vllm_exporter.facts import Gpus, Trees, VllmProcess
 from vllm_exporter.hang.evidence import Evidence, Gpu, ProcessSight
 from vllm_exporter.hang.standstill import NCCL_SIGNS, NO_MEMORY
-from vllm_exporter.loglines.places import parse_place
 from vllm_exporter.loglines.redact import redact
 from vllm_exporter.people.exporter_health import quiet
 from vllm_exporter.people.looking import ENOUGH, look
@@ -126,10 +126,9 @@ def read_signs(config: Config, server: str) -> tuple[str, ...]:
 
 
 def log_files(config: Config, server: str) -> list[Path]:
-    sources = config.collectors.get("logs", CollectorConfig()).options.get("sources")
     try:
-        places = [parse_place(item.text("sources")) for item in sources.items("sources")] if sources else []
-    except ValueError:
+        places = parse_places(read_options(config, "logs", LogOptions).sources, config)
+    except ConfigError:
         return []
     return [Path(place.name) for place in places if place.kind == "file" and place.server == server]
 

@@ -243,6 +243,6 @@ def test_without_ranks_there_is_no_data(tmp_path: Path, clock: FakeClock) -> Non
 
 
 def test_a_bad_role_is_told_before_anything_runs() -> None:
-    options = {"roles": Value([Value("gpu1:8000=prefil", "line 1")], "line 1")}
-    with pytest.raises(ConfigError, match=r"collectors\.distributed\.roles: 'gpu1:8000=prefil' is not"):
+    options = {"roles": Value([Value("gpu1:8000=prefil", "line 7")], "line 6")}
+    with pytest.raises(ConfigError, match=r"^line 7: collectors\.distributed\.roles: 'gpu1:8000=prefil' is not"):
         DistributedCollector.check(Config(collectors={"distributed": CollectorConfig(options=options)}), "distributed")

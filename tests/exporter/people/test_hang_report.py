@@ -98,7 +98,8 @@ def test_a_server_that_is_down_is_not_watched() -> None:
 
 def logs(*sources: str) -> Config:
     written = Value([Value(text, "exporter.yml line 2") for text in sources], "exporter.yml line 1")
-    return Config(collectors={"logs": CollectorConfig(options={"sources": written})})
+    targets = (TargetConfig("localhost:8000", "gpu1:8000"), TargetConfig("localhost:8001", "gpu1:8001"))
+    return Config(targets=targets, collectors={"logs": CollectorConfig(options={"sources": written})})
 
 
 def test_signs_are_looked_for_since_the_last_start_in_the_files_of_that_server(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_signs_are_looked_for_since_the_last_start_in_the_files_of_that_server(t
         "INFO 11-21 15:00:00 [shm_broadcast.py:501] No available shared memory broadcast block found in 60 seconds.\n"
         "INFO 11-21 15:00:01 [loggers.py:1] Engine 000: Running: 3 reqs\n"
     )
-    config = logs(f"gpu1:8000={log}", "gpu1:8000=journald:vllm.service", "gpu1:8001=/var/log/other.log")
+    config = logs(f"localhost:8000={log}", "localhost:8000=journald:vllm.service", "gpu1:8001=/var/log/other.log")
     assert log_files(config, "gpu1:8000") == [log]
     (line,) = read_signs(config, "gpu1:8000")
     assert "No available shared memory broadcast block" in line

@@ -24,9 +24,15 @@ def check_place(where: str, what: str) -> None:
     split_address(address, what, "localhost:9001")
 
 
+def socket_path(where: str) -> str:
+    """'' where `where` is host:port."""
+    return where.removeprefix(PREFIX) if where.startswith(("/", PREFIX)) else ""
+
+
 def call(where: str, method: str, path: str, timeout: float, body: bytes = b"") -> Response:
     """`where` is a path, unix://path, host:port or http://host:port. Raises RequestFailed."""
-    if not (where.startswith(("/", PREFIX))):
+    path_of_socket = socket_path(where)
+    if not path_of_socket:
         host, _, port = where.removeprefix("http://").rstrip("/").rpartition(":")
         if not port.isdigit():
             raise Garbled(f"{where!r} is neither a path of a Unix socket nor host:port")
@@ -35,7 +41,7 @@ def call(where: str, method: str, path: str, timeout: float, body: bytes = b"") 
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)
-            connection.connect(where.removeprefix(PREFIX))
+            connection.connect(path_of_socket)
             connection.sendall(build(method, path, "localhost", {}, body))
             return read_response(Stream(connection, deadline))
     except TimeoutError:
