@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.exporter.fakes import FakeClock, LogLines
+from tests.exporter.gpu.stub import Stub, build
 
 
 @pytest.fixture
@@ -22,3 +24,29 @@ def log_lines() -> LogLines:
 @pytest.fixture
 def fixtures() -> Path:
     return Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture(scope="session")
+def old_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("old_nvml"), old=True)
+
+
+@pytest.fixture
+def stub(nvml_library: Path) -> Iterator[Stub]:
+    """The knobs of a stand-in for NVIDIA's library."""
+    made = Stub(nvml_library)
+    yield made
+    made.heal()
+
+
+@pytest.fixture
+def old_stub(old_nvml_library: Path) -> Iterator[Stub]:
+    """The same as a driver of 2020 has it: functions that came later are missing."""
+    made = Stub(old_nvml_library)
+    yield made
+    made.heal()

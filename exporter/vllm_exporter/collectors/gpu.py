@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vllm_exporter.collector import Collector, Context
+from vllm_exporter.collector import Collector, Context, read_options
 from vllm_exporter.collectors._gpu import Health, HealthSheet, Sheet, join, make_sights
+from vllm_exporter.config import Config
 from vllm_exporter.errors import NoData
 from vllm_exporter.events import Severity
 from vllm_exporter.facts import GpuLinks, Gpus, Trees
 from vllm_exporter.family import Block
 from vllm_exporter.log import log
+from vllm_exporter.named_paths import NamedPath
 from vllm_exporter.names import gpu as names
 from vllm_exporter.sources.gpu.choice import open_source
 from vllm_exporter.sources.gpu.source import GpuSource, Snapshot, Table, make_table
@@ -63,7 +65,7 @@ class GpuCollector(Collector):
         self._released = False
         self._ledger = XidLedger(context.clock, self._tell)
         self._kernel: KernelXids | None = None
-        self._addresses: dict[str, str] = {}  # PCI address to GPU id
+        self._addresses: dict[str, str] | None = None  # PCI address to GPU id; None: not known yet
         self._source: GpuSource | None = None
         self._search_at = 0.0  # the next look for a library
         self._nothing = ""  # why there was none
@@ -72,19 +74,27 @@ class GpuCollector(Collector):
         self._fast, self._slow, self._processes, self._health = Sheet(), Sheet(), Sheet(), HealthSheet()
         self._posted_at: float | None = None
 
+    @classmethod
+    def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
+        """A name without a slash is the loader's to find, and a host without GPUs has none."""
+        library = read_options(config, name, GpuOptions).library
+        if "/" in library:
+            fix = "install the driver, or correct the path"
+            yield NamedPath("collectors.gpu.library", library, fix, absent="comes_later")
+
     def collect(self) -> Iterator[Block]:
         source = self._find_source()
         self._heed_release_file(source)
         done = self._worker.run(source.read, self._grace)
+        hung, snapshot = self._worker.busy_seconds() > DEADLINE, source.snapshot
+        if snapshot is not None:
+            yield from self._show(snapshot)
         if self._kernel is not None:
             self._kernel.read(self._addresses)
-        hung, snapshot = self._worker.busy_seconds() > DEADLINE, source.snapshot
-        if snapshot is None and done:  # while the library is being opened, which may take long, nobody knows yet
+        if snapshot is None and done and source.closed_because:  # not while it is being opened or closed
             self._shown = None
             raise NoData(source.closed_because)
         self._grace = GRACE
-        if snapshot is not None:
-            yield from self._show(snapshot)
         yield self._health.block(self._make_health(source, snapshot, hung))
 
     def close(self) -> None:
@@ -129,7 +139,7 @@ class GpuCollector(Collector):
                 raise NoData(self._nothing)
             try:
                 self._source = open_source(self.context.clock, self._ledger, self._options.library, self._options.gpm)
-                self._kernel = KernelXids(self._ledger)
+                self._kernel = KernelXids(self.context.clock, self._ledger)
             except NoData as nothing:
                 self._nothing, self._search_at = str(nothing), now + SEARCH_SECONDS
                 raise
@@ -143,7 +153,7 @@ class GpuCollector(Collector):
         if asked == self._released:
             return
         self._released = asked
-        log("info", "GPU driver released" if asked else "GPU driver used again", file=self._release_file)
+        log("info", "GPU driver to be released" if asked else "GPU driver used again", file=self._release_file)
         if asked:
             source.release()
         else:

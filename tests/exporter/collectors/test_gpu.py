@@ -1,4 +1,4 @@
-"""The collector over a stand-in for the driver's library; sources/test_nvml.py has the readings themselves."""
+"""The collector over a stand-in for the driver's library; sources/nvml has the readings themselves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.exporter.fakes import FakeClock
-from tests.exporter.gpu.stub import Stub, make_stub
+from tests.exporter.gpu.stub import Stub
 from tests.exporter.sys_tree import SysTree
 from vllm_exporter.arrange import Arranger
 from vllm_exporter.collector import Context
@@ -27,14 +27,8 @@ from vllm_exporter.names import gpu as names
 from vllm_exporter.sources.gpu.source import Card, GpuProcess, Snapshot, Table
 from vllm_exporter.sources.logs.kernel import KernelLog
 from vllm_exporter.sources.nvml import driver as nvml
-from vllm_exporter.sources.nvml.events import WAIT
 
 GIB = 1 << 30
-
-
-@pytest.fixture
-def stub() -> Iterator[Stub]:
-    yield from make_stub()
 
 
 @pytest.fixture(autouse=True)
@@ -291,8 +285,8 @@ def test_a_lost_gpu_is_not_given_the_numbers_of_the_one_that_has_its_index_now()
     assert [one.utilization for one in make_sights(Snapshot(cards=(present, lost), fast=fast))] == [0.5, None]
 
 
-def test_the_wait_for_xids_ends_before_a_call_counts_as_hung() -> None:
-    assert WAIT < gpu.DEADLINE
+def test_the_wait_for_the_library_to_be_left_is_not_taken_for_a_call_that_hangs() -> None:
+    assert nvml.CLOSE_SECONDS < gpu.DEADLINE
 
 
 def test_closing_waits_for_nothing(stub: Stub, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@
  * (slow in microseconds; without @gpu it holds for all). Field f of GPU g is the knob "field.f"; the code it returns
  * "field.f.code", its value type "field.f.type". GPM metric m is "gpm.m". "nvlink" says where the links end: 2 (default)
  * at switches, 1 at the other GPU of a pair (0 and 1, 2 and 3, ...), 0 there are none; "silent_link" is one that answers
- * not_supported. -DWITHOUT_NEW leaves out what older drivers do not export.
+ * not_supported. "mig_remade" is 1 once the instances were destroyed and made again: their old handles are dead.
+ * "no_shares" is the code for no samples of processes. -DWITHOUT_NEW leaves out what older drivers do not export.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -26,7 +27,7 @@ typedef struct { int index; int slice; } Device; /* slice -1: a whole GPU */
 typedef struct { char name[48]; int gpu; double value; } Knob;
 typedef struct { char function[64]; int gpu; int code; unsigned microseconds; } Fault;
 
-static Device whole[GPUS], slices[GPUS][SLICES];
+static Device whole[GPUS], slices[GPUS][2 * SLICES];
 static Knob knobs[KNOBS];
 static Fault faults[FAULTS];
 static int n_knobs, n_faults, initialised;
@@ -34,8 +35,9 @@ static int numbered; /* knobs of fields or metrics are set: their names are cost
 static volatile int hanging;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t raised = PTHREAD_COND_INITIALIZER;
-static struct { int gpu; uint64_t type, data; } queue[64];
-static int queued;
+#define EVENTS 64
+static struct { int gpu; uint64_t type, data; } events[EVENTS]; /* the newest, in turn; each event set hears of all */
+static unsigned happened;
 
 /* ---- control ---- */
 
@@ -63,14 +65,14 @@ int stub_initialised(void) { return initialised; }
 
 void stub_reset(void) {
     n_knobs = n_faults = hanging = numbered = 0;
-    pthread_mutex_lock(&lock); queued = 0; pthread_mutex_unlock(&lock);
 }
 
 void stub_reset_library(void) { initialised = 0; }
 
 void stub_event(int gpu, uint64_t type, uint64_t data) {
     pthread_mutex_lock(&lock);
-    if (queued < 64) { queue[queued].gpu = gpu; queue[queued].type = type; queue[queued].data = data; queued++; }
+    events[happened % EVENTS].gpu = gpu; events[happened % EVENTS].type = type; events[happened % EVENTS].data = data;
+    happened++;
     pthread_cond_broadcast(&raised);
     pthread_mutex_unlock(&lock);
 }
@@ -127,7 +129,7 @@ int nvmlInitWithFlags(unsigned flags) {
     if (e) return e;
     for (int g = 0; g < GPUS; g++) {
         whole[g].index = g; whole[g].slice = -1;
-        for (int s = 0; s < SLICES; s++) { slices[g][s].index = g; slices[g][s].slice = s; }
+        for (int s = 0; s < 2 * SLICES; s++) { slices[g][s].index = g; slices[g][s].slice = s % SLICES; }
     }
     initialised = 1;
     return OK;
@@ -190,6 +192,7 @@ int nvmlDeviceGetMemoryInfo(Device *d, Memory *m) {
 typedef struct { unsigned version; uint64_t total, reserved, free, used; } MemoryV2;
 int nvmlDeviceGetMemoryInfo_v2(Device *d, MemoryV2 *m) {
     ENTER(d->index);
+    if (d->slice >= 0 && (d - slices[d->index] >= SLICES) != (V("mig_remade", 0) > 0)) return NOT_FOUND;
     if (m->version != 0x02000028) return 25;
     int parts = d->slice < 0 ? 1 : 8;
     m->total = (uint64_t)(V("memory_total", 80.0 * (1 << 30)) / parts); m->reserved = (uint64_t)V("memory_reserved", 600 << 20);
@@ -316,6 +319,9 @@ int nvmlGpmMetricsGet(Metrics *m) {
 
 /* ---- readings of every ten seconds ---- */
 
+#ifdef WITHOUT_NEW
+#define nvmlDeviceGetComputeRunningProcesses_v3 nvmlDeviceGetComputeRunningProcesses_v2
+#endif
 typedef struct { unsigned pid; uint64_t memory; unsigned gi, ci; } Process;
 int nvmlDeviceGetComputeRunningProcesses_v3(Device *d, unsigned *n, Process *p) {
     ENTER(d->index);
@@ -335,7 +341,7 @@ typedef struct { unsigned pid; uint64_t at; unsigned sm, memory, encoder, decode
 int nvmlDeviceGetProcessUtilization(Device *d, Share *s, unsigned *n, uint64_t since) {
     WHOLE(d);
     unsigned have = 2 * (unsigned)V("processes", 1); /* two samples of each process */
-    if (!have || since >= 2000) return NOT_FOUND;
+    if (!have || since >= 2000) return V("no_shares", NOT_FOUND);
     if (!s) { *n = have; return TOO_SMALL; }
     for (unsigned i = 0; i < have; i++) {
         s[i].pid = (unsigned)V("pid", 1000 + 10 * d->index) + i / 2;
@@ -402,7 +408,7 @@ int nvmlDeviceGetMaxMigDeviceCount(Device *d, unsigned *n) { WHOLE(d); *n = SLIC
 int nvmlDeviceGetMigDeviceHandleByIndex(Device *d, unsigned i, Device **slice) {
     WHOLE(d);
     if (i >= (unsigned)V("mig", 0)) return NOT_FOUND;
-    *slice = &slices[d->index][i];
+    *slice = &slices[d->index][i + (V("mig_remade", 0) ? SLICES : 0)];
     return OK;
 }
 int nvmlDeviceGetGpuInstanceId(Device *d, unsigned *id) { ENTER(d->index); *id = 7 + (unsigned)d->slice; return d->slice < 0 ? NOT_SUPPORTED : OK; }
@@ -410,23 +416,23 @@ int nvmlDeviceGetGpuInstanceId(Device *d, unsigned *id) { ENTER(d->index); *id =
 /* ---- events ---- */
 
 typedef struct { Device *device; uint64_t type, data; unsigned gi, ci; } Event;
-int nvmlEventSetCreate(void **set) { ENTER(-1); *set = malloc(1); return OK; }
-int nvmlEventSetFree(void *set) { free(set); return OK; }
+typedef struct { unsigned heard; } Set; /* what happened before is not told again */
+int nvmlEventSetCreate(Set **set) { ENTER(-1); *set = malloc(sizeof **set); (*set)->heard = happened; return OK; }
+int nvmlEventSetFree(Set *set) { free(set); return OK; }
 int nvmlDeviceGetSupportedEventTypes(Device *d, uint64_t *types) { WHOLE(d); *types = 0x8 | 0x2; return OK; }
-int nvmlDeviceRegisterEvents(Device *d, uint64_t types, void *set) { WHOLE(d); (void)set; return types & ~(uint64_t)0xa ? NOT_SUPPORTED : OK; }
-int nvmlEventSetWait_v2(void *set, Event *event, unsigned ms) {
-    (void)set;
+int nvmlDeviceRegisterEvents(Device *d, uint64_t types, Set *set) { WHOLE(d); (void)set; return types & ~(uint64_t)0xa ? NOT_SUPPORTED : OK; }
+int nvmlEventSetWait_v2(Set *set, Event *event, unsigned ms) {
     int e = enter("nvmlEventSetWait_v2", -1);
     if (e) return e;
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += (long)(ms % 1000) * 1000000; until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000; until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&lock);
-    while (!queued && !e) e = pthread_cond_timedwait(&raised, &lock, &until);
-    if (!queued) { pthread_mutex_unlock(&lock); return TIMEOUT; }
+    while (set->heard == happened && !e) e = pthread_cond_timedwait(&raised, &lock, &until);
+    if (set->heard == happened) { pthread_mutex_unlock(&lock); return TIMEOUT; }
     memset(event, 0, sizeof *event);
-    event->device = &whole[queue[0].gpu]; event->type = queue[0].type; event->data = queue[0].data;
-    memmove(queue, queue + 1, sizeof queue[0] * (size_t)--queued);
+    unsigned i = set->heard++ % EVENTS;
+    event->device = &whole[events[i].gpu]; event->type = events[i].type; event->data = events[i].data;
     pthread_mutex_unlock(&lock);
     return OK;
 }

@@ -1,4 +1,4 @@
-"""The stand-in for libnvidia-ml.so.1, built once per run of the tests, and its knobs."""
+"""The stand-in for libnvidia-ml.so.1, and its knobs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import ctypes
 import importlib
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -52,19 +49,12 @@ class Stub:
         return bool(self._c.stub_initialised())
 
 
-def make_stub(*, old: bool = False) -> Iterator[Stub]:
-    """For a fixture. `old` leaves out the functions that drivers of 2020 do not have."""
-    stub = Stub(build(old))
-    yield stub
-    stub.heal()
-
-
-@lru_cache
-def build(old: bool) -> Path:
+def build(folder: Path, *, old: bool = False) -> Path:
+    """The library, in the folder. `old` leaves out the functions that drivers of 2020 do not have."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler: the stand-in for libnvidia-ml.so.1 cannot be built")
-    made = Path(tempfile.mkdtemp(prefix="nvml-stub-")) / "libnvidia-ml.so.1"
+    made = folder / "libnvidia-ml.so.1"
     flags = ["-DWITHOUT_NEW"] if old else []
     options = ["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", *flags]
     subprocess.run([compiler, *options, "-o", str(made), str(SOURCE), "-lpthread"], check=True, timeout=60)

@@ -76,7 +76,7 @@ class GpuSource(Protocol):
 
     @property
     def closed_because(self) -> str:
-        """Why there is no snapshot, '' when there is."""
+        """Why there is no snapshot, '' when there is and while the library is being closed."""
         ...
 
     def read(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,9 @@ from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.log import log
 from vllm_exporter.ports import Clock
 from vllm_exporter.sources.logs.kernel import KernelLog, parse_xid
+
+HOLD_SECONDS = 30.0  # opening the driver's library takes seconds a GPU where no other process keeps them ready
+HELD_MAX = 100  # XIDs
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class XidLedger:
         self._by_reporter: dict[tuple[str, int], dict[str, int]] = {}
         self._counts: dict[tuple[str, int], XidCount] = {}
 
-    def saw(self, reporter: str, gpu_id: str, code: int) -> None:
-        """From any thread."""
+    def saw(self, reporter: str, gpu_id: str, code: int, ago: float = 0.0) -> None:
+        """`ago` in seconds. From any thread."""
         key = gpu_id, code
         with self._lock:
             seen = self._by_reporter.setdefault(key, {})
@@ -46,7 +50,7 @@ class XidLedger:
             before = self._counts.get(key) or XidCount(gpu_id, code, 0, 0.0)
             new = seen[reporter] > before.count
             if new:
-                self._counts[key] = replace(before, count=seen[reporter], last_seen=self._clock.wall())
+                self._counts[key] = replace(before, count=seen[reporter], last_seen=self._clock.wall() - ago)
         if new:
             self._tell(gpu_id, code)
 
@@ -55,19 +59,33 @@ class XidLedger:
             return dict(self._counts)
 
 
-class KernelXids:
-    """The second witness: it also sees what comes while the driver's library is closed or hangs."""
+@dataclass(frozen=True)
+class _Held:
+    """An XID of a GPU whose id is not known yet."""
 
-    def __init__(self, ledger: XidLedger, open_log: Callable[[], KernelLog] = KernelLog) -> None:
+    address: str
+    code: int
+    at: float  # monotonic seconds
+
+
+class KernelXids:
+    """The second witness: it also sees what comes while the driver's library is closed or hangs.
+
+    The kernel writes PCI addresses. Until it is known which GPUs these are XIDs are held: a GPU has one series of each.
+    """
+
+    def __init__(self, clock: Clock, ledger: XidLedger, open_log: Callable[[], KernelLog] = KernelLog) -> None:
+        self._clock = clock
         self._ledger = ledger
+        self._held: deque[_Held] = deque()
         try:
             self._log: KernelLog | None = open_log()
         except NoData as nothing:
             self._log = None
             log("info", "XIDs are taken from the driver only", reason=nothing)
 
-    def read(self, gpu_ids: Mapping[str, str]) -> None:
-        """What was printed since the last call; `gpu_ids` by PCI address. Never waits."""
+    def read(self, gpu_ids: Mapping[str, str] | None) -> None:
+        """What was printed since the last call; `gpu_ids` by PCI address, None: not known yet. Never waits."""
         if self._log is None:
             return
         try:
@@ -75,11 +93,24 @@ class KernelXids:
         except SourceError as error:
             log("warning", "XIDs are taken from the driver only", reason=error)
             self.close()
+            self._let_go(gpu_ids or {})
             return
         for line in lines:
             found = parse_xid(line.text)
             if found is not None:
-                self._ledger.saw("kernel", gpu_ids.get(found[0], ""), found[1])
+                self._held.append(_Held(*found, self._clock.monotonic()))
+        if self._held:
+            self._let_go(gpu_ids)
+
+    def _let_go(self, gpu_ids: Mapping[str, str] | None) -> None:
+        """Counts what is held, under no GPU where nobody says in time which it is."""
+        now = self._clock.monotonic()
+        while self._held:
+            first = self._held[0]
+            if gpu_ids is None and now - first.at < HOLD_SECONDS and len(self._held) <= HELD_MAX:
+                return
+            self._held.popleft()
+            self._ledger.saw("kernel", (gpu_ids or {}).get(first.address, ""), first.code, now - first.at)
 
     def close(self) -> None:
         if self._log is not None:

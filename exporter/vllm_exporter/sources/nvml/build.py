@@ -43,6 +43,12 @@ class Piece:
     turn: int = -1  # of GPM: in which turn the call is made
     code_at: int = -1  # of a number of a batch: where its code is
 
+    def pause(self) -> None:
+        """See `Meter.pause`."""
+        for cell in self.cells:
+            if cell.meter is not None:
+                cell.meter.pause()
+
 
 class Builder:
     """Made, used by `build`, and read: `pieces`, the memories, who is `lost`, and whether it is worth trying again."""
@@ -146,12 +152,12 @@ class Builder:
         for turn, memory in enumerate(self.gpm_memories):
             offset, first = place_metrics(memory, probe, turn, metrics)
             run = partial(function, memory.pointer(offset))
-            self.pieces.append(Piece(device, probe.sampler, "gpm", call=probe.take(sampler, turn), turn=turn))
-            self.pieces.append(Piece(device, gpm.FUNCTION, "gpm", call=run, turn=turn))
+            self.pieces.append(Piece(device, probe.sampler, gpm.GROUP, call=probe.take(sampler, turn), turn=turn))
+            self.pieces.append(Piece(device, gpm.FUNCTION, gpm.GROUP, call=run, turn=turn))
         first += self.memory.count  # GPM's numbers come after all others
         for at, metric in enumerate(metrics):
             cells = (self._cell(device, GPM[metric], first + 2 * at + 1),)
-            self.pieces.append(Piece(device, metric_name(metric), "gpm", cells, code_at=first + 2 * at))
+            self.pieces.append(Piece(device, metric_name(metric), gpm.GROUP, cells, code_at=first + 2 * at))
 
     def _cell(self, device: Device, output: Output, at: int) -> Cell:
         self._served.add(self._key(device, output))

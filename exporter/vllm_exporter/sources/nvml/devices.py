@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ class Device:
 
     @property
     def uuid(self) -> str:
-        return self.card.uuid
+        """Tells devices apart, also where the driver does not say it."""
+        return self.card.uuid or f"gpu {self.card.gpu_id}"
 
     @property
     def gpu_id(self) -> str:
@@ -42,14 +43,12 @@ def find_devices(library: Library) -> tuple[list[Device], list[Card]]:
     return devices, lost
 
 
-def shape(library: Library, devices: list[Device]) -> tuple[str, ...]:
-    """The uuids of what there is now, to be compared: MIG instances come and go. Raises Lost and Gone."""
-    found: list[str] = []
+def find_again(library: Library, devices: Sequence[Device]) -> Iterator[Device]:
+    """What there is now of these GPUs: MIG instances come and go. Raises Lost and Gone."""
     for device in devices:
         if device.parent is None:
-            found.append(device.uuid)
-            found += [one.uuid for one in _instances(library, device)]
-    return tuple(found)
+            yield device
+            yield from _instances(library, device)
 
 
 def _find(library: Library, index: int) -> Iterator[Device]:

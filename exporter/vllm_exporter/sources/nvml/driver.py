@@ -15,6 +15,7 @@ from vllm_exporter.sources.nvml.session import Session, Setup
 SLOW_SECONDS = 10.0
 REOPEN_SECONDS = 10.0  # after a failure; doubled with each, since opening the library wakes every GPU, up to
 REOPEN_SECONDS_MAX = 300.0
+CLOSE_SECONDS = 2.0  # that a cycle waits for the library to be left; longer might be taken for a call that hangs
 
 
 class NvmlSource:
@@ -36,6 +37,7 @@ class NvmlSource:
         self._setup = Setup(clock, self.failures, ledger, {}, path, gpm, event_wait)
         self._session: Session | None = None
         self._released = False
+        self._closing_because = ""  # while the library is to be closed and cannot be yet
         self._open_at = 0.0  # not before, in monotonic seconds
         self._pause = REOPEN_SECONDS
         self._known: dict[str, Card] = {}  # whole GPUs ever seen, by uuid
@@ -43,13 +45,17 @@ class NvmlSource:
         self._cards_made: tuple[Card, ...] = ()
 
     def read(self) -> None:
+        if self._closing_because:
+            self._shut(self._closing_because, CLOSE_SECONDS)
+            if self._closing_because:
+                return
         if self._released:
-            self._shut("released on request: vllm-exporter holds nothing of the driver")
+            self._shut("released on request: vllm-exporter holds nothing of the driver", CLOSE_SECONDS)
             return
         try:
             self._read()
         except (NoData, Gone, Lost) as reason:
-            self._shut(str(reason))
+            self._shut(str(reason), CLOSE_SECONDS)
             self._open_at = self._clock.monotonic() + self._pause
             self._pause = min(2 * self._pause, REOPEN_SECONDS_MAX)
 
@@ -62,7 +68,7 @@ class NvmlSource:
 
     def close(self) -> None:
         """At the end of the process, which ends what still waits."""
-        self._shut("closed", patient=False)
+        self._shut("closed", 0.0)
 
     def _read(self) -> None:
         started = self._clock.monotonic()
@@ -113,7 +119,8 @@ class NvmlSource:
         self._cards_made = (*found, *(replace(card, lost=True) for card in gone))
         return self._cards_made
 
-    def _shut(self, why: str, patient: bool = True) -> None:
-        if self._session is not None:
-            self._session.close(patient)
-        self._session, self.snapshot, self.closed_because = None, None, why
+    def _shut(self, why: str, wait: float) -> None:
+        """Or begins to: the thread for XIDs may still be in the library, and what is in use must not be closed."""
+        self.snapshot, self.closed_because, self._closing_because = None, "", why
+        if self._session is None or self._session.close(wait):
+            self._session, self.closed_because, self._closing_because = None, why, ""

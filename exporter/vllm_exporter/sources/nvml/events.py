@@ -11,12 +11,14 @@ from vllm_exporter.sources.nvml.devices import Device, address_of
 from vllm_exporter.sources.nvml.library import TIMEOUT, Library, Lost
 
 XID = 0x8  # nvmlEventTypeXidCriticalError
-WAIT = 2.0  # seconds a wait lasts at most: who closes the library waits for it, and must not be taken for a hung call
+# Seconds a wait lasts at most. Nothing in NVML cuts one short, so that is how long closing the library may take; each
+# that ends without an event is a wake-up of 0.2 ms.
+WAIT = 8.0
 BACKOFF = 5.0  # seconds after a wait that failed: a lost GPU may make each fail at once
 
 
 class XidWatch:
-    """One daemon thread for all GPUs of an open library. The wait releases Python's lock."""
+    """One daemon thread for the GPUs of an open library. The wait releases Python's lock, and an event ends it."""
 
     def __init__(self, library: Library, devices: Sequence[Device], ledger: XidLedger, wait: float = WAIT) -> None:
         """Registers for events. Raises Gone."""
@@ -24,6 +26,7 @@ class XidWatch:
         self._ledger = ledger
         self._wait = wait
         self._stop = threading.Event()
+        self._replaced = False
         self._set: Any = None
         self._devices = {address_of(device.handle): device.gpu_id for device in devices if device.parent is None}
         self._thread: threading.Thread | None = None
@@ -31,11 +34,15 @@ class XidWatch:
             self._thread = threading.Thread(target=self._run, name="gpu-xids", daemon=True)
             self._thread.start()
 
-    def stop(self, patient: bool) -> bool:
-        """False when the thread still waits for an event: then the library must not be closed."""
+    def stop(self, replaced: bool = False) -> None:
+        """It ends when its wait does. `replaced`: another one hears what this one still hears."""
+        self._replaced |= replaced
         self._stop.set()
+
+    def ended(self, wait: float = 0.0) -> bool:
+        """False when, after `wait` seconds, the thread is still in the library, which must then not be closed."""
         if self._thread is not None:
-            self._thread.join(self._wait + 1.0 if patient else 0.0)
+            self._thread.join(wait)
             if self._thread.is_alive():
                 return False
         free = self._library.function("nvmlEventSetFree")
@@ -45,7 +52,7 @@ class XidWatch:
         return True
 
     def _register(self, devices: Sequence[Device]) -> bool:
-        self._set = self._library.ask("", "nvmlEventSetCreate")
+        self._set = self._library.ask("", "nvmlEventSetCreate") if devices else None
         if self._set is None:
             return False
         done = False
@@ -69,5 +76,5 @@ class XidWatch:
                 if error.value != TIMEOUT:
                     self._stop.wait(BACKOFF)
                 continue
-            if event.eventType == XID:
+            if event.eventType == XID and not self._replaced:
                 self._ledger.saw("driver", self._devices.get(address_of(event.device), ""), int(event.eventData))

@@ -13,7 +13,7 @@ from vllm_exporter.ports import Clock
 from vllm_exporter.sources.gpu.source import Table
 from vllm_exporter.sources.nvml.build import Builder, Meters, Piece
 from vllm_exporter.sources.nvml.devices import Device
-from vllm_exporter.sources.nvml.gpm import MIN_GAP, GpmProbe
+from vllm_exporter.sources.nvml.gpm import GROUP, MIN_GAP, GpmProbe
 from vllm_exporter.sources.nvml.library import Library, Lost
 from vllm_exporter.sources.nvml.plan import Plan
 
@@ -39,6 +39,7 @@ class FastReader:
         self._memory, self._gpm_memories = built.memory, built.gpm_memories
         self._gpm_at = clock.monotonic()  # when the newest samples were taken: by the builder, in turn 0
         self._gpm_numbers: tuple[Any, ...] = ()
+        self._before: tuple[Any, ...] = ()  # the values of the last reading
         self._turn = 0
         self._arrange()
 
@@ -56,7 +57,8 @@ class FastReader:
         if any(self._codes(values)):
             numbers = [piece for piece in self._pieces if piece.code_at >= 0 and piece.code_at < len(values)]
             self._drop([(piece, values[piece.code_at]) for piece in numbers if values[piece.code_at]])
-        return Table(self._plan.series, self._plan.numbers(values))
+        before, self._before = self._before, values
+        return Table(self._plan.series, self._plan.numbers(values, before))
 
     def _unpack(self, due: bool) -> tuple[Any, ...]:
         """GPM's numbers stand until the next samples are old enough."""
@@ -69,6 +71,7 @@ class FastReader:
 
     def _drop(self, failed: Sequence[tuple[Piece, int]]) -> None:
         """Takes out what failed; of a lost GPU all."""
+        self._pause_meters({piece.device.gpu_id for piece, _ in failed if piece.group != GROUP})
         for piece, code in failed:
             if piece.device.gpu_id in self.lost:
                 continue
@@ -87,6 +90,12 @@ class FastReader:
             and piece.device.gpu_id not in self.lost
         ]
         self._arrange()
+
+    def _pause_meters(self, gpu_ids: set[str]) -> None:
+        """Calls fail while a GPU is reset. GPM has reasons of its own to fail."""
+        for piece in self._pieces:
+            if piece.device.gpu_id in gpu_ids:
+                piece.pause()
 
     def _arrange(self) -> None:
         """Works out, once, all that stays the same from one reading to the next."""

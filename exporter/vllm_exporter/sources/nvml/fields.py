@@ -6,6 +6,7 @@ A field value is 40 bytes: id, scope, timestamp (µs), latency (µs), type of th
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ FieldKey = tuple[int, int]  # field id, scope
 
 @dataclass(frozen=True)
 class FieldValue:
-    """One answer. `value` is None when there is none."""
+    """One answer. `value` is None when there is none, or no number."""
 
     code: int
     type: int
@@ -63,7 +64,7 @@ def parse_fields(memory: bytes, keys: Sequence[FieldKey]) -> dict[FieldKey, Fiel
     found: dict[FieldKey, FieldValue] = {}
     for key, (_, _, latency, kind, code, raw) in zip(keys, _ONE.iter_unpack(memory), strict=True):
         value = None if code or kind not in FORMATS else struct.unpack(f"={FORMATS[kind]}", raw)[0]
-        found[key] = FieldValue(code, kind, value, latency / 1e6)
+        found[key] = FieldValue(code, kind, value if value is None or math.isfinite(value) else None, latency / 1e6)
     return found
 
 

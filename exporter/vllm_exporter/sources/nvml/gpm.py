@@ -19,6 +19,7 @@ from vllm_exporter.sources.nvml.library import Function, Library
 from vllm_exporter.sources.nvml.memory import Memory
 
 FUNCTION = "nvmlGpmMetricsGet"
+GROUP = "gpm"  # of pieces: when one fails all of a device fall
 MIN_GAP = 0.1  # seconds between two samples: the driver's own refresh
 METRICS = 478  # that the driver's struct has room for
 SIZE = 24 + 40 * METRICS

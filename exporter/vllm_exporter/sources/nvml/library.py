@@ -12,7 +12,7 @@ from vllm_exporter.sources.gpu.source import Failures
 
 UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION = 1, 2, 3, 4
 NOT_FOUND, DRIVER_NOT_LOADED = 6, 9
-TIMEOUT, FUNCTION_NOT_FOUND, LOST, VERSION_MISMATCH = 10, 13, 15, 25
+TIMEOUT, FUNCTION_NOT_FOUND, LOST, DRIVER_UPDATED, VERSION_MISMATCH = 10, 13, 15, 18, 25
 CODES = {
     1: "uninitialized",
     2: "invalid_argument",
@@ -75,6 +75,11 @@ class Library:
             self.failures.add("nvmlInit", code_name(error.value))
             if error.value == DRIVER_NOT_LOADED:
                 raise NoData("libnvidia-ml is installed, but the NVIDIA driver is not loaded") from None
+            if error.value == DRIVER_UPDATED:  # a process keeps the library that it has loaded
+                raise Gone(
+                    "the NVIDIA driver and its library are of two releases: restart vllm-exporter (its container), "
+                    "or the host if that does not help"
+                ) from None
             raise Gone(f"nvmlInit: {code_name(error.value)}") from None
 
     def function(self, name: str) -> Function | None:
@@ -95,13 +100,17 @@ class Library:
             code = int(error.value)
         except AttributeError:
             code = FUNCTION_NOT_FOUND  # an older pynvml
-        if code not in quiet:
+        if code and code not in quiet:  # pynvml raises 0 for no samples of processes
             self.failed(uuid, name, code)
         return None
 
     def refused(self, uuid: str, function: str) -> bool:
         """Whether the driver said that it will never answer this."""
         return (uuid, function) in self._refused
+
+    def forget_refusals(self) -> None:
+        """All may be asked again."""
+        self._refused.clear()
 
     def failed(self, uuid: str, function: str, code: int, detail: str = "") -> None:
         """Counts a failed call, and remembers what is not worth asking again. Raises Lost and Gone.

@@ -4,25 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from operator import itemgetter, mul, truediv
 from typing import Any
 
 from vllm_exporter.family import Series
 from vllm_exporter.sources.nvml.calls import THROTTLE_REASONS, Output
 
+WRAP = 1 << 32  # the driver counts PCIe bytes in 32 bits: pexCounters in ctrl2080bus.h of its open modules
+
 
 @dataclass
 class Meter:
-    """A counter of the driver that may start again from 0, made to go on. 32 bits is what drivers count PCIe in."""
+    """A counter of the driver that may fall, made to go on: it wraps, and a reset of the GPU starts it again.
 
-    last: float = 0
+    After a fall that was a wrap WRAP is added; after any other the count goes on from where it was. In doubt it is the
+    other: bytes that are missing are a smaller mistake than 4 GiB that never were. How fast it grew tells nothing: 16
+    lanes of PCIe 5 carry WRAP 14 times a second.
+    """
+
+    last: float = 0  # of the driver; +inf while paused
     offset: float = 0
+    _before: float = 0  # `last` when it was paused
 
-    def add(self, now: float) -> float:
+    def add(self, now: float, restarted: bool = False) -> float:
+        """`restarted`: there are signs that the GPU was reset since the last count."""
         if now < self.last:
-            self.offset += 1 << 32 if self.last < 1 << 32 else self.last
+            self._fall(now, restarted)
         self.last = now
         return now + self.offset
+
+    def pause(self) -> None:
+        """Until the next count the GPU may be reset: a fall is then no wrap."""
+        if self.last != inf:
+            self._before, self.last = self.last, inf
+
+    def _fall(self, now: float, restarted: bool) -> None:
+        if self.last == inf:
+            self.offset += self._before if now < self._before else 0
+        else:
+            self.offset += self.last if restarted or self.last >= WRAP else WRAP
 
 
 @dataclass(frozen=True)
@@ -53,21 +74,26 @@ class Plan:
         self._multiplied, self._masks = _pick(multiplied), _pick(masks)
         self._divisors = [one.output.divide for one in divided]
         self._factors = [one.output.multiply for one in multiplied]
-        self._meters = [(at, one.meter) for at, one in enumerate(plain) if one.meter is not None]
+        self._meters = [(at, one.meter, _witnesses(one, kept)) for at, one in enumerate(plain) if one.meter is not None]
         self.series: tuple[Series, ...] = (
             *(one.series for one in (*plain, *divided, *multiplied)),
             *((one.output.family, (one.gpu_id, reason)) for one in masks for reason in THROTTLE_REASONS),
         )
 
-    def numbers(self, values: Sequence[Any]) -> list[float]:
-        """In the order of `series`."""
+    def numbers(self, values: Sequence[Any], before: Sequence[Any] = ()) -> list[float]:
+        """In the order of `series`. `before` are the values of the last reading."""
         found: list[float] = [
             *self._plain(values),
             *map(truediv, self._divided(values), self._divisors),
             *map(mul, self._multiplied(values), self._factors),
         ]
-        for at, meter in self._meters:
-            found[at] = meter.add(found[at])
+        for at, meter, witnesses in self._meters:
+            now = found[at]
+            if now >= meter.last:  # nearly always, and so without a call
+                meter.last = now
+                found[at] = now + meter.offset
+            else:
+                found[at] = meter.add(now, _fell(witnesses, values, before))
         for mask in self._masks(values):
             found += reasons(mask)
         return found
@@ -83,6 +109,16 @@ def reasons(mask: int) -> tuple[int, ...]:
     if found is None:
         found = _known[bits] = tuple(int(bool(bits & bit)) for bit in THROTTLE_REASONS.values())
     return found
+
+
+def _witnesses(of: Cell, cells: Sequence[Cell]) -> tuple[int, ...]:
+    """Where the counters of the same GPU are that never wrap, such as its energy: only a reset makes them fall."""
+    same = (one for one in cells if one.gpu_id == of.gpu_id and not one.output.wraps)
+    return tuple(one.at for one in same if one.output.family.kind == "counter")
+
+
+def _fell(witnesses: Sequence[int], values: Sequence[Any], before: Sequence[Any]) -> bool:
+    return any(at < len(before) and values[at] < before[at] for at in witnesses)
 
 
 def _pick(cells: Sequence[Cell]) -> Callable[[Sequence[Any]], Sequence[Any]]:

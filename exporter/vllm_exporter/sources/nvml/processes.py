@@ -9,6 +9,9 @@ from vllm_exporter.sources.gpu.source import GpuProcess
 from vllm_exporter.sources.nvml.devices import Device
 from vllm_exporter.sources.nvml.library import NOT_FOUND, Library
 
+# pynvml's name without a version is the first of these, and raises what is no NVMLError where a driver lacks it.
+RUNNING = ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2")
+
 
 class ProcessReader:
     """Remembers up to when shares were read: the driver keeps samples of the last seconds only."""
@@ -20,7 +23,7 @@ class ProcessReader:
         """Of one GPU or MIG instance; of a split GPU none: its instances have them. Raises Lost and Gone."""
         if device.split:
             return []
-        running = library.ask(device.uuid, "nvmlDeviceGetComputeRunningProcesses", device.handle)
+        running = _running(library, device)
         if not running:
             return []
         return join_shares(device.gpu_id, running, self._shares(library, device))
@@ -33,6 +36,15 @@ class ProcessReader:
         samples = library.ask(device.uuid, name, device.handle, since, quiet=(NOT_FOUND,)) or []
         self._seen[device.uuid] = max((int(one.timeStamp) for one in samples), default=since)
         return average_shares((int(one.pid), int(one.smUtil)) for one in samples)
+
+
+def _running(library: Library, device: Device) -> Any:
+    """pynvml's process infos."""
+    for name in RUNNING:
+        found = library.ask(device.uuid, name, device.handle)
+        if found is not None:
+            return found
+    return None
 
 
 def average_shares(samples: Iterable[tuple[int, int]]) -> dict[int, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from vllm_exporter.ports import Clock
 from vllm_exporter.sources.gpu.source import Card, Failures, GpuProcess, Table
 from vllm_exporter.sources.gpu.xids import XidLedger
 from vllm_exporter.sources.nvml.build import Meters
-from vllm_exporter.sources.nvml.devices import Device, find_devices, shape
+from vllm_exporter.sources.nvml.devices import Device, address_of, find_again, find_devices
 from vllm_exporter.sources.nvml.events import WAIT, XidWatch
 from vllm_exporter.sources.nvml.fast import FastReader
 from vllm_exporter.sources.nvml.gpm import GpmProbe, free_probes, make_probes
@@ -22,6 +23,8 @@ from vllm_exporter.sources.nvml.links import LinkReader
 from vllm_exporter.sources.nvml.processes import ProcessReader
 from vllm_exporter.sources.nvml.slow import LinkErrors, read_slow
 from vllm_exporter.sources.nvml.static import read_static
+
+RETIRED_MAX = 2  # threads that wait for XIDs although another took their place: one, unless the driver hangs
 
 T = TypeVar("T")
 
@@ -50,15 +53,18 @@ class Session:
         self._cards_of = -1  # lost GPUs that `_cards` was made with
         self._processes = ProcessReader()
         self._link_errors: LinkErrors = {}
+        self._probes: list[GpmProbe] = []
+        self._watch: XidWatch | None = None
+        self._retired: list[XidWatch] = []
         self._library = Library(setup.path, setup.failures)
         self._links = LinkReader(self._library, setup.clock)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._library.close)
+            undo.callback(self._free_probes)
             self._assemble()
             if not self._devices and not self._lost:
                 raise NoData("the NVIDIA driver is there, but no GPU that this process may use")
-        except (NoData, Gone, Lost):  # Lost of a call that concerns no single GPU
-            self._library.close()
-            raise
+            undo.pop_all()
 
     @property
     def cards(self) -> tuple[Card, ...]:
@@ -80,7 +86,8 @@ class Session:
 
     def read_slow(self) -> tuple[list[Sample], tuple[GpuProcess, ...]]:
         """Raises Gone."""
-        samples = [sample for sample in self._static if sample.values[0] not in self._lost]
+        alive = {device.gpu_id for device in self._alive()}
+        samples = [sample for sample in self._static if sample.values[0] in alive]
         processes: list[GpuProcess] = []
         for device in self._alive():
             if device.parent is None:
@@ -95,17 +102,27 @@ class Session:
     def renew(self) -> None:
         """Once in a while: MIG instances come and go, lost GPUs answer again, and failures pass. Raises Gone."""
         if self._has_changed():
-            self._disassemble()
+            self._free_probes()
+            self._library.forget_refusals()  # a GPU that is split or back may answer other calls
             self._assemble()
         elif self._fast.incomplete:
             self._fast = self._make_fast()
 
-    def close(self, patient: bool = True) -> None:
-        """Left open when a thread still waits in the library and nobody is to wait for that."""
-        if self._disassemble(patient):
-            self._library.close()
+    def close(self, wait: float) -> bool:
+        """False when after `wait` seconds a thread is still in the library: not closed yet, to be called again."""
+        self._free_probes()
+        watches = [*self._retired, *([] if self._watch is None else [self._watch])]
+        for watch in watches:
+            watch.stop()
+        if not all(watch.ended(wait / len(watches)) for watch in watches):
+            return False
+        self._library.close()
+        return True
 
     def _assemble(self) -> None:
+        """All anew but the library. What was read before may be from before a reset."""
+        for meter in self._setup.meters.values():
+            meter.pause()
         devices, lost = find_devices(self._library)
         self._devices: Sequence[Device] = devices
         self._lost = {card.gpu_id: card for card in lost}
@@ -113,19 +130,26 @@ class Session:
         self._static: list[Sample] = []
         for device in devices:
             self._static += self._guarded(device, self._read_static) or []
-        self._probes: list[GpmProbe] = []
         if self._setup.gpm:
             for device in self._alive():
                 self._probes += self._guarded(device, self._make_probes) or []
         self._fast = self._make_fast()
+        self._replace_watch()
+
+    def _replace_watch(self) -> None:
+        """Waits for nothing: the one before ends by itself."""
+        self._retired = [watch for watch in self._retired if not watch.ended()]
+        if len(self._retired) == RETIRED_MAX:
+            return
+        if self._watch is not None:
+            self._watch.stop(replaced=True)
+            self._retired.append(self._watch)
+            self._watch = None
         self._watch = XidWatch(self._library, self._alive(), self._setup.ledger, self._setup.event_wait)
 
-    def _disassemble(self, patient: bool = True) -> bool:
-        if not self._watch.stop(patient):
-            return False
+    def _free_probes(self) -> None:
         free_probes(self._library, self._probes)
         self._probes = []
-        return True
 
     def _make_fast(self) -> FastReader:
         probes = [probe for probe in self._probes if not self._is_lost(probe.device)]
@@ -136,11 +160,17 @@ class Session:
     def _has_changed(self) -> bool:
         if any(self._answers(card.gpu_id) for card in self._lost.values()):
             return True
-        known = tuple(device.uuid for device in self._alive())
+        known = self._alive()
         try:
-            return shape(self._library, self._alive()) != known
+            found = list(find_again(self._library, known))
         except Lost:
             return False  # the next reading finds out which
+        if [one.uuid for one in found] != [one.uuid for one in known]:
+            return True
+        # An instance made anew in the place of one like it has the same uuid, and perhaps another handle.
+        return self._fast.incomplete and [address_of(one.handle) for one in found] != [
+            address_of(one.handle) for one in known
+        ]
 
     def _answers(self, gpu_id: str) -> bool:
         """Whether a lost GPU is there again: the names of a GPU may be remembered by the library, its state is not."""
@@ -149,7 +179,10 @@ class Session:
         whom = f"index {gpu_id}"
         try:
             handle = self._library.ask(whom, "nvmlDeviceGetHandleByIndex", int(gpu_id))
-            return handle is not None and self._library.ask(whom, "nvmlDeviceGetPerformanceState", handle) is not None
+            if handle is None:
+                return False
+            state = self._library.ask(whom, "nvmlDeviceGetPerformanceState", handle)
+            return state is not None or self._library.refused(whom, "nvmlDeviceGetPerformanceState")
         except Lost:
             return False
 

@@ -52,7 +52,7 @@ def read_info(library: Library, device: Device) -> Sample:
     return names.GPU_INFO.sample(
         1,
         gpu_id=device.gpu_id,
-        uuid=device.uuid,
+        uuid=device.card.uuid,
         name=device.card.name,
         pci_address=device.card.pci_address,
         compute_capability="{}.{}".format(*capability) if capability else "",

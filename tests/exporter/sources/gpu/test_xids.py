@@ -56,7 +56,7 @@ def test_an_xid_that_only_one_witness_reports_counts_too() -> None:
 
 def test_the_kernels_lines_are_joined_to_gpus_by_pci_address() -> None:
     ledger = XidLedger(FakeClock(), Told())
-    kernel = KernelXids(ledger, lambda: FakeLog(["usb 1-1: new device", FELL_OFF]))
+    kernel = KernelXids(FakeClock(), ledger, lambda: FakeLog(["usb 1-1: new device", FELL_OFF]))
     kernel.read({"0000:17:00.0": "3"})
     kernel.read({"0000:17:00.0": "3"})
     assert list(ledger.counts()) == [("3", 79)]
@@ -64,7 +64,7 @@ def test_the_kernels_lines_are_joined_to_gpus_by_pci_address() -> None:
 
 def test_an_xid_of_a_gpu_that_is_not_known_is_kept_under_no_id() -> None:
     ledger = XidLedger(FakeClock(), Told())
-    KernelXids(ledger, lambda: FakeLog([FELL_OFF])).read({})
+    KernelXids(FakeClock(), ledger, lambda: FakeLog([FELL_OFF])).read({})
     assert list(ledger.counts()) == [("", 79)]
 
 
@@ -73,7 +73,7 @@ def test_without_the_right_to_read_the_kernels_log_there_is_one_witness_less() -
         raise NoData("/dev/kmsg: cannot be read")
 
     ledger = XidLedger(FakeClock(), Told())
-    kernel = KernelXids(ledger, refuse)
+    kernel = KernelXids(FakeClock(), ledger, refuse)
     kernel.read({})
     kernel.close()
     assert ledger.counts() == {}
@@ -82,7 +82,7 @@ def test_without_the_right_to_read_the_kernels_log_there_is_one_witness_less() -
 def test_a_kernel_log_that_breaks_is_closed_and_not_read_again() -> None:
     log = FakeLog(SourceError("gone"), [FELL_OFF])
     ledger = XidLedger(FakeClock(), Told())
-    kernel = KernelXids(ledger, lambda: log)
+    kernel = KernelXids(FakeClock(), ledger, lambda: log)
     kernel.read({})
     kernel.read({})
     assert log.closed

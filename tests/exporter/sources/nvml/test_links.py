@@ -2,74 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 
 import pytest
 
-from tests.exporter.fakes import FakeClock
-from tests.exporter.gpu.stub import Stub, make_stub
+from tests.exporter.gpu.stub import Stub
+from tests.exporter.sources.nvml.rig import MakeRig
 from vllm_exporter.facts import GpuLink
-from vllm_exporter.sources.gpu.xids import XidLedger
-from vllm_exporter.sources.nvml.driver import NvmlSource
 from vllm_exporter.sources.nvml.links import Ends, count_between, make_link, sort_ends
 
 HERE = frozenset({"0000:17:00.0", "0000:18:00.0"})
 P2P, TYPE = "nvmlDeviceGetP2PStatus", "nvmlDeviceGetNvLinkRemoteDeviceType"
 
 
-@pytest.fixture
-def stub() -> Iterator[Stub]:
-    yield from make_stub()
-
-
-@pytest.fixture
-def old_stub() -> Iterator[Stub]:
-    yield from make_stub(old=True)
-
-
-class Rig:
-    """A source with its clock. `read` lets time pass and reads; the links by pair."""
-
-    def __init__(self, stub: Stub) -> None:
-        self.clock = FakeClock()
-        self.source = NvmlSource(self.clock, XidLedger(self.clock, lambda *_: None), stub.path, False, event_wait=0.02)
-
-    def read(self, seconds: float = 10.0) -> dict[tuple[str, str], GpuLink]:
-        return {(one.gpu_id, one.peer): one for one in self.links(seconds)}
-
-    def links(self, seconds: float = 10.0) -> tuple[GpuLink, ...]:
-        self.clock.advance(seconds)
-        self.source.read()
-        assert self.source.snapshot is not None, self.source.closed_because
-        assert self.source.snapshot.links is not None
-        return self.source.snapshot.links
-
-
-@pytest.fixture
-def make_rig() -> Iterator[Callable[[Stub], Rig]]:
-    made: list[Rig] = []
-
-    def make(stub: Stub) -> Rig:
-        made.append(Rig(stub))
-        return made[-1]
-
-    yield make
-    for rig in made:
-        rig.source.release()
-        rig.source.read()
-
-
-MakeRig = Callable[[Stub], Rig]
+def by_pair(links: Iterable[GpuLink]) -> dict[tuple[str, str], GpuLink]:
+    return {(one.gpu_id, one.peer): one for one in links}
 
 
 def test_eight_gpus_at_switches_reach_each_other_by_all_their_links(stub: Stub, make_rig: MakeRig) -> None:
     stub.set("gpus", 8)
     rig = make_rig(stub)
-    found = rig.read()
+    found = by_pair(rig.links())
     assert len(found) == 28
     assert {(one.linked, one.nvlinks) for one in found.values()} == {(True, 18)}
     assert (found["0", "3"].level, found["3", "4"].level) == ("NODE", "SYS")
-    assert not [function for function, _ in rig.source.failures.counts if "P2P" in function or "Remote" in function]
+    assert not [function for function, _ in rig.failures if "P2P" in function or "Remote" in function]
 
 
 def test_links_that_are_down_do_not_count(stub: Stub, make_rig: MakeRig) -> None:
@@ -103,7 +60,7 @@ def test_a_single_gpu_has_no_pairs_and_nothing_is_asked(stub: Stub, make_rig: Ma
     stub.fault(TYPE, 999)
     rig = make_rig(stub)
     assert rig.links() == ()
-    assert (TYPE, "unknown") not in rig.source.failures.counts
+    assert (TYPE, "unknown") not in rig.failures
 
 
 @pytest.mark.parametrize("code", [3, 13])
@@ -111,7 +68,7 @@ def test_without_peer_status_the_ends_of_links_tell(stub: Stub, make_rig: MakeRi
     stub.set("gpus", 4)
     stub.set("nvlink", 1)
     stub.fault(P2P, code)
-    found = make_rig(stub).read()
+    found = by_pair(make_rig(stub).links())
     assert (found["0", "1"].linked, found["0", "1"].nvlinks) == (True, 18)
     assert (found["1", "2"].linked, found["1", "2"].nvlinks) == (False, 0)
 
@@ -120,7 +77,7 @@ def test_a_driver_that_knows_no_types_knows_how_many_links_end_at_switches(old_s
     old_stub.set("gpus", 2)
     rig = make_rig(old_stub)
     assert rig.links() == (GpuLink("0", "1", True, 18, "SYS"),)
-    assert rig.source.failures.counts[TYPE, "function_not_found"] == 2, "once of each GPU"
+    assert rig.failures[TYPE, "function_not_found"] == 2, "once of each GPU"
 
 
 def test_where_the_ends_are_not_known_only_the_number_is_missing(stub: Stub, make_rig: MakeRig) -> None:
@@ -137,7 +94,7 @@ def test_of_what_the_driver_does_not_say_nothing_is_said(stub: Stub, make_rig: M
         stub.fault(function, 13)
     rig = make_rig(stub)
     assert rig.links() == (GpuLink("0", "1", None, None, None),)
-    assert rig.source.failures.counts[P2P, "function_not_found"] == 1
+    assert rig.failures[P2P, "function_not_found"] == 1
 
 
 def test_links_that_must_not_be_used_are_none(stub: Stub, make_rig: MakeRig) -> None:
