@@ -72,6 +72,7 @@ class GpuCollector(Collector):
         self._grace = FIRST_GRACE
         self._shown: Snapshot | None = None
         self._fast, self._slow, self._processes, self._health = Sheet(), Sheet(), Sheet(), HealthSheet()
+        self._joined = Table()
         self._posted_at: float | None = None
 
     @classmethod
@@ -110,7 +111,9 @@ class GpuCollector(Collector):
         if self._shown is None or snapshot.slow_at != self._shown.slow_at:
             self._slow.block(snapshot.slow)
             self._addresses = {card.pci_address: card.gpu_id for card in reversed(snapshot.cards)}
-            self._processes.block(make_table(join(snapshot.processes, self.context.board.latest(Trees)), Table()))
+            found = join(snapshot.processes, self.context.board.latest(Trees))
+            self._joined = make_table(found, self._joined)
+            self._processes.block(self._joined)
         if self._shown is None or snapshot.at != self._shown.at:
             self._fast.block(snapshot.fast)
             self._post(snapshot)

@@ -9,8 +9,8 @@ import ctypes
 import math
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from vllm_exporter.sources.nvml.library import Library
 
@@ -23,12 +23,12 @@ ALL_LINKS = 0xFFFFFFFF  # the scope that stands for the sum over all NVLinks
 FORMATS = {0: "d", 1: "I4x", 2: "Q", 3: "Q", 4: "q", 5: "i4x", 6: "H6x"}
 _HEAD = struct.Struct("=II32x")
 _ONE = struct.Struct("=II8xqII8s")
+_VALUES = {kind: struct.Struct(f"={layout}") for kind, layout in FORMATS.items()}
 
 FieldKey = tuple[int, int]  # field id, scope
 
 
-@dataclass(frozen=True)
-class FieldValue:
+class FieldValue(NamedTuple):
     """One answer. `value` is None when there is none, or no number."""
 
     code: int
@@ -39,7 +39,7 @@ class FieldValue:
 
 def read_fields(library: Library, uuid: str, handle: Any, keys: Iterable[FieldKey]) -> dict[FieldKey, FieldValue]:
     """Those that the driver answered or may answer next time; failures are counted. Raises Lost and Gone."""
-    wanted = [key for key in keys if not library.refused(uuid, field_name(key) + scope_name(key))]
+    wanted = [key for key in keys if not library.refused(uuid, full_name(key))]
     function = library.function(FUNCTION)
     if function is None or not wanted or library.refused(uuid, FUNCTION):
         return {}
@@ -63,9 +63,15 @@ def parse_fields(memory: bytes, keys: Sequence[FieldKey]) -> dict[FieldKey, Fiel
     """The array that the call left, in the order of `keys`."""
     found: dict[FieldKey, FieldValue] = {}
     for key, (_, _, latency, kind, code, raw) in zip(keys, _ONE.iter_unpack(memory), strict=True):
-        value = None if code or kind not in FORMATS else struct.unpack(f"={FORMATS[kind]}", raw)[0]
+        value = None if code or kind not in _VALUES else _VALUES[kind].unpack(raw)[0]
         found[key] = FieldValue(code, kind, value if value is None or math.isfinite(value) else None, latency / 1e6)
     return found
+
+
+@cache  # some hundred keys, asked for all the time
+def full_name(key: FieldKey) -> str:
+    """What is refused apart."""
+    return field_name(key) + scope_name(key)
 
 
 def field_name(key: FieldKey) -> str:

@@ -79,7 +79,7 @@ FABRIC_BITS = {
 FABRIC_CONFIGURATION = 8  # shift of four bits: 1 is well, more is a mistake
 
 
-LinkErrors = dict[tuple[str, int, int], float]  # the newest count by uuid, field id and link
+LinkErrors = dict[str, dict[FieldKey, float]]  # by uuid: the newest count of each field and link
 
 
 def read_slow(library: Library, device: Device, link_errors: LinkErrors) -> Iterator[Sample]:
@@ -133,11 +133,10 @@ def _links(library: Library, device: Device, count: int, errors: LinkErrors) -> 
         yield names.GPU_NVLINK_LINKS.sample(count - active, gpu_id=device.gpu_id, state="inactive")
     keys = [(number, link) for number in LINK_FIELDS for link in range(count)]
     answers = read_fields(library, device.uuid, device.handle, keys)
-    errors.update({(device.uuid, *key): one.value for key, one in answers.items() if one.value is not None})
+    known = errors.setdefault(device.uuid, {})  # a link that went down may not answer: without it a sum would go back
+    known.update({key: one.value for key, one in answers.items() if one.value is not None})
     for number, kind in LINK_FIELDS.items():
-        # A link that went down may not answer: without its last count the sum would go back.
-        known = (errors.get((device.uuid, number, link)) for link in range(count))
-        values = [value for value in known if value is not None]
+        values = [known[number, link] for link in range(count) if (number, link) in known]
         if values:
             yield names.GPU_NVLINK_ERRORS_TOTAL.sample(sum(values), gpu_id=device.gpu_id, type=kind)
 
