@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-SLOWEST = 4.0  # times the configured interval, at most: what is read each second is still newer than the last scrape
+LONGEST = 4.0  # seconds that an interval may become: a scrape is every 5 s, and each shall see something new
 PERIOD = 30.0  # seconds over which CPU time is measured; a start-up, which is expensive, is over by then
 COMFORT = 0.5  # of the budget: below it, intervals get shorter again
 
@@ -48,7 +48,7 @@ class Pace:
         return self._hasten(candidates, costs, share, seconds)
 
     def _slow(self, candidates: list[Paced], costs: dict[str, float], share: float) -> str:
-        able = [one for one in candidates if one.interval * 2 <= one.base_interval * SLOWEST]
+        able = [one for one in candidates if one.interval * 2 <= LONGEST]
         if not able:
             return ""
         one = max(able, key=lambda paced: costs[paced.name])

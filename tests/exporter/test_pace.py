@@ -45,11 +45,11 @@ def test_one_that_is_not_patient_is_never_slowed() -> None:
     assert probe.interval == 1.0
 
 
-def test_slows_no_further_than_four_times() -> None:
-    pace, gpu = Pace(0.001), Run("gpu")
+def test_slows_no_further_than_every_four_seconds() -> None:
+    pace, gpu, disks = Pace(0.001), Run("gpu"), Run("filesystems", base_interval=10.0, interval=10.0)
     for turn in range(10):
-        adjust(pace, 30.0 * turn, 10.0 * turn, (gpu, 10.0 * turn))
-    assert gpu.interval == 4.0
+        adjust(pace, 30.0 * turn, 10.0 * turn, (gpu, 10.0 * turn), (disks, 10.0 * turn))
+    assert (gpu.interval, disks.interval) == (4.0, 10.0)
 
 
 def test_runs_more_often_again_when_there_is_room() -> None:

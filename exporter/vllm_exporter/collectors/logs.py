@@ -54,6 +54,7 @@ class LogsCollector(Collector):
         names.LOG_UNREAD_BYTES,
     )
     interval = 1.0
+    patient = False  # what is not read in time is lost when the file is rotated
     options = LogOptions
 
     def __init__(self, context: Context) -> None:
