@@ -25,6 +25,9 @@ MAX_CMDLINE = 65536  # bytes
 YOUNG, GROWN = (10, 1), (60, 5)
 RECHECK, RECHECK_OTHERS = 30, 150
 SETTLED = 2  # scans after which a command line is read once more
+# How the short names of processes begin whose command line is read at once, and not when they have SETTLED: most others
+# are gone by then. vLLM's own, its launchers', and what leads to a container's port; vLLM's titles have a `::`.
+LIKELY = (b"vllm", b"python", b"pypy", b"ray", b"pt_main_thread", b"docker-proxy")
 
 
 @dataclass
@@ -136,7 +139,8 @@ class ProcTree:
         )
         self._living[pid] = seen.process
         if not stat.kernel:
-            self._ask(seen)
+            if self._scan == 0 or b"::" in stat.comm or stat.comm.startswith(LIKELY):
+                self._ask(seen)
             self._due[self._next_look(pid, seen)].add(pid)
             self._young = self._scan + YOUNG[0]
 

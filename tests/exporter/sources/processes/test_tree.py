@@ -131,6 +131,26 @@ def test_only_what_concerns_vllm_makes_a_new_generation(proc: FakeProc) -> None:
         before = tree.generation
 
 
+def test_the_command_line_of_a_short_lived_stranger_is_never_read(proc: FakeProc) -> None:
+    tree = ProcTree(proc.root)
+    tree.scan()
+    proc.process(200, 1, "date")
+    assert tree.scan()[200].title is UNREADABLE
+    proc.end(200)
+    for _ in range(proc_tree.SETTLED):
+        found = tree.scan()
+    assert 200 not in found
+
+
+def test_a_server_with_a_name_of_its_own_is_known_once_it_has_settled(proc: FakeProc) -> None:
+    tree = ProcTree(proc.root)
+    tree.scan()
+    proc.process(200, 1, "/opt/bin/vllm serve m", comm="our-launcher")
+    for _ in range(1 + proc_tree.SETTLED):
+        found = tree.scan()
+    assert found[200].title.role == "api_server"
+
+
 def test_a_process_seen_between_its_fork_and_its_exec_is_read_once_more(proc: FakeProc) -> None:
     proc.process(100, 1, "python3 supervisor.py")
     tree = ProcTree(proc.root)
