@@ -162,7 +162,7 @@ def test_a_poison_client_goes_on_after_the_restart_but_not_at_once(tmp_path: Pat
     with serving(tmp_path, *state) as server:
         server.break_("poison")
         assert server.process.wait(PATIENCE) == 0
-    with serving(tmp_path, *state, "--speed", "4") as server:  # the client's pause is 5 s of ours
+    with serving(tmp_path, *state) as server:  # the client's pause is 2.5 s of ours
         assert server.complete()[0] == 200
         assert server.process.wait(PATIENCE) == 0
 
@@ -250,7 +250,7 @@ def test_a_web_page_cannot_break_a_server(server: Running) -> None:
 
 
 def test_the_api_server_takes_its_time_before_the_engine_has_a_request(tmp_path: Path) -> None:
-    with serving(tmp_path, "--request-seconds", "8") as server:  # simulated: one real one
+    with serving(tmp_path, "--request-seconds", "4") as server:  # simulated: half a real one
         before = time.monotonic()
         assert server.complete()[0] == 200
-        assert time.monotonic() - before >= 1.0
+        assert time.monotonic() - before >= 0.5

@@ -28,6 +28,7 @@ class Service:
     handle: Handle
     observe: Observe
     connections: set[Connection] = field(default_factory=set)
+    closed: bool = False  # cuts connections that are made from now on, for they were accepted before
 
     @property
     def busy(self) -> int:
@@ -53,6 +54,8 @@ class Connection(asyncio.Protocol):
         host, port, *_ = transport.get_extra_info("peername") or ("", 0)
         self._peer = f"{host}:{port}"
         self._service.connections.add(self)
+        if self._service.closed:
+            self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None

@@ -109,8 +109,9 @@ class SimServer:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def stop_listening(self) -> None:
+        """Not before the loop's next round: asyncio would leave what it has just accepted open and unread for ever."""
         if self._server:
-            self._server.close()
+            asyncio.get_running_loop().call_soon(self._server.close)
 
     async def drain(self, timeout: float, end_engine: Callable[[], None]) -> None:
         """SIGTERM: with a timeout requests may finish; without one vLLM kills its engine and waits for the clients."""
@@ -128,6 +129,7 @@ class SimServer:
         """At once: all connections are cut."""
         self._switch.close()
         self.stop_listening()
+        self._service.closed = True
         for connection in list(self._service.connections):
             connection.abort()
         if not self.exited.done():

@@ -47,10 +47,16 @@ def posted(collector: ProcessesCollector) -> dict[int, VllmProcess]:
     return dict(found.processes) if found else {}
 
 
-def ends(collector: ProcessesCollector, events: list[Event], tap: Callable[[], list[Event]], roles: set[str]) -> bool:
+def of_server(collector: ProcessesCollector, name: str) -> dict[str, VllmProcess]:
+    """By role: other servers may run on this machine, those of other tests too."""
+    return {one.role: one for one in posted(collector).values() if one.server == name}
+
+
+def all_ended(collector: ProcessesCollector, ends: dict[str, Event], tap: Callable[[], list[Event]], name: str) -> bool:
+    """Adds to `ends`, by role, what ended of that server since the last time."""
     list(collector.collect())
-    events += [event for event in tap() if event.kind == "exit"]
-    return {event.fields["role"] for event in events} >= roles
+    ends.update({str(one.fields["role"]): one for one in tap() if one.kind == "exit" and one.server == name})
+    return ends.keys() == {"api_server", "engine_core", "worker"}
 
 
 @pytest.fixture
@@ -64,16 +70,15 @@ def test_sees_a_worker_killed_and_the_server_end_with_code_0(server: Running, tm
     name = f"localhost:{server.port}"
     with collecting(tmp_path, name) as collector:
         tap = collector.context.bus.tap()
-        soon(lambda: [one for one in posted(collector).values() if one.role == "worker"] != [])
-        mine = {one.role: one for one in posted(collector).values() if one.server == name}
+        soon(lambda: "worker" in of_server(collector, name))
+        mine = of_server(collector, name)
         assert mine.keys() == {"api_server", "engine_core", "worker"}
         assert [mine[role].ref.pid for role in ("api_server", "engine_core", "worker")] == list(server.tree)
         assert show(collector, names.PROCESS_OPEN_FDS)[name, "api_server", ""] > 3
-        events: list[Event] = []
+        by_role: dict[str, Event] = {}
         killed = time.time()
         kill(mine["worker"].ref.pid, signal.SIGKILL)
-        soon(lambda: ends(collector, events, tap.drain, {"worker", "engine_core", "api_server"}))
-        by_role = {str(event.fields["role"]): event for event in events if event.server == name}
+        soon(lambda: all_ended(collector, by_role, tap.drain, name))
         assert (by_role["worker"].fields["cause"], by_role["worker"].fields["code"]) == ("sigkill", -9)
         assert 0 <= by_role["worker"].time - killed < 1
         assert by_role["worker"].time <= by_role["api_server"].time

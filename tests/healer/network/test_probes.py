@@ -111,12 +111,12 @@ def test_a_hung_engine_answers_neither_pause_nor_canary(vllm: Any, http: ModuleT
     vllm.say("/metrics", http.Reply(200, METRICS % (2, 1)))
     vllm.say("/is_paused", http.Reply(hang=True))
     vllm.say("/v1/completions", http.Reply(hang=True))
-    seen = look(vllm, canary=0.8, timeouts=Timeouts(paused=0.2))
+    seen = look(vllm, canary=0.4, timeouts=Timeouts(paused=0.2))
     assert (seen.health, seen.paused) == (Health.OK, None)
     assert seen.canary is not None
     assert (seen.canary.ok, seen.canary.applicable) == (False, True)
-    assert seen.canary.detail == "no answer within 0.8 s"
-    assert seen.canary.seconds >= 0.7
+    assert seen.canary.detail == "no answer within 0.4 s"
+    assert seen.canary.seconds >= 0.3
     assert seen.work == seen.work_before
 
 
@@ -179,7 +179,7 @@ def test_an_error_is_an_answer_and_silence_is_none(vllm: Any, http: ModuleType) 
     vllm.say("/v1/completions", http.Reply(500))
     erring = look(vllm).canary
     vllm.say("/v1/completions", http.Reply(hang=True))
-    silent = look(vllm, canary=0.5).canary
+    silent = look(vllm, canary=0.3).canary
     assert erring is not None
     assert silent is not None
     assert (erring.answered, silent.answered) == (True, False)

@@ -61,17 +61,28 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def api() -> Iterator[HttpVllmApi]:
+def origin() -> Iterator[Origin]:
     """A server that answers what is in Handler.answers, and nothing to the rest."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Handler.answers = {"/v1/models": (200, MODELS), "/v1/completions": (200, COMPLETION)}
     Handler.asked.clear()
     Handler.release.clear()
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield HttpVllmApi(Origin("127.0.0.1", server.server_port), health_timeout=1.0, canary_timeout=1.0)
+    yield Origin("127.0.0.1", server.server_port)
     Handler.release.set()
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def api(origin: Origin) -> HttpVllmApi:
+    return HttpVllmApi(origin, health_timeout=1.0, canary_timeout=1.0)
+
+
+@pytest.fixture
+def impatient(origin: Origin) -> HttpVllmApi:
+    """For answers that never come."""
+    return HttpVllmApi(origin, health_timeout=0.3, canary_timeout=0.3)
 
 
 def test_a_canary_asks_for_one_token_of_a_prompt_never_sent_before(api: HttpVllmApi) -> None:
@@ -84,9 +95,9 @@ def test_a_canary_asks_for_one_token_of_a_prompt_never_sent_before(api: HttpVllm
     assert one["prompt"] != two["prompt"]
 
 
-def test_a_canary_without_an_answer_times_out(api: HttpVllmApi) -> None:
+def test_a_canary_without_an_answer_times_out(impatient: HttpVllmApi) -> None:
     del Handler.answers["/v1/completions"]
-    assert api.canary() == ("timeout", NO_TOKENS)
+    assert impatient.canary() == ("timeout", NO_TOKENS)
 
 
 def test_a_streamed_canary_knows_its_first_token_and_its_cost(api: HttpVllmApi) -> None:
@@ -149,8 +160,8 @@ def test_health_tells_an_engine_that_died_from_other_answers(status: int, health
     assert choose_health(status) == health
 
 
-def test_health_without_an_answer_is_a_time_out(api: HttpVllmApi) -> None:
-    assert api.health() == "timeout"
+def test_health_without_an_answer_is_a_time_out(impatient: HttpVllmApi) -> None:
+    assert impatient.health() == "timeout"
 
 
 def test_metrics_behind_a_login_are_an_error_that_names_the_status(api: HttpVllmApi) -> None:
