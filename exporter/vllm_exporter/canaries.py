@@ -11,6 +11,8 @@ CanaryResult = Literal["ok", "timeout", "error", "not_applicable"]
 CANARY_RESULTS: tuple[CanaryResult, ...] = ("ok", "timeout", "error", "not_applicable")
 
 SUSPICIOUS_AGE = 10.0  # seconds without progress under load before one is sent: a third of the shortest stall limit
+PROMPT_ERRORS = 3  # in a row that are each followed by another at once: whoever restarts a server wants to see it work
+LONGEST_BACKOFF = 30.0  # seconds between two errors, where canaries of an idle server are further apart than that
 NOT_APPLICABLE_RETRY = 60.0  # seconds: a pooling model stays one, but a wrong API key may be corrected
 
 
@@ -62,8 +64,9 @@ class Canaries:
         if sent is None or self._void:
             return False
         failures = self._proof.failures + 1 if result in ("timeout", "error") else 0
+        errors = self._proof.errors + 1 if result == "error" else 0
         timed_out = sent if result == "timeout" else self._proof.timed_out
-        self._proof = _Proof(result, now - sent, sent, now, failures, timed_out, tokens.first_token)
+        self._proof = _Proof(result, now - sent, sent, now, failures, errors, timed_out, tokens.first_token)
         return True
 
     def reset(self) -> None:
@@ -75,13 +78,20 @@ class Canaries:
         """`age` is the seconds without progress while work is present; None when the server is idle or unreadable."""
         if self._sent is not None:
             return False
-        if self._proof.last in ("timeout", "error"):
-            return True
+        if self._proof.last == "timeout":
+            return True  # each takes its whole time-out, and a stall is known by one that is fresh
+        if self._proof.last == "error":
+            return now - self._proof.finished >= self._backoff()
         if self._proof.last == "not_applicable":
             return now - self._proof.finished >= NOT_APPLICABLE_RETRY
         if age is not None:
             return age >= SUSPICIOUS_AGE
         return self._proof.last is None or now - self._proof.sent >= self._probe.canary_interval
+
+    @property
+    def refused(self) -> bool:
+        """The server takes none: it cannot complete, or not with our key."""
+        return self._proof.last == "not_applicable"
 
     @property
     def unanswered(self) -> bool:
@@ -95,6 +105,12 @@ class Canaries:
         if self._sent is None or self._void:
             return False
         return self._sent >= start and now - self._sent >= self._probe.canary_timeout
+
+    def _backoff(self) -> float:
+        """Seconds: none after the first errors, then 2, 4, 8 … up to what an idle server is used to."""
+        more = self._proof.errors - PROMPT_ERRORS
+        most = min(self._probe.canary_interval, LONGEST_BACKOFF)
+        return 0.0 if more < 0 else min(most, 2.0 ** min(more + 1, 10))
 
     def state(self) -> CanaryState:
         proof = self._proof
@@ -118,5 +134,6 @@ class _Proof:
     sent: float = 0.0  # when the last was sent
     finished: float = 0.0
     failures: int = 0  # in a row
+    errors: int = 0  # in a row
     timed_out: float | None = None  # when the last one that timed out was sent
     first_token: float | None = None  # seconds, of the last

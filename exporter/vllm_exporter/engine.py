@@ -34,6 +34,7 @@ class Reading:
     values: EngineValues
     engines: Mapping[str, EngineValues]
     blocks: Mapping[str, Blocks]  # the KV block table of each engine; empty where its size is not told
+    started: float | None = None  # Unix time at which the API server's process began; several of them do not say
 
 
 @dataclass(frozen=True)

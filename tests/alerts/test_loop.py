@@ -33,7 +33,7 @@ def test_a_stall_reaches_the_healer_and_people_and_is_resolved(tools: Tools, tmp
         assert told.alerts[0]["annotations"] == {
             "summary": "A vLLM engine makes no progress",
             "description": "gpu1:8000 has work and its engine has shown no progress for 41s (limit 30s); "
-            "a canary request is unanswered.",
+            "a canary request is unanswered, or may not be sent.",
             "runbook_url": "https://github.com/vllm-monitor/vllm-monitor/blob/main/docs/runbooks/VllmEngineStalled.md",
         }
         world.wait_for("/human", "VllmEngineStalled", "firing", seconds=PATIENCE)

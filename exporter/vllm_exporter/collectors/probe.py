@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 
 from vllm_exporter.addresses import split_address
 from vllm_exporter.collector import Collector, Context
+from vllm_exporter.collectors._probe_memory import ProbeMemory
 from vllm_exporter.collectors._probe_series import rows
 from vllm_exporter.config import TargetConfig
 from vllm_exporter.errors import NoData
-from vllm_exporter.facts import ServerSight, Sights
+from vllm_exporter.facts import ServerSight, Sights, Trees
 from vllm_exporter.family import Block, Layout, Series
+from vllm_exporter.incarnation import Identity
+from vllm_exporter.lineage import Ref
 from vllm_exporter.log import log
 from vllm_exporter.names import probe as names
 from vllm_exporter.sources.vllm.api import HttpVllmApi
@@ -63,6 +66,8 @@ class ProbeCollector(Collector):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         probe = context.config.probe
+        self._memory = ProbeMemory(context.config.state_dir, context.proc)
+        known = self._memory.recall(context.clock.monotonic()) if context.config.targets else {}
         self._watches = [
             Watch(
                 target.server,
@@ -71,10 +76,12 @@ class ProbeCollector(Collector):
                 target.canary,
                 context.clock,
                 target.deep_probes,
+                known.get(target.server),
             )
             for target in context.config.targets
         ]
         self._problems: dict[str, str] = {}
+        self._trees: Trees | None = None
         self._waited = False
         self._series: list[Series] = []
         self._layout = Layout(())
@@ -83,6 +90,9 @@ class ProbeCollector(Collector):
         if not self._watches:
             raise NoData("no server is configured; set VLLM_TARGETS, such as localhost:8000")
         self._keep_watching()
+        self._tell_processes()
+        if self._memory.due(self.context.clock.monotonic()):
+            self._keep_memory()
         seen = {watch.name: watch.sighting() for watch in self._watches}
         known = {server: sighting for server, sighting in seen.items() if sighting is not None}
         for server, sighting in known.items():
@@ -93,6 +103,23 @@ class ProbeCollector(Collector):
     def close(self) -> None:
         for watch in self._watches:
             watch.close()
+        self._keep_memory()
+
+    def _keep_memory(self) -> None:
+        found = {watch.name: watch.memory() for watch in self._watches}
+        known = {server: memory for server, memory in found.items() if memory is not None}
+        self._memory.keep(self.context.clock.monotonic(), known)
+
+    def _tell_processes(self) -> None:
+        """Several API servers do not say in /metrics when they began: then their process tells them from the next."""
+        trees = self.context.board.latest(Trees)
+        if trees is None or trees is self._trees:
+            return
+        self._trees = trees
+        refs = first_processes(trees)
+        for watch in self._watches:
+            if watch.name in refs:
+                watch.saw_process(Identity(ref=refs[watch.name]))
 
     def _render(self, known: Mapping[str, Sighting]) -> Block:
         found = [row for server, sighting in known.items() for row in rows(server, sighting)]
@@ -127,6 +154,13 @@ class ProbeCollector(Collector):
 def origin(target: TargetConfig) -> Origin:
     host, port = split_address(target.address, f"target {target.address!r}")
     return Origin(host, port, target.scheme == "https", target.ca_file, target.api_key_file)
+
+
+def first_processes(trees: Trees) -> dict[str, Ref]:
+    """The API server's process of each server; of several the oldest."""
+    apis = [one for one in trees.processes.values() if one.role == "api_server" and one.server]
+    newest_first = sorted(apis, key=lambda one: (one.ref.start, one.ref.pid), reverse=True)
+    return {one.server: one.ref for one in newest_first}
 
 
 def sight(sighting: Sighting) -> ServerSight:

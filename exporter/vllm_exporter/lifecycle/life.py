@@ -184,7 +184,7 @@ def is_alive(life: Life | None, evidence: Evidence, joined: bool) -> bool | None
     gone = life.exit.pid if life is not None and life.exit is not None else None
     if processes is not None and any(ref.pid != gone for ref in processes.api):
         return True
-    if sight is not None and sight.health in ("ok", "503", "other"):
+    if sight is not None and (sight.health in ("ok", "503", "other") or sight.values is not None):
         return True
     if life is not None and life.ref is None and evidence.now - life.marked <= MARK_GRACE:
         return True
@@ -194,9 +194,21 @@ def is_alive(life: Life | None, evidence: Evidence, joined: bool) -> bool | None
 
 
 def _seems_alive(life: Life | None, now: float, sight: Sight | None, looked: bool) -> bool | None:
-    """Where no process of the server was ever seen: it runs on another host, or in a container that hides them."""
+    """Where no process of the server was ever seen: it runs on another host, or in a container that hides them.
+
+    On this host (`looked`) silence comes from somebody who holds the port; elsewhere perhaps from a host that is off.
+    """
     if sight is None:
         return False if looked and life is None else None
     if sight.health == "refused":
         return life is not None and not life.ready and now - life.marked <= START_PATIENCE
-    return True if life is not None else None
+    return True if life is not None or (looked and sight.health == "timeout") else None
+
+
+def is_up(life: Life, evidence: Evidence) -> bool:
+    """Whether its start is over although /health was never fine: vLLM listens to nobody before."""
+    sight = evidence.sight
+    if sight is None or sight.health != "timeout":
+        return False
+    found_silent = life.ref is None and life.marked == -inf and life.began == evidence.now
+    return found_silent or sight.values is not None

@@ -11,7 +11,7 @@ from math import inf
 
 from vllm_exporter.lifecycle.evidence import Evidence, Exit, Limits, Mark, Processes
 from vllm_exporter.lifecycle.history import History, Transition
-from vllm_exporter.lifecycle.life import Failures, Life, is_alive
+from vllm_exporter.lifecycle.life import Failures, Life, is_alive, is_up
 from vllm_exporter.lifecycle.running import Runner
 from vllm_exporter.lifecycle.states import DOWN, ORDER, STARTING
 from vllm_exporter.lifecycle.traffic import BUSY
@@ -194,6 +194,8 @@ class Machine:
             life.ready = True
             self.history.phases.ready(self._now)
             self._enter("listening", self._now)
+        elif not life.ready and not life.ending and is_up(life, evidence):
+            life.ready = True  # no "listening", which /health must say, and no time that its start took
         contradicted = self._runner.contradicts(life, evidence)
         if contradicted:
             self.history.refuse(contradicted, "serving")

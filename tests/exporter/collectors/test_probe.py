@@ -6,10 +6,12 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.exporter.answering import Answering, ok
+from tests.exporter.fakes import FakeClock
 from tests.ports import free_port
 from vllm_exporter.canaries import CANARY_RESULTS, CanaryState
 from vllm_exporter.clock import SystemClock
@@ -29,7 +31,10 @@ from vllm_exporter.sources.web.http import Origin
 
 NO_CANARY = CanaryState(None, 0.0, 0, dict.fromkeys(CANARY_RESULTS, 0))
 NOTHING = Verdict("refused", None, None, None, None, None, None, None, NO_CANARY)
-METRICS = b"vllm:num_requests_running 2\nvllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.25\n"
+METRICS = (
+    b"process_start_time_seconds 1.7e+09\nvllm:num_requests_running 2\nvllm:num_requests_waiting 1\n"
+    b"vllm:kv_cache_usage_perc 0.25\n"
+)
 
 
 VALUES = EngineValues(running=47, waiting=3, swapped=1, kv_usage=0.25, iterations=1234)
@@ -188,6 +193,22 @@ def test_each_collection_posts_what_was_seen() -> None:
     sights = probe.context.board.latest(Sights)
     assert sights is not None
     assert sights.servers["gpu1:8000"].health == "refused"
+
+
+def test_a_new_exporter_knows_since_when_a_server_is_ready(servers: list[Vllm], tmp_path: Path) -> None:
+    servers.append(Vllm())
+    clock = FakeClock()
+
+    def ready_age() -> float:
+        config = Config(targets=(target(servers[0].address, "gpu1:8000"),), state_dir=str(tmp_path))
+        probe = ProbeCollector(Context(config, clock))
+        seen = shown(collected(probe))
+        probe.close()
+        return seen["vllm_server_ready_age_seconds"]
+
+    assert ready_age() == 0
+    clock.advance(1000)
+    assert ready_age() == 1000
 
 
 def test_a_canary_that_does_not_apply_has_no_success_to_show() -> None:

@@ -130,6 +130,35 @@ def test_a_server_on_another_host_is_known_by_its_answers() -> None:
     assert not server.machine.history.illegal
 
 
+def test_a_server_that_is_found_silent_is_a_suspect_and_not_absent() -> None:
+    """Its processes are hidden, as in a container, and the first look at its port takes 5 s to time out."""
+    server = Server()
+    assert server.look(processes=GONE) == "absent"
+    assert server.look(processes=GONE, sight=Sight("timeout")) == "suspect"
+    assert server.look(processes=GONE, sight=sight(values=values())) == "ready_verified"
+    assert server.look(processes=GONE, sight=REFUSED) == "exited"
+
+
+def test_a_silent_server_on_another_host_is_there_when_its_metrics_are() -> None:
+    server = Server()
+    assert server.look(sight=Sight("timeout", values=values(running=3))) == "suspect"
+
+
+def test_silence_of_another_host_proves_nothing() -> None:
+    """It may be switched off: its packets are lost too."""
+    server = Server()
+    assert server.look(sight=Sight("timeout")) == ""
+    assert server.look(sight=REFUSED) == "absent"
+    assert server.look(sight=Sight("timeout")) == "absent"
+
+
+def test_a_start_that_does_not_answer_in_time_goes_on() -> None:
+    server = Server()
+    server.look(processes=GONE, sight=REFUSED)
+    server.look("weights_loading", processes=BARE, sight=REFUSED)
+    assert server.look(processes=BARE, sight=Sight("timeout")) == "weights_loading"
+
+
 def test_missing_evidence_keeps_the_state() -> None:
     server = Server().started()
     assert server.look() == "idle"

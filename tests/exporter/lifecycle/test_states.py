@@ -26,6 +26,13 @@ def test_every_state_says_what_it_means_and_what_to_do() -> None:
         assert state.evidence, state.name
 
 
+def test_a_quoted_line_ends_in_its_cell_of_the_table() -> None:
+    for state in STATES:
+        for text in (state.meaning, state.evidence, state.action):
+            assert text.count("`") % 2 == 0, state.name
+            assert text.count("(") == text.count(")"), state.name
+
+
 def test_every_state_but_the_engines_death_belongs_to_one_part_of_a_life() -> None:
     assert sorted((*STARTING, "listening", *RUNNING, *ENDING, "engine_dead", *DOWN)) == sorted(NAMES)
 

@@ -27,7 +27,7 @@ def test_the_longest_gap_outlives_an_idle_time() -> None:
 
 
 def test_idle_time_is_no_gap() -> None:
-    server = Server(canary=False)
+    server = Server()
     server.run(1000)
     server.load()
     assert server.run(1).limit == 30

@@ -106,14 +106,6 @@ def test_rejections_after_a_time_out_do_not_hide_a_hang_under_load() -> None:
     assert server.seconds_until_stalled(60) == 12
 
 
-def test_without_canaries_nothing_is_ever_stalled() -> None:
-    server = Server(canary=False)
-    server.load()
-    assert server.seconds_until_stalled(600) is None
-    assert server.sent == []
-    assert server.verdict.progress_age == 599
-
-
 def test_a_value_that_is_missing_in_one_reading_is_no_progress() -> None:
     server = hung()
     server.run(20)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.exporter.progress.watched import IDLE, Server, hung
+from tests.exporter.progress.watched import IDLE, Server, busy, hung
+from vllm_exporter.config import ProbeConfig
 from vllm_exporter.progress import Health
 
 
@@ -20,11 +21,33 @@ def test_a_paused_server_is_not_stalled_and_gets_no_canary() -> None:
     assert server.verdict.canary.result is None
 
 
-def test_the_pause_is_asked_about_halfway_to_the_limit_and_only_then() -> None:
+def test_the_pause_is_asked_about_after_10_seconds_without_progress_and_then_every_5() -> None:
     server = hung()
     started = server.now
     server.run(17)
-    assert [asked - started for asked in server.questions] == [16]
+    assert [asked - started for asked in server.questions] == [10, 15]
+
+
+def test_in_the_warm_up_the_pause_is_asked_about_as_early() -> None:
+    """Its limit is 300 s: half of that would leave a paused server suspect for 150 s."""
+    server = hung(10, Server(warm=False))
+    server.paused_answer = True
+    server.run(10)
+    assert server.verdict.paused is True
+
+
+def test_nobody_asks_a_server_that_moves_or_has_nothing_to_do() -> None:
+    server = busy(60)
+    server.set(running=0, waiting=0)
+    server.run(60)
+    assert server.questions == []
+
+
+def test_a_shorter_limit_is_asked_about_halfway() -> None:
+    server = hung(1, Server(probe=ProbeConfig(stall_seconds=8, warmup_seconds=1)))
+    started = server.now
+    server.run(4)
+    assert [asked - started for asked in server.questions] == [4]
 
 
 def test_a_hang_after_a_pause_starts_a_new_clock() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from vllm_exporter.canaries import CanaryResult
 from vllm_exporter.config import ProbeConfig
 from vllm_exporter.engine import EngineValues
+from vllm_exporter.incarnation import UNKNOWN, Identity, Memory
 from vllm_exporter.progress import Health, Progress, Verdict
 
 IDLE = EngineValues(
@@ -26,8 +27,16 @@ STEPS = {"iterations": 20.0}  # a second, of a server that works
 class Server:
     """A server as the probe sees it: looked at once a second, canaries sent when due and answered as told."""
 
-    def __init__(self, warm: bool = True, canary: bool = True, probe: ProbeConfig | None = None) -> None:
-        self.progress = Progress(probe or ProbeConfig(), canary)
+    def __init__(
+        self,
+        warm: bool = True,
+        canary: bool = True,
+        probe: ProbeConfig | None = None,
+        identity: Identity = UNKNOWN,
+    ) -> None:
+        self._probe, self._canary = probe or ProbeConfig(), canary
+        self.progress = Progress(self._probe, canary)
+        self.identity = identity
         self.now = 1000.0
         self.values: EngineValues | None = IDLE
         self.health: Health = "ok"
@@ -42,7 +51,8 @@ class Server:
 
     def look(self) -> None:
         self.progress.saw_health(self.now, self.health)
-        self.progress.saw_values(self.now, self.values if self.health != "refused" else None)
+        values = self.values if self.health != "refused" else None
+        self.progress.saw_values(self.now, values, identity=self.identity)
         if self.progress.pause_question_due(self.now):
             self.questions.append(self.now)
             self.progress.saw_paused(self.now, self.paused_answer)
@@ -70,6 +80,15 @@ class Server:
                 self.values = replace(self.values, **{k: getattr(self.values, k) + v for k, v in step.items()})
             self.look()
         return self.verdict
+
+    def restart_exporter(self, away: int = 5) -> Memory | None:
+        """It is killed and started again, with what was kept."""
+        kept = self.progress.memory
+        self.progress = Progress(self._probe, self._canary, kept)
+        self.in_flight = None
+        self.now += away
+        self.look()
+        return kept
 
     @property
     def verdict(self) -> Verdict:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from vllm_exporter.config import ProbeConfig
 from vllm_exporter.engine import BlockTraffic, EngineValues, Reading
 from vllm_exporter.errors import SourceError
+from vllm_exporter.incarnation import Identity, Memory
 from vllm_exporter.ports import Clock
 from vllm_exporter.progress import Health, Progress, Verdict
 from vllm_exporter.sources.errand import Errand
@@ -46,13 +47,20 @@ class Watch:
     """One server. `start` starts the thread; `sighting` may be called from any other."""
 
     def __init__(
-        self, name: str, api: VllmApi, probe: ProbeConfig, canary: bool, clock: Clock, deep: bool = False
+        self,
+        name: str,
+        api: VllmApi,
+        probe: ProbeConfig,
+        canary: bool,
+        clock: Clock,
+        deep: bool = False,
+        memory: Memory | None = None,
     ) -> None:
         self.name = name
         self._api = api
         self._interval = probe.interval
         self._clock = clock
-        self._progress = Progress(probe, canary)
+        self._progress = Progress(probe, canary, memory)
         self._traffic = BlockTraffic()
         self._lock = threading.Lock()  # guards _progress and what follows
         self._health_seconds = 0.0
@@ -92,14 +100,27 @@ class Watch:
                 self._health_seconds, values, self._problem, verdict, reading, self._traffic_now(), self._about, deep
             )
 
+    def saw_process(self, identity: Identity) -> None:
+        """Which of this host's processes the server is, as others found out."""
+        with self._lock:
+            self._progress.saw_process(self._clock.monotonic(), identity)
+
+    def memory(self) -> Memory | None:
+        """What is worth keeping over a restart of the exporter."""
+        with self._lock:
+            return self._progress.memory
+
     def look(self) -> None:
-        """One round: health, metrics, then whatever is due of the canary and the rarer questions."""
+        """One round: health, metrics, then whatever is due of the canary and the rarer questions.
+
+        The pause comes before the canary: a paused server would not answer it.
+        """
         health = self._look_at_health()
         self._look_at_metrics(health)
         if not self._looked.is_set():
             self._looked.set()
-        self._send_canary_if_due()
         self._ask_for_pause_if_due()
+        self._send_canary_if_due()
         if health == "ok":
             self._run_errands()
 
@@ -155,7 +176,8 @@ class Watch:
             if reading is None:
                 self._progress.saw_values(now, None)
                 return
-            self._progress.saw_values(now, reading.values, reading.engines if len(reading.engines) > 1 else {})
+            engines = reading.engines if len(reading.engines) > 1 else {}
+            self._progress.saw_values(now, reading.values, engines, Identity(reading.started))
             self._traffic.saw(reading.blocks)
 
     def _traffic_now(self) -> dict[str, Traffic]:

@@ -258,3 +258,28 @@ def test_after_a_damaged_text_the_same_good_one_is_read() -> None:
     reading = scan(scanner, TWO)
     assert reading is not None
     assert reading.values.running == 6
+
+
+def started(scanner: Scanner, text: bytes) -> float | None:
+    reading = scan(scanner, text)
+    assert reading is not None
+    return reading.started
+
+
+def test_says_when_the_process_began(fixtures: Path) -> None:
+    text = (fixtures / "vllm_under_load.prom").read_bytes()
+    assert started(Scanner(), text) == 1795208792.22
+
+
+def test_another_process_is_seen_although_nothing_else_has_changed() -> None:
+    scanner, rest = Scanner(), b"vllm:num_requests_running 0\nvllm:num_requests_waiting 0\n"
+    first = scan(scanner, b"process_start_time_seconds 1.7e+09\n" + rest)
+    assert scan(scanner, b"process_start_time_seconds 1.7e+09\n" + rest) is first
+    assert started(scanner, b"process_start_time_seconds 1.8e+09\n" + rest) == 1.8e9
+    assert started(scanner, rest) is None
+
+
+@pytest.mark.parametrize("value", [b"", b"NaN", b"+Inf", b"-1", b"0", b"soon"])
+def test_a_start_that_is_no_time_is_not_known(value: bytes) -> None:
+    text = b"process_start_time_seconds " + value + b"\nvllm:num_requests_running 0\nvllm:num_requests_waiting 0\n"
+    assert started(Scanner(), text) is None

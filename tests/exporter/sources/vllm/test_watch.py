@@ -13,6 +13,8 @@ from vllm_exporter.canaries import NO_TOKENS, CanaryResult, CanaryTokens
 from vllm_exporter.config import ProbeConfig
 from vllm_exporter.engine import Blocks, EngineValues, Reading
 from vllm_exporter.errors import SourceError
+from vllm_exporter.incarnation import Identity, Memory
+from vllm_exporter.lineage import Ref
 from vllm_exporter.progress import Health
 from vllm_exporter.sources.vllm.api import About, DeepAnswer, DeepProbe, PauseAnswer, VllmApi
 from vllm_exporter.sources.vllm.watch import Traffic, Watch
@@ -22,6 +24,7 @@ class FakeApi(VllmApi):
     def __init__(self) -> None:
         self.answer: Health = "ok"
         self.values: EngineValues | None = EngineValues(running=0, waiting=0, iterations=5)
+        self.started: float | None = None
         self.problem = ""
         self.canary_answers = threading.Event()  # canaries wait for it
         self.canary_answers.set()
@@ -39,7 +42,9 @@ class FakeApi(VllmApi):
         self.asked.append("metrics")
         if self.problem:
             raise SourceError(self.problem)
-        return Reading(self.values, {"0": self.values}, self.blocks) if self.values is not None else None
+        if self.values is None:
+            return None
+        return Reading(self.values, {"0": self.values}, self.blocks, self.started)
 
     def canary(self) -> tuple[CanaryResult, CanaryTokens]:
         self.asked.append("canary")
@@ -148,10 +153,32 @@ def test_a_pause_is_asked_about_when_progress_stops_until_the_server_says_it_doe
     assert api.values is not None
     api.values = replace(api.values, running=3)
     look(watch, clock, 22)
-    assert api.asked.count("pause") == 2  # at 16 s and 21 s: half the limit of 30 s, then every 5 s
+    assert api.asked.count("pause") == 3  # at 10 s, 15 s and 20 s of silence
     api.pause_answer = PauseAnswer(None, supported=False)
     look(watch, clock, 20)
-    assert api.asked.count("pause") == 3
+    assert api.asked.count("pause") == 4
+
+
+def test_a_paused_server_gets_no_canary_at_all(api: FakeApi, clock: FakeClock) -> None:
+    watch = Watch("gpu1:8000", api, ProbeConfig(warmup_seconds=0), canary=True, clock=clock)
+    look(watch, clock)
+    assert api.values is not None
+    api.values, api.pause_answer = replace(api.values, running=3), PauseAnswer(True)
+    api.asked.clear()
+    look(watch, clock, 60)
+    assert ("pause" in api.asked, "canary" in api.asked) == (True, False)
+
+
+def test_what_is_worth_keeping_names_the_process(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
+    look(watch, clock)
+    assert watch.memory() is None  # /metrics does not say when it began, and no process was seen
+    watch.saw_process(Identity(ref=Ref(100, 5000)))
+    assert watch.memory() == Memory(Identity(ref=Ref(100, 5000)), clock.now_monotonic, 0.0)
+    api.started = 1_700_000_000.0
+    look(watch, clock)
+    kept = watch.memory()
+    assert kept is not None
+    assert kept.identity == Identity(1_700_000_000.0, Ref(100, 5000))
 
 
 def test_a_canary_says_what_it_cost(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
