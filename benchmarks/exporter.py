@@ -1,8 +1,9 @@
 """What the exporter costs: CPU, memory and latency, beside node_exporter and nvitop-exporter.
 
-Run from the checkout: python benchmarks/exporter.py [--part cycle running hung churn] [--json FILE]
+Run from the checkout: python benchmarks/exporter.py [--part cycle running logs hung churn] [--json FILE]
 cycle: CPU time of one round of the collectors. running: the exporter and those it is compared with, scraped at the same
-time, with a simulated vLLM server. hung: scrapes while collectors hang. churn: series while processes come and go.
+time, with a simulated vLLM server. logs: a log that grows by 20,000 lines a second. hung: scrapes while collectors
+hang. churn: series while processes come and go.
 GPUs are a stand-in for NVML in C: what the driver itself takes comes on top.
 """
 
@@ -18,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.e2e.harness.benchmark import make_parser, write_figures
 from tests.e2e.harness.figures import Figure
-from tests.exporter.bench import churn, cycles, hung, programs, running
+from tests.exporter.bench import churn, cycles, hung, logs, programs, running
 
-PARTS = ("cycle", "running", "hung", "churn")
+PARTS = ("cycle", "running", "logs", "hung", "churn")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +42,7 @@ def _chosen(arguments: argparse.Namespace, directory: Path) -> list[Callable[[],
     parts: dict[str, Callable[[], list[Figure]]] = {
         "cycle": lambda: cycles.measure(env, arguments.hot, arguments.cold),
         "running": lambda: running.measure(directory, env, arguments.windows, arguments.seconds),
+        "logs": lambda: logs.measure(directory, env),
         "hung": lambda: hung.measure(directory),
         "churn": lambda: churn.measure(directory),
     }

@@ -3,7 +3,7 @@
 Run from the checkout: python benchmarks/gpu_check.py [--json FILE]
 Exit status: 0 all that can be compared agrees, 1 something differs, 2 no GPU here. What moves while it is read (use,
 power, clocks, temperatures) may differ a little; for families that nvidia-smi has no word for, values are shown, and
-ratios must lie between 0 and 1.
+ratios must lie between 0 and 1. What agrees is no longer "stand-in only": STAND_IN_ONLY in names/gpu.py.
 """
 
 from __future__ import annotations

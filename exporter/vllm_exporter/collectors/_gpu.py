@@ -9,8 +9,8 @@ from vllm_exporter.facts import GpuSight, Trees
 from vllm_exporter.family import Block, Family, Layout, Sample, Series
 from vllm_exporter.names import gpu as names
 from vllm_exporter.sources.gpu.source import Card, GpuProcess, Snapshot, Table
-from vllm_exporter.sources.gpu.xid_classes import classify
 from vllm_exporter.sources.gpu.xids import XidCount
+from vllm_exporter.xid_classes import classify
 
 
 class Sheet:

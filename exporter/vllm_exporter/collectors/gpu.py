@@ -10,7 +10,6 @@ from vllm_exporter.collector import Collector, Context, read_options
 from vllm_exporter.collectors._gpu import Health, HealthSheet, Sheet, join, make_sights
 from vllm_exporter.config import Config
 from vllm_exporter.errors import NoData
-from vllm_exporter.events import Severity
 from vllm_exporter.facts import GpuLinks, Gpus, Trees
 from vllm_exporter.family import Block
 from vllm_exporter.log import log
@@ -19,8 +18,8 @@ from vllm_exporter.names import gpu as names
 from vllm_exporter.sources.gpu.choice import open_source
 from vllm_exporter.sources.gpu.source import GpuSource, Snapshot, Table, make_table
 from vllm_exporter.sources.gpu.worker import Worker
-from vllm_exporter.sources.gpu.xid_classes import XidClass, classify
 from vllm_exporter.sources.gpu.xids import KernelXids, XidLedger
+from vllm_exporter.xid_classes import SEVERITIES, classify
 
 GRACE = 0.05  # seconds a run waits for its reading; what is not done by then is shown by the next
 FIRST_GRACE = 2.0  # opening the driver's library takes that long where no other process keeps the GPUs ready
@@ -28,13 +27,6 @@ DEADLINE = 3.0  # seconds after which a call to the driver counts as hung
 SEARCH_SECONDS = 60.0  # between two looks for a library where there was none
 POST_SECONDS = 5.0  # between two facts for other collectors
 RELEASE_FILE = "gpu.release"  # in the state directory: while it is there, nothing is held of the driver
-SEVERITIES: dict[XidClass, Severity] = {
-    "ignore": "warning",
-    "restart_app": "error",
-    "update_software": "error",
-    "contact_support": "error",
-    "unknown": "error",
-}
 
 
 @dataclass(frozen=True)
@@ -52,6 +44,7 @@ class GpuCollector(Collector):
     """
 
     interval = 1.0
+    turn = 1  # the processes come first
     blocking = False  # the calls that may block are made in the worker's thread
     options = GpuOptions
     metrics = (*names.STATIC, *names.FAST, *names.SLOW, *names.PROCESSES, *names.HEALTH)
@@ -168,7 +161,7 @@ class GpuCollector(Collector):
         kind, words = classify(code)
         self.context.bus.emit(
             "xid",
-            SEVERITIES.get(kind, "critical"),
+            SEVERITIES[kind],
             f"GPU {gpu_id or '(unknown)'}: XID {code}, {words}",
             gpu_id=gpu_id,
             xid=code,

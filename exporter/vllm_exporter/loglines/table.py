@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from vllm_exporter.events import Severity
+from vllm_exporter.xid_classes import SEVERITIES as XID_CLASSES
+from vllm_exporter.xid_classes import classify
 
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error", "critical")  # mildest first
+KEYS = ("pattern", "unless", "xids", "state", "example", "source")
 GAP = 200  # bytes that a * stands for at most
 
 
@@ -33,6 +36,7 @@ class Pattern:
     pieces: tuple[bytes, ...]  # in this order, with gaps between them
     needle: bytes  # the longest of them: most lines lack it, and are done with
     unless: bytes = b""  # not in the line; b'' is no condition
+    xids: frozenset[str] = frozenset()  # what the last gap holds is an XID of these classes; empty is no condition
     state: str = ""  # of the lifecycle, proved by the line
     example: str = ""
     source: str = ""
@@ -43,12 +47,20 @@ class Pattern:
             return None
         start = text.find(self.pieces[0])
         end = start + len(self.pieces[0])
+        gap = b""
         for piece in self.pieces[1:]:
             at = text.find(piece, end, end + GAP + len(piece)) if start >= 0 else -1
             if at < 0:
                 return None
-            end = at + len(piece)
-        return None if start < 0 else (start, end)
+            gap, end = text[end:at], at + len(piece)
+        if start < 0 or (self.xids and xid_class(gap) not in self.xids):
+            return None
+        return start, end
+
+
+def xid_class(code: bytes) -> str:
+    """As in xid_classes.py; `unknown` when it is no code."""
+    return classify(int(code) if code.isdigit() and len(code) < 5 else -1)[0]
 
 
 def parse_table(text: str, examples: bool = False) -> tuple[Pattern, ...]:
@@ -67,8 +79,10 @@ def parse_table(text: str, examples: bool = False) -> tuple[Pattern, ...]:
             kind, fields = _kind(line, number), {}
             continue
         key, _, value = line.strip().partition(" ")
-        if key not in ("pattern", "unless", "state", "example", "source") or not value:
+        if key not in KEYS or not value:
             raise ValueError(f"line {number}: unknown key {key!r}, or nothing behind it")
+        if key == "xids" and (unknown := set(value.split()) - XID_CLASSES.keys()):
+            raise ValueError(f"line {number}: no class of XIDs: {', '.join(sorted(unknown))}")
         if key == "pattern":
             found.extend(_pattern(kind, fields, examples))
             fields = {}
@@ -111,6 +125,7 @@ def _pattern(kind: LogClass | None, fields: Mapping[str, str], examples: bool) -
         pieces,
         max(pieces, key=len),
         fields.get("unless", "").encode(),
+        frozenset(fields.get("xids", "").split()),
         fields.get("state", ""),
         fields.get("example", "") if examples else "",
         fields.get("source", "") if examples else "",

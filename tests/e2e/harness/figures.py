@@ -41,17 +41,28 @@ class Figure:
     name: str
     unit: str
     values: tuple[float, ...]
-    goal: float | None = None  # at most
+    goal: float | None = None  # at most, or at least
     baseline: float | None = None
     baseline_name: str = ""
+    at_least: bool = False  # more is better
+
+    @property
+    def worst(self) -> float:
+        return min(self.values) if self.at_least else max(self.values)
+
+    @property
+    def best(self) -> float:
+        return max(self.values) if self.at_least else min(self.values)
 
     @property
     def ok(self) -> bool:
-        return self.goal is None or max(self.values) <= self.goal
+        if self.goal is None:
+            return True
+        return self.worst >= self.goal if self.at_least else self.worst <= self.goal
 
     def as_json(self) -> dict[str, object]:
         return {
-            "value": round(max(self.values), 2),
+            "value": round(self.worst, 2),
             "unit": self.unit,
             "goal": self.goal,
             "baseline": None if self.baseline is None else round(self.baseline, 2),
@@ -59,14 +70,14 @@ class Figure:
             "ok": self.ok,
             "repetitions": len(self.values),
             "median": round(median(self.values), 2),
-            "best": round(min(self.values), 2),
+            "best": round(self.best, 2),
         }
 
     def words(self) -> str:
         goal = "" if self.goal is None else f", goal {self.goal:g}: {'met' if self.ok else 'MISSED'}"
         against = "" if self.baseline is None else f"; {self.baseline_name}: {self.baseline:.1f} {self.unit}"
-        spread = f"median {median(self.values):.1f}, best {min(self.values):.1f}, {len(self.values)} runs"
-        return f"{self.name}: worst {max(self.values):.1f} {self.unit}, {spread}{goal}{against}"
+        spread = f"median {median(self.values):.1f}, best {self.best:.1f}, {len(self.values)} runs"
+        return f"{self.name}: worst {self.worst:.1f} {self.unit}, {spread}{goal}{against}"
 
 
 def figures(measured: Mapping[str, tuple[Sequence[Timeline], Baseline | None]]) -> list[Figure]:

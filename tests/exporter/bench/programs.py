@@ -62,12 +62,13 @@ class Scraper:
 
 
 @contextlib.contextmanager
-def exporter(directory: Path, target: int, env: Mapping[str, str]) -> Iterator[Program]:
-    """This exporter with its default collectors and one vLLM server."""
+def exporter(directory: Path, target: int, env: Mapping[str, str], options: str = "") -> Iterator[Program]:
+    """This exporter with its default collectors and one vLLM server. `options`: more lines of its configuration."""
     port = free_port()
     config = directory / "exporter.yml"
     config.write_text(
-        f"listen: 127.0.0.1:{port}\ntargets: [127.0.0.1:{target}]\nstate_dir: {directory}/state\n", encoding="utf-8"
+        f"listen: 127.0.0.1:{port}\ntargets: [127.0.0.1:{target}]\nstate_dir: {directory}/state\n{options}",
+        encoding="utf-8",
     )
     command = [str(Path(sys.executable).with_name("vllm-exporter")), "serve", "--config", str(config)]
     with _running("vllm-exporter", command, port, directory, env) as program:

@@ -14,6 +14,7 @@ from vllm_exporter.loglines.follow import Follower
 from vllm_exporter.loglines.incident import Incident
 from vllm_exporter.loglines.table import Pattern, kinds, parse_table
 from vllm_exporter.sources.logs.classes import read_classes
+from vllm_exporter.xid_classes import SEVERITIES
 
 TABLE = read_classes(examples=True)
 HOME = Path(os.environ.get("REAL_VLLM_HOME", Path.home() / ".cache/real-vllm"))
@@ -88,6 +89,7 @@ def test_no_class_has_two_severities() -> None:
         ("a.b\n", "line 1: expected `class severity"),
         ("a.b info loud\n", "line 1: expected `class severity"),
         ("a.b info\n  regex x\n", "line 2: unknown key 'regex'"),
+        ("a.b info\n  xids ignore, terrible\n", "line 2: no class of XIDs: ignore,, terrible"),
         ("a.b info\n  pattern\n", "line 2: unknown key 'pattern', or nothing behind it"),
         ("a.b info\n  pattern too *\n", "a.b: a \\* at the end of 'too \\*'"),
     ],
@@ -114,6 +116,60 @@ def test_a_condition_can_exclude_a_line() -> None:
     (pattern,) = parse_table("a.b error\n  pattern files\n  unless ulimit\n")
     assert pattern.span(b"Too many files") == (9, 14)
     assert pattern.span(b"ulimit: Too many files") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("13", "gpu.xid_error"),
+        ("31", "gpu.xid_error"),
+        ("43", "gpu.xid_warning"),
+        ("45", "gpu.xid_warning"),
+        ("63", "gpu.xid_warning"),
+        ("94", "gpu.xid_error"),
+        ("999", "gpu.xid_error"),
+        ("no code", "gpu.xid_error"),
+        ("48", "gpu.xid"),
+        ("74", "gpu.xid"),
+        ("95", "gpu.xid"),
+        ("119", "gpu.xid"),
+    ],
+)
+def test_an_xid_is_as_bad_as_nvidia_says(code: str, name: str) -> None:
+    line = f"NVRM: Xid (PCI:0000:01:00 GPU-I:05): {code}, pid=14292, name=python".encode()
+    assert {pattern.kind.name for pattern in TABLE if pattern.span(line)} == {name}
+
+
+def test_classes_of_xids_have_the_severities_of_events_of_xids() -> None:
+    told = {(xid, pattern.kind.severity) for pattern in TABLE for xid in pattern.xids}
+    assert told == set(SEVERITIES.items())
+
+
+@pytest.mark.parametrize(
+    ("line", "excerpt"),
+    [
+        (
+            b"[5140.9] Out of memory: Killed process 12 (python) total-vm:11964kB, anon-rss:4288kB",
+            b"Out of memory: Killed process 12 (python)",
+        ),
+        (
+            b"[5140.9] Memory cgroup out of memory: Killed process 12 (VLLM::EngineCor) total-vm:11964kB",
+            b"Memory cgroup out of memory: Killed process 12 (VLLM::EngineCor)",
+        ),
+    ],
+)
+def test_who_was_killed_for_memory_is_told_in_whole_words(line: bytes, excerpt: bytes) -> None:
+    (found,) = [finding for _, finding in Follower(TABLE, Incident()).feed_all([line], 0.0)]
+    assert (found.name, found.excerpt) == ("host.oom", excerpt)
+
+
+@pytest.mark.parametrize("pattern", TABLE, ids=named)
+def test_no_excerpt_begins_or_ends_within_a_word(pattern: Pattern) -> None:
+    text = re.sub(r"%[a-z]", "x ", pattern.example).encode()
+    start, end = pattern.span(text) or (0, 0)
+    before, after = text[start - 1 : start], text[end : end + 1]
+    assert not (before.isalpha() and text[start : start + 1].isalpha())
+    assert not (after.isalpha() and text[end - 1 : end].isalpha())
 
 
 @cache

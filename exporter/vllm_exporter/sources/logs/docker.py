@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.ports import Clock
-from vllm_exporter.sources.logs.source import MAX_LINE, MAX_READ, Batch, LineCutter, Position, RawLine
+from vllm_exporter.sources.logs.source import BUSY, MAX_LINE, MAX_READ, Batch, LineCutter, Position, RawLine
 from vllm_exporter.sources.web.http import Garbled, parse_head
 
 SOCKET = "/var/run/docker.sock"
@@ -49,9 +49,13 @@ class LogDocker:
 
     def read(self) -> Batch:
         """Raises NoData while there is no such container, SourceError while the engine does not answer."""
+        waiting = 0
         if self._connection is None:
             self._connect()
+        else:
+            waiting = len(self._frames)
         data, ended = self._pull()
+        live = ended or len(data) - waiting < BUSY
         try:
             lines = self._lines(data)
         except SourceError:
@@ -62,7 +66,7 @@ class LogDocker:
             self._problem = NoData(f"docker: the log of {self._name} ended; it is asked for again")
             self._due = self._clock.monotonic() + AGAIN
         cut = sum(cutter.take_cut() for cutter in self._cutters.values())
-        return Batch(tuple(lines), len(data) < MAX_READ, cut)
+        return Batch(tuple(lines), live, cut)
 
     def position(self) -> Position:
         return {"last": self._last} if self._last else {}
@@ -143,9 +147,10 @@ class LogDocker:
     def _pull(self) -> tuple[bytes, bool]:
         """What came, and whether the log ended."""
         data, self._frames = self._frames, b""
-        while len(data) < MAX_READ and self._connection is not None:
+        limit = len(data) + MAX_READ  # a frame may be longer than what is read at once
+        while len(data) < limit and self._connection is not None:
             try:
-                chunk = self._connection.recv(MAX_READ - len(data))
+                chunk = self._connection.recv(limit - len(data))
             except BlockingIOError:
                 return data, False
             except OSError:

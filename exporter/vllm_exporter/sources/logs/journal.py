@@ -9,9 +9,10 @@ from typing import IO, Protocol
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.ports import Clock
-from vllm_exporter.sources.logs.source import MAX_READ, Batch, LineCutter, Position, RawLine
+from vllm_exporter.sources.logs.source import BUSY, MAX_READ, Batch, LineCutter, Position, RawLine
 
 KERNEL = "kernel"  # stands for the kernel's own log
+PIPE = 1024 * 1024  # bytes
 BACKOFF = (1.0, 5.0, 30.0, 60.0)  # seconds before journalctl is started again; the last one from then on
 
 
@@ -60,7 +61,7 @@ class LogJournal:
         if lines:
             self._failures = 0
         known = tuple(line for line in lines if line is not None)
-        return Batch(known, len(data) < MAX_READ, self._cutter.take_cut())
+        return Batch(known, len(data) < BUSY, self._cutter.take_cut())
 
     def position(self) -> Position:
         return {"cursor": self._cursor} if self._cursor else {}
@@ -168,4 +169,4 @@ def start_program(command: list[str]) -> Follow:
 def widen(pipe: int) -> None:
     """A pipe of 64 KiB, emptied once a second, holds 130 entries of the journal: less than a busy server writes."""
     with suppress(OSError):  # its user has too many large pipes already
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, MAX_READ)
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)

@@ -41,7 +41,8 @@ class LogReader:
         self._source = source
         self._follower = follower
         self._clock = clock
-        self._live = False  # all that was there at the start has been read
+        self._caught_up: float | None = None  # when, in Unix time, nothing was left to read; None: not yet
+        self.behind = False  # there is more than the last reading took
         self.tally = Tally()
 
     def read(self) -> list[Told]:
@@ -49,11 +50,13 @@ class LogReader:
         try:
             batch = self._source.read()
         except (NoData, SourceError) as error:
-            self.tally.readable, self.tally.problem = False, str(error)
+            self.tally.readable, self.tally.problem, self.behind = False, str(error), False
             return []
         self._count(batch)
         told = self._follow(batch)
-        self._live = self._live or batch.live
+        self.behind = not batch.live
+        if batch.live:
+            self._caught_up = self._clock.wall()
         return told
 
     def close(self) -> None:
@@ -72,7 +75,7 @@ class LogReader:
         if not batch.lines:
             return []
         now = self._clock.wall()
-        live = self._live and batch.live
+        live = self._caught_up is not None and (batch.live or now - self._caught_up <= NEAR)
         times = [line.time for line in batch.lines]
         found = self._follower.feed_all([line.text for line in batch.lines], times[0] or now)
         return [Told(one, times[at] or line_time(one.line.stamp, now, live)) for at, one in found]

@@ -9,7 +9,8 @@ from typing import Protocol
 Position = Mapping[str, str | int]  # of a source's own; kept in a file over a restart of the exporter
 
 MAX_LINE = 64 * 1024  # bytes; what is longer is cut, and counted
-MAX_READ = 1024 * 1024  # bytes a reading: about 8,000 lines, which take 0.1 s
+MAX_READ = 64 * 1024  # bytes a reading: about 500 lines; more at once would take memory, and no less time
+BUSY = 16 * 1024  # bytes; a program that had as much ready in a pipe or socket has more in a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,10 @@ class RawLine:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What came since the reading before."""
+    """What came since the reading before, MAX_READ bytes of it at most."""
 
     lines: tuple[RawLine, ...] = ()
-    live: bool = True  # the newest lines are among them; False: there is more, written earlier
+    live: bool = True  # the newest lines are among them; False: there is more
     cut: int = 0  # lines that were longer than MAX_LINE
     skipped: int = 0  # bytes that were given up, because more had been written than can be caught up with
     unread: int = 0  # bytes

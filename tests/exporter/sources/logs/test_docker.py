@@ -15,7 +15,7 @@ from tests.exporter.fakes import FakeClock
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.sources.logs.docker import LogDocker, parse_time, split_frames
-from vllm_exporter.sources.logs.source import RawLine
+from vllm_exporter.sources.logs.source import MAX_LINE, MAX_READ, RawLine
 
 FIRST, SECOND = b"2026-11-21T15:04:00.250000000Z", b"2026-11-21T15:04:01.000000000Z"
 
@@ -172,6 +172,22 @@ def image() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return next((name for name in found if name.startswith(("python:", "debian:", "busybox:", "alpine:"))), "")
+
+
+def test_a_frame_longer_than_a_reading_arrives_in_the_end(place: Path, engines: list[Engine]) -> None:
+    engines.append(Engine(place, frame(FIRST + b" " + b"x" * (3 * MAX_READ) + b"\n") + frame(SECOND + b" end\n")))
+    lines = read(LogDocker("vllm-1", {}, FakeClock(), str(place)), 2)
+    assert [len(line.text) for line in lines] == [MAX_LINE - len(FIRST) - 1, 3]
+
+
+def test_what_an_engine_has_ready_is_more_than_one_reading(place: Path, engines: list[Engine]) -> None:
+    engines.append(Engine(place, b"".join(frame(FIRST + b" x" * 100 + b"\n") for _ in range(300))))
+    log = LogDocker("vllm-1", {}, FakeClock(), str(place))
+    deadline = time.monotonic() + 10
+    while not (first := log.read()).lines and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert first.lines
+    assert not first.live
 
 
 @pytest.mark.real

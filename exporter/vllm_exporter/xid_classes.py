@@ -1,4 +1,4 @@
-"""XID codes of NVIDIA's driver: what to do at once, and in words. Data.
+"""XID codes of NVIDIA's driver: what to do at once, how bad that is, and in words. Data.
 
 Source: NVIDIA, "Analyzing Xid Errors with the Xid Catalog", column "Resolution Bucket (Immediate Action)", as of
 2025-10-29: https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html. Where the catalogue names a workflow
@@ -9,6 +9,8 @@ vllm_gpu_recovery_action), 74 and 144 to 150 to `nvlink`, and 45 follows from an
 from __future__ import annotations
 
 from typing import Literal
+
+from vllm_exporter.events import Severity
 
 XidClass = Literal[
     "restart_app",
@@ -22,6 +24,19 @@ XidClass = Literal[
     "ignore",
     "unknown",
 ]
+
+SEVERITIES: dict[XidClass, Severity] = {
+    "restart_app": "error",  # a fault of the program: its engine dies, and the GPU stays well
+    "reset_gpu": "critical",
+    "restart_host": "critical",
+    "recovery_action": "critical",
+    "nvlink": "critical",
+    "check_power": "critical",
+    "update_software": "error",
+    "contact_support": "error",
+    "ignore": "warning",
+    "unknown": "error",
+}
 
 XIDS: dict[int, tuple[XidClass, str]] = {
     8: ("restart_app", "GPU stopped processing"),
