@@ -12,6 +12,7 @@ from pathlib import Path
 from vllm_exporter.app import load_collectors
 from vllm_exporter.collector import Collector
 from vllm_exporter.family import Family
+from vllm_exporter.names import gpu, topology
 from vllm_exporter.status import STATUS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -23,6 +24,7 @@ TITLE = """# Metrics
 
 Every series of the exporter, by the collector that publishes it. `vllm-exporter list` says which collectors are on.
 Units are in the names and the help texts; a series that is not there means that its subject is not there, never 0.
+"Stand-in only" was checked with a program that answers like a GPU's driver, and not yet on a GPU.
 """
 OWN = "## The exporter itself\n"
 
@@ -49,8 +51,15 @@ def table(families: Iterable[Family]) -> str:
     rows = ["| metric | kind | labels | what it says |", "|---|---|---|---|"]
     for family in sorted(families, key=lambda one: one.name):
         labels = ", ".join(f"`{label}`" for label in family.labels)
-        rows.append(f"| `{family.name}` | {family.kind} | {labels} | {escape(family.help)} |")
+        rows.append(f"| `{family.name}` | {family.kind} | {labels} | {escape(family.help)}{mark(family)} |")
     return "\n".join(rows) + "\n"
+
+
+def mark(family: Family) -> str:
+    """What the family was not checked on yet; '' when it was, or needs no GPU."""
+    if family in (*gpu.STAND_IN_ONLY, *topology.STAND_IN_ONLY):
+        return " Stand-in only."
+    return " On AMD stand-in only." if family in gpu.AMD_STAND_IN_ONLY else ""
 
 
 def fill(text: str, table: str, name: str) -> str:

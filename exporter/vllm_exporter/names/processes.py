@@ -23,7 +23,10 @@ PROCESS_START_TIME_SECONDS = Family(
     "vllm_process_start_time_seconds", "gauge", "Unix time at which the process started.", _PROCESS
 )
 PROCESS_ORPHANS = Family(
-    "vllm_process_orphans", "gauge", "Engine and worker processes whose API server is gone.", ("server",)
+    "vllm_process_orphans",
+    "gauge",
+    "Engine and worker processes that were left behind when their API server, or engine, ended.",
+    ("server",),
 )
 PROCESS_STATES = Family(
     "vllm_process_states",

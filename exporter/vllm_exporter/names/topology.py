@@ -80,3 +80,6 @@ NETWORK_LINK_UP = Family("vllm_network_link_up", "gauge", "1 if the network devi
 NETWORK_LINK_SPEED_BYTES_PER_SECOND = Family(
     "vllm_network_link_speed_bytes_per_second", "gauge", "Speed of the link in bytes per second.", ("device",)
 )
+
+# As in names/gpu.py: what is said of GPUs, and was never seen on one.
+STAND_IN_ONLY = (TOPOLOGY_GPU_NUMA_NODE, TOPOLOGY_GPU_LINK_INFO, TOPOLOGY_GPU_NVLINKS, TOPOLOGY_GPU_NIC_INFO)
