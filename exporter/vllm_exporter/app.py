@@ -54,10 +54,15 @@ class App:
         self._join(STOP_SECONDS)
 
     def run_once(self, seconds: float) -> None:
-        """Runs every collector once, all at the same time; one that takes longer than `seconds` is left behind."""
-        for runner in self._runners:
-            self._start(runner.run_and_close, f"collector-{runner.name}")
-        self._join(seconds)
+        """Runs every collector once, those of a turn at the same time. One that takes longer than its turn's share of
+        `seconds` is left behind."""
+        turns = sorted({runner.turn for runner in self._runners})
+        for turn in turns:
+            self._threads.clear()
+            for runner in self._runners:
+                if runner.turn == turn:
+                    self._start(runner.run_and_close, f"collector-{runner.name}")
+            self._join(seconds / len(turns))
 
     def views(self) -> tuple[View, ...]:
         return tuple(runner.view() for runner in self._runners)

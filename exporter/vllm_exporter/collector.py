@@ -71,6 +71,7 @@ class Collector:
     idle: ClassVar[float] = 10.0  # seconds to the next run, if longer, when there was no data
     blocking: ClassVar[bool] = True  # False: reads kernel files that answer at once, and shares a thread with others
     patient: ClassVar[bool] = True  # may run less often when the exporter takes more CPU than it should
+    turn: ClassVar[int] = 0  # in a single run of all: after those of a lower turn, whose facts it reads from the board
     options: ClassVar[type] = NoOptions  # a frozen dataclass: its section of exporter.yml, besides enabled and interval
 
     rest: float = 0.0  # seconds to the next run, if longer; a collector sets it while it has nothing to follow

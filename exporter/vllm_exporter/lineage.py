@@ -1,15 +1,18 @@
 """Who started whom among vLLM's processes, and which of them were left behind. Pure.
 
 A parent id of 1 does not make an orphan: vLLM itself may be process 1 of a container. An orphan is an engine core or a
-worker whose recorded parent is gone and whose present parent could not own it. Unknown parentage is not an orphan.
+worker whose recorded parent is gone and whose present parent could not own it, and each one below it: the workers hold
+the GPUs' memory. Unknown parentage is not an orphan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from vllm_exporter.titles import Role, Title
+
+LEFT: tuple[Role, ...] = ("engine_core", "worker")  # may be left behind, from the upper to the lower
 
 
 @dataclass(frozen=True)
@@ -117,17 +120,31 @@ def choose_mains(records: Records, mains: Mapping[str, Ref]) -> dict[str, Ref]:
 
 
 def choose_orphans(records: Records, living: Living) -> tuple[Record, ...]:
-    return tuple(record for record in records.values() if _is_orphan(record, living))
+    roots = {record.ref for record in records.values() if _is_root(record, living)}
+    return tuple(record for record in records.values() if record.ref in roots or _is_below(record, roots, living))
 
 
-def _is_orphan(record: Record, living: Living) -> bool:
-    if record.role not in ("engine_core", "worker") or record.parent is None or _lives(record.parent, living):
+def _is_root(record: Record, living: Living) -> bool:
+    """Of a tree that was left behind."""
+    if record.role not in LEFT or record.parent is None or _lives(record.parent, living):
         return False
     process = living.get(record.ref.pid)
     if process is None or process.ref != record.ref or process.ppid == 0:
         return False
     parent = living.get(process.ppid)
     return parent is not None and not parent.title.owner
+
+
+def _is_below(record: Record, roots: Collection[Ref], living: Living) -> bool:
+    """Whether its parent, or that one's, is such a root."""
+    at = living.get(record.ref.pid)
+    if record.role not in LEFT or at is None or at.ref != record.ref:
+        return False
+    for _ in LEFT:  # a tree has no more levels below its API server
+        at = living.get(at.ppid)
+        if at is None or at.ref in roots:
+            break
+    return at is not None and at.ref in roots
 
 
 def _lives(ref: Ref, living: Living) -> bool:

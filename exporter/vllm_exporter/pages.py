@@ -73,7 +73,8 @@ def health(request: Request, site: Site) -> Response:
 
 def health_facts(site: Site) -> dict[str, Any]:
     """What GET /health answers. GPUs and servers that were not seen for 15 s count as unknown."""
-    from vllm_exporter.summary import Known, make_stats, make_summary  # here: 0.4 MiB that a scrape does not need
+    from vllm_exporter.summary import Known, make_stats  # here: 0.4 MiB that a scrape does not need
+    from vllm_exporter.summary_text import make_summary
 
     known = Known(
         now=site.clock.wall(),
@@ -85,6 +86,7 @@ def health_facts(site: Site) -> dict[str, Any]:
         lifecycles=site.board.latest(Lifecycles),
         events=site.recent.events(),
         threads=threading.active_count(),
+        health_timeout=site.config.probe.health_timeout,
     )
     stats = make_stats(known)
     return {"stats": stats, "summary": make_summary(stats)}

@@ -68,6 +68,7 @@ class Runner:
         self.base_interval = interval or cls.interval  # as configured
         self.interval = self.base_interval  # as it runs: longer while the exporter is too expensive
         self.patient, self.blocking, self._idle = cls.patient, cls.blocking, cls.idle
+        self.turn = cls.turn
         self._make = make
         self._arranger = Arranger(cls.metrics)
         self._clock = clock

@@ -1,4 +1,4 @@
-"""The health of everything for people and programs: GET /health and `vllm-exporter status`. Pure: facts are passed in.
+"""The health of everything for programs: GET /health and `vllm-exporter status`. Pure: facts are passed in.
 
 Names and units of the first fields are those of the field's guides, which say MB and percent.
 """
@@ -10,14 +10,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vllm_exporter.config import ProbeConfig
 from vllm_exporter.events import Event
 from vllm_exporter.facts import Gpus, GpuSight, Lifecycles, ServerSight, Sights, Trees
+from vllm_exporter.progress import Health
 from vllm_exporter.runner import View
 
 Stats = dict[str, Any]
 
 MIB, GIB = 1024**2, 1024**3
-WIDTH = 80
+HEALTH_PROBLEMS: Mapping[Health, str] = {
+    "refused": "/health: connection refused",
+    "timeout": "/health: no answer within {timeout:g} s",
+    "503": "/health: 503, the engine has died",
+    "other": "/health: neither 200 nor 503",
+}
 RAM_TOTAL, RAM_AVAILABLE = "vllm_host_memory_total_bytes", "vllm_host_memory_available_bytes"
 
 
@@ -34,6 +41,7 @@ class Known:
     lifecycles: Lifecycles | None = None
     events: tuple[Event, ...] = ()  # the last ones above info
     threads: int = 0  # of the exporter
+    health_timeout: float = ProbeConfig.health_timeout  # seconds
 
 
 def make_stats(known: Known) -> Stats:
@@ -56,15 +64,6 @@ def make_stats(known: Known) -> Stats:
         "servers": servers,
         "errors": list(_errors(known)),
     }
-
-
-def make_summary(stats: Stats) -> str:
-    """The same as text, at most 80 columns wide."""
-    lines = [f"=== vLLM Health Stats @ {time.strftime('%H:%M:%S', time.localtime(stats['timestamp']))} ==="]
-    lines += _table(stats["servers"])
-    lines += [*_gpu_lines(stats["gpu_stats"]), _ram_line(stats), ""]
-    lines += [line for error in stats["errors"] for line in _wrap(f"! {error}")] or ["No errors."]
-    return "\n".join(lines) + "\n"
 
 
 def _server(name: str, known: Known) -> Stats:
@@ -139,11 +138,13 @@ def _gpu(gpu: GpuSight) -> Stats:
 
 def _errors(known: Known) -> Iterator[str]:
     """Servers that do not serve, collectors that fail, and what happened last."""
-    for name, sight in (known.sights.servers if known.sights else {}).items():
+    sights = known.sights.servers if known.sights else {}
+    if known.sights is not None:
+        yield from (f"{name}: the first probe waits for an answer" for name in known.servers if name not in sights)
+    for name, sight in sights.items():
         if sight.stalled:
             yield f"{name}: stalled, no progress for {sight.progress_age or 0:.0f} s"
-        if sight.problem:
-            yield f"{name}: {sight.problem}"
+        yield from (f"{name}: {problem}" for problem in _problems(sight, known.health_timeout))
         if sight.canary_failures:
             yield f"{name}: {sight.canary_failures} test requests in a row failed"
     for view in known.views:
@@ -154,70 +155,12 @@ def _errors(known: Known) -> Iterator[str]:
         yield f"{at} {event.server + ': ' if event.server else ''}{event.summary}"
 
 
-def _table(servers: Iterable[Stats]) -> list[str]:
-    rows = [("server", "state", "run", "wait", "KV", "canary", "TTFT", "progress"), *map(_cells, servers)]
-    if len(rows) == 1:
-        return ["No server is configured: set VLLM_TARGETS=host:port."]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    widths[0] = min(widths[0], max(12, WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
-    return [_line(row, widths) for row in rows]
-
-
-def _cells(one: Stats) -> tuple[str, ...]:
-    canary = {True: _seconds(one.get("canary_seconds")), False: "failed", None: "-"}[one.get("canary_ok")]
-    still = one.get("progress_age_seconds")
-    return (
-        one["server"],
-        str(one["state"]).replace("_", " ").lower(),
-        _number(one.get("running")),
-        _number(one.get("waiting")),
-        _percent(one.get("kv_cache_percent")),
-        canary,
-        _seconds(one.get("canary_first_token_seconds")),
-        "-" if still is None else f"{still:.0f} s ago",
-    )
-
-
-def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    """Text to the left, numbers to the right."""
-    cells = [
-        cell[:width].ljust(width) if at < 2 else cell.rjust(width) for at, (cell, width) in enumerate(_zip(row, widths))
-    ]
-    return "  ".join(cells).rstrip()
-
-
-def _zip(row: tuple[str, ...], widths: list[int]) -> list[tuple[str, int]]:
-    return list(zip(row, widths, strict=True))
-
-
-def _gpu_lines(gpus: list[Stats]) -> list[str]:
-    lines = []
-    for gpu in gpus:
-        if gpu["lost"]:
-            lines.append(f"GPU {gpu['gpu_id']}  {gpu['name']}: lost (fallen off the bus)")
-            continue
-        heat = "" if gpu["temperature_celsius"] is None else f", {gpu['temperature_celsius']:.0f} °C"
-        busy, memory = _percent(gpu["utilization_percent"]), _percent(gpu["memory_percent"])
-        lines.append(f"GPU {gpu['gpu_id']}  {gpu['name'][:30]}: {busy} busy, memory {memory} of {_gib(gpu)}{heat}")
-    return ["", *lines] if lines else []
-
-
-def _gib(gpu: Stats) -> str:
-    total = gpu["memory_total_mb"]
-    return "?" if total is None else f"{total / 1024:.0f} GiB"
-
-
-def _ram_line(stats: Stats) -> str:
-    host, own = stats["system_ram_used_mb"], stats["process_ram_mb"]
-    parts = [] if host is None else [f"host {host / 1024:.1f} GiB used"]
-    parts += [] if own is None else [f"vLLM's processes {own / 1024:.1f} GiB"]
-    return "\nMemory: " + ", ".join(parts or ["not known"])
-
-
-def _wrap(text: str) -> list[str]:
-    import textwrap  # here, because a scrape needs none
-
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+def _problems(sight: ServerSight, timeout: float) -> Iterator[str]:
+    """Why /health is not fine, and why /metrics could not be read: of a server that refuses both it is the same."""
+    if sight.health in HEALTH_PROBLEMS and not (sight.health == "refused" and sight.problem):
+        yield HEALTH_PROBLEMS[sight.health].format(timeout=timeout)
+    if sight.problem:
+        yield sight.problem
 
 
 def _host(views: Iterable[View], family: str) -> float | None:
@@ -238,15 +181,3 @@ def _sum(servers: Iterable[Mapping[str, Any]], key: str) -> float | None:
 
 def _round(value: float) -> float:
     return round(value, 1)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}%"
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} s"

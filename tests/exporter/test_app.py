@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -65,6 +66,40 @@ def test_says_of_each_collector_whether_it_works(clock: FakeClock, log_lines: Lo
         'vllm_exporter_interval_seconds{collector="good"} 1',
         "vllm_test_subject 7",
     }
+
+
+def test_a_single_run_begins_with_those_whose_facts_others_read(clock: FakeClock, log_lines: LogLines) -> None:
+    ran: list[str] = []
+
+    def note(name: str) -> Iterator[Sample]:
+        ran.append(name)
+        return iter(())
+
+    classes = {
+        name: collector(partial(note, name), metrics=(), turn=turn) for name, turn in (("c", 2), ("a", 0), ("b", 1))
+    }
+    app(clock, log_lines, **classes).run_once(WAIT)
+    assert ran == ["a", "b", "c"]
+
+
+def test_a_single_run_goes_on_when_one_of_the_first_hangs(log_lines: LogLines) -> None:
+    never = threading.Event()
+
+    def hang() -> Iterator[Sample]:
+        never.wait()
+        return iter(())
+
+    classes = {"first": collector(hang, metrics=()), "second": collector(yields(7), turn=1)}
+    made = App(Context(Config(), SystemClock()), classes, log_lines)
+    made.run_once(0.2)
+    assert [view.result for view in made.views()] == ["not_run", "ok"]
+    never.set()
+
+
+def test_who_reads_what_others_post_has_a_later_turn() -> None:
+    turns = {name: cls.turn for name, cls in load_collectors().items()}
+    assert turns["processes"] == turns["probe"] == 0
+    assert 0 < turns["gpu"] == turns["inside"] < turns["distributed"] == turns["topology"] == turns["lifecycle"]
 
 
 def test_says_what_it_costs_itself(clock: FakeClock, log_lines: LogLines) -> None:

@@ -90,3 +90,52 @@ def test_totals_survive_a_reset(canaries: Canaries) -> None:
     send(canaries, 100, 101, "ok")
     canaries.reset()
     assert canaries.state().totals["ok"] == 1
+
+
+def errors(canaries: Canaries, count: int, start: float = 100.0) -> list[float]:
+    """The seconds from each error to the next canary, asked once a second."""
+    waits, now = [], start
+    for _ in range(count):
+        send(canaries, now, now, "error")
+        finished = now
+        while not canaries.due(now, None):
+            now += 1
+        waits.append(now - finished)
+    return waits
+
+
+def test_errors_are_repeated_ever_more_rarely_until_an_idle_server_is_asked_as_usual(canaries: Canaries) -> None:
+    assert errors(canaries, 7) == [0, 0, 2, 4, 8, 10, 10]
+
+
+def test_a_server_of_errors_is_asked_every_30_seconds_where_canaries_are_rarer_than_that() -> None:
+    assert errors(Canaries(ProbeConfig(canary_interval=120)), 8) == [0, 0, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_server_of_errors_is_never_asked_less_often_than_an_idle_one() -> None:
+    assert errors(Canaries(ProbeConfig(canary_interval=3)), 6) == [0, 0, 2, 3, 3, 3]
+
+
+def test_a_success_or_a_new_life_ends_the_waiting(canaries: Canaries) -> None:
+    errors(canaries, 7)
+    send(canaries, 200, 200, "ok")
+    assert errors(canaries, 3, 210) == [0, 0, 2]
+    errors(canaries, 7, 300)
+    canaries.reset()
+    assert canaries.due(400, None)
+    assert errors(canaries, 3, 400) == [0, 0, 2]
+
+
+def test_time_outs_are_never_waited_after_and_end_a_row_of_errors(canaries: Canaries) -> None:
+    errors(canaries, 7)
+    send(canaries, 200, 208, "timeout")
+    assert canaries.due(208, None)
+    assert errors(canaries, 3, 210) == [0, 0, 2]
+
+
+def test_a_server_refuses_canaries_by_its_last_answer(canaries: Canaries) -> None:
+    assert not canaries.refused
+    send(canaries, 100, 101, "not_applicable")
+    assert canaries.refused
+    send(canaries, 161, 162, "ok")
+    assert not canaries.refused

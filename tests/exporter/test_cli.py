@@ -49,6 +49,16 @@ def test_once_prints_json(only_system: str, capsys: pytest.CaptureFixture[str]) 
     assert build_info["samples"][1] == {"name": "vllm_exporter_targets", "labels": {}, "value": 0.0}
 
 
+def test_once_tells_states_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, state = tmp_path / "exporter.yml", tmp_path / "state"
+    switches = [f"  {name}: {str(name in ('lifecycle', 'probe', 'events')).lower()}\n" for name in collector_names()]
+    file.write_text(f"targets: ['127.0.0.1:1']\nstate_dir: {state}\ncollectors:\n" + "".join(switches))
+    assert main(["once", "--config", str(file)]) == 0
+    server = f"{socket.gethostname()}:1"
+    assert f'vllm_lifecycle_state{{server="{server}",state="absent"}} 1\n' in capsys.readouterr().out
+    assert not state.exists()
+
+
 def test_list_prints_each_collector_with_its_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "exporter.yml"
     file.write_text("collectors: {system: false}\n")
@@ -124,7 +134,16 @@ def test_check_config_does_not_look_for_what_a_collector_that_is_off_names(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["sevre"], ["serve", "--port", "1"], ["serve", "--listen", "9855"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["sevre"],
+        ["serve", "--port", "1"],
+        ["serve", "--listen", "9855"],
+        *(["hang-report", "--seconds", bad] for bad in ("nan", "inf", "-3", "0", "1e9", "ten")),
+    ],
+)
 def test_wrong_use_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)

@@ -44,10 +44,27 @@ def test_every_process_of_a_tree_belongs_to_the_server_of_its_api_server() -> No
     }
 
 
-def test_an_engine_whose_api_server_was_killed_is_an_orphan_and_keeps_its_server() -> None:
-    now = living(INIT, (200, 1, ENGINE[2]), WORKER)
-    kept = remember(records(*HEALTHY), now, {})
-    assert [(orphan.ref.pid, orphan.server) for orphan in choose_orphans(kept, now)] == [(200, "gpu1:8000")]
+def test_an_engine_whose_api_server_was_killed_is_an_orphan_with_its_workers_and_keeps_its_server() -> None:
+    second = (301, 200, b"VLLM::Worker_TP1\0")
+    now = living(INIT, (200, 1, ENGINE[2]), WORKER, second)
+    kept = remember(records(*HEALTHY, second), now, {})
+    assert {(orphan.ref.pid, orphan.server) for orphan in choose_orphans(kept, now)} == {
+        (200, "gpu1:8000"),
+        (300, "gpu1:8000"),
+        (301, "gpu1:8000"),
+    }
+
+
+def test_an_engine_that_somebody_owns_takes_no_worker_with_it() -> None:
+    """One of two engines was left behind; and a program of Python has taken in the other."""
+    tree = (INIT, SHELL, SERVER, ENGINE, WORKER, (201, 100, ENGINE[2]), (310, 201, WORKER[2]))
+    now = living(INIT, (40, 1, b"python3\0main.py\0"), (200, 1, ENGINE[2]), WORKER, (201, 40, ENGINE[2]), tree[6])
+    assert sorted(orphans(records(*tree), now)) == [200, 300]
+
+
+def test_a_helper_below_an_orphan_is_none_itself() -> None:
+    helper = (302, 200, b"/venv/bin/python\0-c\0from multiprocessing.resource_tracker import main\0")
+    assert orphans(records(*HEALTHY, helper), living(INIT, (200, 1, ENGINE[2]), helper)) == [200]
 
 
 def test_a_worker_whose_engine_was_killed_is_an_orphan() -> None:
@@ -113,7 +130,7 @@ def test_forks_of_releases_that_do_not_rename_are_engine_and_worker() -> None:
     tree = (INIT, SERVER, (200, 100, SERVER[2]), (300, 200, SERVER[2]))
     known = records(*tree)
     assert [record.role for record in known.values()] == ["api_server", "engine_core", "worker"]
-    assert orphans(known, living(INIT, (200, 1, SERVER[2]), tree[3])) == [200]
+    assert orphans(known, living(INIT, (200, 1, SERVER[2]), tree[3])) == [200, 300]
 
 
 def test_a_fork_takes_the_role_of_its_title_once_it_is_renamed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -14,8 +15,10 @@ from vllm_exporter.facts import Gpus, GpuSight, Lifecycles, ServerSight, Sights,
 from vllm_exporter.family import Family, Layout
 from vllm_exporter.lineage import Ref
 from vllm_exporter.pages import Recent
+from vllm_exporter.progress import Health
 from vllm_exporter.runner import View
-from vllm_exporter.summary import Known, make_stats, make_summary
+from vllm_exporter.summary import Known, make_stats
+from vllm_exporter.summary_text import make_summary
 
 NOW = 1_700_000_000.0
 GIB = 1024**3
@@ -111,6 +114,24 @@ def test_a_stall_and_failed_canaries_are_errors() -> None:
     assert stats["servers"][0]["state"] == "stalled"
 
 
+@pytest.mark.parametrize(
+    ("health", "problem", "errors"),
+    [
+        ("ok", "", []),
+        ("timeout", "", ["a:1: /health: no answer within 2.5 s"]),
+        ("timeout", "/metrics: timed out", ["a:1: /health: no answer within 2.5 s", "a:1: /metrics: timed out"]),
+        ("503", "", ["a:1: /health: 503, the engine has died"]),
+        ("other", "", ["a:1: /health: neither 200 nor 503"]),
+        ("refused", "", ["a:1: /health: connection refused"]),
+        ("refused", "connection refused", ["a:1: connection refused"]),
+    ],
+)
+def test_a_health_that_is_not_fine_is_an_error(health: Health, problem: str, errors: list[str]) -> None:
+    sight = replace(SERVING, health=health, problem=problem)
+    known = Known(NOW, ("a:1",), (), Sights({"a:1": sight}), health_timeout=2.5)
+    assert make_stats(known)["errors"] == errors
+
+
 def test_the_text_has_a_table_of_servers() -> None:
     lines = make_summary(make_stats(KNOWN)).splitlines()
     assert lines[0] == f"=== vLLM Health Stats @ {time.strftime('%H:%M:%S', time.localtime(NOW))} ==="
@@ -136,6 +157,7 @@ def test_a_server_that_the_exporter_has_not_seen_since_it_started_is_being_looke
     first = make_stats(Known(NOW, ("a:1",), (begins,)))
     second = make_stats(Known(NOW, ("a:1", "b:1"), (), Sights({"b:1": SERVING})))
     assert [one["state"] for one in (*first["servers"], *second["servers"])] == ["looking", "looking", "ready"]
+    assert (first["errors"], second["errors"]) == ([], ["a:1: the first probe waits for an answer"])
 
 
 def test_what_is_not_known_is_said_so() -> None:

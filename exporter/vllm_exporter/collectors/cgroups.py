@@ -25,6 +25,7 @@ class CgroupsCollector(Collector):
 
     metrics = tuple(FAMILIES.values())
     interval = 5.0  # the usual scrape interval: counters lose nothing, and a limit is not met in between unseen
+    turn = 1  # the processes come first
     blocking = False
 
     def __init__(self, context: Context) -> None:

@@ -65,6 +65,7 @@ class DistributedCollector(Collector):
         names.SERVER_ROLE_INFO,
     )
     interval = 1.1  # no divisor of a second: what stops a process once a second would never be seen
+    turn = 2  # processes, GPUs and steps come first
     patient = False  # else a straggler is named too late
     blocking = False
     options = Options

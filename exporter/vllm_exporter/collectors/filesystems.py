@@ -34,6 +34,7 @@ class FilesystemsCollector(Collector):
         names.HOST_FILESYSTEMS_SKIPPED,
     )
     interval = 10.0  # a disk that takes a gigabyte a second has lost 10 by then
+    turn = 1  # the processes come first
 
     def __init__(self, context: Context, space: Callable[[str], Space | None] = read_space) -> None:
         super().__init__(context)

@@ -52,6 +52,7 @@ class InsideCollector(Collector):
         names.INSIDE_SERIES_IGNORED,
     )
     interval = 2.0  # twice a scrape interval of 5 s, so that no scrape sees the same values as the one before
+    turn = 1  # the processes come first
     patient = False  # for the same reason
     blocking = False
     options = Options

@@ -68,6 +68,7 @@ class LifecycleCollector(Collector):
         names.LIFECYCLE_LAST_EXIT_TIMESTAMP_SECONDS,
     )
     interval = 2.0  # as often as processes are looked at; log lines have their own time
+    turn = 2  # processes, probes and GPUs come first
     idle = interval  # a server may show itself at any time
     patient = False  # what passes between two looks is lost
     options = LifecycleOptions

@@ -56,6 +56,7 @@ class TopologyCollector(Collector):
         names.NETWORK_LINK_SPEED_BYTES_PER_SECOND,
     )
     interval = 5.0  # of the counters of InfiniBand, as often as they are scraped; the rest is read each minute
+    turn = 2  # processes and GPUs come first
     blocking = False
 
     def __init__(self, context: Context, read_allowed: Callable[[int], frozenset[int] | None] = read_allowed) -> None:

@@ -7,6 +7,8 @@ from typing import Literal
 
 CauseName = Literal[
     "no_hang",
+    "left_over_processes",
+    "starting",
     "not_running",
     "engine_dead",
     "api_server_silent",
@@ -49,8 +51,19 @@ LIMIT = (
 
 CAUSES: dict[CauseName, Cause] = {
     "no_hang": Cause("No hang: the server works", False, ()),
+    "left_over_processes": Cause(
+        "The API server is gone, and its engine or workers were left behind",
+        True,
+        (
+            "End them: kill <pid> of each, then kill -KILL what is there after 5 s. They hold memory that the next "
+            "start needs.",
+            "Then start the server, unless its supervisor does.",
+            "Find what ended the API server: dmesg -T | grep -i oom.",
+        ),
+    ),
+    "starting": Cause("No hang: the server is still starting", False, ()),
     "not_running": Cause(
-        "Nothing listens: the server is not running, or still starting",
+        "Nothing listens: the server is not running",
         True,
         ("Look at the end of its log and at its supervisor; a crashed engine ends with exit code 0.",),
     ),
@@ -60,7 +73,7 @@ CAUSES: dict[CauseName, Cause] = {
         (RESTART, "The cause stands in the log above 'EngineDeadError', not below it."),
     ),
     "api_server_silent": Cause(
-        "The API server does not answer at all",
+        "The API server does not answer, and nothing is seen to move",
         True,
         (
             "Look at its CPU: at a full core it is saturated (fewer clients, --api-server-count), at none it hangs.",

@@ -22,6 +22,11 @@ class Diagnosis:
     def cause(self) -> Cause:
         return CAUSES[self.finding.cause]
 
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to try, in this order."""
+        return self.finding.advice + self.cause.advice
+
 
 def diagnose(seen: Evidence) -> Diagnosis:
     """The last rule always finds something."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from vllm_exporter.canaries import CanaryResult
 from vllm_exporter.engine import EngineValues, moved
 from vllm_exporter.progress import Health
+
+LifeKind = Literal["starting", "running", "ending", "down"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class ProcessSight:
     wchan: str = ""  # the function of the kernel it waits in; '' when it runs or may not be seen
     kernel: tuple[str, ...] = ()  # its stack in the kernel, innermost first; for root only
     python: tuple[str, ...] = ()  # frames of its threads as py-spy prints them, innermost first
+    orphan: bool = False  # left behind: its API server, or engine, is gone
 
     @property
     def name(self) -> str:
@@ -48,12 +52,24 @@ class Gpu:
 
 
 @dataclass(frozen=True)
+class LifeState:
+    """In which state of its life the exporter sees the server."""
+
+    name: str  # crash_loop
+    seconds: float | None  # in it
+    kind: LifeKind = "running"
+    meaning: str = ""  # in words; '' when this release does not know the state
+    action: str = ""  # what to do; '' when it is nothing
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All of it."""
 
     server: str
     health: Health
     samples: tuple[Sample, ...] = ()
+    health_seconds: float = 0.0  # that the answer to /health took, or was waited for
     problem: str = ""  # why /metrics could not be read
     paused: bool | None = None
     sleeping: bool | None = None
@@ -62,7 +78,9 @@ class Evidence:
     canary_seconds: float = 0.0
     progress_age: float | None = None  # seconds, of the exporter that watches it all the time
     stall_limit: float | None = None  # the same
+    state: LifeState | None = None  # the same
     processes: tuple[ProcessSight, ...] = ()
+    orphans: int = 0  # of the server: that this host sees, or the exporter
     gpus: tuple[Gpu, ...] = ()
     log: tuple[str, ...] = ()  # lines that hint at a cause, newest last
 
@@ -102,8 +120,9 @@ class Evidence:
     @property
     def workers(self) -> tuple[ProcessSight, ...]:
         """Those that compute: with one process for engine and worker the engine."""
-        found = tuple(one for one in self.processes if one.role == "worker")
-        return found or tuple(one for one in self.processes if one.role == "engine_core")
+        alive = tuple(one for one in self.processes if not one.orphan)
+        found = tuple(one for one in alive if one.role == "worker")
+        return found or tuple(one for one in alive if one.role == "engine_core")
 
     def rise(self, name: str) -> float:
         """By how much a value has grown while it was watched; 0 when this release does not have it."""

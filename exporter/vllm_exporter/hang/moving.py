@@ -1,35 +1,42 @@
-"""Rules for a server that is down, held, or moves after all. Pure."""
+"""Rules for a server that is held, says nothing, or moves after all. Pure."""
 
 from __future__ import annotations
 
 from vllm_exporter.hang.evidence import Evidence
-from vllm_exporter.hang.finding import SPINS, Certainty, Finding, cpu_words, gpus_busy, past_limit, requests
+from vllm_exporter.hang.finding import (
+    SPINS,
+    Certainty,
+    Finding,
+    cpu_words,
+    gpus_busy,
+    health_words,
+    past_limit,
+    requests,
+    state_advice,
+    state_words,
+    told,
+)
 
 QUEUE = 10  # waiting requests, and half as many as run: less is worked off within seconds
 FULL = 0.95  # of the KV cache: with less there is room for another request
 
 
-def not_running(seen: Evidence) -> Finding | None:
-    return Finding("not_running", "certain", ("connection refused",)) if seen.health == "refused" else None
-
-
-def engine_dead(seen: Evidence) -> Finding | None:
-    return Finding("engine_dead", "certain", ("/health answers 503",)) if seen.health == "503" else None
-
-
 def stopped(seen: Evidence) -> Finding | None:
     """Whatever else is wrong: nothing moves before it goes on."""
-    held = [one for one in seen.processes if one.state in ("T", "t")]
+    held = [one for one in seen.processes if one.state in ("T", "t") and not one.orphan]
     if not held:
         return None
     return Finding("stopped_worker", "certain", tuple(f"{one.name} is in state {one.state}" for one in held))
 
 
 def silent(seen: Evidence) -> Finding | None:
-    if seen.health not in ("timeout", "other"):
+    """A saturated server may not get round to /health either, but its values move."""
+    if seen.health not in ("timeout", "other") or seen.moved:
         return None
-    said = "no answer to /health in time" if seen.health == "timeout" else "/health gives neither 200 nor 503"
-    return Finding("api_server_silent", "likely", (said, *cpu_words(seen, "api_server")))
+    metrics = "" if seen.samples else f"/metrics: {seen.problem or 'not read'}"
+    still = f"no value moved for {seen.still_seconds:.0f} s" if seen.samples else ""
+    said = told(health_words(seen), metrics, still, *cpu_words(seen, "api_server"))
+    return Finding("api_server_silent", "likely", said)
 
 
 def sleeping(seen: Evidence) -> Finding | None:
@@ -57,9 +64,10 @@ def kv_overflow(seen: Evidence) -> Finding | None:
     return Finding(
         "kv_overflow",
         "likely",
-        (
+        told(
             f"KV cache {last.kv_usage or 0:.0%} full",
             f"{last.waiting:.0f} requests wait, {preempted:.0f} preempted in {seen.seconds:.0f} s",
+            health_words(seen),
         ),
     )
 
@@ -76,9 +84,10 @@ def overload(seen: Evidence) -> Finding | None:
     return Finding(
         "overload",
         "likely",
-        (
+        told(
             f"at least {queue:.0f} requests wait while {running:.0f} run",
             f"{tokens:.0f} tokens generated in {seen.seconds:.0f} s: the engine moves",
+            health_words(seen),
         ),
     )
 
@@ -91,7 +100,8 @@ def long_prefill(seen: Evidence) -> Finding | None:
     if seen.moved:
         first = seen.samples[0].values
         fills = f"the KV cache went from {first.kv_usage or 0:.2%} to {last.kv_usage or 0:.2%}"
-        return Finding("long_prefill", "likely", (f"no output in {seen.seconds:.0f} s, yet {fills}", requests(seen)))
+        said = told(f"no output in {seen.seconds:.0f} s, yet {fills}", requests(seen), health_words(seen))
+        return Finding("long_prefill", "likely", said)
     busy = [one for one in seen.workers if (one.cpu or 0) >= SPINS]
     if not past_limit(seen) and (busy or gpus_busy(seen)):
         by = busy[0].name if busy else "the GPU"
@@ -101,13 +111,15 @@ def long_prefill(seen: Evidence) -> Finding | None:
 
 
 def working(seen: Evidence) -> Finding | None:
-    """It moves, or has nothing to do and answers."""
+    """It moves, or has nothing to do and answers. One that was told to stop does so too, for a while."""
+    ends = seen.state is not None and seen.state.kind == "ending"
+    ending, advice = (state_words(seen), state_advice(seen)) if ends else ("", ())
     if seen.produced or seen.moved:
         tokens = seen.rise("generation_tokens")
-        said = f"{tokens:.0f} tokens generated and {seen.rise('iterations'):.0f} steps in {seen.seconds:.0f} s"
-        return Finding("no_hang", "certain", (said, requests(seen)))
+        gave = f"{tokens:.0f} tokens generated and {seen.rise('iterations'):.0f} steps in {seen.seconds:.0f} s"
+        return Finding("no_hang", "certain", told(gave, requests(seen), health_words(seen), ending), advice)
     if seen.work:
         return None
     answered = f"a test request was answered in {seen.canary_seconds:.2f} s" if seen.canary == "ok" else ""
     sure: Certainty = "certain" if answered else "likely"
-    return Finding("no_hang", sure, tuple(filter(None, ("no requests", answered))))
+    return Finding("no_hang", sure, told("no requests", answered, health_words(seen), ending), advice)

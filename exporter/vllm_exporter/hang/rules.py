@@ -3,12 +3,11 @@ from, then why one stands still. Pure."""
 
 from __future__ import annotations
 
+from vllm_exporter.hang.down import engine_dead, left_over, not_running, starting
 from vllm_exporter.hang.finding import Rule
 from vllm_exporter.hang.moving import (
-    engine_dead,
     kv_overflow,
     long_prefill,
-    not_running,
     overload,
     paused,
     silent,
@@ -20,9 +19,11 @@ from vllm_exporter.hang.moving import (
 from vllm_exporter.hang.standstill import collective, gpu_memory, kernel, scheduler, stuck
 
 RULES: tuple[Rule, ...] = (
+    stopped,
+    left_over,
+    starting,
     not_running,
     engine_dead,
-    stopped,
     silent,
     sleeping,
     paused,

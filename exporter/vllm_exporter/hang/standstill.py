@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from vllm_exporter.hang.evidence import Evidence
-from vllm_exporter.hang.finding import BUSY, SPINS, Certainty, Finding, cpu_words, gpus_busy, past_limit, requests
+from vllm_exporter.hang.finding import (
+    BUSY,
+    SPINS,
+    Certainty,
+    Finding,
+    cpu_words,
+    gpus_busy,
+    orphan_words,
+    past_limit,
+    requests,
+)
 from vllm_exporter.hang.moving import FULL
 
 EXHAUSTED = 0.99  # of a GPU's memory: vLLM itself stops at --gpu-memory-utilization, 0.92 by default
@@ -22,6 +32,7 @@ def gpu_memory(seen: Evidence) -> Finding | None:
     if not lines and not full:
         return None
     said = [f"GPU {gpu.gpu_id}: memory {gpu.memory or 0:.1%} used" for gpu in full]
+    said += orphan_words(seen)
     return Finding("gpu_memory_exhausted", "likely" if lines else "possible", (_still(seen), *said, *lines[-2:]))
 
 

@@ -135,7 +135,12 @@ STATES: tuple[State, ...] = (
         "log",
         proof="log text",
     ),
-    State("engine_ready", "The engine could compute.", "log: `init engine (profile, create kv cache, warmup", "log"),
+    State(
+        "engine_ready",
+        "The engine could compute.",
+        "log: `init engine (profile, create kv cache, warmup model) took`",
+        "log",
+    ),
     State("frontend_init", "The HTTP side gets ready.", "log: `Supported tasks:`", "log"),
     State(
         "listening",
@@ -179,7 +184,7 @@ STATES: tuple[State, ...] = (
     State(
         "stalled",
         "It hangs.",
-        "work, no progress for longer than the limit, and an unanswered canary",
+        "work, no progress for longer than the limit, and an unanswered canary (or twice the limit where none may be sent)",
         "probe",
         "Take it out of rotation, collect stacks, restart the whole process group.",
         "critical",

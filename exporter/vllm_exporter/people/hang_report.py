@@ -5,15 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from vllm_exporter.config import Config, TargetConfig
-from vllm_exporter.errors import ConfigError, SourceError
+from vllm_exporter.errors import ConfigError
 from vllm_exporter.hang.diagnose import Diagnosis, diagnose
 from vllm_exporter.hang.evidence import Evidence
-from vllm_exporter.hang.finding import describe_process
-from vllm_exporter.people.exporter_health import ask_exporter
+from vllm_exporter.hang.finding import LATE, describe_process, state_words
 from vllm_exporter.people.observe import look_at_host, observe
+from vllm_exporter.people.told import ask_about
 
 WIDTH = 80
 FRAMES = 6  # of a stack that are shown; --json has all
@@ -22,8 +23,8 @@ FRAMES = 6  # of a stack that are shown; --json has all
 def report(config: Config, server: str, seconds: float) -> list[tuple[Evidence, Diagnosis]]:
     """One after the other. `server` '' means all. Raises ConfigError when it is not configured."""
     targets = choose(config, server)
-    host, told = look_at_host(config), _told(config)
-    found = [observe(config, target, host, told.get(target.server, {}), seconds) for target in targets]
+    host = look_at_host(config)
+    found = [observe(config, one, host, partial(ask_about, config, one.server), seconds) for one in targets]
     return [(seen, diagnose(seen)) for seen in found]
 
 
@@ -47,7 +48,7 @@ def as_facts(seen: Evidence, diagnosis: Diagnosis) -> dict[str, Any]:
         "certainty": diagnosis.finding.certainty,
         "evidence": list(diagnosis.finding.evidence),
         "also_possible": [asdict(one) for one in diagnosis.others],
-        "try": list(diagnosis.cause.advice),
+        "try": list(diagnosis.advice),
         "seen": asdict(seen),
     }
 
@@ -58,7 +59,7 @@ def as_lines(seen: Evidence, diagnosis: Diagnosis) -> Iterator[str]:
     yield from _list(f"Why ({diagnosis.finding.certainty})", diagnosis.finding.evidence)
     for other in diagnosis.others:
         yield from _list(f"Or: {other.cause.replace('_', ' ')} ({other.certainty})", other.evidence)
-    yield from _list("Try", diagnosis.cause.advice)
+    yield from _list("Try", diagnosis.advice)
     yield from _list("Seen", tuple(_seen(seen)))
     for one in seen.processes:
         if one.python:
@@ -82,29 +83,24 @@ def _list(title: str, lines: tuple[str, ...]) -> Iterator[str]:
 
 
 def _seen(seen: Evidence) -> Iterator[str]:
-    yield f"/health: {seen.health}"
+    yield from filter(None, (state_words(seen),))
+    took = f" after {seen.health_seconds:.1f} s" if seen.health_seconds >= LATE else ""
+    yield f"/health: {seen.health}{took}"
     last = seen.last
     if last is not None:
         usage = "" if last.kv_usage is None else f", KV cache {last.kv_usage:.1%} full"
         yield f"{last.running:.0f} requests run, {last.waiting:.0f} wait{usage}; watched for {seen.seconds:.0f} s"
     if seen.progress_age is not None and seen.stall_limit is not None:
-        yield f"no progress for {seen.progress_age:.0f} s by the exporter, which allows {seen.stall_limit:.0f} s"
+        allowed = f"{seen.stall_limit:.0f} s are allowed"
+        yield f"by the exporter the engine last moved {seen.progress_age:.0f} s ago; {allowed}"
     if seen.canary is not None:
         yield f"test request: {seen.canary.replace('_', ' ')} after {seen.canary_seconds:.2f} s"
     if seen.engine_answers is not None:
         yield "the engine answers deep probes" if seen.engine_answers else "the engine does not answer deep probes"
     yield from map(describe_process, seen.processes)
+    if seen.orphans and not any(one.orphan for one in seen.processes):
+        yield f"left behind, by the exporter: {seen.orphans} processes"
     for gpu in seen.gpus:
         used = "?" if gpu.utilization is None else f"{gpu.utilization:.0%}"
         memory = "?" if gpu.memory is None else f"{gpu.memory:.0%}"
         yield f"GPU {gpu.gpu_id}: {used} busy, {memory} of its memory used{', lost' if gpu.lost else ''}"
-
-
-def _told(config: Config) -> dict[str, dict[str, Any]]:
-    """What the exporter that runs here knows of each server; {} without one."""
-    try:
-        said = ask_exporter(config)
-    except SourceError:
-        return {}
-    servers = said["stats"].get("servers", []) if said else []
-    return {str(one.get("server")): one for one in servers if isinstance(one, dict)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from vllm_exporter.app import App, enabled, load_collectors
 from vllm_exporter.collector import Context, read_options
 from vllm_exporter.collectors.logs import LogOptions, parse_places
 from vllm_exporter.collectors.probe import origin
-from vllm_exporter.config import CollectorConfig, Config, TargetConfig
+from vllm_exporter.config import Config, TargetConfig
 from vllm_exporter.errors import ConfigError, SourceError
 from vllm_exporter.facts import Gpus, Trees, VllmProcess
 from vllm_exporter.hang.evidence import Evidence, Gpu, ProcessSight
@@ -20,15 +21,18 @@ from vllm_exporter.hang.standstill import NCCL_SIGNS, NO_MEMORY
 from vllm_exporter.loglines.redact import redact
 from vllm_exporter.people.exporter_health import quiet
 from vllm_exporter.people.looking import ENOUGH, look
+from vllm_exporter.people.own import own_config
+from vllm_exporter.people.told import choose_state, number
 from vllm_exporter.sources.logs.tail import read_tail
 from vllm_exporter.sources.processes.py_spy import dump_stacks, find_py_spy
 from vllm_exporter.sources.processes.wait import Wait, read_wait
 from vllm_exporter.sources.vllm.api import HttpVllmApi
 
 ONCE_SECONDS = 10.0  # for the collectors that know processes and GPUs
-HEALTH_TIMEOUT = 5.0  # seconds; a saturated server is slow
+HEALTH_TIMEOUT = 10.0  # seconds; a saturated server was seen to take 7
 LOCAL = ("processes", "gpu")
 STOPPED = ("T", "t")
+Ask = Callable[[], Mapping[str, Any]]  # what a running exporter says of the server now; empty without one
 STARTED = b"Application startup complete"
 
 
@@ -40,42 +44,50 @@ class Host:
     gpus: Gpus | None
 
 
-def observe(config: Config, target: TargetConfig, host: Host, told: Mapping[str, Any], seconds: float) -> Evidence:
-    """`told` is what a running exporter says of the server; empty without one."""
+def observe(config: Config, target: TargetConfig, host: Host, ask: Ask, seconds: float) -> Evidence:
+    """`ask` is asked before, for how long nothing has moved by then, and again after: that is what counts."""
     api = HttpVllmApi(origin(target), HEALTH_TIMEOUT, config.probe.canary_timeout)
+    started = time.monotonic()
     health = api.health()
-    seen = Evidence(target.server, health, progress_age=told.get("progress_age_seconds"))
-    seen = replace(seen, stall_limit=told.get("stall_limit_seconds"))
+    seen = Evidence(target.server, health, health_seconds=time.monotonic() - started)
     mine = [one for one in (host.trees.processes if host.trees else {}).values() if one.server == target.server]
     before = {one.ref.pid: read_wait(Path("/proc"), one.ref.pid) for one in mine}
     if health != "refused":
-        longest = max(seconds, _left(seen, config.probe.stall_seconds))
-        if _stopped(before):
+        longest = max(seconds, config.probe.stall_seconds - (number(ask(), "progress_age_seconds") or 0.0))
+        if _stopped(before[one.ref.pid] for one in mine if not one.orphan):
             seconds = longest = min(seconds, ENOUGH)
         seen = look(api, seen, target.canary and health == "ok", seconds, longest)
     api.close()
     after = {pid: read_wait(Path("/proc"), pid) for pid in before}
     seen = replace(seen, processes=tuple(_processes(mine, before, after)), gpus=_gpus(host, mine))
-    seen = replace(seen, log=read_signs(config, target.server))
+    seen = _with_told(replace(seen, log=read_signs(config, target.server)), ask())
     return _with_stacks(seen) if not seen.moved and seen.health != "refused" else seen
 
 
-def _stopped(processes: Mapping[int, Wait | None]) -> bool:
-    return any(one is not None and one.state in STOPPED for one in processes.values())
+def _with_told(seen: Evidence, told: Mapping[str, Any]) -> Evidence:
+    """What the exporter says that watches it all the time."""
+    here = sum(one.orphan for one in seen.processes)
+    return replace(
+        seen,
+        state=choose_state(told),
+        progress_age=number(told, "progress_age_seconds"),
+        stall_limit=number(told, "stall_limit_seconds"),
+        orphans=max(here, int(number(told, "orphans") or 0)),
+    )
 
 
-def _left(seen: Evidence, stall_seconds: float) -> float:
-    """Until a silence is long enough to mean something; an exporter may have watched most of it already."""
-    return stall_seconds - (seen.progress_age or 0.0)
+def _stopped(processes: Iterable[Wait | None]) -> bool:
+    return any(one is not None and one.state in STOPPED for one in processes)
 
 
 def look_at_host(config: Config) -> Host:
-    """Runs the collectors that know it, once; nothing is written."""
-    config = replace(config, state_dir="", collectors=_only(config, LOCAL))
-    context = Context(config)
-    classes = enabled(load_collectors(), config)
-    app = App(context, {name: cls for name, cls in classes.items() if name in LOCAL}, quiet)
-    app.run_once(ONCE_SECONDS)
+    """Runs the collectors that know it, once."""
+    sections = {name: section for name, section in config.collectors.items() if name in LOCAL}
+    with own_config(replace(config, collectors=sections)) as own:
+        context = Context(own)
+        classes = enabled(load_collectors(), own)
+        app = App(context, {name: cls for name, cls in classes.items() if name in LOCAL}, quiet)
+        app.run_once(ONCE_SECONDS)
     return Host(context.board.latest(Trees), context.board.latest(Gpus))
 
 
@@ -86,7 +98,7 @@ def _processes(
         first, last = before.get(one.ref.pid), after.get(one.ref.pid)
         if last is not None:
             sight = ProcessSight(one.ref.pid, one.role, one.rank, last.state, _cores(first, last), last.wchan)
-            yield replace(sight, kernel=last.kernel)
+            yield replace(sight, kernel=last.kernel, orphan=one.orphan)
 
 
 def _cores(first: Wait | None, last: Wait) -> float | None:
@@ -141,10 +153,7 @@ def _with_stacks(seen: Evidence) -> Evidence:
     program = find_py_spy()
     if program is None:
         return seen
-    pids = [one.pid for one in seen.processes if one.role in ("engine_core", "worker") and one.state not in STOPPED]
+    mine = [one for one in seen.processes if one.role in ("engine_core", "worker") and not one.orphan]
+    pids = [one.pid for one in mine if one.state not in STOPPED]
     stacks = dump_stacks(program, pids)
     return replace(seen, processes=tuple(replace(one, python=stacks.get(one.pid, ())) for one in seen.processes))
-
-
-def _only(config: Config, names: Iterable[str]) -> dict[str, CollectorConfig]:
-    return {name: section for name, section in config.collectors.items() if name in names}

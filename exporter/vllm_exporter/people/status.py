@@ -1,16 +1,20 @@
-"""`vllm-exporter status`: what the running exporter knows, else what one collection finds."""
+"""`vllm-exporter status`: what the running exporter knows, else what one collection finds. Nothing is written."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from contextlib import ExitStack
 from typing import Any
 
 from vllm_exporter.app import App, enabled, load_collectors
 from vllm_exporter.collector import Context
 from vllm_exporter.config import Config
+from vllm_exporter.facts import Sights
 from vllm_exporter.pages import health_facts
 from vllm_exporter.people.exporter_health import ask_exporter, quiet
+from vllm_exporter.people.own import own_config
 
 ONCE_SECONDS = 20.0  # for all collectors, when no exporter runs
 SETTLE_SECONDS = 1.5  # then: the first canaries are on their way
@@ -24,6 +28,7 @@ class Asker:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._app: App | None = None
+        self._kept = ExitStack()
 
     def ask(self) -> tuple[dict[str, Any], str]:
         """{"stats": …, "summary": …}, and who says so. Raises SourceError when something else answers there."""
@@ -31,12 +36,13 @@ class Asker:
         if said is not None:
             return said, f"by the exporter on {self._config.listen}"
         if self._app is None:
-            self._app = start_collecting(self._config)
+            self._app = start_collecting(self._kept.enter_context(own_config(self._config)))
         return health_facts(self._app), f"by own collection; no exporter answers on {self._config.listen}"
 
     def close(self) -> None:
         if self._app is not None:
             self._app.stop()
+        self._kept.close()
 
 
 def start_collecting(config: Config) -> App:
@@ -44,15 +50,26 @@ def start_collecting(config: Config) -> App:
     app = App(Context(config), enabled(load_collectors(), config), quiet)
     app.start()
     deadline = time.monotonic() + ONCE_SECONDS
-    while time.monotonic() < deadline and any(view.result == "not_run" for view in app.views()):
+    while time.monotonic() < deadline and not is_complete(app):
         time.sleep(0.1)
     time.sleep(SETTLE_SECONDS)
     return app
 
 
-def watch(asker: Asker, stop: threading.Event) -> None:
-    """A new picture every two seconds, until `stop`."""
+def is_complete(app: App) -> bool:
+    """Each collector has run, and each server has answered the probe, or not within its time."""
+    results = {view.name: view.result for view in app.views()}
+    if "not_run" in results.values():
+        return False
+    sights = app.board.latest(Sights)
+    seen = sights.servers if sights is not None else {}
+    return results.get("probe") != "ok" or all(target.server in seen for target in app.config.targets)
+
+
+def watch(asker: Asker, stop: threading.Event, as_json: bool = False) -> None:
+    """A new picture every two seconds, until `stop`; for programs a line with a JSON document each."""
     while not stop.is_set():
         said, by = asker.ask()
-        print(f"{CLEAR}{said['summary']}\nEvery {EVERY:g} s; Ctrl-C ends it. Said {by}.", flush=True)
+        text = f"{CLEAR}{said['summary']}\nEvery {EVERY:g} s; Ctrl-C ends it. Said {by}."
+        print(json.dumps(said) if as_json else text, flush=True)
         stop.wait(EVERY)

@@ -214,6 +214,14 @@ def test_lines_of_a_server_in_another_time_zone_have_the_time_at_which_they_came
     assert world.collect()["event_last_timestamp_seconds", SERVER, "engine.fatal"] == NOW
 
 
+def test_in_a_burst_too_a_line_from_another_time_zone_has_the_time_at_which_it_came(world: World) -> None:
+    fatal = b"(EngineCore pid=1) ERROR 11-21 13:02:40 [x.py:1] EngineCore encountered a fatal error.\n"
+    world.write(fatal + b"INFO:     a line of fifty bytes that nobody looks for\n" * 20_000)
+    shown = world.collect()
+    assert shown["event_last_timestamp_seconds", SERVER, "engine.fatal"] == NOW
+    assert shown["lines_total", SERVER, str(world.path)] == 20_001
+
+
 def test_without_a_log_there_is_nothing_to_say() -> None:
     with pytest.raises(NoData, match="no log is configured"):
         list(LogsCollector(Context(Config(), FakeClock())).collect())

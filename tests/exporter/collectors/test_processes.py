@@ -99,13 +99,13 @@ def test_a_tree_that_is_no_target_has_no_server(proc: FakeProc) -> None:
     assert show(collector, names.PROCESS_ORPHANS) == {("",): 0}
 
 
-def test_an_orphan_is_counted_for_the_server_it_belonged_to(proc: FakeProc) -> None:
+def test_an_orphan_and_its_workers_are_counted_for_the_server_they_belonged_to(proc: FakeProc) -> None:
     tree(proc)
     collector = start(proc, "localhost:8000")
     assert show(collector, names.PROCESS_ORPHANS) == {("gpu1:8000",): 0}
     proc.end(100)
     proc.process(101, 1, "VLLM::EngineCore")
-    assert show(collector, names.PROCESS_ORPHANS) == {("gpu1:8000",): 1}
+    assert show(collector, names.PROCESS_ORPHANS) == {("gpu1:8000",): 3}
     assert show(collector, names.PROCESSES)["gpu1:8000", "api_server"] == 0
 
 
@@ -114,7 +114,7 @@ def test_a_restart_of_the_exporter_forgets_no_parentage(proc: FakeProc) -> None:
     show(start(proc, "localhost:8000"), names.PROCESSES)
     proc.end(100)
     proc.process(101, 1, "VLLM::EngineCore")
-    assert show(start(proc, "localhost:8000"), names.PROCESS_ORPHANS) == {("gpu1:8000",): 1}
+    assert show(start(proc, "localhost:8000"), names.PROCESS_ORPHANS) == {("gpu1:8000",): 3}
 
 
 def test_an_orphan_found_at_the_first_start_has_unknown_parentage(proc: FakeProc) -> None:

@@ -9,7 +9,7 @@ import pytest
 from vllm_exporter.engine import EngineValues
 from vllm_exporter.hang.causes import CAUSES
 from vllm_exporter.hang.diagnose import diagnose
-from vllm_exporter.hang.evidence import Evidence, Gpu, ProcessSight, Sample
+from vllm_exporter.hang.evidence import Evidence, Gpu, LifeState, ProcessSight, Sample
 
 ENGINE = ProcessSight(11, "engine_core", state="S", cpu=0.01)
 WORKER = ProcessSight(12, "worker", state="S", cpu=0.01)
@@ -57,6 +57,52 @@ def test_an_api_server_that_says_nothing_shows_its_cpu() -> None:
     diagnosis = diagnose(seen(health="timeout", processes=(api,)))
     assert diagnosis.finding.cause == "api_server_silent"
     assert "api server (pid 10) uses 0.99 cores" in diagnosis.finding.evidence
+
+
+def test_an_api_server_that_says_nothing_is_told_by_what_was_tried() -> None:
+    silent = diagnose(seen(health="timeout", health_seconds=10.0, problem="timed out"))
+    assert silent.finding.evidence[:2] == ("no answer to /health in 10 s", "/metrics: timed out")
+    still = diagnose(seen(*watched(RUNS), health="other"))
+    assert (still.finding.cause, still.cause.hang) == ("api_server_silent", True)
+    assert still.finding.evidence[:2] == ("/health gives neither 200 nor 503", "no value moved for 30 s")
+
+
+def test_a_saturated_server_whose_health_comes_late_or_not_at_all_is_not_silent() -> None:
+    full = replace(RUNS, running=256, waiting=400)
+    samples = watched(full, replace(full, generation_tokens=9500), 4.0)
+    for health, seconds, said in (
+        ("ok", 7.0, "/health was answered after 7.0 s"),
+        ("timeout", 10.0, "no answer to /health in 10 s"),
+        ("other", 0.1, "/health gives neither 200 nor 503"),
+    ):
+        diagnosis = diagnose(seen(*samples, health=health, health_seconds=seconds))
+        assert (diagnosis.finding.cause, diagnosis.cause.hang) == ("overload", False)
+        assert diagnosis.finding.evidence[-1] == said
+    assert not any("/health" in line for line in diagnose(seen(*samples, health_seconds=0.01)).finding.evidence)
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (replace(RUNS, generation_tokens=900), "no_hang"),
+        (replace(RUNS, kv_usage=0.5), "long_prefill"),
+        (replace(RUNS, kv_usage=0.99, waiting=3, preemptions=2), "kv_overflow"),
+    ],
+)
+def test_a_late_health_is_told_of_whatever_moves(after: EngineValues, expected: str) -> None:
+    finding = diagnose(seen(*watched(RUNS, after, 4.0), health="timeout", health_seconds=10.0)).finding
+    assert (finding.cause, finding.evidence[-1]) == (expected, "no answer to /health in 10 s")
+
+
+def test_a_server_that_was_told_to_stop_works_and_is_said_to_end() -> None:
+    drains = LifeState("draining", 5.0, "ending", "It takes no more.", "Take it out of rotation.")
+    diagnosis = diagnose(seen(*watched(RUNS, replace(RUNS, generation_tokens=900), 4.0), state=drains))
+    assert diagnosis.finding.cause == "no_hang"
+    assert diagnosis.finding.evidence[-1] == "state by the exporter: draining for 5 s: It takes no more."
+    assert diagnosis.advice == ("Take it out of rotation.",)
+    serves = replace(drains, name="serving", kind="running")
+    diagnosis = diagnose(seen(*watched(RUNS, replace(RUNS, generation_tokens=900), 4.0), state=serves))
+    assert (len(diagnosis.finding.evidence), diagnosis.advice) == (2, ())
 
 
 def test_a_stopped_process_goes_before_all_that_follows_from_it() -> None:

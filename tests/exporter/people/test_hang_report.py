@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.exporter.answering import Answering, ok
 from vllm_exporter.cli import main
-from vllm_exporter.config import CollectorConfig, Config, TargetConfig
+from vllm_exporter.config import CollectorConfig, Config, ProbeConfig, TargetConfig
 from vllm_exporter.config_file import Value
 from vllm_exporter.engine import EngineValues
 from vllm_exporter.errors import ConfigError
 from vllm_exporter.hang.diagnose import diagnose
-from vllm_exporter.hang.evidence import Evidence, Gpu, ProcessSight, Sample
+from vllm_exporter.hang.evidence import Evidence, Gpu, LifeState, ProcessSight, Sample
 from vllm_exporter.people.hang_report import as_facts, as_lines, choose, report
 from vllm_exporter.people.observe import Host, log_files, observe, read_signs
 
@@ -38,7 +40,7 @@ def test_says_the_cause_why_what_to_try_and_what_was_seen() -> None:
     assert text.startswith("gpu1:8000: A step does not come back from the GPU or its driver\n\n  Why (likely)\n")
     assert "    - no value of the engine moved for 70 s\n" in text
     assert "    - Look for Xid messages: dmesg | grep -i xid;" in text
-    assert "    - no progress for 70 s by the exporter, which allows 30 s\n" in text
+    assert "    - by the exporter the engine last moved 70 s ago; 30 s are allowed\n" in text
     assert "    - worker TP0 (pid 12): state S, 0.00 cores, in futex_wait\n" in text
     assert "    - GPU 0: 100% busy, 90% of its memory used" in text
     assert text.count("wait (queue.py:1)") == 6  # of nine frames; --json has all
@@ -92,8 +94,38 @@ def test_the_command_exits_1_for_a_hang_and_prints_json(
 
 
 def test_a_server_that_is_down_is_not_watched() -> None:
-    seen = observe(Config(), TargetConfig("127.0.0.1:1", "here:1"), Host(None, None), {}, seconds=10.0)
+    seen = observe(Config(), TargetConfig("127.0.0.1:1", "here:1"), Host(None, None), dict, seconds=10.0)
     assert (seen.health, seen.samples, diagnose(seen).finding.cause) == ("refused", (), "not_running")
+
+
+def test_the_exporter_is_asked_again_after_the_watch_and_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm_exporter.people.looking.INTERVAL", 0.01)
+    answers = iter([{"progress_age_seconds": 25.0}])
+    told = {
+        "state": "orphaned",
+        "state_seconds": 8.0,
+        "orphans": 2,
+        "progress_age_seconds": 41,
+        "stall_limit_seconds": 30,
+    }
+    with closing(Answering(lambda connection: connection.sendall(ok(b"")))) as server:
+        config = Config(probe=ProbeConfig(canary_timeout=0.1))
+        target = TargetConfig(server.address, "here:1", canary=False)
+        seen = observe(config, target, Host(None, None), lambda: next(answers, told), seconds=0.1)
+    assert (seen.health, seen.progress_age, seen.stall_limit, seen.orphans) == ("ok", 41.0, 30.0, 2)
+    assert seen.state is not None
+    assert (seen.state.name, seen.state.kind) == ("orphaned", "down")
+
+
+def test_what_the_exporter_knows_is_among_what_was_seen() -> None:
+    state = LifeState("draining", 5.0, "ending", "It takes no more.")
+    text = "\n".join(as_lines(one := replace(SEEN, state=state, orphans=2, health_seconds=7.0), diagnose(one)))
+    assert "    - state by the exporter: draining for 5 s: It takes no more.\n    - /health: ok after 7.0 s\n" in text
+    assert "    - left behind, by the exporter: 2 processes\n" in text
+    orphan = replace(SEEN.processes[0], orphan=True)
+    text = "\n".join(as_lines(one := replace(one, processes=(orphan,)), diagnose(one)))
+    assert "(pid 12): state S, 0.00 cores, in futex_wait, left behind" in text
+    assert "by the exporter: 2" not in text
 
 
 def logs(*sources: str) -> Config:

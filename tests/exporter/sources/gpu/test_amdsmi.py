@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from vllm_exporter.names.gpu import AMD_STAND_IN_ONLY
 from vllm_exporter.sources.gpu.amdsmi import AmdSource, number, watts
 from vllm_exporter.sources.gpu.source import GpuProcess, Table
 
@@ -147,6 +148,8 @@ def test_reads_the_families_that_both_makers_have(amd: FakeAmdsmi) -> None:
         ("pcie_link_generation_max", "0"): 5,
     }
     assert source.snapshot.processes == (GpuProcess("0", 4242, 1 << 30, None),)
+    families = {family for table in (source.snapshot.fast, source.snapshot.slow) for family, _ in table.series}
+    assert families <= set(AMD_STAND_IN_ONLY)
 
 
 def test_what_a_gpu_does_not_have_is_absent_and_not_asked_again(amd: FakeAmdsmi) -> None:

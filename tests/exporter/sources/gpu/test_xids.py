@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.sources.gpu.xid_classes import XIDS, classify
 from vllm_exporter.sources.gpu.xids import KernelXids, XidCount, XidLedger
 from vllm_exporter.sources.logs.kernel import KernelLog, Line
+from vllm_exporter.xid_classes import XIDS, classify
 
 FELL_OFF = "NVRM: Xid (PCI:0000:17:00): 79, pid=1234, name=VLLM::Worker, GPU has fallen off the bus."
 
