@@ -10,6 +10,7 @@ from vllm_exporter import names
 from vllm_exporter.app import load_collectors
 from vllm_exporter.collector import Collector
 from vllm_exporter.family import Family, Sample
+from vllm_exporter.names import gpu, topology
 from vllm_exporter.status import STATUS
 
 UP = Family("vllm_test_up", "gauge", "1 if a|b, else 0.", ("server", "role"))
@@ -32,6 +33,21 @@ TABLE = """| metric | kind | labels | what it says |
 
 def test_a_table_names_kind_labels_and_meaning() -> None:
     assert metrics_pages.table(One.metrics) == TABLE
+
+
+def test_what_was_never_checked_on_a_gpu_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "STAND_IN_ONLY", (UP,))
+    monkeypatch.setattr(gpu, "AMD_STAND_IN_ONLY", (UP, STEPS))
+    rows = metrics_pages.table(One.metrics).splitlines()[2:]
+    assert rows[0].endswith("| Steps. On AMD stand-in only. |")
+    assert rows[1].endswith(", else 0. Stand-in only. |")
+
+
+def test_every_family_of_gpus_is_marked_in_the_glossary_until_it_was_checked_on_one() -> None:
+    rows = metrics_pages.glossary(load_collectors()).splitlines()
+    marked = {row.split("`")[1] for row in rows if row.endswith(" Stand-in only. |")}
+    assert marked == {family.name for family in (*gpu.STAND_IN_ONLY, *topology.STAND_IN_ONLY)}
+    assert {name.split("_")[1] for name in marked} <= {"gpu", "topology"}
 
 
 def test_only_what_is_between_the_marks_of_a_page_is_replaced(tmp_path: Path) -> None:
