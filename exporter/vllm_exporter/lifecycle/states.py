@@ -184,7 +184,7 @@ STATES: tuple[State, ...] = (
     State(
         "stalled",
         "It hangs.",
-        "work, no progress for longer than the limit, and an unanswered canary (or twice the limit where none may be sent)",
+        "work, no progress for longer than the limit, and an unanswered canary (or, without canaries, twice the limit)",
         "probe",
         "Take it out of rotation, collect stacks, restart the whole process group.",
         "critical",

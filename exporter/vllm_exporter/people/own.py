@@ -11,9 +11,9 @@ from pathlib import Path
 
 from vllm_exporter.config import CollectorConfig, Config
 
-# What collectors remember from one start to the next: who started whom, states, where logs were read to. The file of
-# events is not among them: nothing here reads it.
-KEPT = ("processes.json", "lifecycle.json", "inside.json", "logs.json")
+# What collectors remember from one start to the next: who started whom, states, how long servers may be silent, where
+# logs were read to. The file of events is not among them: nothing here reads it.
+KEPT = ("processes.json", "lifecycle.json", "probe.json", "inside.json", "logs.json")
 RELEASE = "gpu.release"  # keeps the GPU collector off the driver while it is there; a link also shows it when it comes
 
 
