@@ -35,6 +35,7 @@ class Reading:
     engines: Mapping[str, EngineValues]
     blocks: Mapping[str, Blocks]  # the KV block table of each engine; empty where its size is not told
     started: float | None = None  # Unix time at which the API server's process began; several of them do not say
+    failed: float | None = None  # requests answered with 5xx since then; None: not counted
 
 
 @dataclass(frozen=True)

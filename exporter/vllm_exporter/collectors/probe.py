@@ -11,6 +11,7 @@ from vllm_exporter.collectors._probe_series import rows
 from vllm_exporter.config import TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts import ServerSight, Sights, Trees
+from vllm_exporter.failed_requests import FailedRequests
 from vllm_exporter.family import Block, Layout, Series
 from vllm_exporter.incarnation import Identity
 from vllm_exporter.lineage import Ref
@@ -81,6 +82,7 @@ class ProbeCollector(Collector):
             for target in context.config.targets
         ]
         self._problems: dict[str, str] = {}
+        self._failed = {watch.name: FailedRequests() for watch in self._watches}
         self._trees: Trees | None = None
         self._waited = False
         self._series: list[Series] = []
@@ -97,6 +99,7 @@ class ProbeCollector(Collector):
         known = {server: sighting for server, sighting in seen.items() if sighting is not None}
         for server, sighting in known.items():
             self._tell(server, sighting.problem)
+            self._tell_failed(server, sighting)
         self.context.board.post(Sights({server: sight(sighting) for server, sighting in known.items()}))
         yield self._render(known)
 
@@ -149,6 +152,17 @@ class ProbeCollector(Collector):
             log("warning", "metrics of the server cannot be read", server=server, reason=problem)
         else:
             log("info", "metrics of the server can be read again", server=server)
+
+    def _tell_failed(self, server: str, sighting: Sighting) -> None:
+        """An event of requests that were answered with 5xx, every ten seconds at most."""
+        if sighting.reading is None or sighting.reading.failed is None:
+            return
+        now, errors = self.context.clock.monotonic(), sighting.verdict.canary.totals.get("error", 0)
+        count = self._failed[server].saw(now, sighting.reading.failed, errors)
+        if count:
+            model = sighting.about.models[0] if sighting.about.models else ""
+            words = f"{server}: {count} {'request' if count == 1 else 'requests'} answered with 5xx"
+            self.context.bus.emit("failed_request", "warning", words, server=server, model_name=model, count=count)
 
 
 def origin(target: TargetConfig) -> Origin:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.exporter.answering import Answering, ok
 from tests.exporter.fakes import FakeClock
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from vllm_exporter.canaries import CANARY_RESULTS, CanaryState
 from vllm_exporter.clock import SystemClock
@@ -21,6 +22,7 @@ from vllm_exporter.collectors.probe import ProbeCollector, origin, sight
 from vllm_exporter.config import Config, ProbeConfig, TargetConfig
 from vllm_exporter.engine import Blocks, EngineValues, Reading
 from vllm_exporter.errors import NoData
+from vllm_exporter.events import Event
 from vllm_exporter.facts import Sights
 from vllm_exporter.family import Sample
 from vllm_exporter.names import probe as names
@@ -69,6 +71,7 @@ class Vllm:
 
     def __init__(self, hangs: bool = False) -> None:
         self._hangs = hangs
+        self.metrics = METRICS
         self._server = Answering(self._answer)
         self.address = self._server.address
         self.close = self._server.close
@@ -77,7 +80,7 @@ class Vllm:
         if self._hangs:
             self._server.closing.wait()
             return
-        connection.sendall(ok(METRICS if b" /metrics " in connection.recv(65536) else b""))
+        connection.sendall(ok(self.metrics if b" /metrics " in connection.recv(65536) else b""))
 
 
 @pytest.fixture
@@ -127,6 +130,27 @@ def test_a_hanging_server_delays_nobody(servers: list[Vllm], monkeypatch: pytest
     assert {sample.values[0] for sample in samples} == {"gpu1:8001"}  # of the other nothing is known yet
     seen = shown(iter(samples))
     assert (seen["vllm_probe_health/ok"], seen["vllm_num_running_sequences"]) == (1, 2)
+
+
+def test_failed_requests_are_an_event(servers: list[Vllm], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm_exporter.failed_requests.GATHER_SECONDS", 0.1)
+    servers += [Vllm()]
+    count = b'http_requests_total{handler="/v1/completions",method="POST",status="5xx"} %d\n'
+    servers[0].metrics = METRICS + count % 4
+    probe = collector(target(servers[0].address, "gpu1:8000"))
+    tap = probe.context.bus.tap()
+    list(probe.collect())
+    servers[0].metrics = METRICS + count % 6
+    events: list[Event] = []
+    until = time.monotonic() + PATIENCE
+    while not events and time.monotonic() < until:
+        list(probe.collect())
+        events += tap.drain()
+        time.sleep(0.02)
+    probe.close()
+    assert [(one.kind, one.severity, one.server, one.summary) for one in events] == [
+        ("failed_request", "warning", "gpu1:8000", "gpu1:8000: 2 requests answered with 5xx")
+    ]
 
 
 def test_unknown_values_are_left_out() -> None:

@@ -29,6 +29,8 @@ NAMES: dict[str, tuple[bytes, ...]] = {
 SLEEP_STATE = b"vllm:engine_sleep_state"  # 0.11.1 on; one series per engine and state
 AWAKE = b'sleep_state="awake"'
 CACHE_CONFIG = b"vllm:cache_config_info"  # its labels are the fields of vLLM's CacheConfig
+HTTP_REQUESTS = b"http_requests_total"  # of prometheus-fastapi-instrumentator, 0.8.3 on
+SERVER_ERROR = b'status="5xx"'
 STARTED = b"\nprocess_start_time_seconds "  # of prometheus_client, before vLLM's own families
 NEWLINE = ord("\n")
 
@@ -52,7 +54,7 @@ class Scanner:
         self._blocks = 0
         self._start_line = b""  # of which _started was read
         self._started: float | None = None
-        self._tail = b""  # of the last text that was read, from the first vllm: on
+        self._tail = b""  # of the last text that was read, from the first family on that counts what vLLM does
         self._reading: Reading | None = None
 
     def scan(self, room: bytearray, start: int, end: int) -> Reading | None:
@@ -66,6 +68,8 @@ class Scanner:
             return None
         known = self._started
         self._read_start(room, start, first)
+        requests = room.find(b"\n" + HTTP_REQUESTS, start - 1, first)
+        first = requests if requests >= 0 else first
         if known == self._started and end - first == len(self._tail) and room.startswith(self._tail, first):
             return self._reading  # an idle server: only its process_* and python_* families, which come first, move
         self._tail = b""
@@ -89,7 +93,7 @@ class Scanner:
             if concept not in found:
                 missing = NAMES[concept][0].decode()
                 raise SourceError(f"/metrics has vllm: families but not {missing}; the text seems to be cut")
-        return make_reading(found, blocks)
+        return replace(make_reading(found, blocks), failed=page.count_failed())
 
     def _find(self, page: _Page) -> tuple[Found, int]:
         """The values, and the number of KV blocks; 0: not told."""
@@ -218,6 +222,16 @@ class _Page:
             stop = self._room.index(b"\n", at + 1)
             yield parse_sample(bytes(self._room[at + 1 : stop]), name)
             at = self._seek(key, stop, end)
+
+    def count_failed(self) -> float | None:
+        """Requests that were answered with 5xx; None in releases that do not count them."""
+        at = self.seek(HTTP_REQUESTS, self.start)
+        if at < 0:
+            return None
+        end = self.end_of_family(at)
+        if self._room.find(SERVER_ERROR, at, end) < 0:
+            return 0.0
+        return sum(value for labels, value in self.samples(HTTP_REQUESTS, at, end) if SERVER_ERROR in labels)
 
     def line(self, at: int) -> bytes:
         return bytes(self._room[at + 1 : self._room.index(b"\n", at + 1)])

@@ -238,6 +238,31 @@ def test_a_text_that_is_the_same_but_for_its_process_is_not_read_again() -> None
     assert changed.values.running == 7
 
 
+REQUESTS = (
+    b"# TYPE http_requests_total counter\n"
+    b'http_requests_total{handler="/v1/completions",method="POST",status="2xx"} 90\n'
+    b'http_requests_total{handler="/v1/completions",method="POST",status="5xx"} 3\n'
+    b'http_requests_total{handler="/v1/chat/completions",method="POST",status="5xx"} 2\n'
+    b'http_requests_total{handler="none",method="GET",status="4xx"} 7\n'
+    b"# TYPE http_requests_created gauge\n"
+)
+
+
+@pytest.mark.parametrize("text", [TWO + REQUESTS, REQUESTS + TWO])
+def test_counts_requests_that_the_server_failed_to_answer(text: bytes) -> None:
+    scanner = Scanner()
+    for wanted, now in ((5, text), (6, text.replace(b"} 3", b"} 4")), (0, text.replace(b"5xx", b"2xx"))):
+        reading = scan(scanner, now)
+        assert reading is not None
+        assert reading.failed == wanted
+
+
+def test_a_release_that_counts_no_requests_has_no_failed_ones() -> None:
+    reading = scan(Scanner(), TWO)
+    assert reading is not None
+    assert reading.failed is None
+
+
 def test_a_family_that_appears_later_is_read_at_once() -> None:
     """Seen with two API servers: the gauges come with the first request, long after the first reading."""
     scanner = Scanner()
