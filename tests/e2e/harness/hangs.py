@@ -73,8 +73,11 @@ def busy(server: VllmServer, pid: int) -> Iterator[None]:
 
 @contextmanager
 def overloaded(server: VllmServer, pid: int) -> Iterator[None]:
-    """Four times as many clients as the batch holds; their prompts are too short for a slow step."""
-    with Load(server.port, clients=64, seconds=120, prompt_tokens=2, max_tokens=300):
+    """Four times as many clients as the batch holds; their prompts are too short for a slow step.
+
+    Their answers are long: on a fast machine the queue is empty for seconds when all clients have one at once.
+    """
+    with Load(server.port, clients=64, seconds=120, prompt_tokens=2, max_tokens=900):
         until("a queue", lambda: gauge(server, "waiting") > 20, SETTLE)
         yield
 
