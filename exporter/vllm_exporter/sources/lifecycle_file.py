@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
+
+from vllm_exporter.sources.state_file import replace_file
 
 VERSION = 1
 
@@ -26,7 +27,4 @@ def write_lifecycles(path: Path, servers: dict[str, dict[str, Any]]) -> None:
     """Replaces the file as a whole. Raises OSError."""
     import json
 
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps({"version": VERSION, "servers": servers}) + "\n")
-    os.replace(new, path)
+    replace_file(path, json.dumps({"version": VERSION, "servers": servers}).encode() + b"\n")

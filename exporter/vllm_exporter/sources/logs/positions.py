@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from vllm_exporter.sources.logs.source import Position
+from vllm_exporter.sources.state_file import replace_file
 
 VERSION = 1
 MAX_SIZE = 1024 * 1024  # bytes; it has about 700 for each log
@@ -34,11 +34,8 @@ def write_positions(path: Path, positions: Mapping[str, Position]) -> None:
     """Replaces the file as a whole. Raises OSError."""
     import json
 
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     data = {"version": VERSION, "positions": {name: dict(position) for name, position in positions.items()}}
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(json.dumps(data, indent=1).encode() + b"\n")
-    os.replace(new, path)
+    replace_file(path, json.dumps(data, indent=1).encode() + b"\n")
 
 
 def _position(given: Mapping[object, object]) -> Position:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vllm_exporter.lineage import Record, Ref
+from vllm_exporter.sources.state_file import replace_file
 from vllm_exporter.titles import ROLES, Role
 
 VERSION = 1
@@ -70,10 +71,7 @@ def format_memory(memory: Memory, scope: str) -> bytes:
 
 def write_memory(path: Path, memory: Memory, scope: str) -> None:
     """Replaces the file as a whole. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(format_memory(memory, scope))
-    os.replace(new, path)
+    replace_file(path, format_memory(memory, scope))
 
 
 def read_scope(proc: Path) -> str:

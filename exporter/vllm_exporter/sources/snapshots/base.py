@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from vllm_exporter.snapshot import Identity
 from vllm_exporter.snapshot_sums import Kept, Key
+from vllm_exporter.sources.state_file import replace_file
 
 VERSION = 1
 
@@ -58,10 +58,7 @@ def format_base(sums: Mapping[Key, Kept], folded: Iterable[Identity]) -> bytes:
 
 def write_base(path: Path, sums: Mapping[Key, Kept], folded: Iterable[Identity]) -> None:
     """Replaces the file as a whole. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(format_base(sums, folded))
-    os.replace(new, path)
+    replace_file(path, format_base(sums, folded))
 
 
 def _parse_sum(item: Any) -> tuple[Key, Kept]:

@@ -6,13 +6,13 @@ the next boot only.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 
 from vllm_exporter.incarnation import Identity, Memory
 from vllm_exporter.lineage import Ref
+from vllm_exporter.sources.state_file import replace_file
 
 VERSION = 1
 
@@ -42,10 +42,7 @@ def write_memories(path: Path, scope: str, memories: Mapping[str, Memory]) -> No
     import json
 
     servers = {server: _plain(memory) for server, memory in memories.items()}
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps({"version": VERSION, "scope": scope, "servers": servers}) + "\n")
-    os.replace(new, path)
+    replace_file(path, json.dumps({"version": VERSION, "scope": scope, "servers": servers}).encode() + b"\n")
 
 
 def _plain(memory: Memory) -> dict[str, object]:
