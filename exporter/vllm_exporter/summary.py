@@ -152,7 +152,8 @@ def _errors(known: Known) -> Iterator[str]:
             yield f"collector {view.name}: {view.detail}"
     for event in reversed(known.events):
         at = time.strftime("%H:%M:%S", time.localtime(event.time))
-        yield f"{at} {event.server + ': ' if event.server else ''}{event.summary}"
+        who = "" if event.server in event.summary else f"{event.server}: "  # most name it themselves; '' is in all
+        yield f"{at} {who}{event.summary}"
 
 
 def _problems(sight: ServerSight, timeout: float) -> Iterator[str]:

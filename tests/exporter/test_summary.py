@@ -89,6 +89,15 @@ def test_a_server_has_its_state_its_probes_and_its_processes() -> None:
     assert (down["state"], down["health"], down["running"]) == ("down", "refused", None)
 
 
+@pytest.mark.parametrize("summary", ["a:8000 is stalled, was serving for 9 s", "is stalled"])
+def test_an_event_names_its_server_once(summary: str) -> None:
+    bus = Bus(FakeClock())
+    recent = Recent(bus.tap())
+    bus.emit("lifecycle", "critical", summary, server="a:8000")
+    [said] = make_stats(Known(NOW, (), (SYSTEM,), Sights({}), events=recent.events()))["errors"]
+    assert said.count("a:8000") == 1
+
+
 def test_errors_name_servers_collectors_and_the_last_events() -> None:
     bus = Bus(FakeClock(NOW))
     recent = Recent(bus.tap())
