@@ -6,13 +6,14 @@ a real answer, 60 µs in all. A full parser takes 7 ms.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import isfinite
 
 from vllm_exporter.engine import EngineValues, Reading, count_blocks
 from vllm_exporter.errors import SourceError
 from vllm_exporter.incarnation import SAME_START
+from vllm_exporter.sources.vllm.page import Page
 
 # Concept to names, the newest first. One of those that the text has is taken: where a release has both, they are equal.
 NAMES: dict[str, tuple[bytes, ...]] = {
@@ -32,7 +33,6 @@ CACHE_CONFIG = b"vllm:cache_config_info"  # its labels are the fields of vLLM's 
 HTTP_REQUESTS = b"http_requests_total"  # of prometheus-fastapi-instrumentator, 0.8.3 on
 SERVER_ERROR = b'status="5xx"'
 STARTED = b"\nprocess_start_time_seconds "  # of prometheus_client, before vLLM's own families
-NEWLINE = ord("\n")
 
 Found = dict[str, dict[str, float]]  # concept to the value of each engine, '' where there is no such label
 Wanted = tuple[str, bytes]  # concept and name
@@ -73,7 +73,7 @@ class Scanner:
         if known == self._started and end - first == len(self._tail) and room.startswith(self._tail, first):
             return self._reading  # an idle server: only its process_* and python_* families, which come first, move
         self._tail = b""
-        self._reading = replace(self._scan(_Page(room, start, end)), started=self._started)
+        self._reading = replace(self._scan(Page(room, start, end)), started=self._started)
         self._tail = bytes(room[first:end])
         return self._reading
 
@@ -87,15 +87,15 @@ class Scanner:
         if began is None or self._started is None or abs(began - self._started) > SAME_START:
             self._started = began  # else told a little differently each time
 
-    def _scan(self, page: _Page) -> Reading:
+    def _scan(self, page: Page) -> Reading:
         found, blocks = self._find(page)
         for concept in ("running", "waiting"):
             if concept not in found:
                 missing = NAMES[concept][0].decode()
                 raise SourceError(f"/metrics has vllm: families but not {missing}; the text seems to be cut")
-        return replace(make_reading(found, blocks), failed=page.count_failed())
+        return replace(make_reading(found, blocks), failed=count_failed(page))
 
-    def _find(self, page: _Page) -> tuple[Found, int]:
+    def _find(self, page: Page) -> tuple[Found, int]:
         """The values, and the number of KV blocks; 0: not told."""
         found: Found = {}
         blocks, at = 0, page.start
@@ -121,6 +121,17 @@ class Scanner:
         if line != self._config:
             self._config, self._blocks = line, parse_block_count(line)
         return self._blocks
+
+
+def count_failed(page: Page) -> float | None:
+    """Requests that were answered with 5xx; None in releases that do not count them."""
+    at = page.seek(HTTP_REQUESTS, page.start)
+    if at < 0:
+        return None
+    end = page.end_of_family(at)
+    if not page.has(SERVER_ERROR, at, end):
+        return 0.0
+    return sum(value for labels, value in page.samples(HTTP_REQUESTS, at, end) if SERVER_ERROR in labels)
 
 
 def make_reading(found: Mapping[str, Mapping[str, float]], blocks: int) -> Reading:
@@ -190,68 +201,3 @@ def parse_start(value: bytes) -> float | None:
     except ValueError:
         return None
     return seconds if isfinite(seconds) and seconds > 0 else None
-
-
-class _Page:
-    """The text from the line break before its first line on.
-
-    Where the last line has no line break the text is cut: then the last family is dropped, since samples of it may be
-    missing and a sum without them would be wrong.
-    """
-
-    def __init__(self, room: bytearray, start: int, end: int) -> None:
-        self._room = room
-        self.start = start - 1
-        self.end = end if room[end - 1] == NEWLINE else room.rfind(b"\n# ", start - 1, end) + 1
-
-    def seek(self, name: bytes, at: int) -> int:
-        """Where the first sample of a family begins, looked for from `at` on and then from the top; -1 without one."""
-        key = b"\n" + name
-        found = self._seek(key, at, self.end)
-        return found if found >= 0 or at == self.start else self._seek(key, self.start, at + len(key) + 1)
-
-    def end_of_family(self, at: int) -> int:
-        """Where the next comment begins: the samples of a family stand together."""
-        end = self._room.find(b"\n# ", at, self.end)
-        return end if end >= 0 else self.end - 1
-
-    def samples(self, name: bytes, at: int, end: int) -> Iterator[tuple[bytes, float]]:
-        """Labels and value of each sample; with several API servers they may have buckets in between."""
-        key = b"\n" + name
-        while at >= 0:
-            stop = self._room.index(b"\n", at + 1)
-            yield parse_sample(bytes(self._room[at + 1 : stop]), name)
-            at = self._seek(key, stop, end)
-
-    def count_failed(self) -> float | None:
-        """Requests that were answered with 5xx; None in releases that do not count them."""
-        at = self.seek(HTTP_REQUESTS, self.start)
-        if at < 0:
-            return None
-        end = self.end_of_family(at)
-        if self._room.find(SERVER_ERROR, at, end) < 0:
-            return 0.0
-        return sum(value for labels, value in self.samples(HTTP_REQUESTS, at, end) if SERVER_ERROR in labels)
-
-    def line(self, at: int) -> bytes:
-        return bytes(self._room[at + 1 : self._room.index(b"\n", at + 1)])
-
-    def _seek(self, key: bytes, at: int, end: int) -> int:
-        """A longer name that begins alike is another family."""
-        at = self._room.find(key, at, end)
-        while at >= 0 and self._room[at + len(key)] not in b"{ ":
-            at = self._room.find(key, at + 1, end)
-        return at
-
-
-def parse_sample(line: bytes, name: bytes) -> tuple[bytes, float]:
-    """The labels as they stand, and the value. Raises SourceError when it is no finite number."""
-    labels, brace, rest = line[len(name) :].rpartition(b"}")
-    words = rest.split()
-    try:
-        value = float(words[0]) if words and b"_" not in words[0] else float("nan")
-    except ValueError:
-        value = float("nan")
-    if not isfinite(value) or len(words) > 2:
-        raise SourceError(f"/metrics: {name.decode()} has {rest[:40]!r} where a number should be")
-    return labels + brace, value
