@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "exporter"))
 
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.errors import NoData
-from vllm_exporter.sources.gpu.choice import open_source
-from vllm_exporter.sources.gpu.source import GpuSource, Snapshot, Table
-from vllm_exporter.sources.gpu.xids import XidLedger
+from vllm_exporter.subjects.gpu.choice import open_source
+from vllm_exporter.subjects.gpu.source import GpuSource, Snapshot, Table
+from vllm_exporter.subjects.gpu.xids import XidLedger
 
 MIB = 1 << 20
 RUNS = 30  # of which the cost is the mean

@@ -7,7 +7,7 @@ main() {
   generated settings deploy.config keys
   generated dashboards grafana page
   generated log-classes scripts.log_classes_page
-  generated lifecycle vllm_exporter.lifecycle
+  generated lifecycle scripts.lifecycle_page
   python scripts/metrics_pages.py ${mode:+"$mode"}
 }
 

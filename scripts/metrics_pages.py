@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vllm_exporter.app import load_collectors
-from vllm_exporter.collector import Collector
-from vllm_exporter.family import Family
-from vllm_exporter.names import gpu, topology
-from vllm_exporter.status import STATUS
+from vllm_exporter.metrics.family import Family
+from vllm_exporter.run.collector import Collector
+from vllm_exporter.run.status import STATUS
+from vllm_exporter.subjects.gpu import families as gpu
+from vllm_exporter.subjects.parallel import topology_families as topology
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BEGIN, END = "<!-- metrics:begin -->", "<!-- metrics:end -->"

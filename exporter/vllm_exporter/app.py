@@ -7,18 +7,19 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from vllm_exporter import collectors, pages, plugins
-from vllm_exporter.collector import Collector, Context
-from vllm_exporter.config import CollectorConfig, Config
+from vllm_exporter import plugins, subjects
+from vllm_exporter.config.config import CollectorConfig, Config
 from vllm_exporter.errors import ConfigError, PluginError
-from vllm_exporter.http1 import Request, Response
 from vllm_exporter.log import Log, log
-from vllm_exporter.pace import PERIOD, Pace
-from vllm_exporter.piece import Piece
-from vllm_exporter.render import Format, render
-from vllm_exporter.runner import Runner, View
-from vllm_exporter.status import STATUS, Status
-from vllm_exporter.wheel import STUCK_SECONDS, Wheel
+from vllm_exporter.metrics.gzip import Piece
+from vllm_exporter.metrics.render import Format, render
+from vllm_exporter.run.collector import Collector, Context
+from vllm_exporter.run.cpu_budget import PERIOD, Pace
+from vllm_exporter.run.kernel_thread import STUCK_SECONDS, Wheel
+from vllm_exporter.run.runner import Runner, View
+from vllm_exporter.run.status import STATUS, Status
+from vllm_exporter.web import pages
+from vllm_exporter.web.http1 import Request, Response
 
 Collectors = Mapping[str, type[Collector]]
 
@@ -117,12 +118,12 @@ class App:
 
 def load_collectors() -> dict[str, type[Collector]]:
     """All collectors there are, by name."""
-    return plugins.load(collectors, Collector)
+    return plugins.load(subjects, Collector)
 
 
 def collector_names() -> tuple[str, ...]:
     """The same names, without importing a collector."""
-    return plugins.module_names(collectors)
+    return tuple(plugins.find_modules(subjects, Collector))
 
 
 def enabled(classes: Collectors, config: Config) -> dict[str, type[Collector]]:

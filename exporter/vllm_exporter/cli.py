@@ -14,17 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vllm_exporter import __version__
-from vllm_exporter.addresses import parse_listen
 from vllm_exporter.app import App, collector_names, enabled, interval, load_collectors
 from vllm_exporter.clock import SystemClock
-from vllm_exporter.collector import Collector, Context
-from vllm_exporter.config import Config, load, plain
+from vllm_exporter.config.addresses import parse_listen
+from vllm_exporter.config.config import Config, load, plain
+from vllm_exporter.config.named_paths import config_paths
 from vllm_exporter.errors import ConfigError, ExporterError
 from vllm_exporter.log import log
-from vllm_exporter.named_paths import config_paths
-from vllm_exporter.piece import join
-from vllm_exporter.runner import View
-from vllm_exporter.server import Limits, Server, listen
+from vllm_exporter.metrics.gzip import join
+from vllm_exporter.run.collector import Collector, Context
+from vllm_exporter.run.runner import View
+from vllm_exporter.web.server import Limits, Server, listen
 
 ONCE_SECONDS = 30.0  # for all collectors of `once`: longer than any of their own timeouts
 # How long a thread with much to do may keep the others waiting. By default it is 5 ms, each time a scrape waits for the
@@ -68,7 +68,7 @@ def once(arguments: argparse.Namespace) -> int:
     """Runs every collector once and prints the text of /metrics; 1 when one of them failed or did not finish.
 
     It writes nothing, and tells no event to anybody."""
-    from vllm_exporter.people.own import own_config  # here, because the daemon needs none of it
+    from vllm_exporter.people.scratch_state import own_config  # here, because the daemon needs none of it
 
     with own_config(read_config(arguments)) as config:
         app = App(Context(config, SystemClock()), enabled(load_collectors(), config))
@@ -116,7 +116,7 @@ def check_config(arguments: argparse.Namespace) -> int:
 
 def tell_paths(config: Config, chosen: Mapping[str, type[Collector]]) -> bool:
     """Prints what is not there of all that the configuration names. False: one of it is an error."""
-    from vllm_exporter.sources.paths import look_at  # here, because the daemon needs none of it
+    from vllm_exporter.config.paths import look_at  # here, because the daemon needs none of it
 
     named = [path for name, cls in chosen.items() for path in cls.paths(config, name)]
     found = look_at([*config_paths(config), *named])

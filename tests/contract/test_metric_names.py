@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from prometheus_client import CollectorRegistry
 
-from vllm_exporter import names
+from tests.exporter.families import every_family
 from vllm_healer.metrics import HealerMetrics
 
 PROMETHEUS = Path(__file__).resolve().parents[2] / "prometheus"
@@ -47,7 +47,7 @@ def test_the_search_finds_names_and_leaves_recorded_series_alone() -> None:
 
 
 def exporter_names() -> set[str]:
-    return {family.name for family in names.every()}
+    return {family.name for family in every_family()}
 
 
 def healer_names() -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-PARTS = ("vllm_exporter.config", "vllm_healer.config", "deploy.config")
+PARTS = ("vllm_exporter.config.config", "vllm_healer.config", "deploy.config")
 
 NAMES = [
     ("localhost:8000", "gpu1:8000"),

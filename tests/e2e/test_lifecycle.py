@@ -25,7 +25,7 @@ from tests.e2e.harness.stack import run_directory
 from tests.e2e.harness.vllm_server import CHECKOUT, START_TIMEOUT
 from tests.e2e.harness.waiting import until
 from tests.ports import free_port
-from vllm_exporter.lifecycle.states import ORDER, STATES
+from vllm_exporter.subjects.lifecycle.states import ORDER, STATES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 

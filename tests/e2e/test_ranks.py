@@ -24,11 +24,11 @@ from tests.e2e.harness.vllm_server import VllmServer
 from tests.e2e.harness.waiting import never, until
 from tests.ports import free_port
 from vllm_exporter.app import collector_names
-from vllm_exporter.collector import Context
-from vllm_exporter.collectors.processes import ProcessesCollector
-from vllm_exporter.config import Config, TargetConfig
-from vllm_exporter.events import Event
-from vllm_exporter.facts import Trees, VllmProcess
+from vllm_exporter.config.config import Config, TargetConfig
+from vllm_exporter.facts.events import Event
+from vllm_exporter.facts.facts import Trees, VllmProcess
+from vllm_exporter.run.collector import Context
+from vllm_exporter.subjects.processes.collector import ProcessesCollector
 
 pytestmark = pytest.mark.timeout(600)
 

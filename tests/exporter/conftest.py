@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.exporter.fakes import FakeClock, LogLines
-from tests.exporter.gpu.stub import Stub, build
+from tests.exporter.subjects.gpu.stub import Stub, build
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vllm_exporter.collector import Collector
-from vllm_exporter.family import Family, Sample
+from vllm_exporter.metrics.family import Family, Sample
 from vllm_exporter.ports import Clock
+from vllm_exporter.run.collector import Collector
 
 SUBJECT = Family("vllm_test_subject", "gauge", "What the collectors of the tests collect.")
 

@@ -17,12 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.exporter.fakes import SUBJECT, FakeClock, LogLines, collector, raises, yields
 from vllm_exporter.app import App, enabled, load_collectors
 from vllm_exporter.clock import SystemClock
-from vllm_exporter.collector import Collector, Context
-from vllm_exporter.config import CollectorConfig, Config, TargetConfig
+from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.errors import ConfigError, NoData, PluginError, SourceError
-from vllm_exporter.family import Sample
-from vllm_exporter.piece import join
-from vllm_exporter.server import Limits, Server
+from vllm_exporter.metrics.family import Sample
+from vllm_exporter.metrics.gzip import join
+from vllm_exporter.run.collector import Collector, Context
+from vllm_exporter.web.server import Limits, Server
 
 WAIT = 45.0  # seconds a test waits for what must happen; see tests/patience.py
 
@@ -225,7 +225,7 @@ def test_a_collector_that_hangs_on_the_wheel_is_left_behind_as_soon_as_a_thread_
     monkeypatch.setattr(threading, "Thread", NoThreadFor)
     monkeypatch.setattr(NoThreadFor, "names", ["collectors-1"] * failures)
     monkeypatch.setattr("vllm_exporter.app.STUCK_SECONDS", 0.05)
-    monkeypatch.setattr("vllm_exporter.wheel.STUCK_SECONDS", 0.05)
+    monkeypatch.setattr("vllm_exporter.run.kernel_thread.STUCK_SECONDS", 0.05)
     never, ran_after, hanging = threading.Event(), threading.Event(), threading.Event()
 
     def hang() -> Iterator[Sample]:

@@ -8,10 +8,10 @@ from types import ModuleType
 import pytest
 
 from vllm_exporter import plugins
-from vllm_exporter.collector import Collector
 from vllm_exporter.errors import PluginError
+from vllm_exporter.run.collector import Collector
 
-ONE = "from vllm_exporter.collector import Collector\nclass {name}(Collector): ...\n"
+ONE = "from vllm_exporter.run.collector import Collector\nclass {name}(Collector): ...\n"
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_two_collectors_in_one_module_are_both_named(package: ModuleType, tmp_pa
 
 
 def test_a_module_without_a_collector_is_refused(package: ModuleType, tmp_path: Path) -> None:
-    (tmp_path / "load.py").write_text("from vllm_exporter.collector import Collector\n")
+    (tmp_path / "load.py").write_text("from vllm_exporter.run.collector import Collector\n")
     with pytest.raises(PluginError, match="found none"):
         plugins.load(package, Collector)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.log_classes_page import page
-from vllm_exporter.loglines.table import parse_table
+from vllm_exporter.subjects.logs.table import parse_table
 
 TABLE = """
 a.stall error starting=info

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from scripts import metrics_pages
-from vllm_exporter import names
+from tests.exporter.families import every_family
 from vllm_exporter.app import load_collectors
-from vllm_exporter.collector import Collector
-from vllm_exporter.family import Family, Sample
-from vllm_exporter.names import gpu, topology
-from vllm_exporter.status import STATUS
+from vllm_exporter.metrics.family import Family, Sample
+from vllm_exporter.run.collector import Collector
+from vllm_exporter.run.status import STATUS
+from vllm_exporter.subjects.gpu import families as gpu
+from vllm_exporter.subjects.parallel import topology_families as topology
 
 UP = Family("vllm_test_up", "gauge", "1 if a|b, else 0.", ("server", "role"))
 STEPS = Family("vllm_test_steps_total", "counter", "Steps.")
@@ -72,4 +73,4 @@ def test_a_collector_without_a_page_is_named(tmp_path: Path) -> None:
 
 def test_every_family_that_is_declared_is_published_and_explained() -> None:
     published = {family.name for cls in load_collectors().values() for family in cls.metrics}
-    assert {family.name for family in names.every()} == published | {family.name for family in STATUS}
+    assert {family.name for family in every_family()} == published | {family.name for family in STATUS}

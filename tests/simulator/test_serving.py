@@ -19,7 +19,7 @@ from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.simulator import harness
 from tests.simulator.harness import Running, serving, starting, until
-from vllm_exporter.titles import parse_title
+from vllm_exporter.subjects.processes.titles import parse_title
 from vllm_healer.actuators.processes import read_process
 
 

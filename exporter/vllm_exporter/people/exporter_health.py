@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vllm_exporter.addresses import parse_listen
-from vllm_exporter.config import Config
+from vllm_exporter.config.addresses import parse_listen
+from vllm_exporter.config.config import Config
 from vllm_exporter.errors import SourceError
 from vllm_exporter.log import Level
-from vllm_exporter.sources.web.http import Origin, RequestFailed, request
+from vllm_exporter.net.http import Origin, RequestFailed, request
 
 TIMEOUT = 3.0  # seconds: it answers from memory
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # an address to listen on, and the same to call

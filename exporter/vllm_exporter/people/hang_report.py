@@ -8,13 +8,13 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from vllm_exporter.config import Config, TargetConfig
+from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.errors import ConfigError
-from vllm_exporter.hang.diagnose import Diagnosis, diagnose
-from vllm_exporter.hang.evidence import Evidence
-from vllm_exporter.hang.finding import LATE, describe_process, state_words
-from vllm_exporter.people.observe import look_at_host, observe
-from vllm_exporter.people.told import ask_about
+from vllm_exporter.people.exporter_says import ask_about
+from vllm_exporter.people.gather import look_at_host, observe
+from vllm_exporter.people.hang.diagnose import Diagnosis, diagnose
+from vllm_exporter.people.hang.evidence import Evidence
+from vllm_exporter.people.hang.finding import LATE, describe_process, state_words
 
 WIDTH = 80
 FRAMES = 6  # of a stack that are shown; --json has all

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from typing import Any
 
 from vllm_exporter.app import App, enabled, load_collectors
-from vllm_exporter.collector import Context
-from vllm_exporter.config import Config
-from vllm_exporter.facts import Sights
-from vllm_exporter.pages import health_facts
+from vllm_exporter.config.config import Config
+from vllm_exporter.facts.facts import Sights
 from vllm_exporter.people.exporter_health import ask_exporter, quiet
-from vllm_exporter.people.own import own_config
+from vllm_exporter.people.scratch_state import own_config
+from vllm_exporter.run.collector import Context
+from vllm_exporter.web.pages import health_facts
 
 ONCE_SECONDS = 20.0  # for all collectors, when no exporter runs
 SETTLE_SECONDS = 1.5  # then: the first canaries are on their way

@@ -7,11 +7,11 @@ from pathlib import Path
 from tests.e2e.harness.figures import Figure
 from tests.exporter.fake_proc import FakeProc
 from tests.exporter.fakes import FakeClock
-from vllm_exporter.collector import Context
-from vllm_exporter.collectors.processes import ProcessesCollector
-from vllm_exporter.config import Config, TargetConfig
+from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.errors import NoData
-from vllm_exporter.family import Block
+from vllm_exporter.metrics.family import Block
+from vllm_exporter.run.collector import Context
+from vllm_exporter.subjects.processes.collector import ProcessesCollector
 
 CHURNS = 500
 PORT = 8000

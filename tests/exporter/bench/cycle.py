@@ -14,10 +14,10 @@ from statistics import median
 
 from vllm_exporter.app import load_collectors
 from vllm_exporter.clock import SystemClock
-from vllm_exporter.collector import Collector, Context
-from vllm_exporter.config import Config
+from vllm_exporter.config.config import Config
 from vllm_exporter.log import log
-from vllm_exporter.runner import Runner
+from vllm_exporter.run.collector import Collector, Context
+from vllm_exporter.run.runner import Runner
 
 HOT = 500  # rounds of a repetition
 SLOW = 50

@@ -13,10 +13,10 @@ from tests.exporter.fakes import LogLines
 from tests.ports import free_port
 from vllm_exporter.app import App, enabled, load_collectors
 from vllm_exporter.clock import SystemClock
-from vllm_exporter.collector import Collector, Context
-from vllm_exporter.config import Config
-from vllm_exporter.family import Family, Sample
-from vllm_exporter.server import Limits, Server, listen
+from vllm_exporter.config.config import Config
+from vllm_exporter.metrics.family import Family, Sample
+from vllm_exporter.run.collector import Collector, Context
+from vllm_exporter.web.server import Limits, Server, listen
 
 SCRAPE_GOAL = 50.0  # milliseconds
 AGE_GOAL = 15.0  # seconds; older samples would be dropped

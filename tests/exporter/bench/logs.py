@@ -14,10 +14,10 @@ from tests.e2e.harness.figures import Figure
 from tests.exporter.bench import programs
 from tests.exporter.bench.programs import Program, Scraper
 from tests.exporter.bench.running import told
-from tests.exporter.loglines.recorded import LOGS, PATTERNS, follow, lines
+from tests.exporter.subjects.logs.recorded import LOGS, PATTERNS, follow, lines
 from tests.ports import free_port
-from vllm_exporter.loglines.follow import Follower
-from vllm_exporter.loglines.incident import Incident
+from vllm_exporter.subjects.logs.follow import Follower
+from vllm_exporter.subjects.logs.incident import Incident
 
 LINES_A_SECOND = 20_000
 SECONDS = 25

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-STUB = CHECKOUT / "tests/exporter/gpu/nvml_stub.c"
+STUB = CHECKOUT / "tests/exporter/subjects/gpu/nvml_stub.c"
 STUB_GPUS = 8
 NVITOP = "nvitop-exporter==1.7.2"
 GZIP = {"Accept-Encoding": "gzip"}  # as Prometheus asks

@@ -11,14 +11,14 @@ import pytest
 
 from tests.exporter.answering import Answering, ok
 from vllm_exporter.cli import main
-from vllm_exporter.config import CollectorConfig, Config, ProbeConfig, TargetConfig
-from vllm_exporter.config_file import Value
-from vllm_exporter.engine import EngineValues
+from vllm_exporter.config.config import CollectorConfig, Config, ProbeConfig, TargetConfig
+from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import ConfigError
-from vllm_exporter.hang.diagnose import diagnose
-from vllm_exporter.hang.evidence import Evidence, Gpu, LifeState, ProcessSight, Sample
+from vllm_exporter.people.gather import Host, log_files, observe, read_signs
+from vllm_exporter.people.hang.diagnose import diagnose
+from vllm_exporter.people.hang.evidence import Evidence, Gpu, LifeState, ProcessSight, Sample
 from vllm_exporter.people.hang_report import as_facts, as_lines, choose, report
-from vllm_exporter.people.observe import Host, log_files, observe, read_signs
+from vllm_exporter.subjects.server.engine import EngineValues
 
 TWO = Config(targets=(TargetConfig("gpu1:8000", "gpu1:8000"), TargetConfig("localhost:8001", "here:8001")))
 STILL = EngineValues(running=8, waiting=3, kv_usage=0.4, iterations=100)
@@ -99,7 +99,7 @@ def test_a_server_that_is_down_is_not_watched() -> None:
 
 
 def test_the_exporter_is_asked_again_after_the_watch_and_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vllm_exporter.people.looking.INTERVAL", 0.01)
+    monkeypatch.setattr("vllm_exporter.people.watch_server.INTERVAL", 0.01)
     answers = iter([{"progress_age_seconds": 25.0}])
     told = {
         "state": "orphaned",

@@ -15,12 +15,12 @@ from tests.exporter.answering import Answering, ok
 from tests.exporter.fakes import FakeClock, LogLines, collector
 from vllm_exporter.app import App
 from vllm_exporter.cli import main
-from vllm_exporter.collector import Context
-from vllm_exporter.config import Config, TargetConfig
+from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.errors import SourceError
-from vllm_exporter.facts import ServerSight, Sights
+from vllm_exporter.facts.facts import ServerSight, Sights
 from vllm_exporter.people.exporter_health import ask_exporter
 from vllm_exporter.people.status import Asker, is_complete, watch
+from vllm_exporter.run.collector import Context
 
 WAIT = 45.0  # seconds a test waits for what must happen
 REFUSED = ServerSight("refused", False, None, None, None, None, None, None, None, 0, None)

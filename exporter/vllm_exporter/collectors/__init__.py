@@ -1,1 +1,0 @@
-"""One module a collector; the module's name is the collector's name."""

@@ -1,0 +1,1 @@
+"""The settings: exporter.yml, environment variables and flags, checked and read once."""

@@ -1,0 +1,24 @@
+"""Which of the targets are on this host, so that their processes can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vllm_exporter.config.addresses import split_address
+from vllm_exporter.config.config import TargetConfig
+from vllm_exporter.linux.listening import is_this_host
+
+
+def local_ports(targets: Iterable[TargetConfig], hostname: str) -> dict[str, int]:
+    """Server to port. One with a loopback address has been renamed, so its name is not its address."""
+    ports: dict[str, int] = {}
+    for target in targets:
+        host, port = split_address(target.address, f"target {target.address!r}")
+        if target.server != target.address or is_this_host(host, hostname):
+            ports[target.server] = port
+    return ports
+
+
+def local_servers(targets: Iterable[TargetConfig], hostname: str) -> dict[int, str]:
+    """Port to server; the first of those that share a port."""
+    return {port: server for server, port in reversed(local_ports(targets, hostname).items())}

@@ -1,0 +1,41 @@
+"""Paths that the configuration names, and what should be there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from vllm_exporter.config.config import Config
+
+Kind = Literal["file", "directory", "socket"]
+
+# What it means that nothing is there: a person has forgotten it; another program makes it when it starts; the exporter
+# makes it itself, with the directories above.
+Absent = Literal["forgotten", "comes_later", "made"]
+
+WRITE_KEY = "write the key into it, or correct the path"
+PUT_CERTIFICATE = "put the authority's certificate there, or correct the path"
+
+
+@dataclass(frozen=True)
+class NamedPath:
+    """One of them."""
+
+    key: str  # where it is named: 'collectors.events.file'
+    path: str  # a relative one begins at the working directory
+    fix: str = ""  # what to do where nothing is there; of no use where the exporter makes it
+    kind: Kind = "file"
+    absent: Absent = "forgotten"
+
+
+def config_paths(config: Config) -> Iterator[NamedPath]:
+    """Those outside the collectors' sections."""
+    for target in config.targets:
+        where = f"targets: {target.address}"
+        if target.api_key_file:
+            yield NamedPath(f"{where}: api_key_file", target.api_key_file, WRITE_KEY)
+        if target.ca_file:
+            yield NamedPath(f"{where}: ca_file", target.ca_file, PUT_CERTIFICATE)
+    if config.state_dir:
+        yield NamedPath("state_dir", config.state_dir, kind="directory", absent="made")

@@ -1,0 +1,77 @@
+"""Looks whether the paths that the configuration names are there, and are what they should be."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from vllm_exporter.config.named_paths import NamedPath
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is not as it should be. Not `wrong`: it may come later, or be only for the exporter's user to read."""
+
+    wrong: bool
+    words: str
+
+
+def look_at(paths: Iterable[NamedPath]) -> list[Finding]:
+    """A path that several keys name is told once, by the first of them."""
+    firsts: dict[str, NamedPath] = {}
+    for named in paths:
+        firsts.setdefault(os.path.abspath(named.path), named)
+    found = (_look(path, named) for path, named in firsts.items())
+    return [one for one in found if one is not None]
+
+
+def _look(path: str, named: NamedPath) -> Finding | None:
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return _absent(path, named)
+    except PermissionError:
+        return _no_right(path, named)
+    except (OSError, ValueError) as error:  # ValueError: a byte that no path may have
+        return Finding(True, f"{named.key}: {path!r} cannot be used: {error}; correct the path")
+    if not _is(named.kind, mode):
+        return Finding(True, f"{named.key}: {path} is no {named.kind}; correct the path")
+    return None if os.access(path, _rights(named)) else _no_right(path, named)
+
+
+def _absent(path: str, named: NamedPath) -> Finding | None:
+    if named.absent == "made":  # where it can be
+        return _look(os.path.dirname(path), replace(named, kind="directory"))
+    later = named.absent == "comes_later"
+    return Finding(not later, f"{named.key}: {path} does not exist{' yet' if later else ''}; {named.fix}")
+
+
+def _no_right(path: str, named: NamedPath) -> Finding:
+    """Of no more than the user who looks."""
+    verb = "written" if named.absent == "made" else "read"
+    return Finding(False, f"{named.key}: {path} cannot be {verb} by {_user()}; the exporter's user must be able to")
+
+
+def _rights(named: NamedPath) -> int:
+    if named.kind == "socket":
+        return os.R_OK | os.W_OK
+    right = os.W_OK if named.absent == "made" else os.R_OK
+    return right | os.X_OK if named.kind == "directory" else right
+
+
+def _is(kind: str, mode: int) -> bool:
+    """Not every file is a regular one: a secret may come through a pipe."""
+    if kind == "socket":
+        return stat.S_ISSOCK(mode)
+    return stat.S_ISDIR(mode) == (kind == "directory")
+
+
+def _user() -> str:
+    """Who looks. A container's user may have no name."""
+    try:
+        return f"user {pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:
+        return f"user {os.geteuid()}"

@@ -1,0 +1,141 @@
+"""What collectors tell each other by the board: immutable, whole, in base units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vllm_exporter.subjects.parallel.topology import Level
+from vllm_exporter.subjects.processes.lineage import Ref
+from vllm_exporter.subjects.processes.titles import Role
+from vllm_exporter.subjects.server.engine import EngineValues
+from vllm_exporter.subjects.server.progress import Health
+
+
+@dataclass(frozen=True)
+class VllmProcess:
+    """One of vLLM's processes that lives."""
+
+    ref: Ref
+    role: Role
+    rank: str  # as in the title: 'DP0_TP1'; '' when it is the only one of its role
+    server: str  # '' when its tree could not be joined to a target
+    ppid: int
+    state: str  # of the kernel: R, S, D, T, Z …
+    orphan: bool = False
+    resident: int = 0  # bytes
+    cpu_seconds: float = 0.0
+    container: str = ""  # name, else short id; '' outside containers
+
+
+@dataclass(frozen=True)
+class Trees:
+    """All of vLLM's processes on this host, by pid. Posted by `processes`."""
+
+    processes: Mapping[int, VllmProcess]
+
+    def first_pids(self) -> dict[str, int]:
+        """Of each server the lowest process id: nearly always the process that has been there longest."""
+        joined = [(pid, one.server) for pid, one in self.processes.items() if one.server and not one.orphan]
+        return {server: pid for pid, server in sorted(joined, reverse=True)}
+
+
+@dataclass(frozen=True)
+class ServerSight:
+    """What probes saw of one server last. None: not known."""
+
+    health: Health
+    ready: bool
+    ready_age: float | None
+    progress_age: float | None
+    stalled: bool | None
+    work: bool | None
+    paused: bool | None
+    sleeping: bool | None
+    canary_ok: bool | None
+    canary_failures: int
+    values: EngineValues | None
+    model_name: str = ""
+    version: str = ""
+    canary_seconds: float | None = None
+    canary_first_token: float | None = None  # seconds
+    stall_limit: float | None = None  # seconds
+    problem: str = ""  # why /metrics could not be read
+    engine_ages: Mapping[str, float] = field(default_factory=dict)  # by engine: seconds it stands still with work
+    blocks_used: int | None = None  # of the KV cache, all engines
+    blocks_total: int | None = None
+
+
+@dataclass(frozen=True)
+class Sights:
+    """Every configured server, by its name. Posted by `probe`."""
+
+    servers: Mapping[str, ServerSight]
+
+
+@dataclass(frozen=True)
+class GpuSight:
+    """One GPU, or one MIG instance. None: the driver does not say."""
+
+    gpu_id: str
+    uuid: str
+    name: str
+    lost: bool = False
+    utilization: float | None = None  # 0 to 1
+    memory_used: int | None = None  # bytes
+    memory_total: int | None = None
+    temperature: float | None = None  # °C
+    pci_address: str = ""  # as sysfs has it: 0000:17:00.0
+    pids: Mapping[int, int] | None = None  # pid to bytes of memory
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """All GPUs of this host. Posted by `gpu`."""
+
+    gpus: tuple[GpuSight, ...]
+
+
+@dataclass(frozen=True)
+class Lifecycles:
+    """The lifecycle state of every server, by its name: state and seconds in it. Posted by `lifecycle`."""
+
+    states: Mapping[str, tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class RankSteps:
+    """What one process says of its model steps since it started. None: it does not measure it."""
+
+    server: str
+    rank: str  # as in the title
+    pid: int  # in the process's own PID namespace
+    steps: float
+    seconds: float  # in all of them
+    compute: float | None = None  # seconds of these in the model
+    sync: float | None = None  # seconds of these in waiting for other ranks
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of every process that counts them. Posted by `inside`."""
+
+    ranks: tuple[RankSteps, ...]
+
+
+@dataclass(frozen=True)
+class GpuLink:
+    """How two GPUs are connected, by the driver's word. None: it does not say."""
+
+    gpu_id: str
+    peer: str
+    linked: bool | None  # they reach each other by NVLink, through switches too
+    nvlinks: int | None  # how many links that is, 0 when they do not
+    level: Level | None = None  # over PCIe
+
+
+@dataclass(frozen=True)
+class GpuLinks:
+    """Every pair of whole GPUs that answer, each once. Posted by `gpu`."""
+
+    links: tuple[GpuLink, ...]

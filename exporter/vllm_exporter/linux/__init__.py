@@ -1,0 +1,1 @@
+"""Reads what Linux says of processes, sockets, files and its own log."""

@@ -1,0 +1,92 @@
+"""Which TCP ports a process listens on, by the sockets it holds open, and whether a host name means this host."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from vllm_exporter.linux.stat import read_file
+
+LISTEN = b"0A"  # state of a listening socket in /proc/net/tcp, see include/net/tcp_states.h
+MAX_TABLE = 4 * 1024 * 1024  # bytes: 28,000 sockets
+
+
+def read_ports(proc: Path, pid: int) -> frozenset[int] | None:
+    """The ports it listens on. None when its sockets cannot be seen: it belongs to another user and we are not root."""
+    sockets = read_sockets(proc, pid)
+    if sockets is None:
+        return None
+    if not sockets:
+        return frozenset()
+    ports: dict[int, int] = {}
+    for table in ("tcp", "tcp6"):
+        ports.update(parse_table(read_file(proc / str(pid) / "net" / table, MAX_TABLE) or b""))
+    return frozenset(port for inode, port in ports.items() if inode in sockets)
+
+
+def parse_table(text: bytes) -> Mapping[int, int]:
+    """Inode to port of each listening socket in /proc/net/tcp or tcp6."""
+    rows = (line.split() for line in text.splitlines()[1:])
+    return {int(row[9]): int(row[1].rpartition(b":")[2], 16) for row in rows if len(row) > 9 and row[3] == LISTEN}
+
+
+def read_sockets(proc: Path, pid: int) -> frozenset[int] | None:
+    """Inodes of the sockets that the process holds open."""
+    folder = proc / str(pid) / "fd"
+    try:
+        links = [_readlink(f"{folder}/{name}") for name in os.listdir(folder)]
+    except OSError:
+        return None
+    return frozenset(int(link[8:-1]) for link in links if link.startswith("socket:["))
+
+
+def same_network(proc: Path, pid: int) -> bool:
+    """Whether its ports are this host's: not in a container with its own network.
+
+    Whose network it is may be read by root and the process's own user only; others compare the addresses in it. When
+    these cannot be read either it counts as this host's.
+    """
+    theirs, ours = _readlink(f"{proc}/{pid}/ns/net"), _readlink(f"{proc}/self/ns/net")
+    if theirs and ours:
+        return theirs == ours
+    table = read_file(proc / str(pid) / "net/fib_trie", MAX_TABLE)
+    return table is None or parse_addresses(table) == read_addresses(proc, "self")
+
+
+def read_addresses(proc: Path, pid: int | str) -> frozenset[str]:
+    """The IPv4 addresses of the network that the process is in, loopback left out."""
+    return parse_addresses(read_file(proc / str(pid) / "net/fib_trie", MAX_TABLE) or b"")
+
+
+def parse_addresses(text: bytes) -> frozenset[str]:
+    """From /proc/net/fib_trie: a local address is the line before `/32 host LOCAL`."""
+    found, before = set(), b""
+    for line in text.splitlines():
+        if b"/32 host LOCAL" in line:
+            found.add(before.rpartition(b" ")[2].decode("ascii", "replace"))
+        before = line
+    return frozenset(address for address in found if not address.startswith("127."))
+
+
+def is_this_host(host: str, hostname: str) -> bool:
+    """Without asking a name server: loopback, this host's name, or an address that one of its interfaces has."""
+    if host.lower() in ("localhost", hostname.lower(), hostname.lower().partition(".")[0]):
+        return True
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+            with socket.socket(family, socket.SOCK_DGRAM) as trial:
+                trial.bind((host, 0))
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _readlink(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

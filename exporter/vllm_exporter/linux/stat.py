@@ -1,0 +1,100 @@
+"""/proc/<pid>/stat: what the kernel says of a process without taking a lock that the process may hold."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from vllm_exporter.errors import SourceError
+from vllm_exporter.subjects.processes.lineage import Ref
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+SIZE = 1024  # bytes: 52 numbers and a name of 64 at most
+KERNEL_THREAD = 0x00200000  # PF_KTHREAD of the flags, include/linux/sched.h
+GONE = ("Z", "X", "x")  # zombie and dead: it runs no more, whatever its parent does
+
+
+@dataclass(frozen=True)
+class Stat:
+    """See proc_pid_stat(5)."""
+
+    ref: Ref
+    comm: bytes
+    state: str
+    ppid: int
+    threads: int
+    cpu_ticks: int  # user and system, of all threads
+    resident: int  # bytes
+    kernel: bool  # a thread of the kernel: it never becomes anything else
+    readable: bool  # we are allowed to see all of it, the exit status included
+
+
+def parse_stat(text: bytes) -> Stat:
+    """Raises ValueError when it is not the text of /proc/<pid>/stat. The name may hold blanks and parentheses."""
+    pid, _, rest = text.partition(b" (")
+    comm, parenthesis, rest = rest.rpartition(b") ")
+    fields = rest.split(None, 24)
+    if not parenthesis or len(fields) < 22:
+        raise ValueError(f"not a stat: {text[:60]!r}")
+    return Stat(
+        ref=Ref(int(pid), int(fields[19])),
+        comm=comm,
+        state=fields[0].decode("ascii", "replace"),
+        ppid=int(fields[1]),
+        threads=int(fields[17]),
+        cpu_ticks=int(fields[11]) + int(fields[12]),
+        resident=int(fields[21]) * PAGE,
+        kernel=bool(int(fields[6]) & KERNEL_THREAD),
+        readable=len(fields) > 23 and fields[23] != b"1",  # start_code: 1 in place of the address means: not for you
+    )
+
+
+def parse_exit_status(text: bytes, ref: Ref) -> int | None:
+    """The wait status of a zombie. None when it is another process, not a zombie, or not for us to see."""
+    fields = text.rpartition(b") ")[2].split()
+    if len(fields) < 50 or fields[0] != b"Z" or int(fields[19]) != ref.start:
+        return None
+    return int(fields[49])
+
+
+def read_stat(proc: Path, pid: int) -> Stat | None:
+    """None when the process is gone. Raises SourceError."""
+    text = read_file(proc / str(pid) / "stat", SIZE)
+    return understand(text, proc, pid) if text else None
+
+
+def understand(text: bytes, proc: Path, pid: int) -> Stat:
+    """As parse_stat; raises SourceError, naming the file."""
+    try:
+        return parse_stat(text)
+    except ValueError as error:
+        raise SourceError(f"{proc}/{pid}/stat: {error}") from None
+
+
+def read_file(path: Path | str, size: int) -> bytes | None:
+    """At most `size` bytes. None when the process is gone or belongs to somebody else.
+
+    In a loop: a read of a long table in /proc returns a page or so of whole lines, however much was asked for.
+    """
+    data = b""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        while len(data) < size and (more := os.read(file, size - len(data))):
+            data += more
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return data
+
+
+def is_own_namespace(proc: Path) -> bool:
+    """Whether the process ids in it are ours: not in a /proc of another PID namespace, nor in a directory of a test."""
+    try:
+        return os.readlink(proc / "self") == str(os.getpid())
+    except OSError:
+        return False

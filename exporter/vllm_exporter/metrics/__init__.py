@@ -1,0 +1,1 @@
+"""Metric families, their series, and the text of /metrics."""

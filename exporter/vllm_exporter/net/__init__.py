@@ -1,0 +1,1 @@
+"""HTTP requests over TCP and Unix sockets; names and certificates."""

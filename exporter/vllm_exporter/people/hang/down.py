@@ -1,0 +1,43 @@
+"""Rules for a server that nobody can reach, or whose engine is gone. Pure."""
+
+from __future__ import annotations
+
+from vllm_exporter.people.hang.evidence import Evidence
+from vllm_exporter.people.hang.finding import Certainty, Finding, orphan_words, state_advice, state_words, told
+
+
+def left_over(seen: Evidence) -> Finding | None:
+    """Only engine and workers are there. While another API server starts beside them, that is the news."""
+    if seen.health != "refused" or not seen.orphans or _starts(seen):
+        return None
+    return Finding("left_over_processes", "certain", ("connection refused", *orphan_words(seen)))
+
+
+def starting(seen: Evidence) -> Finding | None:
+    """By the exporter, which reads the log; else by a process that nobody can reach yet."""
+    if seen.health != "refused" or not _starts(seen):
+        return None
+    sure: Certainty = "certain" if seen.state is not None else "likely"
+    processes = [f"{one.name} is there" for one in seen.processes if one.role == "api_server"]
+    advice = state_advice(seen) or ("Wait; look at the end of its log if it takes longer than usual.",)
+    if seen.orphans:
+        advice = ("End the processes that were left behind: they hold memory that this start needs.", *advice)
+    said = told("connection refused", state_words(seen), *processes, *orphan_words(seen))
+    return Finding("starting", sure, said, advice)
+
+
+def not_running(seen: Evidence) -> Finding | None:
+    if seen.health != "refused":
+        return None
+    return Finding("not_running", "certain", told("connection refused", state_words(seen)), state_advice(seen))
+
+
+def engine_dead(seen: Evidence) -> Finding | None:
+    said = told("/health answers 503", state_words(seen))
+    return Finding("engine_dead", "certain", said) if seen.health == "503" else None
+
+
+def _starts(seen: Evidence) -> bool:
+    if seen.state is not None:
+        return seen.state.kind == "starting"
+    return any(one.role == "api_server" for one in seen.processes)

@@ -1,0 +1,92 @@
+"""What a rule finds, and the words that several of them use. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from vllm_exporter.people.hang.causes import CauseName
+from vllm_exporter.people.hang.evidence import Evidence, ProcessSight
+
+Certainty = Literal["certain", "likely", "possible"]
+
+BUSY = 0.95  # of a GPU: it has something to do all the time
+LIMIT = 29.0  # seconds: the exporter's default of 30 less the time between two readings
+LATE = 1.0  # seconds: a server that is not saturated answers /health in a few ms
+SPINS = 0.5  # cores: what a process uses at least that computes, or polls a GPU
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A cause, how sure it is, and what speaks for it."""
+
+    cause: CauseName
+    certainty: Certainty
+    evidence: tuple[str, ...]
+    advice: tuple[str, ...] = ()  # of this case, before that of the cause
+
+
+Rule = Callable[[Evidence], Finding | None]
+
+
+def past_limit(seen: Evidence) -> bool:
+    """Still for as long as this server may be by the exporter that watches it; else by the exporter's default."""
+    return seen.still_seconds >= (LIMIT if seen.stall_limit is None else seen.stall_limit)
+
+
+def requests(seen: Evidence) -> str:
+    last = seen.last
+    return f"{last.running:.0f} requests run, {last.waiting:.0f} wait" if last else ""
+
+
+def cpu_words(seen: Evidence, role: str) -> tuple[str, ...]:
+    return tuple(
+        f"{one.name} uses {one.cpu:.2f} cores" for one in seen.processes if one.role == role and one.cpu is not None
+    )
+
+
+def health_words(seen: Evidence) -> str:
+    """What is wrong with the answer to /health; '' when nothing is."""
+    if seen.health == "timeout":
+        return f"no answer to /health in {seen.health_seconds:.0f} s"
+    if seen.health == "other":
+        return "/health gives neither 200 nor 503"
+    return f"/health was answered after {seen.health_seconds:.1f} s" if seen.health_seconds >= LATE else ""
+
+
+def state_words(seen: Evidence) -> str:
+    """'state by the exporter: crash loop for 12 s: It failed again and again.'"""
+    state = seen.state
+    if state is None:
+        return ""
+    lasts = "" if state.seconds is None else f" for {state.seconds:.0f} s"
+    meaning = f": {state.meaning}" if state.meaning else ""
+    return f"state by the exporter: {state.name.replace('_', ' ')}{lasts}{meaning}"
+
+
+def state_advice(seen: Evidence) -> tuple[str, ...]:
+    return (seen.state.action,) if seen.state is not None and seen.state.action else ()
+
+
+def told(*lines: str) -> tuple[str, ...]:
+    """Those that say something."""
+    return tuple(filter(None, lines))
+
+
+def orphan_words(seen: Evidence) -> tuple[str, ...]:
+    """Those that were left behind, by name where this host sees them."""
+    found = tuple(f"left behind: {one.name}" for one in seen.processes if one.orphan)
+    return found or ((f"{seen.orphans} processes were left behind",) if seen.orphans else ())
+
+
+def gpus_busy(seen: Evidence) -> bool:
+    return bool(seen.gpus) and all((gpu.utilization or 0) >= BUSY for gpu in seen.gpus)
+
+
+def describe_process(one: ProcessSight) -> str:
+    """A line for people."""
+    cpu = "" if one.cpu is None else f", {one.cpu:.2f} cores"
+    where = f", in {one.wchan}" if one.wchan else ""
+    left = ", left behind" if one.orphan else ""
+    return f"{one.name}: state {one.state or '?'}{cpu}{where}{left}"

@@ -1,0 +1,125 @@
+"""Rules for a server that is held, says nothing, or moves after all. Pure."""
+
+from __future__ import annotations
+
+from vllm_exporter.people.hang.evidence import Evidence
+from vllm_exporter.people.hang.finding import (
+    SPINS,
+    Certainty,
+    Finding,
+    cpu_words,
+    gpus_busy,
+    health_words,
+    past_limit,
+    requests,
+    state_advice,
+    state_words,
+    told,
+)
+
+QUEUE = 10  # waiting requests, and half as many as run: less is worked off within seconds
+FULL = 0.95  # of the KV cache: with less there is room for another request
+
+
+def stopped(seen: Evidence) -> Finding | None:
+    """Whatever else is wrong: nothing moves before it goes on."""
+    held = [one for one in seen.processes if one.state in ("T", "t") and not one.orphan]
+    if not held:
+        return None
+    return Finding("stopped_worker", "certain", tuple(f"{one.name} is in state {one.state}" for one in held))
+
+
+def silent(seen: Evidence) -> Finding | None:
+    """A saturated server may not get round to /health either, but its values move."""
+    if seen.health not in ("timeout", "other") or seen.moved:
+        return None
+    metrics = "" if seen.samples else f"/metrics: {seen.problem or 'not read'}"
+    still = f"no value moved for {seen.still_seconds:.0f} s" if seen.samples else ""
+    said = told(health_words(seen), metrics, still, *cpu_words(seen, "api_server"))
+    return Finding("api_server_silent", "likely", said)
+
+
+def sleeping(seen: Evidence) -> Finding | None:
+    return Finding("sleeping", "certain", ("vLLM says that an engine is not awake",)) if seen.sleeping else None
+
+
+def paused(seen: Evidence) -> Finding | None:
+    return Finding("paused", "certain", ("GET /is_paused answers true",)) if seen.paused else None
+
+
+def unreadable(seen: Evidence) -> Finding | None:
+    if seen.samples or seen.canary == "timeout":
+        return None
+    return Finding("unreadable", "certain", (f"/metrics: {seen.problem or 'not read'}",))
+
+
+def kv_overflow(seen: Evidence) -> Finding | None:
+    """Full, and somebody suffers from it."""
+    last = seen.last
+    if last is None or not seen.moved or (last.kv_usage or 0) < FULL:
+        return None
+    preempted = seen.rise("preemptions")
+    if not preempted and not last.waiting:
+        return None
+    return Finding(
+        "kv_overflow",
+        "likely",
+        told(
+            f"KV cache {last.kv_usage or 0:.0%} full",
+            f"{last.waiting:.0f} requests wait, {preempted:.0f} preempted in {seen.seconds:.0f} s",
+            health_words(seen),
+        ),
+    )
+
+
+def overload(seen: Evidence) -> Finding | None:
+    """In two of three readings: the queue of a burst gets shorter, and that of an overload dips when a batch ends."""
+    if not seen.moved or not seen.produced:
+        return None
+    queue = sorted(sample.values.waiting for sample in seen.samples)[len(seen.samples) // 3]
+    running = max(sample.values.running for sample in seen.samples)
+    if queue < max(QUEUE, running / 2):
+        return None
+    tokens = seen.rise("generation_tokens")
+    return Finding(
+        "overload",
+        "likely",
+        told(
+            f"at least {queue:.0f} requests wait while {running:.0f} run",
+            f"{tokens:.0f} tokens generated in {seen.seconds:.0f} s: the engine moves",
+            health_words(seen),
+        ),
+    )
+
+
+def long_prefill(seen: Evidence) -> Finding | None:
+    """Steps of a chunked prefill give no output; only what every step pushes moves, the KV cache above all."""
+    last = seen.last
+    if last is None or not last.work or seen.produced:
+        return None
+    if seen.moved:
+        first = seen.samples[0].values
+        fills = f"the KV cache went from {first.kv_usage or 0:.2%} to {last.kv_usage or 0:.2%}"
+        said = told(f"no output in {seen.seconds:.0f} s, yet {fills}", requests(seen), health_words(seen))
+        return Finding("long_prefill", "likely", said)
+    busy = [one for one in seen.workers if (one.cpu or 0) >= SPINS]
+    if not past_limit(seen) and (busy or gpus_busy(seen)):
+        by = busy[0].name if busy else "the GPU"
+        within = f"nothing moved for {seen.still_seconds:.0f} s, which a slow step can take; {by} computes"
+        return Finding("long_prefill", "possible", (within, requests(seen)))
+    return None
+
+
+def working(seen: Evidence) -> Finding | None:
+    """It moves, or has nothing to do and answers. One that was told to stop does so too, for a while."""
+    ends = seen.state is not None and seen.state.kind == "ending"
+    ending, advice = (state_words(seen), state_advice(seen)) if ends else ("", ())
+    if seen.produced or seen.moved:
+        tokens = seen.rise("generation_tokens")
+        gave = f"{tokens:.0f} tokens generated and {seen.rise('iterations'):.0f} steps in {seen.seconds:.0f} s"
+        return Finding("no_hang", "certain", told(gave, requests(seen), health_words(seen), ending), advice)
+    if seen.work:
+        return None
+    answered = f"a test request was answered in {seen.canary_seconds:.2f} s" if seen.canary == "ok" else ""
+    sure: Certainty = "certain" if answered else "likely"
+    return Finding("no_hang", sure, told("no requests", answered, health_words(seen), ending), advice)

@@ -1,0 +1,47 @@
+"""Collecting for a command that only looks: what the service keeps is read from a copy, and not written."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from vllm_exporter.config.config import CollectorConfig, Config
+
+# What collectors remember from one start to the next: who started whom, states, how long servers may be silent, where
+# logs were read to. The file of events is not among them: nothing here reads it.
+KEPT = ("processes.json", "lifecycle.json", "probe.json", "inside.json", "logs.json")
+RELEASE = "gpu.release"  # keeps the GPU collector off the driver while it is there; a link also shows it when it comes
+
+
+@contextmanager
+def own_config(config: Config) -> Iterator[Config]:
+    """As configured, with a copy for a state directory that is gone afterwards; events go nowhere else.
+
+    What this user may not read is left out, as at a first start. Where no copy can be made nothing is remembered.
+    """
+    events = replace(config.collectors.get("events", CollectorConfig()), options={})
+    own = replace(config, collectors={**config.collectors, "events": events})
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="vllm-exporter-", ignore_cleanup_errors=True)
+    except OSError:  # a read-only root without /tmp
+        yield replace(own, state_dir="")
+        return
+    with folder as path:
+        copy_state(config.state_dir, Path(path))
+        yield replace(own, state_dir=path)
+
+
+def copy_state(state_dir: str, to: Path) -> None:
+    """What is kept in one directory, into another."""
+    if not state_dir:
+        return
+    (to / RELEASE).symlink_to(Path(state_dir).absolute() / RELEASE)
+    for name in KEPT:
+        try:
+            shutil.copyfile(Path(state_dir) / name, to / name)
+        except OSError:
+            continue

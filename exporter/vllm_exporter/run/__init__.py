@@ -1,0 +1,1 @@
+"""Runs collectors: what one is, how they are found, and when they run."""

@@ -1,0 +1,96 @@
+"""What a collector is. Adding one is one file in collectors/, its names in names/, its test, and its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from vllm_exporter.clock import SystemClock
+from vllm_exporter.config.config import CollectorConfig, Config
+from vllm_exporter.config.named_paths import NamedPath
+from vllm_exporter.config.options import parse_options
+from vllm_exporter.facts.events import Bus
+from vllm_exporter.facts.latest import Board
+from vllm_exporter.metrics.family import Block, Family, Sample
+from vllm_exporter.ports import Clock
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """A collector without options of its own."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a collector may use: everything that varies is passed in, so that tests can replace it."""
+
+    config: Config
+    clock: Clock = field(default_factory=SystemClock)
+    proc: Path = Path("/proc")
+    sys: Path = Path("/sys")
+    board: Board = field(init=False)
+    bus: Bus = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "board", Board(self.clock))
+        object.__setattr__(self, "bus", Bus(self.clock))
+
+    def options(self, collector: str, cls: type[T]) -> T:
+        """What exporter.yml says under `collectors.<collector>`. Raises ConfigError, naming the line and the key."""
+        return read_options(self.config, collector, cls)
+
+
+def read_options(config: Config, collector: str, cls: type[T]) -> T:
+    """The options of a collector. Raises ConfigError, naming the line and the key."""
+    return parse_options(config.collectors.get(collector, CollectorConfig()).options, cls, collector)
+
+
+def check_option(config: Config, collector: str, key: str, parse: Callable[[str], object]) -> None:
+    """Lets `parse` look at the text, or at each text, of an option; its ConfigError is told with the line."""
+    value = config.collectors.get(collector, CollectorConfig()).options.get(key)
+    if value is not None and value.data:
+        for item in value.data if isinstance(value.data, list) else [value]:
+            item.checked(parse, f"{collector}.{key}")
+
+
+class Collector:
+    """Reads one subject. Its module's name is its name: in `vllm_exporter list`, in exporter.yml and in labels.
+
+    `collect` runs every `interval` seconds, never in a scrape. It yields samples of `metrics` only, or blocks of them.
+    It raises NoData when its subject is not there (healthy, and said in its own metric) and SourceError when it should
+    be and is not; any other exception counts as failed too. What it yielded before raising is dropped.
+    """
+
+    metrics: ClassVar[tuple[Family, ...]] = ()
+    default_enabled: ClassVar[bool] = True
+    interval: ClassVar[float] = 1.0  # seconds
+    idle: ClassVar[float] = 10.0  # seconds to the next run, if longer, when there was no data
+    blocking: ClassVar[bool] = True  # False: reads kernel files that answer at once, and shares a thread with others
+    patient: ClassVar[bool] = True  # may run less often when the exporter takes more CPU than it should
+    turn: ClassVar[int] = 0  # in a single run of all: after those of a lower turn, whose facts it reads from the board
+    options: ClassVar[type] = NoOptions  # a frozen dataclass: its section of exporter.yml, besides enabled and interval
+
+    rest: float = 0.0  # seconds to the next run, if longer; a collector sets it while it has nothing to follow
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @classmethod
+    def check(cls, config: Config, name: str) -> None:
+        """Raises ConfigError when its section of exporter.yml cannot be used. Looks at nothing else."""
+        read_options(config, name, cls.options)
+
+    @classmethod
+    def paths(cls, config: Config, name: str) -> Iterable[NamedPath]:
+        """What its section names of files, directories and sockets, for `check-config` to look at."""
+        return ()
+
+    def collect(self) -> Iterator[Sample | Block]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends threads and connections; called once, at shutdown."""

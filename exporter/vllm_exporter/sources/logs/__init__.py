@@ -1,1 +1,0 @@
-"""Logs: files, journald, Docker, the kernel's."""

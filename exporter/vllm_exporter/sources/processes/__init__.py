@@ -1,1 +1,0 @@
-"""Processes and who looks after them."""

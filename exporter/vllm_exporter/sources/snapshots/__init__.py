@@ -1,1 +1,0 @@
-"""Snapshot files of the in-process part."""

@@ -1,1 +1,0 @@
-"""Requests to others, each with one deadline."""

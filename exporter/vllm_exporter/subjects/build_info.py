@@ -1,0 +1,22 @@
+"""Which exporter runs, and how many servers it is told to watch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from vllm_exporter import __version__
+from vllm_exporter.metrics.family import Sample
+from vllm_exporter.run.collector import Collector
+from vllm_exporter.run.families import EXPORTER_BUILD_INFO, EXPORTER_TARGETS
+
+
+class BuildInfoCollector(Collector):
+    """The exporter's version and the number of its targets."""
+
+    metrics = (EXPORTER_BUILD_INFO, EXPORTER_TARGETS)
+    interval = 60.0  # neither changes while it runs
+
+    def collect(self) -> Iterator[Sample]:
+        yield EXPORTER_BUILD_INFO.sample(1, version=__version__, python=".".join(map(str, sys.version_info[:3])))
+        yield EXPORTER_TARGETS.sample(len(self.context.config.targets))

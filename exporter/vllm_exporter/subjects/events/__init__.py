@@ -1,0 +1,1 @@
+"""The events, as JSON lines in a file and in Loki."""

@@ -1,0 +1,91 @@
+"""The event file: JSON, one event a line, of bounded size: the full one gets a number, the oldest is removed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from vllm_exporter.facts.events import Event
+
+
+class EventFile:
+    """`path`, and `keep` (at least 1) older ones beside it: path.1 is the newest. No more than `max_bytes` each."""
+
+    def __init__(self, path: Path, max_bytes: int, keep: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._keep = keep
+        self._fd: int | None = None
+        self.size = 0  # bytes
+
+    def write(self, lines: Iterable[bytes]) -> None:
+        """Appends lines, which have no end yet. Raises OSError; what was written before stays."""
+        if self._fd is not None and os.fstat(self._fd).st_nlink == 0:
+            self.close()  # somebody removed the file
+        for line in lines:
+            if self._fd is not None and self.size + len(line) >= self._max_bytes:
+                self._rotate()
+            if self._fd is None:
+                self._open()
+            assert self._fd is not None  # _open raises when it cannot
+            data = line + b"\n"
+            written = os.write(self._fd, data)
+            self.size += written
+            if written < len(data):
+                raise OSError(errno.ENOSPC, "no space left on device")
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        about = os.fstat(self._fd)
+        if not stat.S_ISREG(about.st_mode):  # /dev/stdout, which would be renamed when it is full
+            self.close()
+            raise OSError(errno.EINVAL, f"{self._path} is no regular file")
+        self.size = about.st_size
+        if self.size and os.pread(self._fd, 1, self.size - 1) != b"\n":  # the disk was full, or the host went down
+            self.size += os.write(self._fd, b"\n")
+        if self.size >= self._max_bytes:
+            self._rotate()
+            self._open()
+
+    def _rotate(self) -> None:
+        self.close()
+        for number in range(self._keep, 0, -1):
+            older = self._numbered(number)
+            newer = self._numbered(number - 1)
+            if newer.exists():
+                os.replace(newer, older)
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
+
+
+def format_event(event: Event) -> bytes:
+    """One line of JSON: time (UTC), kind, server, model_name, severity, summary, then the fields of its kind."""
+    import json  # not at the top: costs memory until the first event
+
+    line: dict[str, str | int | float | bool | None] = {
+        "time": format_time(event.time),
+        "kind": event.kind,
+        "server": event.server,
+        "model_name": event.model_name,
+        "severity": event.severity,
+        "summary": event.summary,
+    }
+    line |= {name: value for name, value in event.fields.items() if name not in line}
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def format_time(at: float) -> str:
+    """'2026-11-21T15:04:05.123Z'; the epoch for a time that is none."""
+    milliseconds = round(at * 1000) if 0 <= at < 1e11 else 0
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(milliseconds // 1000))}.{milliseconds % 1000:03d}Z"

@@ -1,0 +1,169 @@
+"""GPUs: use, memory, temperature, power, clocks, throttling, links, errors and who uses them, by NVML or amdsmi."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vllm_exporter.config.config import Config
+from vllm_exporter.config.named_paths import NamedPath
+from vllm_exporter.errors import NoData
+from vllm_exporter.facts.facts import GpuLinks, Gpus, Trees
+from vllm_exporter.facts.xids import SEVERITIES, classify
+from vllm_exporter.log import log
+from vllm_exporter.metrics.family import Block
+from vllm_exporter.run.collector import Collector, Context, read_options
+from vllm_exporter.subjects.gpu import families as names
+from vllm_exporter.subjects.gpu.choice import open_source
+from vllm_exporter.subjects.gpu.series import Health, HealthSheet, Sheet, join, make_sights
+from vllm_exporter.subjects.gpu.source import GpuSource, Snapshot, Table, make_table
+from vllm_exporter.subjects.gpu.worker import Worker
+from vllm_exporter.subjects.gpu.xids import KernelXids, XidLedger
+
+GRACE = 0.05  # seconds a run waits for its reading; what is not done by then is shown by the next
+FIRST_GRACE = 2.0  # opening the driver's library takes that long where no other process keeps the GPUs ready
+DEADLINE = 3.0  # seconds after which a call to the driver counts as hung
+SEARCH_SECONDS = 60.0  # between two looks for a library where there was none
+POST_SECONDS = 5.0  # between two facts for other collectors
+RELEASE_FILE = "gpu.release"  # in the state directory: while it is there, nothing is held of the driver
+
+
+@dataclass(frozen=True)
+class GpuOptions:
+    """Options of the collector."""
+
+    gpm: bool = True  # off: no SM, tensor and DRAM activity, for a profiler that does not get on with it
+    library: str = "libnvidia-ml.so.1"  # a name that the loader finds, or a path
+
+
+class GpuCollector(Collector):
+    """Reads in a thread of its own and waits only a little: a driver that hangs leaves the last readings and their age.
+
+    8 GPUs with 330 series take 60 µs of CPU a run besides the driver's own (hot, over a C stand-in for the driver).
+    """
+
+    interval = 1.0
+    turn = 1  # the processes come first
+    blocking = False  # the calls that may block are made in the worker's thread
+    options = GpuOptions
+    metrics = (*names.STATIC, *names.FAST, *names.SLOW, *names.PROCESSES, *names.HEALTH)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._options: GpuOptions = context.options("gpu", GpuOptions)
+        self._worker = Worker("gpu", context.clock)
+        state = context.config.state_dir
+        self._release_file = os.path.join(state, RELEASE_FILE) if state else ""
+        self._released = False
+        self._ledger = XidLedger(context.clock, self._tell)
+        self._kernel: KernelXids | None = None
+        self._addresses: dict[str, str] | None = None  # PCI address to GPU id; None: not known yet
+        self._source: GpuSource | None = None
+        self._search_at = 0.0  # the next look for a library
+        self._nothing = ""  # why there was none
+        self._grace = FIRST_GRACE
+        self._shown: Snapshot | None = None
+        self._fast, self._slow, self._processes, self._health = Sheet(), Sheet(), Sheet(), HealthSheet()
+        self._joined = Table()
+        self._posted_at: float | None = None
+
+    @classmethod
+    def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
+        """A name without a slash is the loader's to find, and a host without GPUs has none."""
+        library = read_options(config, name, GpuOptions).library
+        if "/" in library:
+            fix = "install the driver, or correct the path"
+            yield NamedPath("collectors.gpu.library", library, fix, absent="comes_later")
+
+    def collect(self) -> Iterator[Block]:
+        source = self._find_source()
+        self._heed_release_file(source)
+        done = self._worker.run(source.read, self._grace)
+        hung, snapshot = self._worker.busy_seconds() > DEADLINE, source.snapshot
+        if snapshot is not None:
+            yield from self._show(snapshot)
+        if self._kernel is not None:
+            self._kernel.read(self._addresses)
+        if snapshot is None and done and source.closed_because:  # not while it is being opened or closed
+            self._shown = None
+            raise NoData(source.closed_because)
+        self._grace = GRACE
+        yield self._health.block(self._make_health(source, snapshot, hung))
+
+    def close(self) -> None:
+        """Waits for nothing: what still waits for the driver ends with the process."""
+        if self._source is not None and self._worker.stop(GRACE):
+            self._source.close()
+        if self._kernel is not None:
+            self._kernel.close()
+
+    def _show(self, snapshot: Snapshot) -> Iterator[Block]:
+        if snapshot.links is not None and (self._shown is None or snapshot.links is not self._shown.links):
+            self.context.board.post(GpuLinks(snapshot.links))
+        if self._shown is None or snapshot.slow_at != self._shown.slow_at:
+            self._slow.block(snapshot.slow)
+            self._addresses = {card.pci_address: card.gpu_id for card in reversed(snapshot.cards)}
+            found = join(snapshot.processes, self.context.board.latest(Trees))
+            self._joined = make_table(found, self._joined)
+            self._processes.block(self._joined)
+        if self._shown is None or snapshot.at != self._shown.at:
+            self._fast.block(snapshot.fast)
+            self._post(snapshot)
+        self._shown = snapshot
+        yield from (self._fast.last, self._slow.last, self._processes.last)
+
+    def _post(self, snapshot: Snapshot) -> None:
+        """Only what is new: when nobody renews the fact, the driver hangs."""
+        now = self.context.clock.monotonic()
+        if self._posted_at is None or now - self._posted_at >= POST_SECONDS:
+            self._posted_at = now
+            self.context.board.post(Gpus(tuple(make_sights(snapshot))))
+
+    def _make_health(self, source: GpuSource, snapshot: Snapshot | None, hung: bool) -> Health:
+        failures, xids = source.failures.counts.copy(), self._ledger.counts()  # others write to them
+        if snapshot is None:
+            return Health(hung, None, 0.0, 0.0, (), failures, xids)
+        age = self.context.clock.monotonic() - snapshot.at
+        return Health(hung, age, snapshot.fast_seconds, snapshot.slow_seconds, snapshot.cards, failures, xids)
+
+    def _find_source(self) -> GpuSource:
+        """Raises NoData while there is no driver's library."""
+        if self._source is None:
+            now = self.context.clock.monotonic()
+            if self._nothing and now < self._search_at:
+                raise NoData(self._nothing)
+            try:
+                self._source = open_source(self.context.clock, self._ledger, self._options.library, self._options.gpm)
+                self._kernel = KernelXids(self.context.clock, self._ledger)
+            except NoData as nothing:
+                self._nothing, self._search_at = str(nothing), now + SEARCH_SECONDS
+                raise
+        return self._source
+
+    def _heed_release_file(self, source: GpuSource) -> None:
+        """A GPU can only be reset while no process holds it: a file asks for that, 2 µs to look for."""
+        if not self._release_file:
+            return
+        asked = os.path.exists(self._release_file)
+        if asked == self._released:
+            return
+        self._released = asked
+        log("info", "GPU driver to be released" if asked else "GPU driver used again", file=self._release_file)
+        if asked:
+            source.release()
+        else:
+            source.reopen()
+            self._grace = FIRST_GRACE
+
+    def _tell(self, gpu_id: str, code: int) -> None:
+        """An event of each XID. From the thread that waits for them."""
+        kind, words = classify(code)
+        self.context.bus.emit(
+            "xid",
+            SEVERITIES[kind],
+            f"GPU {gpu_id or '(unknown)'}: XID {code}, {words}",
+            gpu_id=gpu_id,
+            xid=code,
+            xid_class=kind,
+        )

@@ -1,0 +1,126 @@
+"""NVIDIA's GPUs through NVML: opens the library, reads, and closes it when it must. No DCGM."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vllm_exporter.errors import NoData
+from vllm_exporter.ports import Clock
+from vllm_exporter.subjects.gpu.nvml.events import WAIT
+from vllm_exporter.subjects.gpu.nvml.library import Gone, Lost
+from vllm_exporter.subjects.gpu.nvml.session import Session, Setup
+from vllm_exporter.subjects.gpu.source import Card, Failures, Snapshot, make_table
+from vllm_exporter.subjects.gpu.xids import XidLedger
+
+SLOW_SECONDS = 10.0
+REOPEN_SECONDS = 10.0  # after a failure; doubled with each, since opening the library wakes every GPU, up to
+REOPEN_SECONDS_MAX = 300.0
+CLOSE_SECONDS = 2.0  # that a cycle waits for the library to be left; longer might be taken for a call that hangs
+
+
+class NvmlSource:
+    """`read` and `close` are for one thread; a call in them may hang. All else is for any thread, at once."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: XidLedger,
+        path: str,
+        gpm: bool = True,
+        event_wait: float = WAIT,
+    ) -> None:
+        """The ledger is written from another thread."""
+        self.failures = Failures()
+        self.snapshot: Snapshot | None = None
+        self.closed_because = "the library has not been opened yet"
+        self._clock = clock
+        self._setup = Setup(clock, self.failures, ledger, {}, path, gpm, event_wait)
+        self._session: Session | None = None
+        self._released = False
+        self._closing_because = ""  # while the library is to be closed and cannot be yet
+        self._open_at = 0.0  # not before, in monotonic seconds
+        self._pause = REOPEN_SECONDS
+        self._known: dict[str, Card] = {}  # whole GPUs ever seen, by uuid
+        self._cards_from: tuple[Card, ...] | None = None  # what `_cards_made` was made from
+        self._cards_made: tuple[Card, ...] = ()
+
+    def read(self) -> None:
+        if self._closing_because:
+            self._shut(self._closing_because, CLOSE_SECONDS)
+            if self._closing_because:
+                return
+        if self._released:
+            self._shut("released on request: vllm-exporter holds nothing of the driver", CLOSE_SECONDS)
+            return
+        try:
+            self._read()
+        except (NoData, Gone, Lost) as reason:
+            self._shut(str(reason), CLOSE_SECONDS)
+            self._open_at = self._clock.monotonic() + self._pause
+            self._pause = min(2 * self._pause, REOPEN_SECONDS_MAX)
+
+    def release(self) -> None:
+        self._released = True
+
+    def reopen(self) -> None:
+        if self._released:
+            self._released, self._open_at, self._pause = False, 0.0, REOPEN_SECONDS
+
+    def close(self) -> None:
+        """At the end of the process, which ends what still waits."""
+        self._shut("closed", 0.0)
+
+    def _read(self) -> None:
+        started = self._clock.monotonic()
+        if self._session is None:
+            if started < self._open_at:
+                return
+            self._session = Session(self._setup)
+        session, before = self._session, self.snapshot
+        slow_due = before is None or started - before.slow_at >= SLOW_SECONDS
+        if before is not None and slow_due:
+            session.renew()
+        fast = session.read_fast()
+        now = self._clock.monotonic()
+        cards = self._cards(session.cards)
+        snapshot = replace(before or Snapshot(), cards=cards, fast=fast, at=now, fast_seconds=now - started)
+        if slow_due:
+            if before is not None:
+                self.snapshot = snapshot  # what was read fast need not wait for the rest
+            snapshot = self._add_slow(session, snapshot, now)
+        self.snapshot, self.closed_because = snapshot, ""
+        if slow_due:
+            self.snapshot = replace(snapshot, links=session.read_links(snapshot.slow))
+        self._pause = REOPEN_SECONDS
+
+    def _add_slow(self, session: Session, snapshot: Snapshot, started: float) -> Snapshot:
+        samples, processes = session.read_slow()
+        now = self._clock.monotonic()
+        return replace(
+            snapshot,
+            cards=self._cards(session.cards),
+            slow=make_table(samples, snapshot.slow),
+            processes=processes,
+            slow_at=now,
+            slow_seconds=now - started,
+        )
+
+    def _cards(self, found: tuple[Card, ...]) -> tuple[Card, ...]:
+        """With the GPUs that were there and are not: after a restart the driver leaves a lost one out."""
+        if found is self._cards_from:
+            return self._cards_made
+        uuids = {card.uuid for card in found}
+        for card in found:
+            if card.uuid and ":" not in card.gpu_id:
+                self._known[card.uuid] = card
+        silent = {card.gpu_id for card in found if not card.uuid}  # lost, and known by their index only
+        gone = [card for uuid, card in self._known.items() if uuid not in uuids and card.gpu_id not in silent]
+        self._cards_from = found
+        self._cards_made = (*found, *(replace(card, lost=True) for card in gone))
+        return self._cards_made
+
+    def _shut(self, why: str, wait: float) -> None:
+        """Or begins to: the thread for XIDs may still be in the library, and what is in use must not be closed."""
+        self.snapshot, self.closed_because, self._closing_because = None, "", why
+        if self._session is None or self._session.close(wait):
+            self._session, self.closed_because, self._closing_because = None, why, ""

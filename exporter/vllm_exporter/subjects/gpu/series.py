@@ -1,0 +1,141 @@
+"""From readings of GPUs to series and facts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from vllm_exporter.facts.facts import GpuSight, Trees
+from vllm_exporter.facts.xids import classify
+from vllm_exporter.metrics.family import Block, Family, Layout, Sample, Series
+from vllm_exporter.subjects.gpu import families as names
+from vllm_exporter.subjects.gpu.source import Card, GpuProcess, Snapshot, Table
+from vllm_exporter.subjects.gpu.xids import XidCount
+
+
+class Sheet:
+    """Makes blocks of tables, with one layout while the series stay the same."""
+
+    def __init__(self) -> None:
+        self._series: tuple[Series, ...] = ()
+        self._layout = Layout(())
+        self.last = self._layout.block(())
+
+    def block(self, table: Table) -> Block:
+        """Keeps it as `last`."""
+        if table.series is not self._series:
+            self._series = table.series
+            self._layout = Layout(table.series)
+        self.last = self._layout.block(table.numbers)
+        return self.last
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the readings fare."""
+
+    hung: bool
+    age: float | None  # seconds since the last reading; None: there is none
+    fast_seconds: float
+    slow_seconds: float
+    cards: tuple[Card, ...]
+    failures: Mapping[tuple[str, str], int]
+    xids: Mapping[tuple[str, int], XidCount]
+
+
+class HealthSheet:
+    """The same each second but for a few numbers: the series are worked out when one comes or goes."""
+
+    def __init__(self) -> None:
+        self._shape: object = None
+        self._sheet = Sheet()
+        self._series: tuple[Series, ...] = ()
+
+    def block(self, health: Health) -> Block:
+        shape = (health.age is None, health.cards, tuple(health.failures), tuple(health.xids))
+        if shape != self._shape:
+            self._shape, self._series = shape, tuple(health_series(health))
+        return self._sheet.block(Table(self._series, list(health_numbers(health))))
+
+
+def health_series(health: Health) -> Iterator[Series]:
+    yield names.GPU_DRIVER_HUNG, ()
+    if health.age is not None:
+        yield names.GPU_SNAPSHOT_AGE_SECONDS, ()
+        yield names.GPU_READ_SECONDS, ("fast",)
+        yield names.GPU_READ_SECONDS, ("slow",)
+    for card in health.cards:
+        yield names.GPU_LOST, (card.gpu_id, card.uuid)
+    for key in health.failures:
+        yield names.GPU_NVML_ERRORS_TOTAL, key
+    for gpu_id, xid in health.xids:
+        yield names.GPU_XID_ERRORS_TOTAL, (gpu_id, str(xid), classify(xid)[0])
+        yield names.GPU_XID_LAST_SEEN_TIMESTAMP_SECONDS, (gpu_id, str(xid))
+
+
+def health_numbers(health: Health) -> Iterator[float]:
+    """In the order of `health_series`."""
+    yield int(health.hung)
+    if health.age is not None:
+        yield from (health.age, health.fast_seconds, health.slow_seconds)
+    for card in health.cards:
+        yield int(card.lost)
+    yield from health.failures.values()
+    for seen in health.xids.values():
+        yield from (seen.count, seen.last_seen)
+
+
+def join(processes: Iterable[GpuProcess], trees: Trees | None) -> Iterator[Sample]:
+    """Processes with vLLM's role and rank; all others of a GPU, and all where vLLM's are not known, under role ''."""
+    found: dict[tuple[str, str, str, str], list[GpuProcess]] = {}
+    for process in processes:
+        known = trees.processes.get(process.pid) if trees else None
+        who = (known.server, known.role, known.rank) if known else ("", "", "")
+        found.setdefault((process.gpu_id, *who), []).append(process)
+    for (gpu_id, server, role, rank), members in sorted(found.items()):
+        labels = {"gpu_id": gpu_id, "server": server, "role": role, "rank": rank}
+        yield names.GPU_PROCESSES.sample(len(members), **labels)
+        memory = [one.memory for one in members if one.memory is not None]
+        if memory:
+            yield names.GPU_PROCESS_MEMORY_BYTES.sample(sum(memory), **labels)
+        shares = [one.sm for one in members if one.sm is not None]
+        if shares:
+            yield names.GPU_PROCESS_SM_RATIO.sample(sum(shares), **labels)
+
+
+SIGHT_FAMILIES: dict[str, tuple[Family, str]] = {
+    "utilization": (names.GPU_UTILIZATION_PERCENT, ""),
+    "memory_used": (names.GPU_MEMORY_USED_BYTES, ""),
+    "memory_total": (names.GPU_MEMORY_TOTAL_BYTES, ""),
+    "temperature": (names.GPU_TEMPERATURE_CELSIUS, "gpu"),
+}
+
+
+def make_sights(snapshot: Snapshot) -> Iterator[GpuSight]:
+    """What other collectors are told of each GPU."""
+    numbers = {
+        (family.name, *values): number
+        for (family, values), number in zip(snapshot.fast.series, snapshot.fast.numbers, strict=True)
+    }
+    pids: dict[str, dict[int, int]] = {}
+    for process in snapshot.processes:
+        pids.setdefault(process.gpu_id, {})[process.pid] = process.memory or 0
+    for card in snapshot.cards:
+        found = {
+            # The index of a lost GPU may be another's by now, and so would be the numbers.
+            name: None if card.lost else numbers.get((family.name, card.gpu_id, *([label] if label else [])))
+            for name, (family, label) in SIGHT_FAMILIES.items()
+        }
+        percent, used, total = found["utilization"], found["memory_used"], found["memory_total"]
+        yield GpuSight(
+            gpu_id=card.gpu_id,
+            uuid=card.uuid,
+            name=card.name,
+            lost=card.lost,
+            utilization=None if percent is None else percent / 100,
+            memory_used=None if used is None else int(used),
+            memory_total=None if total is None else int(total),
+            temperature=found["temperature"],
+            pci_address=card.pci_address,
+            pids=pids.get(card.gpu_id, {}) if not card.lost else None,
+        )

@@ -1,0 +1,109 @@
+"""What the `gpu` collector asks of a driver's library, whoever made the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vllm_exporter.facts.facts import GpuLink
+from vllm_exporter.metrics.family import Sample, Series, Values
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers in the order of their series. `series` is the same object while nothing comes or goes."""
+
+    series: tuple[Series, ...] = ()
+    numbers: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class GpuProcess:
+    """One process that computes on one GPU or MIG instance. None: the driver does not say."""
+
+    gpu_id: str
+    pid: int  # as the host sees it
+    memory: int | None  # bytes
+    sm: float | None  # share of time with a kernel running, 0 to 1
+
+
+@dataclass(frozen=True)
+class Card:
+    """What identifies a GPU or a MIG instance."""
+
+    gpu_id: str
+    uuid: str
+    name: str
+    pci_address: str  # as sysfs has it: 0000:17:00.0
+    lost: bool = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that is known after a reading. Replaced as a whole by the thread that reads; times are monotonic seconds."""
+
+    cards: tuple[Card, ...] = ()
+    fast: Table = Table()
+    slow: Table = Table()
+    processes: tuple[GpuProcess, ...] = ()
+    at: float = 0.0  # when `fast` was read
+    slow_at: float = 0.0
+    fast_seconds: float = 0.0  # that the readings took
+    slow_seconds: float = 0.0
+    links: tuple[GpuLink, ...] | None = None  # between whole GPUs; None: not read. The same object while none changes
+
+
+@dataclass
+class Failures:
+    """Failed calls by (function, code in words). Written by the thread that reads only."""
+
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def add(self, function: str, code: str) -> None:
+        self.counts[function, code] = self.counts.get((function, code), 0) + 1
+
+
+class GpuSource(Protocol):
+    """`read` may take long and runs in a thread of its own; what it found is read from any thread."""
+
+    failures: Failures
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The newest; None before the first reading and while the library is closed."""
+        ...
+
+    @property
+    def closed_because(self) -> str:
+        """Why there is no snapshot, '' when there is and while the library is being closed."""
+        ...
+
+    def read(self) -> None:
+        """One cycle: opens the library when that is due, reads, and replaces the snapshot."""
+        ...
+
+    def release(self) -> None:
+        """From the next cycle on nothing is held of the driver, so that a GPU can be reset."""
+        ...
+
+    def reopen(self) -> None:
+        """Ends a release."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def make_table(samples: Iterable[Sample], before: Table) -> Table:
+    """A table of single samples; of two of one series the first counts. Keeps the series object while it holds."""
+    found: dict[tuple[str, Values], Sample] = {}
+    for sample in samples:
+        found.setdefault((sample.family.name, sample.values), sample)
+    series = tuple((sample.family, sample.values) for sample in found.values())
+    kept = before.series if series == before.series else series
+    return Table(kept, [_plain(sample.value) for sample in found.values()])
+
+
+def _plain(value: float) -> float:
+    """Whole numbers as such: 3 is shorter than 3.0 and cheaper to print."""
+    return value if value % 1 else int(value)

@@ -1,0 +1,150 @@
+"""The cgroup (v2) of a process: what its limits are, wherever on the way up they are set, and how near it is to them.
+
+https://docs.kernel.org/admin-guide/cgroup-v2.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vllm_exporter.linux.kept_file import KeptFile
+from vllm_exporter.metrics.family import Family, Series
+from vllm_exporter.subjects.host import cgroup_families as names
+from vllm_exporter.subjects.host.cpu import parse_pressure
+from vllm_exporter.subjects.host.part import Names, Part, Reading
+
+EVENTS = ("high", "max", "oom", "oom_kill")  # of memory.events; `low` is about protection, which nobody is short of
+RESOURCES = ("cpu", "memory", "io")
+OWN = 0  # the level of its own directory; each one above is one more
+DEEPEST = 16  # directories; a container in a pod of a node is 5 deep
+
+FAMILIES: dict[str, Family] = {
+    "limit": names.CGROUP_MEMORY_LIMIT_BYTES,
+    "used": names.CGROUP_MEMORY_USED_BYTES,
+    "working_set": names.CGROUP_MEMORY_WORKING_SET_BYTES,
+    "event": names.CGROUP_MEMORY_EVENTS_TOTAL,
+    "swap": names.CGROUP_SWAP_USED_BYTES,
+    "quota": names.CGROUP_CPU_QUOTA_CPUS,
+    "cpus": names.CGROUP_CPUS,
+    "cpu": names.CGROUP_CPU_SECONDS_TOTAL,
+    "periods": names.CGROUP_CPU_PERIODS_TOTAL,
+    "throttled": names.CGROUP_CPU_THROTTLED_PERIODS_TOTAL,
+    "throttled_seconds": names.CGROUP_CPU_THROTTLED_SECONDS_TOTAL,
+    "pressure": names.CGROUP_PRESSURE_SECONDS_TOTAL,
+    "processes": names.CGROUP_PROCESSES,
+    "processes_limit": names.CGROUP_PROCESSES_LIMIT,
+}
+Parser = Callable[[bytes], float | None]
+Found = dict[str, float]  # by family's key above, and further labels after blanks: 'event oom_kill'
+
+
+class CgroupPart(Part):
+    """The cgroup of one server, or of the exporter ('')."""
+
+    def __init__(self, server: str, root: Path, path: str) -> None:
+        """`path` as in /proc/<pid>/cgroup, below `root`, where cgroup2 is mounted."""
+        super().__init__(f"cgroup {path}")
+        self.server, self.path = server, path
+        folder = root / path.lstrip("/")
+        self._levels = [folder, *folder.parents][: min(DEEPEST, len(Path(path).parts))]  # from its own up to the root
+        self._kept: dict[tuple[int, str], KeptFile] = {}
+
+    def read(self) -> Reading | None:
+        found = {**self._memory(), **self._cpu(), **self._pressure(), **self._processes()}
+        return (tuple(found), list(found.values())) if found else None
+
+    def name_series(self, found: Names) -> Sequence[Series]:
+        return [(FAMILIES[key], (self.server, *labels)) for key, *labels in (one.split() for one in found)]
+
+    def close(self) -> None:
+        for kept in self._kept.values():
+            kept.close()
+
+    def _memory(self) -> Found:
+        level, limit = self._lowest("memory.max", parse_limit)
+        found: Found = {} if limit is None else {"limit": limit}
+        used = self._text(level, "memory.current")
+        if used:
+            found["used"] = int(used)
+            cache = parse_flat(self._text(level, "memory.stat")).get("inactive_file")
+            found |= {} if cache is None else {"working_set": max(0, int(used) - cache)}
+        events = parse_flat(self._text(OWN, "memory.events"))
+        found |= {f"event {event}": events[event] for event in EVENTS if event in events}
+        swap = self._text(OWN, "memory.swap.current")
+        return found | ({"swap": int(swap)} if swap else {})
+
+    def _cpu(self) -> Found:
+        level, quota = self._lowest("cpu.max", parse_quota)
+        found: Found = {} if quota is None else {"quota": quota}
+        own = parse_flat(self._text(OWN, "cpu.stat"))
+        found |= {"cpu": own["usage_usec"] / 1e6} if "usage_usec" in own else {}
+        limited = parse_flat(self._text(level, "cpu.stat")) if quota is not None else {}
+        if "nr_throttled" in limited:
+            found |= {"periods": limited["nr_periods"], "throttled": limited["nr_throttled"]}
+            found["throttled_seconds"] = limited["throttled_usec"] / 1e6
+        levels = range(len(self._levels))
+        cpus = next(filter(None, (self._text(at, "cpuset.cpus.effective").strip() for at in levels)), b"")
+        return found | ({"cpus": count_cpus(cpus)} if cpus else {})
+
+    def _pressure(self) -> Found:
+        found: Found = {}
+        for resource in RESOURCES:
+            text = self._text(OWN, f"{resource}.pressure")
+            if text:
+                kinds, seconds = parse_pressure(text)
+                found |= {f"pressure {resource} {kind}": value for kind, value in zip(kinds, seconds, strict=True)}
+        return found
+
+    def _processes(self) -> Found:
+        level, limit = self._lowest("pids.max", parse_limit)
+        found: Found = {} if limit is None else {"processes_limit": limit}
+        count = self._text(level, "pids.current")
+        return found | ({"processes": int(count)} if count else {})
+
+    def _lowest(self, file: str, parse: Parser) -> tuple[int, float | None]:
+        """The level with the lowest limit and that limit; OWN and None when there is no limit."""
+        found = ((parse(self._text(level, file)), level) for level in range(len(self._levels)))
+        limits = [(limit, level) for limit, level in found if limit is not None]
+        if not limits:
+            return OWN, None
+        limit, level = min(limits)
+        return level, limit
+
+    def _text(self, level: int, file: str) -> bytes:
+        """b'' when it is not there: the controller is off, or it is the root."""
+        kept = self._kept.get((level, file))
+        if kept is None:
+            kept = self._kept[level, file] = KeptFile(self._levels[level] / file)
+        return kept.read() or b""
+
+
+def parse_path(data: bytes) -> str | None:
+    """From /proc/<pid>/cgroup the path in cgroup v2; None where the process is in none."""
+    for line in data.splitlines():
+        if line.startswith(b"0::"):
+            return line[3:].removesuffix(b" (deleted)").decode(errors="surrogateescape")
+    return None
+
+
+def parse_limit(data: bytes) -> float | None:
+    """A number, or `max`: no limit."""
+    return None if data.strip() in (b"", b"max") else int(data)
+
+
+def parse_quota(data: bytes) -> float | None:
+    """CPUs, from `<microseconds or max> <period in microseconds>`."""
+    words = data.split()
+    return None if not words or words[0] == b"max" else int(words[0]) / int(words[1])
+
+
+def parse_flat(data: bytes) -> dict[str, int]:
+    """Lines `key number`."""
+    words = data.split()
+    return {key.decode(): int(number) for key, number in zip(words[::2], words[1::2], strict=True)}
+
+
+def count_cpus(ranges: bytes) -> int:
+    """How many there are in `0-3,8`."""
+    ends = [part.partition(b"-") for part in ranges.split(b",")]
+    return sum(int(last or first) - int(first) + 1 for first, _, last in ends)

@@ -1,0 +1,1 @@
+"""Counts from inside vLLM's processes, by the files that they write."""

@@ -1,0 +1,212 @@
+"""Reads the snapshot files of a directory: kept descriptors, no locks, nothing that a stranger could have put there.
+
+Files are read, never mapped: a file that is cut short while it is mapped kills the reader.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vllm_exporter.errors import NoData, SourceError
+from vllm_exporter.linux.stat import GONE, read_stat
+from vllm_exporter.ports import Clock
+from vllm_exporter.subjects.inside.format import (
+    HEADER,
+    MAX_FILE,
+    BadSnapshot,
+    Directory,
+    Header,
+    Identity,
+    Snapshot,
+    is_whole,
+    parse_directory,
+    parse_header,
+    parse_values,
+)
+
+SUFFIX = ".snap"
+MAX_FILES = 256
+TRIES = 3  # readings of a file that is being written; a write takes 10 µs
+RESCAN = 10.0  # seconds; a new file changes the time of the directory, but that may be as coarse as 4 ms
+SILENT = 60.0  # seconds after which a process of another PID namespace counts as gone; it writes every 10
+
+
+class SnapshotFile:
+    """One file, kept open. Raises BadSnapshot when it may not be trusted or makes no sense."""
+
+    def __init__(self, folder: int, name: str, trusted: frozenset[int]) -> None:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            self._fd = os.open(name, flags, dir_fd=folder)
+        except OSError as error:
+            raise BadSnapshot("unreadable", f"cannot be opened: {error.strerror}") from None
+        try:
+            self.inode = _check(os.fstat(self._fd), trusted)
+        except BadSnapshot:
+            self.close()
+            raise
+        self._size = HEADER.size
+        self._known: tuple[int, int] | None = None  # generation and checksum of the directory
+        self._directory = Directory(())
+
+    def read(self) -> Snapshot:
+        """9 µs with 300 values. Raises BadSnapshot; reason torn: the process was writing at each try."""
+        for _ in range(TRIES):
+            data = self._pread(self._size, 0)
+            header = parse_header(data)
+            if header.end > self._size:
+                self._size = header.end
+                data = self._pread(self._size, 0)
+            if len(data) < header.end and not header.sequence & 1:
+                raise BadSnapshot("truncated", f"{len(data)} bytes, the header speaks of {header.end}")
+            if is_whole(data, header) and self._describe(header):
+                values = parse_values(data, header)
+                return Snapshot(header.identity, header.port, header.written, self._directory, values)
+        raise BadSnapshot("torn", f"it was being written at each of {TRIES} readings")
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _describe(self, header: Header) -> bool:
+        """Reads the directory when it is another one. False: it is being written."""
+        key = (header.generation, header.directory_checksum)
+        if key == self._known:
+            return True
+        data = self._pread(header.directory_size, header.directory_at)
+        if zlib.crc32(data) != header.directory_checksum:
+            return False
+        self._directory, self._known = parse_directory(data, header), key
+        return True
+
+    def _pread(self, size: int, at: int) -> bytes:
+        try:
+            return os.pread(self._fd, size, at)
+        except OSError as error:
+            raise BadSnapshot("unreadable", f"cannot be read: {error.strerror}") from None
+
+
+@dataclass
+class Reading:
+    """One look at the directory. Problems are by file name."""
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+    problems: dict[str, BadSnapshot] = field(default_factory=dict)
+
+
+class SnapshotDir:
+    """All `*.snap` of a directory. A file that cannot be used is a problem of its own; the others are read."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._files: dict[str, SnapshotFile] = {}
+        self._refused: dict[str, BadSnapshot] = {}
+        self._changed = -1  # time of the directory, in ns
+        self._scanned = 0.0
+
+    def read(self) -> Reading:
+        """Raises NoData when there is no such directory, SourceError when strangers may write into it."""
+        self._scan()
+        reading = Reading(problems=dict(self._refused))
+        for name, file in self._files.items():
+            try:
+                reading.snapshots.append(file.read())
+            except BadSnapshot as problem:
+                reading.problems[name] = problem
+        return reading
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files = {}
+
+    def _scan(self) -> None:
+        """Opens what is new and closes what is gone or was replaced."""
+        folder = self._open()
+        try:
+            about = os.fstat(folder)
+            now = self._clock.monotonic()
+            if about.st_mtime_ns == self._changed and now - self._scanned < RESCAN:
+                return
+            owners = check_folder(self._path, about)
+            self._keep(folder, owners)
+            self._changed, self._scanned = about.st_mtime_ns, now
+        finally:
+            os.close(folder)
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NoData(f"{self._path} is not there: no process has written into it yet") from None
+        except OSError as error:
+            raise SourceError(f"{self._path}: cannot be opened: {error.strerror}; it must be a directory") from None
+
+    def _keep(self, folder: int, trusted: frozenset[int]) -> None:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX) and not name.startswith("."))
+        if len(names) > MAX_FILES:
+            raise SourceError(f"{self._path}: {len(names)} files, at most {MAX_FILES} are read; remove old ones")
+        old, self._files, self._refused = self._files, {}, {}
+        for name in names:
+            try:
+                self._files[name] = _kept(old, folder, name) or SnapshotFile(folder, name, trusted)
+            except BadSnapshot as problem:
+                self._refused[name] = problem
+        for file in old.values():
+            file.close()
+
+
+def check_folder(path: Path, about: os.stat_result) -> frozenset[int]:
+    """The users whose files are trusted: root, the exporter's own, the directory's owner. Raises SourceError."""
+    if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not about.st_mode & stat.S_ISVTX:
+        raise SourceError(f"{path}: others may write into it; chmod 0755, or 1777 to share it")
+    return frozenset((0, os.geteuid(), about.st_uid))
+
+
+def lives(identity: Identity, written: float, now: float, proc: Path, here: Identity) -> bool:
+    """Whether the process is still there. `here` is the exporter's own: of another boot it is gone, and in another PID
+    namespace its id means nothing here, so that its silence has to tell."""
+    if identity.boot != here.boot:
+        return False
+    if identity.namespace != here.namespace:
+        return now - written < SILENT
+    found = read_stat(proc, identity.pid)
+    return found is not None and found.ref.start == identity.start and found.state not in GONE
+
+
+def read_identity(proc: Path) -> Identity:
+    """Boot and PID namespace of the exporter itself. Raises SourceError."""
+    try:
+        boot = (proc / "sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+        namespace = os.stat(proc / "self/ns/pid").st_ino
+    except OSError as error:
+        raise SourceError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    return Identity(boot, namespace, os.getpid(), 0)
+
+
+def _kept(old: dict[str, SnapshotFile], folder: int, name: str) -> SnapshotFile | None:
+    """The open file, if the name still means it."""
+    try:
+        inode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino
+    except OSError:
+        return None
+    return old.pop(name) if name in old and old[name].inode == inode else None
+
+
+def _check(about: os.stat_result, trusted: frozenset[int]) -> int:
+    """The inode. Raises BadSnapshot when somebody else could have written it."""
+    if not stat.S_ISREG(about.st_mode):
+        raise BadSnapshot("untrusted", "is no regular file")
+    if about.st_uid not in trusted:
+        raise BadSnapshot(
+            "untrusted", f"belongs to user {about.st_uid}, not to root, the exporter or the folder's owner"
+        )
+    if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise BadSnapshot("untrusted", "others may write to it; create it with mode 0644")
+    if about.st_size > MAX_FILE:
+        raise BadSnapshot("size", f"{about.st_size} bytes, at most {MAX_FILE} are read")
+    return about.st_ino

@@ -1,0 +1,1 @@
+"""In which of 42 states each server is."""

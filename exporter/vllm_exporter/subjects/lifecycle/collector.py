@@ -1,0 +1,257 @@
+"""In which of 42 states every server is: from its log, its processes, probes and GPUs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vllm_exporter.config.local_servers import local_ports
+from vllm_exporter.errors import NoData
+from vllm_exporter.facts.events import Severity
+from vllm_exporter.facts.facts import Gpus, Lifecycles, ServerSight, Sights, Trees, VllmProcess
+from vllm_exporter.linux.bound_ports import is_bound
+from vllm_exporter.linux.uptime import read_age
+from vllm_exporter.log import log
+from vllm_exporter.metrics.family import Block, Sample
+from vllm_exporter.run.collector import Collector, Context
+from vllm_exporter.subjects.lifecycle import families as names
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, Limits, Processes, Sight
+from vllm_exporter.subjects.lifecycle.history import Transition
+from vllm_exporter.subjects.lifecycle.inbox import FAULT_SECONDS, Addresses, Mail, Owner, sort
+from vllm_exporter.subjects.lifecycle.kept import from_plain, to_plain
+from vllm_exporter.subjects.lifecycle.lifecycle_file import read_lifecycles, write_lifecycles
+from vllm_exporter.subjects.lifecycle.machine import Machine
+from vllm_exporter.subjects.lifecycle.series import Table
+from vllm_exporter.subjects.lifecycle.states import ORDER, STATES
+from vllm_exporter.subjects.processes.lineage import Ref
+
+FIRST_LOOK = 10.0  # seconds in which the probe's first look is waited for: without it a running server looks absent
+FORGET = 60.0  # seconds without any evidence after which a server's state is not told any more
+WRITE_SECONDS = 10.0  # between two writes of the state file: a busy server changes its state every few seconds
+
+
+@dataclass(frozen=True)
+class LifecycleOptions:
+    """Of exporter.yml; seconds unless said."""
+
+    quiet_seconds: float = Limits.quiet
+    saturated_seconds: float = Limits.saturated
+    suspect_seconds: float = Limits.suspect
+    thrash_share: float = Limits.thrash_share
+    loop_starts: int = Limits.loop_starts
+    loop_gap_seconds: float = Limits.loop_gap
+
+    def limits(self) -> Limits:
+        return Limits(
+            quiet=self.quiet_seconds,
+            saturated=self.saturated_seconds,
+            suspect=self.suspect_seconds,
+            thrash_share=self.thrash_share,
+            loop_starts=self.loop_starts,
+            loop_gap=self.loop_gap_seconds,
+        )
+
+
+class LifecycleCollector(Collector):
+    """Reads what other collectors told, and the state directory; asks the kernel for the port while a server starts."""
+
+    metrics = (
+        names.LIFECYCLE_STATE,
+        names.LIFECYCLE_STATE_SECONDS,
+        names.LIFECYCLE_TRANSITIONS_TOTAL,
+        names.LIFECYCLE_ILLEGAL_TRANSITIONS_TOTAL,
+        names.LIFECYCLE_PHASE_SECONDS,
+        names.LIFECYCLE_FAILED_STARTS,
+        names.LIFECYCLE_LAST_EXIT_TIMESTAMP_SECONDS,
+    )
+    interval = 2.0  # as often as processes are looked at; log lines have their own time
+    turn = 2  # processes, probes and GPUs come first
+    idle = interval  # a server may show itself at any time
+    patient = False  # what passes between two looks is lost
+    options = LifecycleOptions
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._limits = context.options("lifecycle", LifecycleOptions).limits()
+        self._tap = context.bus.tap(10_000)
+        self._ports = local_ports(context.config.targets, socket.gethostname())
+        self._servers = tuple(target.server for target in context.config.targets)
+        self._file = Path(context.config.state_dir) / "lifecycle.json" if context.config.state_dir else None
+        self._began = context.clock.monotonic()
+        self._machines = {server: Machine(self._limits) for server in self._servers}
+        self._faults: dict[str, dict[str, float]] = {server: {} for server in self._servers}
+        self._used: dict[str, frozenset[str]] = {}
+        self._trees: Trees | None = None
+        self._processes: dict[str, Processes] = {}
+        self._addresses = Addresses(self._servers, {}, self._used)
+        self._starts: dict[Ref, float] = {}
+        self._table = Table()
+        self._written_at, self._dirty, self._write_failed = self._began, False, False
+        self._restore()
+
+    def collect(self) -> Iterator[Sample | Block]:
+        if not self._servers:
+            raise NoData("no server is configured; set VLLM_TARGETS, such as localhost:8000")
+        now = self.context.clock.monotonic()
+        offset = self.context.clock.wall() - now
+        sights, trees = self.context.board.latest(Sights), self.context.board.latest(Trees)
+        if sights is None and now - self._began < FIRST_LOOK:
+            raise NoData("no server was looked at yet")
+        self._look_at(trees, now)
+        mail = sort(self._tap.drain(), self._addresses, offset)
+        for server in self._servers:
+            evidence = self._evidence(server, now, mail[server], sights)
+            sight = sights.servers.get(server) if sights else None
+            self._fold(server, evidence, offset, sight.model_name if sight else "")
+        self._write(now, offset)
+        shown = {server: one for server, one in self._machines.items() if one.state and now - one.known_at <= FORGET}
+        states = {server: (one.state, now - one.history.since) for server, one in shown.items()}
+        self.context.board.post(Lifecycles(states))
+        if not shown:
+            raise NoData("neither probe nor processes tell anything; are these collectors on?")
+        yield from self._table.blocks(shown, now, offset)
+
+    def close(self) -> None:
+        """The last seconds would be lost otherwise."""
+        now = self.context.clock.monotonic()
+        self._written_at = now - WRITE_SECONDS
+        self._write(now, self.context.clock.wall() - now)
+
+    def _fold(self, server: str, evidence: Evidence, offset: float, model_name: str) -> None:
+        machine = self._machines[server]
+        version = machine.history.version
+        for transition in machine.fold(evidence):
+            self._tell(server, transition, offset, model_name)
+        self._dirty = self._dirty or machine.history.version != version
+
+    def _tell(self, server: str, change: Transition, offset: float, model_name: str) -> None:
+        entered = STATES[ORDER[change.new]]
+        severity: Severity = "warning" if not change.legal and entered.severity == "info" else entered.severity
+        fields: dict[str, Any] = {"from": change.old, "to": change.new, "legal": change.legal}
+        fields["seconds"] = round(change.seconds, 3)
+        self.context.bus.emit(
+            "lifecycle",
+            severity,
+            f"{server} is {change.new}, was {change.old} for {change.seconds:.0f} s: {entered.meaning}",
+            server=server,
+            model_name=model_name,
+            time=change.at + offset,
+            **fields,
+        )
+
+    def _evidence(self, server: str, now: float, mail: Mail, sights: Sights | None) -> Evidence:
+        sight = sights.servers.get(server) if sights is not None else None
+        return Evidence(
+            now=now,
+            marks=tuple(mail.marks),
+            exits=tuple(mail.exits),
+            errors=tuple(mail.errors),
+            processes=self._processes.get(server),
+            sight=None if sight is None else translate(sight),
+            bound=self._bound(server),
+            faults=self._known_faults(server, now, mail),
+        )
+
+    def _look_at(self, trees: Trees | None, now: float) -> None:
+        """What is drawn from the processes; they change seldom, and are posted every 2 s."""
+        if trees is self._trees:
+            return
+        processes = trees.processes if trees is not None else {}
+        owners = {pid: Owner(one.server, one.role, one.rank) for pid, one in processes.items() if one.server}
+        self._note_gpus(owners)
+        self._addresses = Addresses(self._servers, owners, self._used)
+        self._starts = {one.ref: self._starts[one.ref] for one in processes.values() if one.ref in self._starts}
+        known = () if trees is None else self._ports
+        self._processes = {server: self._choose(server, now, processes.values()) for server in known}
+        self._trees = trees
+
+    def _choose(self, server: str, now: float, processes: Iterable[VllmProcess]) -> Processes:
+        found = choose_processes(processes, server)
+        if not found.api:
+            return found
+        ref = found.api[0]
+        if ref not in self._starts:
+            age = read_age(self.context.proc, ref.start)
+            self._starts[ref] = now if age is None else now - age
+        return replace(found, started=self._starts[ref])
+
+    def _bound(self, server: str) -> bool | None:
+        """Asked only while the answer matters: two messages to the kernel, 30 µs."""
+        waits = self._machines[server].state in ("spawned", "args_parsed")
+        return is_bound(self._ports[server]) if waits and server in self._ports else None
+
+    def _known_faults(self, server: str, now: float, mail: Mail) -> frozenset[str]:
+        """Told in the last hour, or seen now."""
+        if not (mail.faults or self._faults[server] or server in self._used):
+            return frozenset()
+        told = {**self._faults[server], **mail.faults}
+        self._faults[server] = {what: at for what, at in told.items() if now - at < FAULT_SECONDS}
+        gpus = self.context.board.latest(Gpus)
+        used = self._used.get(server, frozenset())
+        lost = {f"GPU {gpu.gpu_id} lost" for gpu in gpus.gpus if gpu.lost and gpu.gpu_id in used} if gpus else set()
+        return frozenset(self._faults[server]) | lost
+
+    def _note_gpus(self, owners: Mapping[int, Owner]) -> None:
+        """Kept after the processes are gone: a lost GPU has none."""
+        gpus = self.context.board.latest(Gpus)
+        for gpu in gpus.gpus if gpus is not None else ():
+            for pid in gpu.pids or ():
+                if pid in owners:
+                    server = owners[pid].server
+                    self._used[server] = self._used.get(server, frozenset()) | {gpu.gpu_id}
+
+    def _restore(self) -> None:
+        if self._file is None:
+            return
+        try:
+            kept = read_lifecycles(self._file)
+            now = self.context.clock.monotonic()
+            offset = self.context.clock.wall() - now
+            for server in set(kept) & set(self._servers):
+                machine = Machine(self._limits)
+                from_plain(machine, kept[server], now, offset)
+                self._machines[server] = machine
+        except (OSError, ValueError) as error:
+            log("warning", "the lifecycle of servers was forgotten", file=self._file, reason=error)
+
+    def _write(self, now: float, offset: float) -> None:
+        """A directory that cannot be written costs the memory at the next start, nothing else: said once."""
+        if self._file is None or not self._dirty or now - self._written_at < WRITE_SECONDS:
+            return
+        self._dirty, self._written_at = False, now
+        try:
+            write_lifecycles(self._file, {server: to_plain(one, offset) for server, one in self._machines.items()})
+            self._write_failed = False
+        except OSError as error:
+            if not self._write_failed:
+                log("warning", "the lifecycle of servers cannot be kept", file=self._file, reason=error)
+            self._write_failed = True
+
+
+def choose_processes(processes: Iterable[VllmProcess], server: str) -> Processes:
+    """Those of one server; `started` is left open."""
+    own = [one for one in processes if one.server == server]
+    alive = [one for one in own if not one.orphan]
+    return Processes(
+        api=tuple(sorted((one.ref for one in alive if one.role == "api_server"), key=lambda ref: (ref.start, ref.pid))),
+        engines=frozenset(one.rank for one in alive if one.role == "engine_core"),
+        workers=frozenset(one.rank for one in alive if one.role == "worker"),
+        orphans=len(own) - len(alive),
+    )
+
+
+def translate(sight: ServerSight) -> Sight:
+    return Sight(
+        health=sight.health,
+        stalled=sight.stalled,
+        paused=sight.paused,
+        sleeping=sight.sleeping,
+        canary_ok=sight.canary_ok,
+        canary_failures=sight.canary_failures,
+        progress_age=sight.progress_age,
+        work=sight.work,
+        values=sight.values,
+    )

@@ -1,0 +1,91 @@
+"""What is known of one server at one look, from logs, processes, probes and GPUs. Times are monotonic, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vllm_exporter.subjects.processes.lineage import Ref
+from vllm_exporter.subjects.processes.titles import Role
+from vllm_exporter.subjects.server.engine import EngineValues
+from vllm_exporter.subjects.server.progress import Health
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A log line that proves a state."""
+
+    at: float
+    state: str  # a name of states.py
+    role: Role | None = None  # of the process that wrote it; None: the line does not say
+    rank: str = ""  # 'DP0_TP1'
+    pid: int | None = None
+
+    @property
+    def engine(self) -> str:
+        """The engine that the process belongs to: 'DP0', or '' when there is only one."""
+        return next((part for part in self.rank.split("_") if part.startswith("DP")), "")
+
+
+@dataclass(frozen=True)
+class Exit:
+    """The end of one of the server's processes."""
+
+    at: float
+    role: str
+    pid: int | None
+    cause: str
+    code: str  # '' when unknown
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The server's living processes on this host. Orphans are counted apart, not among engines and workers."""
+
+    api: tuple[Ref, ...] = ()  # oldest first: the first one is the server's identity
+    engines: frozenset[str] = frozenset()  # ranks
+    workers: frozenset[str] = frozenset()
+    orphans: int = 0
+    started: float | None = None  # when the oldest API server began
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the probe saw last. None: not known."""
+
+    health: Health
+    stalled: bool | None = None
+    paused: bool | None = None
+    sleeping: bool | None = None
+    canary_ok: bool | None = None
+    canary_failures: int = 0
+    progress_age: float | None = None
+    work: bool | None = None
+    values: EngineValues | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything of one look. None: nobody can say."""
+
+    now: float
+    marks: tuple[Mark, ...] = ()
+    exits: tuple[Exit, ...] = ()
+    errors: tuple[str, ...] = ()  # classes of log lines that tell of an error, oldest first
+    processes: Processes | None = None
+    sight: Sight | None = None
+    bound: bool | None = None  # a socket that is bound and does not listen is on the server's port
+    faults: frozenset[str] = field(default_factory=frozenset)  # what is wrong with its GPUs or its host
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long and how often; seconds unless said. Not tuned on GPUs."""
+
+    quiet: float = 15.0  # without requests until it counts as idle: pauses between requests are no change of state
+    saturated: float = 5.0  # with requests that wait: a burst waits for less
+    suspect: float = 10.0  # with work and without progress
+    thrash_window: float = 30.0
+    thrash_share: float = 0.5  # preemptions in the window, as a share of the sequences that run
+    thrash_least: int = 5  # preemptions
+    loop_starts: int = 3  # failures that make a loop
+    loop_gap: float = 3600.0  # between two failures of one loop: slow starts fail slowly

@@ -1,0 +1,138 @@
+"""What is kept of a server over a restart of the exporter, as plain values for a JSON file. Pure.
+
+Times are kept as Unix time: the monotonic clock begins anew with each boot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vllm_exporter.subjects.lifecycle.evidence import Exit
+from vllm_exporter.subjects.lifecycle.machine import Machine
+from vllm_exporter.subjects.lifecycle.phases import PHASES
+from vllm_exporter.subjects.lifecycle.server_life import Life
+from vllm_exporter.subjects.lifecycle.states import ORDER
+from vllm_exporter.subjects.processes.lineage import Ref
+
+Plain = dict[str, Any]  # what json reads and writes
+
+
+def to_plain(machine: Machine, offset: float) -> Plain:
+    """`offset` is Unix time minus monotonic time, now."""
+    life = machine.life
+    return {
+        "state": machine.state,
+        "since": machine.history.since + offset,
+        "outcome": machine.outcome,
+        "joined": machine.joined,
+        "transitions": _pairs_to_plain(machine.history.transitions),
+        "illegal": _pairs_to_plain(machine.history.illegal),
+        "phases": dict(machine.history.phases.seconds),
+        "failures": {
+            "starts": machine.failures.starts,
+            "same": machine.failures.same,
+            "error": machine.failures.error,
+            "at": machine.failures.at + offset,
+        },
+        "exit": None if machine.last_exit is None else _exit_to_plain(machine.last_exit, offset),
+        "life": None if life is None else _life_to_plain(life, offset),
+    }
+
+
+def from_plain(machine: Machine, plain: Plain, now: float, offset: float) -> None:
+    """Fills a new machine. Raises ValueError when the values make no sense; the machine is then not to be used."""
+    try:
+        state, outcome = _state(plain["state"]), _state(plain["outcome"])
+        life = None if plain["life"] is None else _life_from_plain(plain["life"], now, offset)
+        machine.restore(state, _past(plain["since"], now, offset), life, outcome)
+        machine.joined = bool(plain["joined"])
+        machine.history.transitions.update(_pairs_from_plain(plain["transitions"]))
+        machine.history.illegal.update(_pairs_from_plain(plain["illegal"]))
+        machine.history.phases.seconds = {
+            name: _number(seconds) for name, seconds in plain["phases"].items() if name in PHASES
+        }
+        failures = plain["failures"]
+        machine.failures.starts, machine.failures.same = _count(failures["starts"]), _count(failures["same"])
+        machine.failures.error, machine.failures.at = str(failures["error"]), _past(failures["at"], now, offset)
+        machine.last_exit = None if plain["exit"] is None else _exit_from_plain(plain["exit"], now, offset)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _life_to_plain(life: Life, offset: float) -> Plain:
+    return {
+        "ref": None if life.ref is None else [life.ref.pid, life.ref.start],
+        "began": life.began + offset,
+        "reached": life.startup.reached,
+        "ready": life.ready,
+        "verified": life.verified,
+        "held": life.held,
+        "ending": life.ending,
+        "dead": life.dead_at is not None,
+        "had_engine": life.had_engine,
+        "error": life.error,
+    }
+
+
+def _life_from_plain(plain: Plain, now: float, offset: float) -> Life:
+    ref = None if plain["ref"] is None else Ref(_count(plain["ref"][0]), _count(plain["ref"][1]))
+    life = Life(_past(plain["began"], now, offset), ref, marked=now)
+    life.startup.api = ORDER[_state(plain["reached"])]
+    life.answered = bool(plain["ready"])
+    life.ready, life.verified = bool(plain["ready"]), bool(plain["verified"])
+    life.held, life.held_at = _state(plain["held"]), now
+    life.ending, life.ending_at = _state(plain["ending"]), now
+    life.dead_at = now if plain["dead"] else None
+    life.had_engine, life.error = bool(plain["had_engine"]), str(plain["error"])
+    return life
+
+
+def _exit_to_plain(ended: Exit, offset: float) -> Plain:
+    return {
+        "at": ended.at + offset,
+        "role": ended.role,
+        "pid": ended.pid,
+        "cause": ended.cause,
+        "code": ended.code,
+    }
+
+
+def _exit_from_plain(plain: Plain, now: float, offset: float) -> Exit:
+    pid = None if plain["pid"] is None else _count(plain["pid"])
+    return Exit(_past(plain["at"], now, offset), str(plain["role"]), pid, str(plain["cause"]), str(plain["code"]))
+
+
+def _pairs_to_plain(pairs: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    return {f"{old} {new}": count for (old, new), count in pairs.items()}
+
+
+def _pairs_from_plain(plain: Mapping[str, object]) -> dict[tuple[str, str], int]:
+    pairs = {}
+    for key, count in plain.items():
+        old, _, new = key.partition(" ")
+        pairs[_state(old), _state(new)] = _count(count)
+    return pairs
+
+
+def _state(value: object) -> str:
+    if value == "" or (isinstance(value, str) and value in ORDER):
+        return str(value)
+    raise ValueError(f"unknown state {value!r}")
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e18:
+        raise ValueError(f"{value!r} is no time")
+    return float(value)
+
+
+def _past(value: object, now: float, offset: float) -> float:
+    """Monotonic time; a clock that was set back since makes it now, never later."""
+    return min(_number(value) - offset, now)

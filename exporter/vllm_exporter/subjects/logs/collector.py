@@ -1,0 +1,243 @@
+"""Logs of vLLM servers: what their lines mean, counted by class, and the steps of a start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vllm_exporter.config.config import Config, find_server
+from vllm_exporter.config.named_paths import NamedPath
+from vllm_exporter.errors import ConfigError, NoData
+from vllm_exporter.facts.facts import Sights
+from vllm_exporter.log import log
+from vllm_exporter.metrics.family import Block, Layout, Series
+from vllm_exporter.run.collector import Collector, Context, check_option, read_options
+from vllm_exporter.subjects.logs import families as names
+from vllm_exporter.subjects.logs.classes import read_classes
+from vllm_exporter.subjects.logs.docker import SOCKET, LogDocker
+from vllm_exporter.subjects.logs.fair_share import Turns
+from vllm_exporter.subjects.logs.file import LogFile
+from vllm_exporter.subjects.logs.follow import Follower
+from vllm_exporter.subjects.logs.incident import Incident
+from vllm_exporter.subjects.logs.journal import LogJournal
+from vllm_exporter.subjects.logs.ledger import Ledger, Notices
+from vllm_exporter.subjects.logs.lines import parse_process
+from vllm_exporter.subjects.logs.places import Place, parse_place
+from vllm_exporter.subjects.logs.positions import read_positions, write_positions
+from vllm_exporter.subjects.logs.reader import LogReader, Tally, Told
+from vllm_exporter.subjects.logs.redact import redact
+from vllm_exporter.subjects.logs.source import LogSource, Position
+from vllm_exporter.subjects.logs.table import kinds
+
+KEEP_SECONDS = 10.0  # between two writings of the positions; what was read after the last is read again after a crash
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """Which logs there are."""
+
+    sources: tuple[str, ...] = ()  # SERVER=PATH, SERVER=journald:UNIT, SERVER=docker:CONTAINER; no SERVER: the host's
+    docker_socket: str = SOCKET
+
+
+class LogsCollector(Collector):
+    """All logs in turn, for at most 0.8 s of each second. Reading a line and judging it takes 10 µs."""
+
+    metrics = (
+        names.LOG_EVENTS_TOTAL,
+        names.LOG_EVENT_LAST_TIMESTAMP_SECONDS,
+        names.LOG_READABLE,
+        names.LOG_LINES_TOTAL,
+        names.LOG_LAST_LINE_TIMESTAMP_SECONDS,
+        names.LOG_CUT_LINES_TOTAL,
+        names.LOG_SKIPPED_BYTES_TOTAL,
+        names.LOG_UNREAD_BYTES,
+    )
+    interval = 1.0
+    patient = False  # what is not read in time is lost when the file is rotated
+    options = LogOptions
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        options = context.options("logs", LogOptions)
+        self._places = parse_places(options.sources, context.config)
+        self._positions_file = Path(context.config.state_dir or ".") / "logs.json"
+        self._kept = self._read_positions() if self._places and context.config.state_dir else {}
+        patterns = read_classes() if self._places else ()
+        incidents = {place.server: Incident() for place in self._places}
+        self._sources = {place: self._source(place, options) for place in self._places}
+        self._readers = {
+            place: LogReader(source, Follower(patterns, incidents[place.server]), context.clock)
+            for place, source in self._sources.items()
+        }
+        self._turns = Turns(self._readers, context.clock)
+        self._ledger = Ledger(incidents, kinds(patterns).values())
+        self._notices = Notices()
+        self._shown: tuple[int, int, int] | None = None
+        self._layout = Layout(())
+        self._keep_at = context.clock.monotonic() + KEEP_SECONDS
+
+    @classmethod
+    def check(cls, config: Config, name: str) -> None:
+        read_options(config, name, LogOptions)
+        places: list[Place] = []
+        check_option(config, name, "sources", lambda text: add_place(places, text, config))
+
+    @classmethod
+    def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
+        """A log that is not there is read as soon as it is."""
+        options = read_options(config, name, LogOptions)
+        for place in parse_places(options.sources, config):
+            if place.kind == "file":
+                fix = "it is read from its start once it is there; correct the path if the server's log is elsewhere"
+                yield NamedPath("collectors.logs.sources", place.name, fix, absent="comes_later")
+            elif place.kind == "docker":
+                key, fix = "collectors.logs.docker_socket", "start Docker, or correct the path"
+                yield NamedPath(key, options.docker_socket, fix, "socket", "comes_later")
+
+    def collect(self) -> Iterator[Block]:
+        if not self._places:
+            raise NoData("no log is configured; add sources to collectors: {logs: …} in exporter.yml")
+        for place, reader in self._turns.take():
+            problem = reader.tally.problem
+            for told in reader.read():
+                self._note(place.server, told)
+            self._tell_problem(place, problem, reader.tally.problem)
+        if self.context.clock.monotonic() >= self._keep_at:
+            self._keep_positions()
+        yield self._block()
+
+    def close(self) -> None:
+        if self._places:
+            self._keep_positions()
+        for reader in self._readers.values():
+            reader.close()
+
+    def _note(self, server: str, told: Told) -> None:
+        """Counts a line, and makes an event of it when it is news."""
+        finding = told.finding
+        self._ledger.add(server, finding.name, finding.severity, told.at)
+        line = finding.line
+        news = finding.state and self._notices.new_state(server, line.process, line.pid, finding.state)
+        untold = 0
+        if finding.severity != "info":
+            due = self._notices.due(server, finding.name, told.at)
+            if due is None and not news:
+                return
+            untold = due or 0
+        elif not news:
+            return
+        self._emit(server, told, untold)
+
+    def _emit(self, server: str, told: Told, untold: int) -> None:
+        finding = told.finding
+        role, rank = parse_process(finding.line.process)
+        excerpt = redact(finding.excerpt)
+        fields: dict[str, str | int | bool | None] = {
+            "class": finding.name,
+            "excerpt": excerpt,
+            "process": finding.line.process.decode("utf-8", "replace"),
+            "role": role,
+            "rank": rank,
+            "pid": finding.line.pid,
+            "wrapper": finding.wrapper,
+        }
+        if untold:
+            fields["untold"] = untold  # lines of this class since the last event of it
+        texts = {"state": finding.state, "exception": finding.exception, "frame": finding.frame}
+        fields.update({name: text for name, text in texts.items() if text})
+        summary = f"{finding.name}: {excerpt or finding.exception}"
+        self.context.bus.emit(
+            "log", finding.severity, summary, server=server, model_name=self._model(server), time=told.at, **fields
+        )
+
+    def _model(self, server: str) -> str:
+        sights = self.context.board.latest(Sights)
+        return sights.servers[server].model_name if sights is not None and server in sights.servers else ""
+
+    def _block(self) -> Block:
+        """The series that exist stay as they are until a class or a source shows something for the first time."""
+        tallies = {place: reader.tally for place, reader in self._readers.items()}
+        shown = (len(self._ledger.counts), len(self._ledger.last), sum(t.last is not None for t in tallies.values()))
+        if shown != self._shown:
+            self._shown, self._layout = shown, Layout(self._series(tallies))
+        numbers: list[float] = [*self._ledger.counts.values(), *self._ledger.last.values()]
+        for tally in tallies.values():
+            numbers += (int(tally.readable), tally.lines, tally.cut, tally.skipped, tally.unread)
+            if tally.last is not None:
+                numbers.append(tally.last)
+        return self._layout.block(numbers)
+
+    def _series(self, tallies: dict[Place, Tally]) -> Iterator[Series]:
+        """In the order of the numbers."""
+        yield from ((names.LOG_EVENTS_TOTAL, key) for key in self._ledger.counts)
+        yield from ((names.LOG_EVENT_LAST_TIMESTAMP_SECONDS, key) for key in self._ledger.last)
+        for place, tally in tallies.items():
+            labels = (place.server, place.label)
+            yield names.LOG_READABLE, labels
+            yield names.LOG_LINES_TOTAL, labels
+            yield names.LOG_CUT_LINES_TOTAL, labels
+            yield names.LOG_SKIPPED_BYTES_TOTAL, labels
+            yield names.LOG_UNREAD_BYTES, labels
+            if tally.last is not None:
+                yield names.LOG_LAST_LINE_TIMESTAMP_SECONDS, labels
+
+    def _source(self, place: Place, options: LogOptions) -> LogSource:
+        position = self._kept.get(position_key(place), {})
+        if place.kind == "journald":
+            return LogJournal(place.name, position, self.context.clock)
+        if place.kind == "docker":
+            return LogDocker(place.name, position, self.context.clock, options.docker_socket)
+        return LogFile(Path(place.name), position)
+
+    def _read_positions(self) -> dict[str, Position]:
+        """What cannot be read is said once, and the logs are followed from their ends."""
+        try:
+            return read_positions(self._positions_file)
+        except (OSError, ValueError) as error:
+            log("warning", "positions in the logs are forgotten", file=self._positions_file, reason=error)
+            return {}
+
+    def _keep_positions(self) -> None:
+        self._keep_at = self.context.clock.monotonic() + KEEP_SECONDS
+        positions = {position_key(place): source.position() for place, source in self._sources.items()}
+        if positions == self._kept or not self.context.config.state_dir:
+            return
+        try:
+            write_positions(self._positions_file, positions)
+        except OSError as error:
+            log("warning", "positions in the logs cannot be kept", file=self._positions_file, reason=error.strerror)
+        self._kept = positions
+
+    def _tell_problem(self, place: Place, before: str, now: str) -> None:
+        """One line when a log becomes unreadable, and when it can be read again."""
+        if now and now != before:
+            log("warning", "log cannot be read", server=place.server, source=place.label, reason=now)
+        elif before and not now:
+            log("info", "log can be read again", server=place.server, source=place.label)
+
+
+def parse_places(sources: tuple[str, ...], config: Config) -> tuple[Place, ...]:
+    """The logs of the option `sources`, their servers named as in labels. Raises ConfigError naming the entry."""
+    places: list[Place] = []
+    for text in sources:
+        add_place(places, text, config)
+    return tuple(places)
+
+
+def add_place(places: list[Place], text: str, config: Config) -> None:
+    """Adds one of the option `sources`. Raises ConfigError naming it."""
+    try:
+        place = parse_place(text)
+    except ValueError as error:
+        raise ConfigError(f"collectors.logs.sources: {error}") from None
+    if place.server:  # else it is a log of the host
+        place = replace(place, server=find_server(place.server, config.targets, f"collectors.logs.sources: {text!r}"))
+    if place in places:
+        raise ConfigError(f"collectors.logs.sources: {place.label} of {place.server!r} is there twice; keep one")
+    places.append(place)
+
+
+def position_key(place: Place) -> str:
+    return f"{place.server} {place.label}"

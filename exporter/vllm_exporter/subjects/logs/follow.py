@@ -1,0 +1,161 @@
+"""Follows the lines of one log: which mean something, and which belong to the traceback above them. Pure.
+
+Of a traceback only its last line counts. The lines of source in it quote messages that nobody printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from vllm_exporter.facts.events import Severity
+from vllm_exporter.subjects.logs.incident import Incident
+from vllm_exporter.subjects.logs.lines import Line, split_lines, uncoloured
+from vllm_exporter.subjects.logs.table import LogClass, Pattern
+
+TRACEBACK = b"Traceback (most recent call last):"
+CHAINED = (b"During handling of the above", b"The above exception was", TRACEBACK)
+BESIDE = (b"INFO:", b"WARNING:", b"DEBUG:")  # uvicorn's, which can come between the lines of a traceback on stderr
+MAX_TRACES = 64  # open at once; vLLM has one process a GPU and a few more
+MAX_TRACE_LINES = 2000  # afterwards it is taken for ended: its end was lost
+FEW = 3  # lines, from which on a look at all of them together pays
+USERS_WORDS = (b"(bad request): ", b"prompt: ", b"Pattern: ")  # what users sent follows
+TRIGGER = "shutdown.trigger"
+
+OTHER = LogClass("other.exception", "info", "info", False)  # the end of a traceback that no class knows
+_ANY = Pattern(OTHER, (b"",), b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A line that means something."""
+
+    name: str  # of the class, as it counts there and then
+    severity: Severity
+    line: Line
+    excerpt: bytes  # what the pattern spans; not redacted yet
+    state: str = ""  # of the lifecycle
+    exception: str = ""  # its type, when it ends a traceback
+    frame: str = ""  # 'core.py:run_busy_loop', the last one of the traceback
+    wrapper: bool = False
+
+
+@dataclass(slots=True)
+class _Trace:
+    """A traceback that has not ended."""
+
+    lines: int = 0
+    frame: bytes = field(default=b"")
+
+
+class Follower:
+    """One log. `incident` is the server's, which may have several logs."""
+
+    def __init__(self, patterns: tuple[Pattern, ...], incident: Incident) -> None:
+        self._patterns = tuple((pattern.needle, pattern) for pattern in patterns)
+        self._expected = self._patterns
+        self._incident = incident
+        self._traces: dict[bytes, _Trace] = {}  # by process
+
+    def feed_all(self, raws: Sequence[bytes], at: float) -> Iterator[tuple[int, Finding]]:
+        """What lines mean, mostly nothing: the index of a line, and a finding.
+
+        `at`: seconds of any clock, the same for all logs of a server. Looking for each needle once in all of the lines
+        costs a third of looking in each.
+        """
+        kept = [(index, raw) for index, raw in enumerate(raws) if not (raw.startswith(b"INFO:") and b' - "' in raw)]
+        if len(kept) >= FEW:
+            text = uncoloured(b"\n".join(raw for _, raw in kept))
+            escaped = b'{"' in text  # in JSON a needle may be written otherwise
+            self._expected = tuple(one for one in self._patterns if escaped or one[0] in text)
+        for index, raw in kept:
+            for line in split_lines(raw):
+                finding = self._one(line, at)
+                if finding is not None:
+                    yield index, finding
+        self._expected = self._patterns
+
+    def _one(self, line: Line, at: float) -> Finding | None:
+        trace = self._traces.get(line.process)
+        if trace is not None:
+            return self._inside(trace, line, at)
+        if TRACEBACK in line.body:
+            self._open(line)
+            return None
+        if line.body[:2] == b"  " and line.quiet:
+            return None  # the rest of a message of several lines, such as a user's grammar
+        return self._judge(line, at, "", "")
+
+    def _inside(self, trace: _Trace, line: Line, at: float) -> Finding | None:
+        trace.lines += 1
+        body = _ungrouped(line.body)
+        if body[:1] in (b" ", b"\t", b"\r", b"", b"+") or body.startswith(CHAINED):
+            if body.lstrip().startswith(b'File "'):
+                trace.frame = body
+            if trace.lines > MAX_TRACE_LINES:
+                del self._traces[line.process]
+            return None
+        if body.startswith(BESIDE):
+            return self._judge(line, at, "", "")
+        del self._traces[line.process]
+        return self._judge(line, at, exception_type(body), frame_name(trace.frame))
+
+    def _open(self, line: Line) -> None:
+        if len(self._traces) >= MAX_TRACES:
+            del self._traces[next(iter(self._traces))]
+        self._traces[line.process] = _Trace()
+
+    def _judge(self, line: Line, at: float, exception: str, frame: str) -> Finding | None:
+        found = self._find(line.body)
+        if found is None:
+            if not exception:
+                return None
+            found = _ANY, (0, 0)
+        pattern, (start, end) = found
+        name, severity = self._incident.judge(pattern.kind, at)
+        state = pattern.state if name == pattern.kind.name else ""
+        self._incident.saw(state, name == TRIGGER)
+        excerpt = line.body[start:end]
+        return Finding(name, severity, line, excerpt, state, exception, frame, pattern.kind.wrapper)
+
+    def _find(self, body: bytes) -> tuple[Pattern, tuple[int, int]] | None:
+        for needle, pattern in self._expected:
+            if needle in body:
+                span = pattern.span(body)
+                if span is not None and not _quoted(body, span[0]):
+                    return pattern, span
+        return None
+
+
+def exception_type(line: bytes) -> str:
+    """'ValueError' of 'ValueError: …', with its module; '' when the line is no end of a traceback."""
+    name = line.partition(b":")[0].strip()
+    plain = name.replace(b".", b"").replace(b"_", b"")
+    return name.decode() if 0 < len(name) <= 120 and plain.isalnum() and name.isascii() else ""
+
+
+def frame_name(frame: bytes) -> str:
+    """'core.py:run_busy_loop' of '  File "/…/core.py", line 1512, in run_busy_loop'."""
+    path, _, rest = frame.strip().removeprefix(b'File "').partition(b'"')
+    file = path.rpartition(b"/")[2]
+    function = rest.rpartition(b" in ")[2].strip()
+    return f"{file.decode('utf-8', 'replace')}:{function.decode('utf-8', 'replace')}"[:120] if file else ""
+
+
+def _ungrouped(body: bytes) -> bytes:
+    """A line of an exception group's traceback, without the bars in front."""
+    text = body.lstrip(b" ")
+    return text[1:].removeprefix(b" ") if text[:1] == b"|" else body
+
+
+def _quoted(body: bytes, start: int) -> bool:
+    """Whether users' words may begin before `start`: a quotation mark does, or a text that vLLM puts before them."""
+    before = body[:start]
+    if b'"' in before or b"`" in before or any(words in before for words in USERS_WORDS):
+        return True
+    at = before.find(b"'")
+    while at >= 0:
+        if not before[at - 1 : at].isalpha():  # not the apostrophe of "model's"
+            return True
+        at = before.find(b"'", at + 1)
+    return False

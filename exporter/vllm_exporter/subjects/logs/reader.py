@@ -1,0 +1,89 @@
+"""Reads one log after the other: a source, what is known of it, and the traceback it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vllm_exporter.errors import NoData, SourceError
+from vllm_exporter.ports import Clock
+from vllm_exporter.subjects.logs.follow import Finding, Follower
+from vllm_exporter.subjects.logs.lines import parse_stamp
+from vllm_exporter.subjects.logs.source import Batch, LogSource
+
+NEAR = 5.0  # seconds by which a line's own time may be off when it has just been written: beyond, it is another zone's
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a line meant, and when it was written, in Unix time."""
+
+    finding: Finding
+    at: float
+
+
+@dataclass
+class Tally:
+    """Of one log, since the exporter's start."""
+
+    readable: bool = False
+    problem: str = ""
+    lines: int = 0
+    last: float | None = None  # Unix time
+    cut: int = 0
+    skipped: int = 0
+    unread: int = 0
+
+
+class LogReader:
+    """One log of one server."""
+
+    def __init__(self, source: LogSource, follower: Follower, clock: Clock) -> None:
+        self._source = source
+        self._follower = follower
+        self._clock = clock
+        self._caught_up: float | None = None  # when, in Unix time, nothing was left to read; None: not yet
+        self.behind = False  # there is more than the last reading took
+        self.tally = Tally()
+
+    def read(self) -> list[Told]:
+        """What the new lines mean. A log that cannot be read is said in the tally, and raises nothing."""
+        try:
+            batch = self._source.read()
+        except (NoData, SourceError) as error:
+            self.tally.readable, self.tally.problem, self.behind = False, str(error), False
+            return []
+        self._count(batch)
+        told = self._follow(batch)
+        self.behind = not batch.live
+        if batch.live:
+            self._caught_up = self._clock.wall()
+        return told
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _count(self, batch: Batch) -> None:
+        tally = self.tally
+        tally.readable, tally.problem, tally.unread = True, "", batch.unread
+        tally.lines += len(batch.lines)
+        tally.cut += batch.cut
+        tally.skipped += batch.skipped
+        if batch.lines:
+            tally.last = self._clock.wall()
+
+    def _follow(self, batch: Batch) -> list[Told]:
+        if not batch.lines:
+            return []
+        now = self._clock.wall()
+        live = self._caught_up is not None and (batch.live or now - self._caught_up <= NEAR)
+        times = [line.time for line in batch.lines]
+        found = self._follower.feed_all([line.text for line in batch.lines], times[0] or now)
+        return [Told(one, times[at] or line_time(one.line.stamp, now, live)) for at, one in found]
+
+
+def line_time(stamp: bytes, now: float, live: bool) -> float:
+    """Unix time of a line. Its own has no year and no zone: while the log is followed, it counts only near `now`."""
+    own = parse_stamp(stamp, now) if stamp else None
+    if own is None or own > now or (live and now - own > NEAR):
+        return now
+    return own

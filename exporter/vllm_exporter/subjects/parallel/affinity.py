@@ -1,0 +1,89 @@
+"""Mistakes in where ranks were placed, by what they cost. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vllm_exporter.facts.ranks import step_group
+from vllm_exporter.subjects.parallel.topology import Host, PciDevice, nearest, nearest_nics
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A rank and where it runs."""
+
+    server: str
+    rank: str
+    pid: int
+    gpu: PciDevice | None  # None: it has no GPU of its own
+    gpu_id: str = ""
+    cpus: frozenset[int] | None = None  # on which it may run; None: not known
+
+
+Apart = frozenset[frozenset[str]]  # pairs of GPU ids, of which the driver says that no NVLink connects them
+
+Reason = Literal["cpus_on_other_node", "no_nic_on_node", "tensor_group_across_nodes"]
+REASONS: tuple[Reason, ...] = ("cpus_on_other_node", "no_nic_on_node", "tensor_group_across_nodes")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What costs speed, and could be placed better."""
+
+    server: str
+    rank: str
+    gpu_id: str
+    reason: Reason
+    words: str
+
+
+def find_mistakes(placed: Iterable[Placed], host: Host, apart: Apart) -> list[Mistake]:
+    """Nothing is said of tensor groups whose GPUs are not in `apart`: they are linked, or nobody knows."""
+    groups: dict[tuple[str, str], list[Placed]] = defaultdict(list)
+    found: list[Mistake] = []
+    for one in placed:
+        groups[one.server, step_group(one.rank)].append(one)
+        found += [mistake for mistake in (_cpus(one, host), _nic(one, host)) if mistake]
+    return found + [mistake for ranks in groups.values() for mistake in _group(ranks, apart)]
+
+
+def _cpus(one: Placed, host: Host) -> Mistake | None:
+    """Allowed on no CPU of its GPU's node: each copy to the GPU crosses the sockets."""
+    if one.gpu is None or one.gpu.node is None or one.cpus is None:
+        return None
+    own = host.nodes.get(one.gpu.node)
+    if not own or one.cpus & own:
+        return None
+    words = f"may run on no CPU of NUMA node {one.gpu.node}, where its GPU {one.gpu_id} is"
+    return Mistake(one.server, one.rank, one.gpu_id, "cpus_on_other_node", words)
+
+
+def _nic(one: Placed, host: Host) -> Mistake | None:
+    """There are network cards, all that can be placed are at another node."""
+    if one.gpu is None:
+        return None
+    levels = nearest_nics(one.gpu, host)
+    if not levels or nearest(levels.values()) != "SYS":
+        return None
+    words = f"GPU {one.gpu_id} is at NUMA node {one.gpu.node}, all of {', '.join(sorted(levels))} are at others"
+    return Mistake(one.server, one.rank, one.gpu_id, "no_nic_on_node", words)
+
+
+def _group(ranks: Sequence[Placed], apart: Apart) -> list[Mistake]:
+    """All-reduce at each layer over the link between the sockets: of each rank that needs it to reach another one."""
+    return [mistake for one in ranks if (mistake := _far(one, ranks, apart))]
+
+
+def _far(one: Placed, ranks: Sequence[Placed], apart: Apart) -> Mistake | None:
+    for other in ranks:
+        if one.gpu is None or other.gpu is None or None in (one.gpu.node, other.gpu.node):
+            continue
+        if one.gpu.node != other.gpu.node and frozenset((one.gpu_id, other.gpu_id)) in apart:
+            words = (
+                f"shares its steps with GPU {other.gpu_id} at another NUMA node, and there is no NVLink between them"
+            )
+            return Mistake(one.server, one.rank, one.gpu_id, "tensor_group_across_nodes", words)
+    return None

@@ -1,0 +1,103 @@
+"""Ports of InfiniBand and RoCE devices, and links of network devices, from /sys/class.
+
+https://www.kernel.org/doc/Documentation/ABI/stable/sysfs-class-infiniband
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vllm_exporter.linux.kept_file import KeptFile
+from vllm_exporter.subjects.parallel.sysfs import list_names, read_link, read_word
+
+LANE = 4  # port_rcv_data and port_xmit_data count words of 4 bytes, whatever the width of the link
+
+DATA = {"port_rcv_data": "received", "port_xmit_data": "transmitted"}
+ERRORS = (
+    "symbol_error",
+    "link_error_recovery",
+    "link_downed",
+    "local_link_integrity_errors",
+    "excessive_buffer_overrun_errors",
+    "port_rcv_errors",
+    "port_rcv_remote_physical_errors",
+    "port_xmit_discards",
+)
+HARDWARE_ERRORS = ("out_of_sequence", "packet_seq_err", "local_ack_timeout_err", "rnr_nak_retry_err")  # hw_counters
+WAIT = "port_xmit_wait"
+
+
+@dataclass(frozen=True)
+class Port:
+    """State of one port. `rate` in bytes per second; None: the device does not say."""
+
+    device: str
+    port: str
+    active: bool
+    rate: float | None
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network device with hardware. `speed` in bytes per second; None: down, or not said."""
+
+    device: str
+    up: bool
+    speed: float | None
+
+
+class PortCounters:
+    """The counters of one port, each file kept open: 3 µs each."""
+
+    def __init__(self, sys: Path, device: str, port: str) -> None:
+        self.device, self.port = device, port
+        folder = sys / "class/infiniband" / device / "ports" / port
+        wanted = [("counters", name) for name in (*DATA, WAIT, *ERRORS)]
+        wanted += [("hw_counters", name) for name in HARDWARE_ERRORS]
+        self._files = {name: KeptFile(folder / kind / name) for kind, name in wanted if (folder / kind / name).exists()}
+
+    def read(self) -> dict[str, int]:
+        """File name to count, without those that the device lacks. Raises SourceError."""
+        texts = {name: file.read() for name, file in self._files.items()}
+        return {name: int(text) for name, text in texts.items() if text is not None and text.strip().isdigit()}
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+def read_ports(sys: Path) -> Iterator[Port]:
+    root = sys / "class/infiniband"
+    for device in list_names(root):
+        for port in list_names(root / device / "ports"):
+            folder = root / device / "ports" / port
+            yield Port(device, port, is_active(read_word(folder / "state")), parse_rate(read_word(folder / "rate")))
+
+
+def read_links(sys: Path) -> Iterator[Link]:
+    root = sys / "class/net"
+    for device in list_names(root):
+        if read_link(root / device / "device"):
+            up = read_word(root / device / "operstate") == "up"
+            yield Link(device, up, parse_speed(read_word(root / device / "speed")))
+
+
+def is_active(state: str) -> bool:
+    """From '4: ACTIVE'."""
+    return state.partition(":")[0].strip() == "4"
+
+
+def parse_rate(text: str) -> float | None:
+    """Bytes per second, from '400 Gb/sec (4X NDR)'."""
+    number, _, unit = text.partition(" ")
+    try:
+        return float(number) * 1e9 / 8 if unit.startswith("Gb/sec") else None
+    except ValueError:
+        return None
+
+
+def parse_speed(text: str) -> float | None:
+    """Bytes per second, from a number of Mb/s; -1 means unknown."""
+    return int(text) * 1e6 / 8 if text.isdigit() and text != "0" else None

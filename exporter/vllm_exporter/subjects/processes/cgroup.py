@@ -1,0 +1,110 @@
+"""What the control group of a process tells: its container, its systemd unit, and kills for lack of memory."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vllm_exporter.linux.stat import read_file
+
+# Engines name a group by the container's id of 64 digits: docker-<id>.scope, docker/<id>, cri-containerd-<id>.scope,
+# kubepods…/pod<uid>/<id>, kubepods…:cri-containerd:<id>, crio-<id>.scope, libpod-<id>.scope/container
+_CONTAINER = re.compile(r"[/:-]([0-9a-f]{64})(?=\.scope|/|$)")
+SHORT = 12  # digits of an id that people see
+CREDIT = 60.0  # seconds from an OOM kill to the end of the process: freeing 100 GB of pinned memory takes long
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process runs."""
+
+    container: str = ""  # id of the innermost, 64 digits; '' outside containers
+    unit: str = ""  # the system service of systemd; '' in a container, and for none
+    oom: str = ""  # file below /sys/fs/cgroup that counts kills for lack of memory; '' in the root group
+
+
+def parse_cgroup(text: bytes) -> Place:
+    """From /proc/<pid>/cgroup (cgroups(7)). Anything else is no place."""
+    paths: dict[str, str] = {}
+    for line in text.decode("utf-8", "replace").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        paths.update(dict.fromkeys(controllers.split(","), path))
+    containers = [found for path in paths.values() for found in _CONTAINER.findall(path)[-1:]]
+    container = containers[0] if containers else ""
+    unit = "" if container else next(filter(None, map(_unit, paths.values())), "")
+    return Place(container, unit, _oom_file(paths))
+
+
+def read_place(proc: Path, pid: int) -> Place:
+    return parse_cgroup(read_file(proc / str(pid) / "cgroup", 65536) or b"")
+
+
+def parse_oom_kills(text: bytes) -> int | None:
+    """From memory.events (version 2), memory.oom_control (version 1) or /proc/vmstat: all have a line `oom_kill N`."""
+    for line in text.splitlines():
+        key, _, number = line.partition(b" ")
+        if key == b"oom_kill" and number.isdigit():
+            return int(number)
+    return None
+
+
+class OomKills:
+    """Counts kills for lack of memory in the groups of vLLM's processes. A kill explains one SIGKILL, once.
+
+    A process in the root group, or whose group cannot be seen from here, goes by the count of the whole host.
+    """
+
+    def __init__(self, proc: Path, sys: Path) -> None:
+        self._vmstat = proc / "vmstat"
+        self._root = sys / "fs/cgroup"
+        self._counts: dict[Path, int] = {}
+        self._credits: dict[Path, list[float]] = {}  # when a kill was seen that has not explained an end yet
+
+    def follow(self, places: set[Place], now: float) -> None:
+        """The groups to watch from now on; others are forgotten."""
+        files = {self._file(place) for place in places}
+        for file in self._counts.keys() - files:
+            del self._counts[file]
+            self._credits.pop(file, None)
+        for file in files:
+            self._look(file, now)
+
+    def claim(self, place: Place, now: float) -> bool:
+        """Whether a kill explains the SIGKILL of a process that was in this place."""
+        file = self._file(place)
+        self._look(file, now)
+        credits = self._credits.get(file)
+        if not credits:
+            return False
+        credits.pop(0)
+        return True
+
+    def _look(self, file: Path, now: float) -> None:
+        count = parse_oom_kills(read_file(file, 1 << 16) or b"")
+        if count is None:
+            return
+        new = max(0, count - self._counts.get(file, count))
+        self._counts[file] = count
+        kept = [at for at in self._credits.get(file, []) if now - at < CREDIT]
+        self._credits[file] = kept + [now] * min(new, 1000)
+
+    def _file(self, place: Place) -> Path:
+        file = self._root / place.oom
+        return file if place.oom and (file in self._counts or file.exists()) else self._vmstat
+
+
+def _unit(path: str) -> str:
+    """The service that it is in; those of a user's own systemd are not for us to ask."""
+    if "/user.slice/" in path or path.startswith("/user.slice"):
+        return ""
+    return next((part for part in reversed(path.split("/")) if part.endswith(".service")), "")
+
+
+def _oom_file(paths: dict[str, str]) -> str:
+    if "memory" in paths:
+        path = paths["memory"].strip("/")
+        return f"memory/{path}/memory.oom_control" if path else ""
+    path = paths.get("", "").strip("/")
+    return f"{path}/memory.events" if path else ""

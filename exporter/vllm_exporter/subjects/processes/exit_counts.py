@@ -1,0 +1,120 @@
+"""Keeps account of vLLM processes that end: each is counted once, with the best cause that anybody could tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from vllm_exporter.facts.events import Field, Severity
+from vllm_exporter.run.collector import Context
+from vllm_exporter.subjects.processes.ask_supervisors import Inquiry
+from vllm_exporter.subjects.processes.cgroup import OomKills, Place
+from vllm_exporter.subjects.processes.exit_watch import Exit, ExitWatch
+from vllm_exporter.subjects.processes.exits import Cause, Ending, explain, is_sigkill
+from vllm_exporter.subjects.processes.lineage import Living, Record, Records, Ref
+from vllm_exporter.subjects.processes.titles import Role
+
+PATIENCE = 10.0  # seconds for a cause, then it is unknown; a supervisor answers in milliseconds, or within 4 s
+_SEVERITY: dict[Cause, Severity] = {"clean": "info", "sigterm": "info", "oom_kill": "critical", "unknown": "warning"}
+
+
+@dataclass
+class _Account:
+    """A process that is gone and has no cause yet."""
+
+    record: Record
+    place: Place
+    container: str  # its name
+    parent: int  # pid
+    watched: bool  # its end will be, or was, seen
+    gone: float  # monotonic: when it was missed
+    at: float  # Unix time of its end, as well as it is known
+    asked: bool = False
+
+
+class ExitBook:
+    """All methods are called from the collector's thread."""
+
+    def __init__(self, context: Context, inquiry: Inquiry) -> None:
+        self.counts: Counter[tuple[str, Role, Cause]] = Counter()
+        self._clock, self._bus = context.clock, context.bus
+        self._watch = ExitWatch(context.proc, context.clock)
+        self._oom = OomKills(context.proc, context.sys)
+        self._inquiry = inquiry
+        self._watched: dict[Ref, bool] = {}
+        self._open: dict[Ref, _Account] = {}
+        self._seen: dict[Ref, Exit] = {}  # ends that were seen and not accounted for yet
+
+    @property
+    def quiet(self) -> bool:
+        """Whether all that live are watched, and nothing has ended."""
+        return not self._open and self._watch.quiet and all(self._watched.values())
+
+    def follow(
+        self, records: Records, living: Living, before: Records, places: Mapping[Ref, Place], names: Mapping[int, str]
+    ) -> None:
+        """When processes came or went: opens an account for those that are gone, and watches the new ones.
+
+        `names` are those of containers, by the pids of `before`.
+        """
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        for ref, record in before.items():
+            found = living.get(ref.pid)
+            if ref in self._watched and ref not in records and (found is None or found.ref != ref):
+                place, parent = places.get(ref, Place()), record.parent.pid if record.parent else 0
+                name = names.get(ref.pid, "")
+                self._open[ref] = _Account(record, place, name, parent, self._watched[ref], now, wall)
+        self._watched = {ref: self._watched[ref] if ref in self._watched else self._watch.watch(ref) for ref in records}
+
+    def follow_places(self, places: Iterable[Place]) -> None:
+        """The control groups whose kills for lack of memory are counted; every 10 s or so."""
+        self._oom.follow({*places, *(one.place for one in self._open.values())}, self._clock.monotonic())
+
+    def settle(self) -> bool:
+        """Closes the accounts that can be closed. True when one was: `counts` has changed."""
+        for seen in self._watch.drain():
+            self._seen[seen.ref] = seen
+        if not self._open:
+            return False
+        answers = dict(self._inquiry.answers())
+        closed = [ref for ref, account in list(self._open.items()) if self._settle(ref, account, answers)]
+        return bool(closed)
+
+    def close(self) -> None:
+        self._watch.close()
+
+    def _settle(self, ref: Ref, account: _Account, answers: Mapping[Ref, int | None]) -> bool:
+        seen = self._seen.pop(ref, None)
+        if seen is not None:
+            account.at, account.watched = seen.at, False  # whatever else becomes known of it will not come from there
+        status = seen.status if seen is not None else answers.get(ref)
+        over = ref in answers or self._clock.monotonic() - account.gone > PATIENCE
+        if status is None and not over and (account.watched or self._ask(account)):
+            return False
+        del self._open[ref]
+        oom = status is not None and is_sigkill(status) and self._oom.claim(account.place, self._clock.monotonic())
+        self._write(account, explain(status, oom))
+        return True
+
+    def _ask(self, account: _Account) -> bool:
+        """Of an API server only: supervisors know what they started. False: there is nobody to ask."""
+        if not account.asked and account.record.role == "api_server" and self._inquiry.can_tell:
+            account.asked = True
+            self._inquiry.ask(account.record.ref, account.parent, account.place)
+        return account.asked
+
+    def _write(self, account: _Account, ending: Ending) -> None:
+        record = account.record
+        self.counts[record.server, record.role, ending.cause] += 1
+        of = f" of {record.server}" if record.server else ""
+        who = f"{' '.join(filter(None, (record.role, record.rank)))}{of} (pid {record.ref.pid})"
+        severity = _SEVERITY.get(ending.cause, "error")
+        self._tell("exit", severity, f"{who} ended: {ending.words}", account, cause=ending.cause, code=ending.code)
+        if ending.cause == "oom_kill":
+            self._tell("oom_kill", "critical", f"the kernel killed {who}: out of memory", account)
+
+    def _tell(self, kind: str, severity: Severity, words: str, account: _Account, **more: Field) -> None:
+        record, facts = account.record, dict(more)
+        facts.update(pid=record.ref.pid, role=record.role, rank=record.rank, container=account.container)
+        self._bus.emit(kind, severity, words, server=record.server, model_name="", time=account.at, **facts)

@@ -1,0 +1,1 @@
+"""vLLM servers, by what they answer."""

@@ -1,0 +1,91 @@
+"""The canary: a request for one token of a prompt never sent before, streamed so that the first token has a time."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+
+from vllm_exporter.errors import SourceError
+from vllm_exporter.net.http import Response
+from vllm_exporter.subjects.server.canaries import CanaryResult, CanaryTokens
+
+MAX_MODELS = 20  # names kept: a server with LoRA adapters may list thousands
+
+
+class NotApplicable(Exception):
+    """The server has no model to complete with."""
+
+
+class Reply:
+    """The stream of one reply. Made when the request is sent."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._sent = now()
+        self._first: float | None = None
+
+    def heard(self, piece: bytes) -> None:
+        """A piece of the stream came in: vLLM's first event is the first token."""
+        if self._first is None and b'"choices"' in piece:
+            self._first = self._now() - self._sent
+
+    def tokens(self, body: bytes) -> CanaryTokens:
+        """Of a server that does not stream the first token comes with the last byte."""
+        first = self._now() - self._sent if self._first is None else self._first
+        usage = parse_usage(body)
+        return CanaryTokens(first, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+
+
+def canary_body(model: str) -> bytes:
+    """`include_usage` lets the server count the tokens, so that they can be told from those of its users."""
+    asked = {
+        "model": model,
+        "prompt": f"canary {os.urandom(8).hex()}",
+        "max_tokens": 1,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    return json.dumps(asked).encode()
+
+
+def choose_canary(answer: Response) -> CanaryResult:
+    """4xx: this model or this key cannot complete, which says nothing about the engine."""
+    if answer.status == 200:
+        first = answer.body.partition(b"\n")[0] if answer.body.startswith(b"data:") else answer.body
+        return "ok" if b'"choices"' in first else "error"  # an engine that dies ends the stream with an error
+    return "not_applicable" if 400 <= answer.status < 500 else "error"
+
+
+def parse_usage(body: bytes) -> Mapping[str, object]:
+    """The usage of the last event that has one, or of an answer that is not streamed; empty without one."""
+    for line in reversed(body.splitlines()):
+        if b'"usage"' not in line:
+            continue
+        try:
+            usage = json.loads(line.removeprefix(b"data:"))["usage"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        if isinstance(usage, dict):
+            return usage
+    return {}
+
+
+def parse_models(answer: Response) -> tuple[str, ...]:
+    """The models of /v1/models, the first ones. Raises SourceError when it names none, NotApplicable when it is kept
+    secret."""
+    if 400 <= answer.status < 500:
+        raise NotApplicable
+    try:
+        names = tuple(model["id"] for model in json.loads(answer.body)["data"][:MAX_MODELS])
+    except (ValueError, KeyError, TypeError):
+        names = ()
+    if answer.status != 200 or not names or not all(isinstance(name, str) and name for name in names):
+        raise SourceError(f"/v1/models: status {answer.status}, no model in {answer.body[:80]!r}")
+    return names
+
+
+def _count(usage: Mapping[str, object], key: str) -> int:
+    value = usage.get(key)
+    return value if isinstance(value, int) and 0 <= value < 1_000_000 else 0

@@ -1,0 +1,207 @@
+"""Probes of every configured server: health, canary, progress, and the sequences that vLLM reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from vllm_exporter.config.addresses import split_address
+from vllm_exporter.config.config import TargetConfig
+from vllm_exporter.errors import NoData
+from vllm_exporter.facts.facts import ServerSight, Sights, Trees
+from vllm_exporter.log import log
+from vllm_exporter.metrics.family import Block, Layout, Series
+from vllm_exporter.net.http import Origin
+from vllm_exporter.run.collector import Collector, Context
+from vllm_exporter.subjects.processes.lineage import Ref
+from vllm_exporter.subjects.server import families as names
+from vllm_exporter.subjects.server.api import HttpVllmApi
+from vllm_exporter.subjects.server.failed_requests import FailedRequests
+from vllm_exporter.subjects.server.incarnation import Identity
+from vllm_exporter.subjects.server.memory import ProbeMemory
+from vllm_exporter.subjects.server.series import rows
+from vllm_exporter.subjects.server.watch import Sighting, Watch
+
+FIRST_LOOK = 2.0  # seconds the first collection waits for all servers together, so that `vllm-exporter once` shows them
+
+
+class ProbeCollector(Collector):
+    """One thread per server does the work; this only renders what they saw last, 30 µs a server."""
+
+    blocking = False  # but for the first collection, which waits for the first look at every server
+    patient = False  # a stall must be known in time, and the cost is the threads', not this one's
+    metrics = (
+        names.PROBE_HEALTH,
+        names.PROBE_HEALTH_SECONDS,
+        names.CANARY_SUCCESS,
+        names.CANARY_SECONDS,
+        names.CANARY_TIME_TO_FIRST_TOKEN_SECONDS,
+        names.CANARY_CONSECUTIVE_FAILURES,
+        names.CANARY_REQUESTS_TOTAL,
+        names.CANARY_PROMPT_TOKENS_TOTAL,
+        names.CANARY_GENERATION_TOKENS_TOTAL,
+        names.DEEP_PROBE_SUCCESS,
+        names.DEEP_PROBE_SECONDS,
+        names.SERVER_INFO,
+        names.SERVER_MODEL,
+        names.SERVER_LOAD_REQUESTS,
+        names.SERVER_PROGRESS_AGE_SECONDS,
+        names.ENGINE_PROGRESS_AGE_SECONDS,
+        names.SERVER_WORK_PRESENT,
+        names.SERVER_STALLED,
+        names.SERVER_STALL_LIMIT_SECONDS,
+        names.SERVER_READY,
+        names.SERVER_READY_AGE_SECONDS,
+        names.SERVER_PAUSED,
+        names.SERVER_SLEEPING,
+        names.SERVER_METRICS_READABLE,
+        names.NUM_RUNNING_SEQUENCES,
+        names.NUM_WAITING_SEQUENCES,
+        names.NUM_SWAPPED_SEQUENCES,
+        names.KV_CACHE_UTILIZATION_PERCENT,
+        names.SCHEDULER_ITERATIONS_TOTAL,
+        names.KV_BLOCKS,
+        names.KV_BLOCKS_ALLOCATED_TOTAL,
+        names.KV_BLOCKS_RELEASED_TOTAL,
+    )
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        probe = context.config.probe
+        self._memory = ProbeMemory(context.config.state_dir, context.proc)
+        known = self._memory.recall(context.clock.monotonic()) if context.config.targets else {}
+        self._watches = [
+            Watch(
+                target.server,
+                HttpVllmApi(origin(target), probe.health_timeout, probe.canary_timeout),
+                probe,
+                target.canary,
+                context.clock,
+                target.deep_probes,
+                known.get(target.server),
+            )
+            for target in context.config.targets
+        ]
+        self._problems: dict[str, str] = {}
+        self._failed = {watch.name: FailedRequests() for watch in self._watches}
+        self._trees: Trees | None = None
+        self._waited = False
+        self._series: list[Series] = []
+        self._layout = Layout(())
+
+    def collect(self) -> Iterator[Block]:
+        if not self._watches:
+            raise NoData("no server is configured; set VLLM_TARGETS, such as localhost:8000")
+        self._keep_watching()
+        self._tell_processes()
+        if self._memory.due(self.context.clock.monotonic()):
+            self._keep_memory()
+        seen = {watch.name: watch.sighting() for watch in self._watches}
+        known = {server: sighting for server, sighting in seen.items() if sighting is not None}
+        for server, sighting in known.items():
+            self._tell(server, sighting.problem)
+            self._tell_failed(server, sighting)
+        self.context.board.post(Sights({server: sight(sighting) for server, sighting in known.items()}))
+        yield self._render(known)
+
+    def close(self) -> None:
+        for watch in self._watches:
+            watch.close()
+        self._keep_memory()
+
+    def _keep_memory(self) -> None:
+        found = {watch.name: watch.memory() for watch in self._watches}
+        known = {server: memory for server, memory in found.items() if memory is not None}
+        self._memory.keep(self.context.clock.monotonic(), known)
+
+    def _tell_processes(self) -> None:
+        """Several API servers do not say in /metrics when they began: then their process tells them from the next."""
+        trees = self.context.board.latest(Trees)
+        if trees is None or trees is self._trees:
+            return
+        self._trees = trees
+        refs = first_processes(trees)
+        for watch in self._watches:
+            if watch.name in refs:
+                watch.saw_process(Identity(ref=refs[watch.name]))
+
+    def _render(self, known: Mapping[str, Sighting]) -> Block:
+        found = [row for server, sighting in known.items() for row in rows(server, sighting)]
+        series = [one for one, _ in found]
+        if series != self._series:
+            self._series, self._layout = series, Layout(series)
+        return self._layout.block([+value for _, value in found])  # +True is 1: nothing renders "True"
+
+    def _keep_watching(self) -> None:
+        """All are started before the first is waited for, and they are waited for once only."""
+        for watch in self._watches:
+            if watch.start():
+                log("error", "probe thread died and was started again", server=watch.name)
+        if self._waited:
+            return
+        self._waited = True
+        deadline = self.context.clock.monotonic() + FIRST_LOOK
+        for watch in self._watches:
+            watch.wait(max(0.0, deadline - self.context.clock.monotonic()))
+
+    def _tell(self, server: str, problem: str) -> None:
+        """One line when a server's /metrics becomes unreadable, and when it can be read again."""
+        if problem == self._problems.get(server, ""):
+            return
+        self._problems[server] = problem
+        if problem:
+            log("warning", "metrics of the server cannot be read", server=server, reason=problem)
+        else:
+            log("info", "metrics of the server can be read again", server=server)
+
+    def _tell_failed(self, server: str, sighting: Sighting) -> None:
+        """An event of requests that were answered with 5xx, every ten seconds at most."""
+        if sighting.reading is None or sighting.reading.failed is None:
+            return
+        now, errors = self.context.clock.monotonic(), sighting.verdict.canary.totals.get("error", 0)
+        count = self._failed[server].saw(now, sighting.reading.failed, errors)
+        if count:
+            model = sighting.about.models[0] if sighting.about.models else ""
+            words = f"{server}: {count} {'request' if count == 1 else 'requests'} answered with 5xx"
+            self.context.bus.emit("failed_request", "warning", words, server=server, model_name=model, count=count)
+
+
+def origin(target: TargetConfig) -> Origin:
+    host, port = split_address(target.address, f"target {target.address!r}")
+    return Origin(host, port, target.scheme == "https", target.ca_file, target.api_key_file)
+
+
+def first_processes(trees: Trees) -> dict[str, Ref]:
+    """The API server's process of each server; of several the oldest."""
+    apis = [one for one in trees.processes.values() if one.role == "api_server" and one.server]
+    newest_first = sorted(apis, key=lambda one: (one.ref.start, one.ref.pid), reverse=True)
+    return {one.server: one.ref for one in newest_first}
+
+
+def sight(sighting: Sighting) -> ServerSight:
+    """What the other collectors and the summary are told."""
+    verdict, canary, reading = sighting.verdict, sighting.verdict.canary, sighting.reading
+    assert verdict.health is not None, "a sighting has one"
+    tables = tuple(reading.blocks.values()) if reading is not None else ()
+    asked = canary.result not in (None, "not_applicable")
+    return ServerSight(
+        health=verdict.health,
+        ready=verdict.health == "ok",
+        ready_age=verdict.ready_age,
+        progress_age=verdict.progress_age,
+        stalled=verdict.stalled,
+        work=verdict.work,
+        paused=verdict.paused,
+        sleeping=verdict.sleeping,
+        canary_ok=canary.result == "ok" if asked else None,
+        canary_failures=canary.failures,
+        values=sighting.values,
+        model_name=sighting.about.models[0] if sighting.about.models else "",
+        version=sighting.about.version,
+        canary_seconds=canary.seconds if asked else None,
+        canary_first_token=canary.first_token,
+        stall_limit=verdict.limit,
+        problem=sighting.problem,
+        engine_ages=verdict.engine_ages,
+        blocks_used=sum(table.used for table in tables) if tables else None,
+        blocks_total=sum(table.total for table in tables) if tables else None,
+    )

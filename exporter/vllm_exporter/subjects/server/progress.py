@@ -1,0 +1,277 @@
+"""Whether a vLLM server makes progress: the one place that decides that it is stalled. Pure: time is passed in.
+
+A hanging engine answers /health with 200 and its gauges freeze, perhaps at 0; a healthy one may give no token and
+answer no canary for minutes while it computes a long prompt. So a server is stalled when three things come together:
+work is present, no value that the engine pushes has changed for longer than the limit, and a canary sent in that time
+is unanswered. Work is a request that runs or waits, or the unanswered canary itself. Where there are several engines,
+one that has requests of its own and stands still for longer than the limit suffices: another may answer the canary.
+
+Where no canary may be sent, requests that run and a standstill of twice the limit have to do. Each step of a healthy
+engine moves something: a part of a long prompt fills KV blocks, any other step and each batch of a pooling model gives
+output. So what has to fit into that time is one step, and not a whole prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vllm_exporter.config.config import ProbeConfig
+from vllm_exporter.subjects.server.canaries import (
+    NO_TOKENS,
+    SUSPICIOUS_AGE,
+    Canaries,
+    CanaryResult,
+    CanaryState,
+    CanaryTokens,
+)
+from vllm_exporter.subjects.server.engine import EngineAges, EngineValues, moved, restarted
+from vllm_exporter.subjects.server.incarnation import UNKNOWN, Identity, Memory
+
+Health = Literal["ok", "refused", "timeout", "503", "other"]
+HEALTH_RESULTS: tuple[Health, ...] = ("ok", "refused", "timeout", "503", "other")
+
+READING_LIFETIME = 15.0  # seconds a reading of /metrics stands in for failed ones: two time-outs of 5 s, and slack
+PAUSE_INTERVAL = 5.0  # seconds between two questions for /is_paused, each of which may block for 2 s
+BLIND_FACTOR = 2.0  # times the limit, where no canary tells a hang from a slow step
+BLIND_SECONDS = 120.0  # and never less: the slowest step that was measured of a server that is well took 6 s
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of the server. None: it cannot be known, so the series is absent."""
+
+    health: Health | None  # of the last probe; None: not probed yet
+    ready_age: float | None  # seconds since it became ready
+    progress_age: float | None
+    work: bool | None
+    limit: float | None
+    stalled: bool | None
+    paused: bool | None
+    sleeping: bool | None
+    canary: CanaryState
+    engine_ages: Mapping[str, float] = field(default_factory=dict)  # by engine; of one without work 0
+
+
+class Progress:
+    """One server's state. All times are the monotonic clock's, in seconds; not thread-safe."""
+
+    def __init__(self, probe: ProbeConfig, canary: bool = True, memory: Memory | None = None) -> None:
+        """`memory` is what an exporter before this one knew; it counts if the same process is found."""
+        self._probe = probe
+        self._memory = memory
+        self._canary_enabled = canary
+        self._canaries = Canaries(probe)
+        self._health: Health | None = None
+        self._life = _Life()
+
+    def saw_health(self, now: float, health: Health) -> None:
+        """Refused and 503 (engine dead) end a server's life; what comes afterwards is another one."""
+        self._health = health
+        if health in ("refused", "503"):
+            self._forget()
+        elif health == "ok" and self._life.ready_at is None:
+            self._life.ready_at = now
+
+    def saw_values(
+        self,
+        now: float,
+        values: EngineValues | None,
+        engines: Mapping[str, EngineValues] | None = None,
+        identity: Identity = UNKNOWN,
+    ) -> None:
+        """None: /metrics could not be read, or has no vllm: families. Silence while nobody looked is no evidence.
+
+        `engines` are the values of each engine where there are several.
+        """
+        if values is None:
+            return
+        before = self._life.values
+        if self._life.identity.is_other(identity) or (before is not None and restarted(before, values)):
+            self._restart(now)
+        if not self._known(now):
+            self._life.progress_at = now
+            self._life.ages.forgive(now)
+        if self._life.values is not None and moved(self._life.values, values):
+            self._advance(now)
+            self._life.paused = None  # it moves again, or drains: ask anew when it stops
+        self._life.values, self._life.read_at = values, now
+        self._life.ages.saw(now, engines or {})
+        self._update_work(now)
+        self._update_held(now)
+        self.saw_process(now, identity)
+
+    def saw_process(self, now: float, identity: Identity) -> None:
+        """Which process it is. What is remembered of this one is taken up, of another one dropped."""
+        self._life.identity = self._life.identity.merged(identity)
+        memory = self._memory
+        if memory is None or self._life.values is None:
+            return  # after the first reading: what that shows is not new
+        if memory.identity.is_same(self._life.identity):
+            self._memory = None
+            self._recall(now, memory)
+        elif memory.identity.is_other(self._life.identity):
+            self._memory = None
+
+    def saw_paused(self, now: float, paused: bool | None) -> None:
+        """The answer of /is_paused; None: no answer."""
+        self._life.paused = paused
+        self._update_held(now)
+
+    def canary_sent(self, now: float) -> None:
+        self._canaries.send(now)
+        self._update_work(now)
+
+    def canary_finished(self, now: float, result: CanaryResult, tokens: CanaryTokens = NO_TOKENS) -> None:
+        """An answered canary is progress, even where the values of /metrics lag behind."""
+        if self._canaries.finish(now, result, tokens) and result == "ok":
+            self._advance(now)
+        self._update_work(now)
+
+    def canary_due(self, now: float) -> bool:
+        """To a ready server only that neither sleeps nor is paused: the others answer none by design."""
+        if not self._canary_enabled or self._health != "ok" or self._life.held:
+            return False
+        return self._canaries.due(now, self._age() if self._known(now) and self._life.work else None)
+
+    def pause_question_due(self, now: float) -> bool:
+        """As soon as it looks suspicious, so that a pause is known before it looks like a stall; and while it lasts."""
+        if not self._known(now) or now - self._life.pause_asked_at < PAUSE_INTERVAL:
+            return False
+        suspect = self._life.work and self._age() >= min(SUSPICIOUS_AGE, self._limit() / 2)
+        if suspect or self._life.paused:
+            self._life.pause_asked_at = now
+            return True
+        return False
+
+    def verdict(self, now: float) -> Verdict:
+        known = self._known(now)
+        return Verdict(
+            health=self._health,
+            ready_age=None if self._life.ready_at is None else now - self._life.ready_at,
+            progress_age=max(self._age(), self._lag()) if known else None,
+            work=self._life.work if known else None,
+            limit=self._limit() if known else None,
+            stalled=self._stalled() if known else None,
+            paused=self._life.paused,
+            sleeping=self._sleeping() if known else None,
+            canary=self._canaries.state(),
+            engine_ages=self._life.ages.ages() if known else {},
+        )
+
+    @property
+    def memory(self) -> Memory | None:
+        """What is worth keeping over a restart of the exporter; None: nothing, or nobody could tell whose it is."""
+        life = self._life
+        if life.ready_at is None or not life.identity.known:
+            return self._memory
+        return Memory(life.identity, life.ready_at, life.longest_gap)
+
+    def _stalled(self) -> bool:
+        """As of the last reading, since the age is."""
+        if not self._life.work or self._life.held:
+            return False
+        if self._lag() >= self._limit():
+            return True  # whatever the canary says: another engine may have answered it
+        if self._age() < self._limit():
+            return False
+        if self._blind():  # what only waits may wait for another server, or for KV blocks of one
+            return self._life.values is not None and self._life.values.running > 0
+        return self._canaries.unanswered_since(self._life.progress_at, self._life.read_at)
+
+    def _age(self) -> float:
+        return max(0.0, self._life.read_at - self._life.progress_at)
+
+    def _lag(self) -> float:
+        """The longest that one of several engines has stood still with requests of its own; 0 with a single one."""
+        ages = self._life.ages.ages()
+        return max(ages.values()) if len(ages) > 1 and not self._life.held else 0.0
+
+    def _limit(self) -> float:
+        return max(BLIND_SECONDS, BLIND_FACTOR * self._usual_limit()) if self._blind() else self._usual_limit()
+
+    def _blind(self) -> bool:
+        """No canary may be sent, or the server takes none."""
+        return not self._canary_enabled or self._canaries.refused
+
+    def _usual_limit(self) -> float:
+        """Never more than the warm-up's: one hang that ended by itself must not hide the next for hours."""
+        probe = self._probe
+        if self._warming_up():
+            return max(probe.stall_seconds, probe.warmup_stall_seconds)
+        by_gap = min(probe.warmup_stall_seconds, probe.stall_gap_factor * self._life.longest_gap)
+        return max(probe.stall_seconds, by_gap)
+
+    def _warming_up(self) -> bool:
+        """A silence that began in the warm-up belongs to it: a compilation does not end with the minute."""
+        ready_at = self._life.ready_at
+        return ready_at is None or self._life.silent_from - ready_at < self._probe.warmup_seconds
+
+    def _known(self, now: float) -> bool:
+        return self._life.values is not None and now - self._life.read_at <= READING_LIFETIME
+
+    def _sleeping(self) -> bool:
+        return self._life.values is not None and self._life.values.awake is False
+
+    def _advance(self, now: float) -> None:
+        """Something moved. The gap that ends here counts if work was present, and no first-time compilation made it."""
+        if self._life.work and self._known(now) and not self._warming_up():
+            self._life.longest_gap = max(self._life.longest_gap, now - self._life.progress_at)
+        self._start_clock(now)
+
+    def _start_clock(self, now: float) -> None:
+        self._life.progress_at = self._life.silent_from = now
+
+    def _update_work(self, now: float) -> None:
+        """The clock of progress starts when work appears after idle time."""
+        work = self._canaries.unanswered or (self._life.values is not None and self._life.values.work)
+        if work and not self._life.work:
+            self._start_clock(now)
+        self._life.work = work
+
+    def _update_held(self, now: float) -> None:
+        """Time asleep or in a pause is no stall, and canaries that waited then prove nothing."""
+        held = self._sleeping() or self._life.paused is True
+        if held != self._life.held:
+            self._life.held = held
+            self._canaries.reset()
+            self._update_work(now)
+            if not held:
+                self._start_clock(now)
+                self._life.ages.forgive(now)
+
+    def _restart(self, now: float) -> None:
+        self._forget()
+        self._life.ready_at = now if self._health == "ok" else None
+
+    def _recall(self, now: float, memory: Memory) -> None:
+        """A silence that is found may have begun in the warm-up, unless that would have been a stall by now."""
+        life, probe = self._life, self._probe
+        life.ready_at = memory.ready_at if life.ready_at is None else min(life.ready_at, memory.ready_at)
+        life.longest_gap = max(life.longest_gap, memory.longest_gap)
+        young = now - life.ready_at < probe.warmup_seconds + probe.warmup_stall_seconds
+        life.silent_from = life.ready_at if young else life.progress_at
+
+    def _forget(self) -> None:
+        self._memory = None
+        self._life = _Life()
+        self._canaries.reset()
+
+
+@dataclass
+class _Life:
+    """What is remembered of a server until it goes down."""
+
+    identity: Identity = UNKNOWN
+    ready_at: float | None = None
+    values: EngineValues | None = None
+    read_at: float = 0.0  # of values
+    progress_at: float = 0.0
+    silent_from: float = 0.0  # when the silence began, at the earliest: before progress_at where nobody looked
+    longest_gap: float = 0.0  # between two movements, while work was present
+    ages: EngineAges = field(default_factory=EngineAges)  # of each engine
+    work: bool = False
+    paused: bool | None = None
+    held: bool = False  # asleep or paused
+    pause_asked_at: float = -PAUSE_INTERVAL

@@ -1,0 +1,233 @@
+"""Watches one vLLM server from a thread of its own, so that a server that hangs delays nobody else's probes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from vllm_exporter.config.config import ProbeConfig
+from vllm_exporter.errors import SourceError
+from vllm_exporter.ports import Clock
+from vllm_exporter.run.periodic import Errand
+from vllm_exporter.subjects.server.api import DEEP_PROBES, NOTHING_SAID, About, DeepAnswer, DeepProbe, VllmApi
+from vllm_exporter.subjects.server.engine import BlockTraffic, EngineValues, Reading
+from vllm_exporter.subjects.server.incarnation import Identity, Memory
+from vllm_exporter.subjects.server.progress import Health, Progress, Verdict
+
+JOIN_TIMEOUT = 0.5  # seconds at shutdown; threads are daemons: one that waits for an answer ends with the process
+ABOUT_SECONDS = 300.0  # between two questions for version, models and load: they change with a restart, or by hand
+LOAD_SECONDS = 15.0  # the same where /load has ever told more than 0: it counts there
+DEEP_SECONDS = 15.0  # between two deep probes, each of which goes through the engine to every worker
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """KV blocks that an engine took and gave back, as far as it was seen."""
+
+    allocated: int
+    released: int
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """The latest of one server, for rendering."""
+
+    health_seconds: float
+    values: EngineValues | None  # of the last look only; None: /metrics was not readable in it
+    problem: str  # why /metrics was not readable, or ''
+    verdict: Verdict
+    reading: Reading | None = None  # the same look, by engine
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)  # by engine
+    about: About = NOTHING_SAID
+    deep: Mapping[DeepProbe, DeepAnswer] = field(default_factory=dict)  # those that the server offers
+
+
+class Watch:
+    """One server. `start` starts the thread; `sighting` may be called from any other."""
+
+    def __init__(
+        self,
+        name: str,
+        api: VllmApi,
+        probe: ProbeConfig,
+        canary: bool,
+        clock: Clock,
+        deep: bool = False,
+        memory: Memory | None = None,
+    ) -> None:
+        self.name = name
+        self._api = api
+        self._interval = probe.interval
+        self._clock = clock
+        self._progress = Progress(probe, canary, memory)
+        self._traffic = BlockTraffic()
+        self._lock = threading.Lock()  # guards _progress and what follows
+        self._health_seconds = 0.0
+        self._reading: Reading | None = None
+        self._problem = ""
+        self._about = About()
+        self._deep: dict[DeepProbe, DeepAnswer] = {}
+        self._pause_supported = True
+        self._ask_about = Errand(f"about {name}", self._learn, ABOUT_SECONDS)
+        self._ask_deep = Errand(f"deep {name}", self._probe_deep, DEEP_SECONDS) if deep else None
+        self._looked = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> bool:
+        """Starts the thread, or one in place of a thread that died of a bug (its trace is on stderr): then True."""
+        if self._thread is not None and self._thread.is_alive():
+            return False
+        died = self._thread is not None
+        self._thread = self._spawn(self._run, "probe")
+        return died
+
+    def wait(self, timeout: float) -> None:
+        """Until the first look is done, at most `timeout` seconds."""
+        self._looked.wait(timeout)
+
+    def sighting(self) -> Sighting | None:
+        """None before the first look."""
+        with self._lock:
+            verdict = self._progress.verdict(self._clock.monotonic())
+            if verdict.health is None:
+                return None
+            reading = self._reading
+            values = None if reading is None else reading.values
+            deep = {probe: answer for probe, answer in self._deep.items() if answer.supported}
+            return Sighting(
+                self._health_seconds, values, self._problem, verdict, reading, self._traffic_now(), self._about, deep
+            )
+
+    def saw_process(self, identity: Identity) -> None:
+        """Which of this host's processes the server is, as others found out."""
+        with self._lock:
+            self._progress.saw_process(self._clock.monotonic(), identity)
+
+    def memory(self) -> Memory | None:
+        """What is worth keeping over a restart of the exporter."""
+        with self._lock:
+            return self._progress.memory
+
+    def look(self) -> None:
+        """One round: health, metrics, then whatever is due of the canary and the rarer questions.
+
+        The pause comes before the canary: a paused server would not answer it.
+        """
+        health = self._look_at_health()
+        self._look_at_metrics(health)
+        if not self._looked.is_set():
+            self._looked.set()
+        self._ask_for_pause_if_due()
+        self._send_canary_if_due()
+        if health == "ok":
+            self._run_errands()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(JOIN_TIMEOUT)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                started = self._clock.monotonic()
+                self.look()
+                self._stop.wait(max(0.0, self._interval - (self._clock.monotonic() - started)))
+        finally:
+            self._api.close()
+
+    def _look_at_health(self) -> Health:
+        started = self._clock.monotonic()
+        health = self._api.health()
+        now = self._clock.monotonic()
+        if health in ("refused", "503"):
+            self._forget()
+        with self._lock:
+            self._health_seconds = now - started
+            self._progress.saw_health(now, health)
+        return health
+
+    def _forget(self) -> None:
+        """Whatever comes up in its place may serve another model and have other rights."""
+        self._api.forget_model()
+        self._pause_supported = True
+        self._ask_about.hurry()
+        with self._lock:
+            self._about = About()
+            self._deep = {}
+            self._traffic.restart()
+
+    def _look_at_metrics(self, health: Health) -> None:
+        reading: Reading | None = None
+        problem = ""
+        if health == "refused":
+            problem = "connection refused"
+        else:
+            try:
+                reading = self._api.engine()
+                problem = "" if reading else "no vllm: families (--disable-log-stats, or not vLLM)"
+            except SourceError as error:
+                problem = str(error)
+        with self._lock:
+            self._reading, self._problem = reading, problem
+            now = self._clock.monotonic()
+            if reading is None:
+                self._progress.saw_values(now, None)
+                return
+            engines = reading.engines if len(reading.engines) > 1 else {}
+            self._progress.saw_values(now, reading.values, engines, Identity(reading.started))
+            self._traffic.saw(reading.blocks)
+
+    def _traffic_now(self) -> dict[str, Traffic]:
+        allocated, released = self._traffic.allocated, self._traffic.released
+        return {engine: Traffic(allocated[engine], released[engine]) for engine in allocated}
+
+    def _send_canary_if_due(self) -> None:
+        with self._lock:
+            now = self._clock.monotonic()
+            if not self._progress.canary_due(now):
+                return
+            self._progress.canary_sent(now)
+        self._spawn(self._canary, "canary")
+
+    def _canary(self) -> None:
+        result, tokens = self._api.canary()
+        with self._lock:
+            self._progress.canary_finished(self._clock.monotonic(), result, tokens)
+
+    def _ask_for_pause_if_due(self) -> None:
+        with self._lock:
+            if not (self._pause_supported and self._progress.pause_question_due(self._clock.monotonic())):
+                return
+        answer = self._api.pause()
+        self._pause_supported = answer.supported
+        with self._lock:
+            self._progress.saw_paused(self._clock.monotonic(), answer.paused)
+
+    def _run_errands(self) -> None:
+        now = self._clock.monotonic()
+        self._ask_about.go_if_due(now)
+        if self._ask_deep is not None:
+            self._ask_deep.go_if_due(now)
+
+    def _learn(self) -> None:
+        about = self._api.about()
+        if about.load:
+            self._ask_about.interval = LOAD_SECONDS
+        with self._lock:
+            self._about = about
+
+    def _probe_deep(self) -> None:
+        """A server without dev mode is asked one question in vain, and the others after its next start."""
+        for probe in DEEP_PROBES:
+            if self._deep.get(probe, DeepAnswer(False)).supported:
+                answer = self._api.deep(probe)
+                with self._lock:
+                    self._deep[probe] = answer
+
+    def _spawn(self, target: Callable[[], None], what: str) -> threading.Thread:
+        thread = threading.Thread(target=target, name=f"{what} {self.name}", daemon=True)
+        thread.start()
+        return thread

@@ -1,0 +1,1 @@
+"""Serves /metrics, /health and a page for people."""

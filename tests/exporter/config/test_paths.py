@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from vllm_exporter.config.named_paths import Absent, Kind, NamedPath
+from vllm_exporter.config.paths import Finding, look_at
+
+
+def look(path: Path | str, kind: Kind = "file", absent: Absent = "forgotten") -> list[Finding]:
+    return look_at([NamedPath("here", str(path), "put it there", kind, absent)])
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may do nothing: the tests may be run by root, who may do all."""
+    monkeypatch.setattr(os, "access", lambda path, rights: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000)
+
+
+def test_says_nothing_of_what_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("k\n")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        assert look(tmp_path / "socket", kind="socket") == []
+    assert look(file) + look(file, absent="made") + look(tmp_path, kind="directory") == []
+
+
+def test_a_file_that_only_a_person_makes_is_wrong_while_it_is_not_there(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    assert look(key) == [Finding(True, f"here: {key} does not exist; put it there")]
+
+
+def test_a_file_that_something_else_makes_may_come_later(tmp_path: Path) -> None:
+    log = tmp_path / "of" / "vllm.log"
+    assert look(log, absent="comes_later") == [Finding(False, f"here: {log} does not exist yet; put it there")]
+
+
+def test_nothing_has_to_be_where_the_exporter_makes_it(tmp_path: Path) -> None:
+    assert look(tmp_path / "a" / "b", kind="directory", absent="made") == []
+    assert look(tmp_path / "a" / "b.jsonl", absent="made") == []
+
+
+def test_what_is_something_else_is_wrong_whoever_makes_it(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert look(tmp_path) == [Finding(True, f"here: {tmp_path} is no file; correct the path")]
+    assert look(file, kind="socket", absent="comes_later") == [
+        Finding(True, f"here: {file} is no socket; correct the path")
+    ]
+    assert look(file / "state", kind="directory", absent="made") == [
+        Finding(True, f"here: {file} is no directory; correct the path")
+    ]
+
+
+def test_a_path_that_can_be_none_is_wrong() -> None:
+    (found,) = look("/a\0b")
+    assert found == Finding(True, "here: '/a\\x00b' cannot be used: embedded null byte; correct the path")
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_right_that_the_one_who_looks_lacks_is_no_more_than_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.touch()
+    by = "by user 4000000000; the exporter's user must be able to"
+    assert look(file) == [Finding(False, f"here: {file} cannot be read {by}")]
+    assert look(tmp_path / "x", absent="made") == [Finding(False, f"here: {tmp_path} cannot be written {by}")]
+
+
+def test_a_path_that_is_named_twice_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = look_at([NamedPath("first", "key", "fix"), NamedPath("second", f"{tmp_path}/key", "fix")])
+    assert [one.words for one in found] == [f"first: {tmp_path}/key does not exist; fix"]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import sys
+import threading
+
+from tests.exporter.fakes import FakeClock
+from vllm_exporter.facts.events import KEPT, Bus, Event
+
+
+def test_an_event_reaches_every_tap_once(clock: FakeClock) -> None:
+    bus = Bus(clock)
+    first, second = bus.tap(), bus.tap()
+    bus.emit("xid", "critical", "GPU 0 reported XID 79", server="gpu1:8000", code=79)
+    event = Event(1_700_000_000.0, "xid", "critical", "GPU 0 reported XID 79", "gpu1:8000", "", {"code": 79})
+    assert first.drain() == [event]
+    assert first.drain() == []
+    assert second.drain() == [event]
+
+
+def test_a_tap_that_is_made_late_gets_the_last_events_before_it(clock: FakeClock) -> None:
+    bus = Bus(clock)
+    for number in range(KEPT + 1):
+        bus.emit("log", "info", f"event {number}")
+    assert [event.summary for event in bus.tap().drain()] == [f"event {number}" for number in range(1, KEPT + 1)]
+
+
+def test_a_full_tap_drops_the_oldest_and_counts_them(clock: FakeClock) -> None:
+    bus = Bus(clock)
+    tap = bus.tap(limit=2)
+    for word in ("one", "two", "three"):
+        bus.emit("log", "info", word)
+    assert [event.summary for event in tap.drain()] == ["two", "three"]
+    assert tap.dropped == 1
+
+
+def test_a_tap_made_while_events_come_in_misses_none(clock: FakeClock) -> None:
+    bus = Bus(clock)
+
+    def emit() -> None:
+        for number in range(3000):
+            bus.emit("log", "info", str(number))
+
+    emitter = threading.Thread(target=emit)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads take turns within a call
+    try:
+        emitter.start()
+        taps = [bus.tap(10_000) for _ in range(50)]
+        emitter.join(10)
+    finally:
+        sys.setswitchinterval(before)
+    for tap in taps:
+        heard = [int(event.summary) for event in tap.drain()]
+        assert heard == list(range(3000 - len(heard), 3000))
+
+
+def test_an_event_may_have_happened_earlier(clock: FakeClock) -> None:
+    bus = Bus(clock)
+    tap = bus.tap()
+    bus.emit("exit", "error", "the engine ended", time=1_699_999_990.5)
+    assert tap.drain()[0].time == 1_699_999_990.5

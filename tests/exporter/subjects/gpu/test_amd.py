@@ -1,0 +1,223 @@
+"""amdsmi over a module that answers in the words of ROCm 7.0: nothing here ran on a GPU."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tests.exporter.fakes import FakeClock
+from vllm_exporter.subjects.gpu.amd import AmdSource, number, watts
+from vllm_exporter.subjects.gpu.families import AMD_STAND_IN_ONLY
+from vllm_exporter.subjects.gpu.source import GpuProcess, Table
+
+
+class AmdSmiException(Exception):
+    def __init__(self, err_code: int) -> None:
+        self.err_code = err_code
+
+
+class FakeAmdsmi:
+    """Two GPUs; the second lacks what older ones lack."""
+
+    AmdSmiException = AmdSmiException
+    AmdSmiClkType = SimpleNamespace(GFX="gfx", MEM="mem")
+    AmdSmiTemperatureType = SimpleNamespace(HOTSPOT="hotspot", VRAM="vram")
+    AmdSmiTemperatureMetric = SimpleNamespace(CURRENT="current", CRITICAL="critical", EMERGENCY="emergency")
+
+    def __init__(self) -> None:
+        self.handles = ["a", "b"]
+        self.broken: dict[str, int] = {}  # function to code
+        self.calls: list[str] = []
+        self.open = False
+
+    def _enter(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.broken:
+            raise AmdSmiException(self.broken[name])
+
+    def amdsmi_init(self) -> None:
+        self._enter("amdsmi_init")
+        self.open = True
+
+    def amdsmi_shut_down(self) -> None:
+        self.open = False
+
+    def amdsmi_get_processor_handles(self) -> list[str]:
+        return self.handles
+
+    def amdsmi_get_gpu_asic_info(self, handle: str) -> dict[str, object]:
+        return {"market_name": "AMD Instinct MI300X", "target_graphics_version": "gfx942"}
+
+    def amdsmi_get_gpu_device_uuid(self, handle: str) -> str:
+        return f"uuid-{handle}"
+
+    def amdsmi_get_gpu_device_bdf(self, handle: str) -> str:
+        return "0000:0C:00.0"
+
+    def amdsmi_get_gpu_driver_info(self, handle: str) -> dict[str, str]:
+        return {"driver_version": "6.14.5"}
+
+    def amdsmi_get_gpu_vbios_info(self, handle: str) -> dict[str, str]:
+        return {"version": "N/A"}
+
+    def amdsmi_get_gpu_activity(self, handle: str) -> dict[str, object]:
+        self._enter("amdsmi_get_gpu_activity")
+        return {"gfx_activity": 87, "umc_activity": 40 if handle == "a" else "N/A"}
+
+    def amdsmi_get_gpu_vram_usage(self, handle: str) -> dict[str, int]:
+        return {"vram_total": 196_592, "vram_used": 2048}
+
+    def amdsmi_get_temp_metric(self, handle: str, sensor: str, metric: str) -> int:
+        if sensor == "vram" and handle == "b":
+            self._enter("no vram sensor")
+            raise AmdSmiException(2)
+        return {"current": 55, "critical": 100, "emergency": 105}[metric] + (sensor == "vram")
+
+    def amdsmi_get_power_info(self, handle: str) -> dict[str, object]:
+        return {"average_socket_power": "N/A", "current_socket_power": 612}
+
+    def amdsmi_get_energy_count(self, handle: str) -> dict[str, float]:
+        return {"energy_accumulator": 4_000_000_000, "counter_resolution": 15.25, "timestamp": 1}
+
+    def amdsmi_get_clock_info(self, handle: str, kind: str) -> dict[str, object]:
+        return {"clk": 2100 if kind == "gfx" else 1300}
+
+    def amdsmi_get_power_cap_info(self, handle: str) -> dict[str, int]:
+        return {"power_cap": 750_000_000, "default_power_cap": 750_000_000}
+
+    def amdsmi_get_gpu_total_ecc_count(self, handle: str) -> dict[str, int]:
+        return {"correctable_count": 3, "uncorrectable_count": 1, "deferred_count": 0}
+
+    def amdsmi_get_pcie_info(self, handle: str) -> dict[str, dict[str, object]]:
+        return {
+            "pcie_static": {"max_pcie_width": 16, "max_pcie_speed": 32_000},
+            "pcie_metric": {"pcie_width": 8, "pcie_speed": 16_000, "pcie_replay_count": 4},
+        }
+
+    def amdsmi_get_gpu_process_list(self, handle: str) -> list[dict[str, object]]:
+        return [{"pid": 4242, "mem": 0, "memory_usage": {"vram_mem": 1 << 30}}] if handle == "a" else []
+
+
+@pytest.fixture
+def amd(monkeypatch: pytest.MonkeyPatch) -> FakeAmdsmi:
+    fake = FakeAmdsmi()
+    monkeypatch.setitem(sys.modules, "amdsmi", fake)
+    return fake
+
+
+def values(table: Table) -> dict[tuple[str, ...], float]:
+    pairs = zip(table.series, table.numbers, strict=True)
+    return {(family.name.removeprefix("vllm_gpu_"), *labels): number for (family, labels), number in pairs}
+
+
+def test_reads_the_families_that_both_makers_have(amd: FakeAmdsmi) -> None:
+    source = AmdSource(FakeClock())
+    source.read()
+    assert source.snapshot is not None
+    found = values(source.snapshot.fast)
+    assert {key: value for key, value in found.items() if key[1] == "0"} == pytest.approx(
+        {
+            ("utilization_percent", "0"): 87,
+            ("memory_busy_ratio", "0"): 0.4,
+            ("memory_used_bytes", "0"): 2 << 30,
+            ("memory_total_bytes", "0"): 196_592 << 20,
+            ("temperature_celsius", "0", "gpu"): 55,
+            ("temperature_celsius", "0", "memory"): 56,
+            ("power_instant_watts", "0"): 612,
+            ("energy_joules_total", "0"): 61_000,
+            ("clock_hertz", "0", "sm"): 2.1e9,
+            ("clock_hertz", "0", "memory"): 1.3e9,
+        }
+    )
+    slow = values(source.snapshot.slow)
+    assert {key: value for key, value in slow.items() if key[1] == "0"} == {
+        ("info", "0", "uuid-a", "AMD Instinct MI300X", "0000:0c:00.0", "gfx942", "6.14.5", "", ""): 1,
+        ("temperature_threshold_celsius", "0", "slowdown"): 100,
+        ("temperature_threshold_celsius", "0", "shutdown"): 105,
+        ("temperature_threshold_celsius", "0", "memory_max"): 101,
+        ("power_limit_watts", "0"): 750,
+        ("power_limit_default_watts", "0"): 750,
+        ("ecc_errors_total", "0", "corrected", "volatile"): 3,
+        ("ecc_errors_total", "0", "uncorrected", "volatile"): 1,
+        ("pcie_replays_total", "0"): 4,
+        ("pcie_link_lanes", "0"): 8,
+        ("pcie_link_lanes_max", "0"): 16,
+        ("pcie_link_generation", "0"): 4,
+        ("pcie_link_generation_max", "0"): 5,
+    }
+    assert source.snapshot.processes == (GpuProcess("0", 4242, 1 << 30, None),)
+    families = {family for table in (source.snapshot.fast, source.snapshot.slow) for family, _ in table.series}
+    assert families <= set(AMD_STAND_IN_ONLY)
+
+
+def test_what_a_gpu_does_not_have_is_absent_and_not_asked_again(amd: FakeAmdsmi) -> None:
+    clock = FakeClock()
+    source = AmdSource(clock)
+    for _ in range(3):
+        source.read()
+        clock.advance(1)
+    assert source.snapshot is not None
+    found = values(source.snapshot.fast)
+    assert ("memory_busy_ratio", "1") not in found
+    assert ("temperature_celsius", "1", "memory") not in found
+    assert amd.calls.count("no vram sensor") == 2  # its temperature and its threshold
+    assert source.failures.counts == {("amdsmi_get_temp_metric", "not_supported"): 2}
+
+
+def test_a_call_that_fails_is_counted_and_the_others_go_on(amd: FakeAmdsmi) -> None:
+    amd.broken["amdsmi_get_gpu_activity"] = 16
+    source = AmdSource(FakeClock())
+    source.read()
+    assert source.snapshot is not None
+    found = values(source.snapshot.fast)
+    assert ("utilization_percent", "0") not in found
+    assert found["memory_used_bytes", "0"] == 2 << 30
+    assert source.failures.counts["amdsmi_get_gpu_activity", "16"] == 2
+
+
+def test_without_a_driver_it_says_so_and_tries_again_after_a_minute(amd: FakeAmdsmi) -> None:
+    amd.broken["amdsmi_init"] = 34
+    clock = FakeClock()
+    source = AmdSource(clock)
+    source.read()
+    assert source.snapshot is None
+    assert source.closed_because.startswith("amdsmi finds no driver")
+    clock.advance(59)
+    source.read()
+    assert amd.calls.count("amdsmi_init") == 1
+    amd.broken.clear()
+    clock.advance(1)
+    source.read()
+    assert source.snapshot is not None
+
+
+def test_no_gpu_is_no_failure(amd: FakeAmdsmi) -> None:
+    amd.handles = []
+    source = AmdSource(FakeClock())
+    source.read()
+    assert source.closed_because == "amdsmi finds no GPU that this process may use"
+
+
+def test_released_it_holds_nothing(amd: FakeAmdsmi) -> None:
+    source = AmdSource(FakeClock())
+    source.read()
+    source.release()
+    source.read()
+    assert not amd.open
+    assert source.snapshot is None
+    source.reopen()
+    source.read()
+    assert source.snapshot is not None
+
+
+@pytest.mark.parametrize("value", ["N/A", None, 0xFFFF, 0xFFFFFFFF, (1 << 64) - 1, True])
+def test_what_stands_for_no_number_is_none(value: object) -> None:
+    assert number(value) is None
+
+
+def test_a_power_cap_is_in_watts_or_microwatts() -> None:
+    assert watts(750_000_000) == 750
+    assert watts(300) == 300
+    assert watts("N/A") is None

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from vllm_exporter.subjects.host.cpu import Stat, parse_cpu, parse_load, parse_pressure, without_small_steps_back
+
+STAT = (
+    b"cpu  100 0 0 %d 5 0 0 0 0 0\ncpu0 1 1\nintr 9 1\nctxt 7\nbtime 8\nprocesses 9\nprocs_running 1\nprocs_blocked 2\n"
+)
+
+
+def test_a_counter_does_not_go_back_a_little() -> None:
+    assert without_small_steps_back([11.43], [11.40]) == [11.43]
+
+
+def test_a_counter_follows_when_a_cpu_was_taken_offline() -> None:
+    assert without_small_steps_back([2155.0], [1001.0]) == [1001.0]
+
+
+def test_keeps_the_counts_of_the_reading_before() -> None:
+    stat = Stat()
+    assert stat.parse(STAT % 1000)[1][3] == 10.0
+    assert stat.parse(STAT % 999)[1][3] == 10.0
+    assert stat.parse(STAT % 1001)[1][3] == 10.01
+
+
+def test_reads_the_counts_at_the_end() -> None:
+    assert Stat().parse(STAT % 1)[1][8:] == [1, 7, 8, 9, 1, 2]
+
+
+def test_refuses_a_stat_that_ends_otherwise() -> None:
+    with pytest.raises(ValueError, match="btime"):
+        Stat().parse(STAT.replace(b"processes", b"forks") % 1)
+
+
+def test_refuses_a_cpu_line_that_is_too_short() -> None:
+    with pytest.raises(ValueError, match="cpu"):
+        parse_cpu(b"cpu 1 2 3\n")
+
+
+def test_reads_the_load_and_the_number_of_tasks() -> None:
+    assert parse_load(b"0.20 0.18 0.12 1/80 11206\n") == ((), [0.20, 0.18, 0.12, 80])
+
+
+def test_pressure_of_interrupts_has_only_full() -> None:
+    assert parse_pressure(b"full avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\n") == (("full",), [2.5])
+
+
+def test_refuses_another_kind_of_pressure() -> None:
+    with pytest.raises(LookupError):
+        parse_pressure(b"much avg10=0.00 avg60=0.00 avg300=0.00 total=1\n")

@@ -1,0 +1,245 @@
+"""What the lines of real logs mean, and what must not be taken for a fault."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from tests.exporter.subjects.logs.recorded import follow, lines, meant, one_by_one, serious, states
+from vllm_exporter.subjects.logs.follow import Finding, exception_type, frame_name
+from vllm_exporter.subjects.logs.incident import Incident
+
+START = (
+    *("args_parsed", "config_resolved", "engine_spawned", "executor_spawn", "dist_init", "ranks_assigned"),
+    *("model_init", "weights_loading", "weights_loaded", "kv_sized", "engine_ready", "frontend_init", "listening"),
+)
+STATS = (
+    b"(APIServer pid=8482) INFO 11-21 14:55:%02d [loggers.py:335] Engine 000: Avg prompt throughput: %d.2 tokens/s, "
+    b"Avg generation throughput: 21.8 tokens/s, Running: %d reqs, Waiting: 0 reqs, CPU KV cache usage: 0.%d%%"
+)
+
+
+def names(findings: list[Finding]) -> list[str]:
+    return [finding.name for finding in findings]
+
+
+def test_a_healthy_run_shows_its_steps_and_nothing_else() -> None:
+    found = meant("healthy")
+    assert states(found) == [*START, "stopping", "aborting"]
+    assert serious(found) == []
+
+
+@pytest.mark.parametrize("log", ["healthy", "worker_killed", "json", "paused_slept_drained"])
+def test_lines_that_come_alone_mean_the_same(log: str) -> None:
+    assert one_by_one(log) == meant(log)
+
+
+def test_a_json_log_means_the_same() -> None:
+    found = meant("json")
+    assert states(found) == [*START, "stopping", "aborting"]
+    assert serious(found) == []
+
+
+def test_a_run_with_pause_sleep_and_drain_shows_each() -> None:
+    found = meant("paused_slept_drained")
+    assert states(found)[len(START) :] == [
+        *("paused", "idle"),
+        *("paused", "sleeping", "waking", "idle"),
+        *("paused", "sleeping", "paused", "sleeping", "waking", "idle"),
+        *("stopping", "draining"),
+    ]
+    assert serious(found) == [("kv.noconnector", "warning")]
+
+
+def test_a_killed_worker_is_the_cause_and_what_follows_is_its_echo() -> None:
+    found = meant("worker_killed")
+    assert serious(found) == [("worker.died", "critical"), ("engine.fatal", "critical")]
+    echo = [finding.name for finding in found if finding.wrapper]
+    assert echo == ["executor.dump", "executor.dump", "executor.dump", "engine.output_handler", "engine.dead_client"]
+
+
+def test_a_killed_engine_leaves_one_line_that_is_no_echo() -> None:
+    assert serious(meant("engine_killed")) == [("engine.exit_unexpected", "critical")]
+
+
+def test_a_stopped_worker_is_a_stall_and_then_a_timeout() -> None:
+    assert serious(meant("worker_stopped")) == [
+        ("hang.shm_stall", "error"),
+        ("engine.fatal", "critical"),
+        ("executor.rpc_timeout", "critical"),
+    ]
+
+
+def test_a_traceback_counts_once_with_its_type_and_its_last_frame() -> None:
+    (finding,) = (one for one in meant("worker_stopped") if one.name == "executor.rpc_timeout")
+    assert (finding.exception, finding.frame) == ("TimeoutError", "multiproc_executor.py:get_response")
+    assert finding.line.process == b"EngineCore"
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("port_taken", [("port.inuse", "error")]),
+        ("max_model_len", [("config.len", "critical")]),
+        ("model_missing", [("load.hf_missing", "error")]),
+        (
+            "weights_cut",
+            [
+                ("worker.start_failed", "critical"),
+                ("load.safetensors", "error"),
+                ("engine.start_failed", "critical"),
+            ],
+        ),
+        ("lora_missing", [("worker.exception", "error"), ("lora.not_found", "warning"), ("lora.not_found", "warning")]),
+        ("stopped_under_load", []),
+    ],
+)
+def test_names_the_cause_of_a_failure(log: str, cause: list[tuple[str, str]]) -> None:
+    assert serious(meant(log)) == cause
+
+
+def test_a_symptom_after_a_stop_that_was_asked_for_is_part_of_the_stop() -> None:
+    trigger = b"(APIServer pid=1) INFO 11-21 14:58:14 [launcher.py:254] [shutdown] API server: shutdown triggered"
+    symptom = b"(APIServer pid=1) ERROR 11-21 14:58:15 [async_llm.py:906] AsyncLLM output_handler failed."
+    found = follow(trigger, symptom)
+    assert [(one.name, one.severity, one.state) for one in found[1:]] == [("planned.shutdown", "info", "")]
+
+
+def test_a_real_stop_under_load_prints_the_symptoms_of_a_death() -> None:
+    planned = [finding.excerpt for finding in meant("stopped_under_load") if finding.name == "planned.shutdown"]
+    assert b"AsyncLLM output_handler failed." in planned
+
+
+def test_a_symptom_without_a_cause_counts_itself() -> None:
+    symptom = b"(APIServer pid=1) ERROR 11-21 14:58:15 [async_llm.py:906] AsyncLLM output_handler failed."
+    assert serious(follow(symptom)) == [("engine.output_handler", "critical")]
+
+
+def test_a_symptom_61_seconds_after_another_fault_counts_itself() -> None:
+    incident = Incident()
+    follow(b"EngineCore encountered a fatal error.", incident=incident, at=100.0)
+    assert serious(follow(b"Executor failed.", incident=incident, at=160.0)) == []
+    assert serious(follow(b"Executor failed.", incident=incident, at=161.0)) == [("executor.failed", "critical")]
+
+
+def test_a_stall_line_while_the_server_starts_is_no_stall() -> None:
+    stall = b"(EngineCore pid=1) INFO 11-21 15:05:56 [shm_broadcast.py:109] No available shared memory broadcast block "
+    stall += b"found in 60 seconds. This typically happens when some processes are hanging"
+    started = [b"INFO:     Application startup complete."]
+    banner = [b"(APIServer pid=1) INFO 11-21 15:04:42 [api_utils.py:286] non-default args: {}"]
+    assert serious(follow(*banner, stall)) == []
+    assert serious(follow(*banner, *started, stall)) == [("hang.shm_stall", "error")]
+    assert serious(follow(stall)) == [("hang.shm_stall", "error")]  # from the middle of a log: it may be serving
+
+
+def test_the_warning_about_the_limit_of_files_is_not_the_limit_itself() -> None:
+    (line,) = (line for line in lines("healthy") if b"Found ulimit" in line)
+    assert names(follow(line)) == ["ulimit.low"]
+    assert names(follow(b"OSError: [Errno 24] Too many open files")) == ["fd.limit"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"(APIServer pid=1) INFO 11-21 14:58:12 [logger.py:65] Received request cmpl-1: prompt: 'CUDA error: an "
+        b"illegal memory access was encountered', params: SamplingParams(n=1)",
+        b"(APIServer pid=1) INFO 11-21 14:58:12 [async_llm.py:795] Request cmpl-1 failed (bad request): Grammar error: "
+        b"EngineCore encountered a fatal error.",
+        b"(APIServer pid=1) INFO 11-21 14:58:12 [async_llm.py:795]     EngineCore encountered a fatal error.",
+        b'INFO:     127.0.0.1:37404 - "GET /EngineCore%20encountered%20a%20fatal%20error. HTTP/1.1" 404 Not Found',
+        b'(APIServer pid=1) WARNING 11-21 14:58:12 [x.py:1] unknown field "Too many open files"',
+        b"(APIServer pid=1) WARNING 11-21 14:58:12 [x.py:1] unknown field `Too many open files`",
+    ],
+)
+def test_users_words_are_no_faults(line: bytes) -> None:
+    assert follow(line) == []
+
+
+def test_a_name_that_a_user_made_up_does_not_hide_the_class() -> None:
+    line = b"vllm.exceptions.VLLMNotFoundError: The model `EngineCore encountered a fatal error.` does not exist."
+    assert names(follow(line)) == ["req.model_missing"]
+
+
+def test_source_in_a_traceback_is_no_message() -> None:
+    found = follow(
+        b"Traceback (most recent call last):",
+        b'  File "/venv/vllm/v1/engine/core.py", line 1702, in process_input_queue_block',
+        b"    raise RuntimeError('Executor failed.')",
+        b"    Executor failed.",
+        b'INFO:     127.0.0.1:1 - "GET /health HTTP/1.1" 200 OK',
+        b"ValueError: something else",
+    )
+    assert [(one.name, one.exception, one.frame) for one in found] == [
+        ("other.exception", "ValueError", "core.py:process_input_queue_block")
+    ]
+
+
+def test_tracebacks_of_two_processes_may_be_interleaved() -> None:
+    head, tail = b"(%s pid=1) ERROR 11-21 15:00:00 [core.py:1] ", b"Traceback (most recent call last):"
+    found = follow(
+        head % b"Worker_TP0" + tail,
+        head % b"Worker_TP1" + tail,
+        head % b"Worker_TP0" + b'  File "/a.py", line 1, in first',
+        head % b"Worker_TP1" + b'  File "/b.py", line 1, in second',
+        head % b"Worker_TP0" + b"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+        head % b"Worker_TP1" + b"RuntimeError: CUDA error: device-side assert triggered",
+    )
+    assert [(one.name, one.frame, one.line.process) for one in found] == [
+        ("oom.cuda", "a.py:first", b"Worker_TP0"),
+        ("cuda.assert", "b.py:second", b"Worker_TP1"),
+    ]
+
+
+def test_a_chain_of_tracebacks_is_followed_to_its_last_exception() -> None:
+    trace = b"Traceback (most recent call last):"
+    found = follow(
+        trace,
+        b'  File "/a.py", line 1, in f',
+        b"KeyError: 1",
+        b"",
+        b"During handling of the above exception, another exception occurred:",
+        b"",
+        trace,
+        b'  File "/b.py", line 1, in g',
+        b"TimeoutError: RPC call to execute_model timed out.",
+    )
+    assert names(found) == ["other.exception", "executor.rpc_timeout"]
+
+
+def test_a_traceback_without_an_end_does_not_swallow_the_log() -> None:
+    endless = [b"Traceback (most recent call last):", *[b"    x"] * 2001]
+    assert names(follow(*endless, b"EngineCore encountered a fatal error.")) == ["engine.fatal"]
+
+
+def test_survives_what_is_no_text() -> None:
+    assert follow(b"\xff\xfe\x00" * 100, b"", b"(", b'{"', b"( pid=x) ", b"INFO", b"\x1b[") == []
+
+
+def test_100_000_lines_of_a_healthy_run_hold_nothing_above_info() -> None:
+    chance = random.Random(7)
+    shapes = [line for line in lines("healthy") if line.startswith((b"INFO:     127", b"(APIServer pid=8482) INFO"))]
+    served = [STATS % (at % 60, at % 50, at % 8, at % 10) for at in range(100)]
+    requests = [
+        line for line in lines("paused_slept_drained") if b"Received request" in line or b"Added request" in line
+    ]
+    many = lines("healthy") + chance.choices(shapes + served + requests, k=100_000 - len(lines("healthy")))
+    assert len(many) == 100_000
+    assert len(requests) >= 6
+    assert serious(follow(*many)) == []
+
+
+@pytest.mark.parametrize("body", [b"a" * 65536, b"Request " * 8192, b"'" * 65536, b"(" * 65536, b"Worker proc " * 5000])
+def test_a_line_made_to_be_slow_takes_less_than_20_ms(body: bytes) -> None:
+    started = time.process_time()
+    follow(b"(APIServer pid=1) ERROR 11-21 15:00:00 [x.py:1] " + body)
+    assert time.process_time() - started < 0.02
+
+
+def test_takes_type_and_frame_out_of_lines() -> None:
+    assert exception_type(b"torch.OutOfMemoryError: CUDA out of memory") == "torch.OutOfMemoryError"
+    assert exception_type(b"KeyboardInterrupt") == "KeyboardInterrupt"
+    assert exception_type(b"what a user says: no") == ""
+    assert frame_name(b'  File "/venv/vllm/v1/engine/core.py", line 1512, in run_busy_loop') == "core.py:run_busy_loop"
+    assert frame_name(b"") == ""

@@ -1,0 +1,116 @@
+"""What a process is, by its command line. The titles are those of vLLM 0.32, seen in /proc or read in its source."""
+
+from __future__ import annotations
+
+import pytest
+
+from vllm_exporter.subjects.processes.titles import Forward, Title, parse_title
+
+
+def words(command: str) -> bytes:
+    return b"".join(word.encode() + b"\0" for word in command.split())
+
+
+@pytest.mark.parametrize(
+    ("title", "role", "rank"),
+    [
+        (b"VLLM::EngineCore" + b" " * 40, "engine_core", ""),
+        (b"VLLM::EngineCore\0\0\0\0", "engine_core", ""),
+        (b"VLLM::EngineCore_DP0\0", "engine_core", "DP0"),
+        (b"VLLM::Worker\0", "worker", ""),
+        (b"VLLM::Worker_TP1\0", "worker", "TP1"),
+        (b"VLLM::Worker_DP0_PP1_TP3_EP7\0", "worker", "DP0_PP1_TP3_EP7"),
+        (b"VLLM::Worker_PP1\0", "worker", "PP1"),
+        (b"VLLM::Worker_DP1\0", "worker", "DP1"),
+        (b"VLLM::Worker_EP3\0", "worker", "EP3"),
+        (b"VLLM::Worker_TP3_DCP1\0", "worker", "TP3_DCP1"),
+        (b"VLLM::Worker_DP0_PP0_PCP1_TP0_DCP0_EP12\0", "worker", "DP0_PP0_PCP1_TP0_DCP0_EP12"),
+        (b"VLLM::APIServer_0\0", "api_server", "0"),
+        (b"VLLM::APIServer_DP1\0", "api_server", "DP1"),
+        (b"VLLM::DPCoordinator\0", "coordinator", ""),
+        (b"team-a::EngineCore_DP3\0", "engine_core", "DP3"),
+        (b"VLLM::Worker_TP0\0" + b"30\0", "worker", "TP0"),  # exec -a with an argument
+    ],
+)
+def test_knows_the_titles_that_vllm_gives_itself(title: bytes, role: str, rank: str) -> None:
+    found = parse_title(title)
+    assert (found.role, found.rank, found.renamed, found.owner) == (role, rank, True, True)
+
+
+@pytest.mark.parametrize(
+    ("title", "role"),
+    [
+        (b"ray::RayWorkerWrapper.execute_method\0", "worker"),
+        (b"ray::RayWorkerProc\0", "worker"),
+        (b"ray::RayWorkerProc(rank=1, pid=7).run\0", "worker"),
+        (b"ray::EngineCoreActor.run\0", "engine_core"),
+        (b"ray::DPMoEEngineCoreActor\0", "engine_core"),
+        (b"ray::IDLE\0", None),
+        (b"ray::ServeReplica:app:Model\0", None),
+    ],
+)
+def test_knows_vllms_actors_among_those_of_ray(title: bytes, role: str | None) -> None:
+    found = parse_title(title)
+    assert (found.role, found.rank, found.owner) == (role, "", True)
+
+
+@pytest.mark.parametrize(
+    ("command", "port"),
+    [
+        ("/venv/bin/python3.11 /venv/bin/vllm serve model --host 0.0.0.0", 8000),
+        ("/venv/bin/python /venv/bin/vllm serve model --port 8123", 8123),
+        ("vllm serve model --port=8124 --port 8125", 8125),
+        ("python3 -u -X dev -m vllm.entrypoints.openai.api_server --model m --port 9000", 9000),
+        ("python -m vllm.entrypoints.cli.main serve m", 8000),
+        ("vllm serve m --headless --port 8000", None),
+        ("vllm serve m --port $PORT", None),
+    ],
+)
+def test_knows_a_server_by_its_command_line(command: str, port: int | None) -> None:
+    assert parse_title(words(command)) == Title("api_server", port=port, owner=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "grep vllm serve",
+        "vim vllm",
+        "tail -f VLLM::EngineCore",
+        "VLLM::Other",
+        "a::b::EngineCore",
+        "sshd:",
+    ],
+)
+def test_takes_nothing_else_for_vllm(command: str) -> None:
+    assert parse_title(words(command)) == Title()
+
+
+def test_a_python_program_and_a_ray_actor_may_own_engines() -> None:
+    assert parse_title(words("/usr/bin/python3 offline.py vllm serve")) == Title(owner=True)
+    assert parse_title(words("python3 -c from multiprocessing.spawn import")) == Title(owner=True)
+    assert parse_title(b"ray::Worker\0") == Title(owner=True)
+    assert parse_title(words("/venv/bin/python /venv/bin/vllm bench serve")) == Title(owner=True)
+
+
+def test_a_supervisor_owns_no_engine_although_it_is_a_python_program() -> None:
+    assert parse_title(words("/usr/bin/python3 /usr/bin/supervisord -n")) == Title(owner=False)
+
+
+@pytest.mark.parametrize("command", ["bash -c vllm serve model", "/bin/sh ./start.sh", "-zsh", "/usr/bin/busybox sh"])
+def test_a_shell_may_become_anything(command: str) -> None:
+    assert parse_title(words(command)) == Title(shell=True)
+
+
+def test_knows_which_port_a_docker_proxy_forwards() -> None:
+    command = (
+        "/usr/bin/docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 18000 -container-ip 172.17.0.2"
+        " -container-port 8000 -use-listen-fd"
+    )
+    assert parse_title(words(command)) == Title(forward=Forward(18000, "172.17.0.2", 8000))
+    assert parse_title(words(command.replace("tcp", "udp"))) == Title()
+    assert parse_title(words("docker-proxy -proto tcp -host-port x")) == Title()
+
+
+def test_a_kernel_thread_has_no_title() -> None:
+    assert parse_title(b"") == Title()
+    assert parse_title(b"\0\0") == Title()

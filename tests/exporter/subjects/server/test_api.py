@@ -1,0 +1,227 @@
+"""What vLLM's answers mean, and the canary as the server gets it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from vllm_exporter.errors import SourceError
+from vllm_exporter.net.http import Origin, Response
+from vllm_exporter.subjects.server.api import (
+    About,
+    DeepAnswer,
+    DeepProbe,
+    HttpVllmApi,
+    PauseAnswer,
+    choose_health,
+    parse_deep,
+    parse_pause,
+)
+from vllm_exporter.subjects.server.canaries import NO_TOKENS
+from vllm_exporter.subjects.server.canary_request import choose_canary, parse_models, parse_usage
+
+MODELS = b'{"object": "list", "data": [{"id": "tiny"}, {"id": "lora"}]}'
+COMPLETION = b'{"choices": [{"text": "x"}]}'
+STREAM = (
+    b'data: {"id":"cmpl-1","choices":[{"index":0,"text":"x","finish_reason":"length"}],"usage":null}\n\n'
+    b'data: {"id":"cmpl-1","choices":[],"usage":{"prompt_tokens":12,"total_tokens":13,"completion_tokens":1}}\n\n'
+    b"data: [DONE]\n\n"
+)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers by path; keeps what it was asked."""
+
+    answers: ClassVar[dict[str, tuple[int, bytes]]] = {}
+    asked: ClassVar[list[tuple[str, str, bytes]]] = []  # path, User-Agent, body
+    release: ClassVar[threading.Event] = threading.Event()
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.asked.append((self.path, self.headers.get("User-Agent", ""), body))
+        if self.path not in self.answers:
+            self.release.wait(2)
+            return
+        status, text = self.answers[self.path]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    """A server that answers what is in Handler.answers, and nothing to the rest."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Handler.answers = {"/v1/models": (200, MODELS), "/v1/completions": (200, COMPLETION)}
+    Handler.asked.clear()
+    Handler.release.clear()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield Origin("127.0.0.1", server.server_port)
+    Handler.release.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def api(origin: Origin) -> HttpVllmApi:
+    return HttpVllmApi(origin, health_timeout=1.0, canary_timeout=1.0)
+
+
+@pytest.fixture
+def impatient(origin: Origin) -> HttpVllmApi:
+    """For answers that never come."""
+    return HttpVllmApi(origin, health_timeout=0.3, canary_timeout=0.3)
+
+
+def test_a_canary_asks_for_one_token_of_a_prompt_never_sent_before(api: HttpVllmApi) -> None:
+    assert (api.canary()[0], api.canary()[0]) == ("ok", "ok")
+    (models, agent, _), (path, _, first), (_, _, second) = Handler.asked
+    assert (models, path, agent) == ("/v1/models", "/v1/completions", "vllm-monitor-canary")
+    one, two = json.loads(first), json.loads(second)
+    assert (one["model"], one["max_tokens"], one["temperature"], one["stream"]) == ("tiny", 1, 0, True)
+    assert one["stream_options"] == {"include_usage": True}
+    assert one["prompt"] != two["prompt"]
+
+
+def test_a_canary_without_an_answer_times_out(impatient: HttpVllmApi) -> None:
+    del Handler.answers["/v1/completions"]
+    assert impatient.canary() == ("timeout", NO_TOKENS)
+
+
+def test_a_streamed_canary_knows_its_first_token_and_its_cost(api: HttpVllmApi) -> None:
+    Handler.answers["/v1/completions"] = (200, STREAM)
+    result, tokens = api.canary()
+    assert (result, tokens.prompt, tokens.generation) == ("ok", 12, 1)
+    assert tokens.first_token is not None
+    assert 0 < tokens.first_token < 1.0
+
+
+@pytest.mark.parametrize("body", [b"", b"data: [DONE]\n", b'data: {"usage": null}\n', b'{"usage": 3}', b'"usage" {'])
+def test_without_a_count_of_tokens_none_is_made_up(body: bytes) -> None:
+    assert parse_usage(body) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "result"),
+    [
+        (200, COMPLETION, "ok"),
+        (200, STREAM, "ok"),
+        (200, b'{\n "choices": []}', "ok"),
+        (200, b'{"error": "EngineCore died"}', "error"),
+        (200, b'data: {"error": {"message": "EngineCore died"}}\n\ndata: [DONE]\n\n', "error"),
+        (400, b"this model does not generate", "not_applicable"),
+        (401, b"", "not_applicable"),
+        (404, b"", "not_applicable"),
+        (500, b"", "error"),
+        (503, b"queue is full", "error"),
+    ],
+)
+def test_the_answer_to_a_canary_is_judged_by_its_status(status: int, body: bytes, result: str) -> None:
+    assert choose_canary(Response(status, body)) == result
+
+
+def test_after_a_4xx_the_model_is_asked_for_again(api: HttpVllmApi) -> None:
+    Handler.answers["/v1/completions"] = (404, b"no such model")
+    assert (api.canary(), api.canary()) == (("not_applicable", NO_TOKENS), ("not_applicable", NO_TOKENS))
+    assert [path for path, _, _ in Handler.asked].count("/v1/models") == 2
+
+
+def test_a_server_that_keeps_its_models_secret_gets_no_canary(api: HttpVllmApi) -> None:
+    Handler.answers["/v1/models"] = (401, b"")
+    assert api.canary() == ("not_applicable", NO_TOKENS)
+    Handler.answers["/v1/models"] = (500, b"")
+    assert api.canary() == ("error", NO_TOKENS)
+
+
+def test_a_server_that_is_gone_is_refused_and_raises_nothing_but_for_metrics() -> None:
+    api = HttpVllmApi(Origin("127.0.0.1", 1), 0.2, 0.2)
+    assert (api.health(), api.canary()[0], api.pause()) == ("refused", "error", PauseAnswer(None))
+    assert (api.about(), api.deep("is_paused").answered) == (About(), False)
+    with pytest.raises(SourceError, match="connection refused"):
+        api.engine()
+
+
+@pytest.mark.parametrize(
+    ("status", "health"), [(200, "ok"), (503, "503"), (500, "other"), (404, "other"), (302, "other")]
+)
+def test_health_tells_an_engine_that_died_from_other_answers(status: int, health: str) -> None:
+    assert choose_health(status) == health
+
+
+def test_health_without_an_answer_is_a_time_out(impatient: HttpVllmApi) -> None:
+    assert impatient.health() == "timeout"
+
+
+def test_metrics_behind_a_login_are_an_error_that_names_the_status(api: HttpVllmApi) -> None:
+    Handler.answers["/metrics"] = (401, b"")
+    with pytest.raises(SourceError, match="status 401 instead of 200"):
+        api.engine()
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"data": []}', b'{"data": [{"id": 7}]}', b'{"data": [{"id": ""}]}'])
+def test_an_answer_without_a_model_is_an_error(body: bytes) -> None:
+    with pytest.raises(SourceError, match="no model in"):
+        parse_models(Response(200, body))
+
+
+def test_of_many_models_the_first_20_are_kept() -> None:
+    body = json.dumps({"data": [{"id": f"lora-{number}"} for number in range(500)]}).encode()
+    assert parse_models(Response(200, body)) == tuple(f"lora-{number}" for number in range(20))
+
+
+def test_a_server_says_its_release_its_models_and_its_load(api: HttpVllmApi) -> None:
+    Handler.answers["/version"] = (200, b'{"version": "0.32.0"}')
+    Handler.answers["/load"] = (200, b'{"server_load": 3}')
+    assert api.about() == About("0.32.0", ("tiny", "lora"), 3.0)
+    Handler.answers["/version"], Handler.answers["/load"] = (404, b""), (200, b"[]")
+    assert api.about() == About("", ("tiny", "lora"), None)
+
+
+@pytest.mark.parametrize(
+    ("probe", "status", "body", "answer"),
+    [
+        ("check_health", 200, b'{"results": [null]}', DeepAnswer(True, 0.1)),
+        ("check_health", 500, b'{"error": {}}', DeepAnswer(False, 0.1)),
+        ("check_health", 404, b"", DeepAnswer(False, 0.1, supported=False)),
+        ("is_sleeping", 200, b'{"is_sleeping": true}', DeepAnswer(True, 0.1, yes=True)),
+        ("is_paused", 200, b'{"is_sleeping": true}', DeepAnswer(False, 0.1)),
+    ],
+)
+def test_a_deep_probe_is_answered_or_not_or_not_offered(
+    probe: DeepProbe, status: int, body: bytes, answer: DeepAnswer
+) -> None:
+    assert parse_deep(Response(status, body), probe, 0.1) == answer
+
+
+def test_the_deepest_probe_asks_the_workers(api: HttpVllmApi) -> None:
+    Handler.answers["/collective_rpc"] = (200, b'{"results": [null]}')
+    assert api.deep("check_health").answered
+    path, _, body = Handler.asked[-1]
+    assert (path, json.loads(body)["method"]) == ("/collective_rpc", "check_health")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "answer"),
+    [
+        (200, b'{"is_paused": true}', PauseAnswer(True)),
+        (200, b'{"is_paused": false}', PauseAnswer(False)),
+        (200, b'{"is_paused": "no"}', PauseAnswer(None)),
+        (200, b"", PauseAnswer(None)),
+        (500, b'{"error": "x"}', PauseAnswer(None)),
+        (404, b"", PauseAnswer(None, supported=False)),
+    ],
+)
+def test_a_pause_is_known_only_when_the_server_says_so(status: int, body: bytes, answer: PauseAnswer) -> None:
+    assert parse_pause(Response(status, body)) == answer
