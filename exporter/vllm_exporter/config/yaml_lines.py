@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from vllm_exporter.errors import ConfigError
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
     import yaml
