@@ -12,3 +12,12 @@ def replace_file(path: Path, content: bytes) -> None:
     new = path.with_name(path.name + ".new")
     new.write_bytes(content)
     os.replace(new, path)
+
+
+def read_scope(proc: Path) -> str:
+    """The boot and the PID namespace."""
+    boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
+    try:
+        return f"{boot} {os.readlink(proc / 'self/ns/pid')}"
+    except OSError:
+        return boot

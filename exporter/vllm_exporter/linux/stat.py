@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vllm_exporter.errors import SourceError
-from vllm_exporter.subjects.processes.lineage import Ref
+from vllm_exporter.facts.values import Ref
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SIZE = 1024  # bytes: 52 numbers and a name of 64 at most

@@ -13,8 +13,8 @@ from typing import Any
 from vllm_exporter.config.config import ProbeConfig
 from vllm_exporter.facts.events import Event
 from vllm_exporter.facts.facts import Gpus, GpuSight, Lifecycles, ServerSight, Sights, Trees
+from vllm_exporter.facts.values import Health
 from vllm_exporter.run.runner import View
-from vllm_exporter.subjects.server.progress import Health
 
 Stats = dict[str, Any]
 

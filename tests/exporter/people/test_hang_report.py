@@ -14,11 +14,11 @@ from vllm_exporter.cli import main
 from vllm_exporter.config.config import CollectorConfig, Config, ProbeConfig, TargetConfig
 from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import ConfigError
+from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.people.gather import Host, log_files, observe, read_signs
 from vllm_exporter.people.hang.diagnose import diagnose
 from vllm_exporter.people.hang.evidence import Evidence, Gpu, LifeState, ProcessSight, Sample
 from vllm_exporter.people.hang_report import as_facts, as_lines, choose, report
-from vllm_exporter.subjects.server.engine import EngineValues
 
 TWO = Config(targets=(TargetConfig("gpu1:8000", "gpu1:8000"), TargetConfig("localhost:8001", "here:8001")))
 STILL = EngineValues(running=8, waiting=3, kv_usage=0.4, iterations=100)

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from vllm_exporter.errors import SourceError
+from vllm_exporter.facts.values import EngineValues, Health
 from vllm_exporter.people import watch_server as looking
 from vllm_exporter.people.hang.evidence import Evidence
 from vllm_exporter.people.watch_server import look
 from vllm_exporter.subjects.server.api import About, DeepAnswer, DeepProbe, PauseAnswer, VllmApi
 from vllm_exporter.subjects.server.canaries import NO_TOKENS, CanaryResult, CanaryTokens
-from vllm_exporter.subjects.server.engine import EngineValues, Reading
-from vllm_exporter.subjects.server.progress import Health
+from vllm_exporter.subjects.server.engine import Reading
 
 IDLE = EngineValues(0, 0, kv_usage=0.0, generation_tokens=10, awake=True)
 BUSY = replace(IDLE, running=3)

@@ -11,11 +11,9 @@ import pytest
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.facts.events import Bus
 from vllm_exporter.facts.facts import Gpus, GpuSight, Lifecycles, ServerSight, Sights, Trees, VllmProcess
+from vllm_exporter.facts.values import EngineValues, Health, Ref
 from vllm_exporter.metrics.family import Family, Layout
 from vllm_exporter.run.runner import View
-from vllm_exporter.subjects.processes.lineage import Ref
-from vllm_exporter.subjects.server.engine import EngineValues
-from vllm_exporter.subjects.server.progress import Health
 from vllm_exporter.web.pages import Recent
 from vllm_exporter.web.summary import Known, make_stats
 from vllm_exporter.web.summary_text import make_summary

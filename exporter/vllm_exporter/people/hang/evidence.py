@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from vllm_exporter.facts.values import EngineValues, Health
 from vllm_exporter.subjects.server.canaries import CanaryResult
-from vllm_exporter.subjects.server.engine import EngineValues, moved
-from vllm_exporter.subjects.server.progress import Health
+from vllm_exporter.subjects.server.engine import moved
 
 LifeKind = Literal["starting", "running", "ending", "down"]
 

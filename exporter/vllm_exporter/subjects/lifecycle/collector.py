@@ -12,6 +12,7 @@ from vllm_exporter.config.local_servers import local_ports
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import Severity
 from vllm_exporter.facts.facts import Gpus, Lifecycles, ServerSight, Sights, Trees, VllmProcess
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.bound_ports import is_bound
 from vllm_exporter.linux.uptime import read_age
 from vllm_exporter.log import log
@@ -26,7 +27,6 @@ from vllm_exporter.subjects.lifecycle.lifecycle_file import read_lifecycles, wri
 from vllm_exporter.subjects.lifecycle.machine import Machine
 from vllm_exporter.subjects.lifecycle.series import Table
 from vllm_exporter.subjects.lifecycle.states import ORDER, STATES
-from vllm_exporter.subjects.processes.lineage import Ref
 
 FIRST_LOOK = 10.0  # seconds in which the probe's first look is waited for: without it a running server looks absent
 FORGET = 60.0  # seconds without any evidence after which a server's state is not told any more

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vllm_exporter.subjects.processes.lineage import Ref
-from vllm_exporter.subjects.processes.titles import Role
-from vllm_exporter.subjects.server.engine import EngineValues
-from vllm_exporter.subjects.server.progress import Health
+from vllm_exporter.facts.values import EngineValues, Health, Ref, Role
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from vllm_exporter.facts.events import Event
+from vllm_exporter.facts.values import ROLES, Role
 from vllm_exporter.subjects.lifecycle.evidence import Exit, Mark
 from vllm_exporter.subjects.lifecycle.states import ORDER
-from vllm_exporter.subjects.processes.titles import ROLES, Role
 
 START_FAILED = ("engine.start_failed", "engine.init_failed", "worker.start_failed")  # classes of log lines
 HOST_FAULTS = ("gpu.bus", "cuda.ecc")  # classes of log lines after which no restart helps

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.subjects.lifecycle.evidence import Exit
 from vllm_exporter.subjects.lifecycle.machine import Machine
 from vllm_exporter.subjects.lifecycle.phases import PHASES
 from vllm_exporter.subjects.lifecycle.server_life import Life
 from vllm_exporter.subjects.lifecycle.states import ORDER
-from vllm_exporter.subjects.processes.lineage import Ref
 
 Plain = dict[str, Any]  # what json reads and writes
 

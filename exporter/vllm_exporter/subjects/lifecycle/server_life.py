@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Limits, Mark, Sight
 from vllm_exporter.subjects.lifecycle.startup import Startup
 from vllm_exporter.subjects.lifecycle.states import ENDING, ORDER
-from vllm_exporter.subjects.processes.lineage import Ref
 
 # Causes of an exit that a ready server ends with when it is told to. A dead engine makes it exit cleanly too.
 PLANNED_CAUSES = ("clean", "sigterm")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Literal
 
+from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.subjects.lifecycle.evidence import Limits
-from vllm_exporter.subjects.server.engine import EngineValues
 
 Traffic = Literal["idle", "serving", "saturated", "thrashing"]
 

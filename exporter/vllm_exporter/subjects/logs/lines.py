@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vllm_exporter.subjects.processes.titles import Role
+from vllm_exporter.facts.values import Role
 
 LIMIT = 2048  # bytes of a line that are looked at: what it means stands in front, what users sent behind
 MAX_NAME = 64  # characters of a process's name; vLLM's have 30 at most

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from vllm_exporter.errors import SourceError
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.kept_file import KeptFile
 from vllm_exporter.linux.stat import GONE, understand
 from vllm_exporter.subjects.parallel.stragglers import Look
-from vllm_exporter.subjects.processes.lineage import Ref
 
 TICKS = os.sysconf("SC_CLK_TCK")  # per second, of CPU time in /proc/<pid>/stat
 

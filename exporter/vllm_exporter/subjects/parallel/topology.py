@@ -1,19 +1,12 @@
-"""How GPUs, network cards and processors of a host hang together. Pure: decides from facts that sources read.
-
-The words for a connection are those of `nvidia-smi topo -m`, from near to far: PIX (one PCIe switch at most), PXB
-(several), PHB (a PCIe host bridge), NODE (several host bridges of one NUMA node), SYS (from socket to socket).
-"""
+"""How GPUs, network cards and processors of a host are connected. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from vllm_exporter.errors import SourceError
-
-Level = Literal["PIX", "PXB", "PHB", "NODE", "SYS"]
-LEVELS: tuple[Level, ...] = ("PIX", "PXB", "PHB", "NODE", "SYS")
+from vllm_exporter.facts.values import LEVELS, Level
 
 GPU_VENDORS = ("0x10de", "0x1002")  # NVIDIA, AMD
 GPU_CLASSES = ("0x0300", "0x0302", "0x0380", "0x1200")  # VGA, 3D, other display, processing accelerator

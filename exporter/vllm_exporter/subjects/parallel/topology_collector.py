@@ -9,6 +9,7 @@ from itertools import combinations
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import GpuLink, GpuLinks, Gpus, Trees
 from vllm_exporter.facts.ranks import parse_rank
+from vllm_exporter.facts.values import Level
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Block, Layout, Sample
 from vllm_exporter.run.collector import Collector, Context
@@ -17,7 +18,7 @@ from vllm_exporter.subjects.parallel.affinity import REASONS, Mistake, Placed, f
 from vllm_exporter.subjects.parallel.infiniband import DATA, WAIT, PortCounters, read_links, read_ports
 from vllm_exporter.subjects.parallel.parallel_ranks import full_rank
 from vllm_exporter.subjects.parallel.sysfs import read_allowed, read_fingerprint, read_host
-from vllm_exporter.subjects.parallel.topology import Host, Level, gpu_pairs, nearest_nics, normal_address, number_gpus
+from vllm_exporter.subjects.parallel.topology import Host, gpu_pairs, nearest_nics, normal_address, number_gpus
 
 STATIC_SECONDS = 60.0  # between two looks whether a device has come or gone
 BOARD_AGE = 120.0  # seconds for which facts of other collectors are good enough: where a rank runs rarely changes

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vllm_exporter.errors import SourceError
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.log import Log
 from vllm_exporter.subjects.processes.cgroup import Place
 from vllm_exporter.subjects.processes.docker_engine import Container, ask_exit, list_containers
-from vllm_exporter.subjects.processes.lineage import Ref
 from vllm_exporter.subjects.processes.supervisors import Program, ask_systemd, list_programs
 
 SYSTEMD = Path("/run/systemd/system")  # is there where systemd runs, see sd_booted(3)

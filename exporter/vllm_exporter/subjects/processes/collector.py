@@ -11,18 +11,19 @@ from vllm_exporter.config.config import Config
 from vllm_exporter.config.named_paths import NamedPath
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.facts.facts import Trees, VllmProcess
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.stat import read_file
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Block
 from vllm_exporter.net.unix import check_place, socket_path
 from vllm_exporter.run.collector import Collector, Context, read_options
+from vllm_exporter.state import read_scope
 from vllm_exporter.subjects.processes import families as names
 from vllm_exporter.subjects.processes.ask_supervisors import SYSTEMD, Inquiry, Whom
 from vllm_exporter.subjects.processes.cgroup import SHORT, Place, read_place
 from vllm_exporter.subjects.processes.exit_counts import ExitBook
 from vllm_exporter.subjects.processes.extras import Extras, ExtrasReader
-from vllm_exporter.subjects.processes.lineage import Living, Record, Ref, choose_orphans, remember
-from vllm_exporter.subjects.processes.lineage_file import read_scope
+from vllm_exporter.subjects.processes.lineage import Living, Record, choose_orphans, remember
 from vllm_exporter.subjects.processes.match_targets import Joiner, choose_targets
 from vllm_exporter.subjects.processes.memory import ProcessMemory
 from vllm_exporter.subjects.processes.series import TICKS, Scene, Sheet

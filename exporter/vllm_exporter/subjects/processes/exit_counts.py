@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vllm_exporter.facts.events import Field, Severity
+from vllm_exporter.facts.values import Ref, Role
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.processes.ask_supervisors import Inquiry
 from vllm_exporter.subjects.processes.cgroup import OomKills, Place
 from vllm_exporter.subjects.processes.exit_watch import Exit, ExitWatch
 from vllm_exporter.subjects.processes.exits import Cause, Ending, explain, is_sigkill
-from vllm_exporter.subjects.processes.lineage import Living, Record, Records, Ref
-from vllm_exporter.subjects.processes.titles import Role
+from vllm_exporter.subjects.processes.lineage import Living, Record, Records
 
 PATIENCE = 10.0  # seconds for a cause, then it is unknown; a supervisor answers in milliseconds, or within 4 s
 _SEVERITY: dict[Cause, Severity] = {"clean": "info", "sigterm": "info", "oom_kill": "critical", "unknown": "warning"}

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.deadline_reader import DeadlineReader
-from vllm_exporter.subjects.processes.lineage import Records, Ref
+from vllm_exporter.subjects.processes.lineage import Records
 from vllm_exporter.subjects.processes.open_fds import OpenFds
 
 PSS_EVERY = 60.0  # seconds: reading it walks all of a process's memory map, which holds up its own allocations

@@ -10,17 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from vllm_exporter.subjects.processes.titles import Role, Title
+from vllm_exporter.facts.values import Ref, Role
+from vllm_exporter.subjects.processes.titles import Title
 
 LEFT: tuple[Role, ...] = ("engine_core", "worker")  # may be left behind, from the upper to the lower
-
-
-@dataclass(frozen=True)
-class Ref:
-    """A process that cannot be confused with a later one of the same id."""
-
-    pid: int
-    start: int  # clock ticks since boot
 
 
 @dataclass(frozen=True)

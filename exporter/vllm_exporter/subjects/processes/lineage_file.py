@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vllm_exporter.facts.values import ROLES, Ref, Role
 from vllm_exporter.state import replace_file
-from vllm_exporter.subjects.processes.lineage import Record, Ref
-from vllm_exporter.subjects.processes.titles import ROLES, Role
+from vllm_exporter.subjects.processes.lineage import Record
 
 VERSION = 1
 
@@ -72,15 +71,6 @@ def format_memory(memory: Memory, scope: str) -> bytes:
 def write_memory(path: Path, memory: Memory, scope: str) -> None:
     """Replaces the file as a whole. Raises OSError."""
     replace_file(path, format_memory(memory, scope))
-
-
-def read_scope(proc: Path) -> str:
-    """The boot and the PID namespace."""
-    boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
-    try:
-        return f"{boot} {os.readlink(proc / 'self/ns/pid')}"
-    except OSError:
-        return boot
 
 
 def _record(item: Mapping[str, object]) -> Record:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from vllm_exporter.facts.values import Role
 from vllm_exporter.log import log
 from vllm_exporter.subjects.processes.lineage import Record, Records, choose_mains
 from vllm_exporter.subjects.processes.lineage_file import Memory, read_memory, write_memory
-from vllm_exporter.subjects.processes.titles import Role
 
 
 class ProcessMemory:

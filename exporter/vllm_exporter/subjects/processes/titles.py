@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
-Role = Literal["api_server", "engine_core", "worker", "coordinator"]
-ROLES: tuple[Role, ...] = ("api_server", "engine_core", "worker", "coordinator")
+from vllm_exporter.facts.values import Role
 
 DEFAULT_PORT = 8000  # of `vllm serve`
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.deadline_reader import DeadlineReader
 from vllm_exporter.linux.stat import GONE, SIZE, Stat, read_file, understand
-from vllm_exporter.subjects.processes.lineage import Living, Process, Ref
+from vllm_exporter.subjects.processes.lineage import Living, Process
 from vllm_exporter.subjects.processes.pid_list import PidList, open_or_none
 from vllm_exporter.subjects.processes.titles import UNREADABLE, Title, parse_title
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from vllm_exporter.errors import SourceError
+from vllm_exporter.facts.values import Health
 from vllm_exporter.net.http import Origin, Refused, RequestFailed, Response, TimedOut, request
 from vllm_exporter.net.kept import Kept
 from vllm_exporter.subjects.server.canaries import NO_TOKENS, CanaryResult, CanaryTokens
 from vllm_exporter.subjects.server.canary_request import NotApplicable, Reply, canary_body, choose_canary, parse_models
 from vllm_exporter.subjects.server.engine import Reading
 from vllm_exporter.subjects.server.metrics import Scanner
-from vllm_exporter.subjects.server.progress import Health
 
 PAUSE_TIMEOUT = 2.0  # seconds: a round trip to the engine takes 3 ms, and a hung one never answers
 DEEP_TIMEOUT = 3.0  # seconds of a deep probe, which waits for the step in progress

@@ -5,26 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class EngineValues:
-    """One reading of /metrics, of one engine or summed. None: this release, or this reading, does not have it."""
-
-    running: float
-    waiting: float
-    swapped: float | None = None
-    kv_usage: float | None = None  # 0 to 1, of the fullest engine
-    iterations: float | None = None  # engine steps that produced output
-    preemptions: float | None = None
-    prefix_queries: float | None = None
-    prompt_tokens: float | None = None
-    generation_tokens: float | None = None
-    awake: bool | None = None  # False: at least one engine sleeps
-
-    @property
-    def work(self) -> bool:
-        """Requests run, wait or are swapped out."""
-        return self.running > 0 or self.waiting > 0 or (self.swapped or 0) > 0
+from vllm_exporter.facts.values import EngineValues
 
 
 @dataclass(frozen=True)

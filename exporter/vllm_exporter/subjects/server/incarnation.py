@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vllm_exporter.subjects.processes.lineage import Ref
+from vllm_exporter.facts.values import Ref
 
 # Seconds by which one process may tell two times at which it began: some work it out anew from a clock that is set.
 # Two processes of one server are further apart: to start takes longer.

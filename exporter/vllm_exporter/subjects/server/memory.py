@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 
 from vllm_exporter.log import log
-from vllm_exporter.subjects.processes.lineage_file import read_scope
+from vllm_exporter.state import read_scope
 from vllm_exporter.subjects.server.incarnation import Memory
 from vllm_exporter.subjects.server.memory_file import read_memories, write_memories
 

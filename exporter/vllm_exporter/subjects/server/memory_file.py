@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.state import replace_file
-from vllm_exporter.subjects.processes.lineage import Ref
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
 
 VERSION = 1

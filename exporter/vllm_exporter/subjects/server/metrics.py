@@ -11,7 +11,8 @@ from dataclasses import replace
 from math import isfinite
 
 from vllm_exporter.errors import SourceError
-from vllm_exporter.subjects.server.engine import EngineValues, Reading, count_blocks
+from vllm_exporter.facts.values import EngineValues
+from vllm_exporter.subjects.server.engine import Reading, count_blocks
 from vllm_exporter.subjects.server.incarnation import SAME_START
 from vllm_exporter.subjects.server.page import Page
 

@@ -8,11 +8,11 @@ from vllm_exporter.config.addresses import split_address
 from vllm_exporter.config.config import TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import ServerSight, Sights, Trees
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Block, Layout, Series
 from vllm_exporter.net.http import Origin
 from vllm_exporter.run.collector import Collector, Context
-from vllm_exporter.subjects.processes.lineage import Ref
 from vllm_exporter.subjects.server import families as names
 from vllm_exporter.subjects.server.api import HttpVllmApi
 from vllm_exporter.subjects.server.failed_requests import FailedRequests

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from vllm_exporter.config.config import ProbeConfig
+from vllm_exporter.facts.values import EngineValues, Health
 from vllm_exporter.subjects.server.canaries import (
     NO_TOKENS,
     SUSPICIOUS_AGE,
@@ -26,11 +26,8 @@ from vllm_exporter.subjects.server.canaries import (
     CanaryState,
     CanaryTokens,
 )
-from vllm_exporter.subjects.server.engine import EngineAges, EngineValues, moved, restarted
+from vllm_exporter.subjects.server.engine import EngineAges, moved, restarted
 from vllm_exporter.subjects.server.incarnation import UNKNOWN, Identity, Memory
-
-Health = Literal["ok", "refused", "timeout", "503", "other"]
-HEALTH_RESULTS: tuple[Health, ...] = ("ok", "refused", "timeout", "503", "other")
 
 READING_LIFETIME = 15.0  # seconds a reading of /metrics stands in for failed ones: two time-outs of 5 s, and slack
 PAUSE_INTERVAL = 5.0  # seconds between two questions for /is_paused, each of which may block for 2 s

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vllm_exporter.facts.values import HEALTH_RESULTS, EngineValues
 from vllm_exporter.metrics.family import Family, Series
 from vllm_exporter.subjects.server import families as names
 from vllm_exporter.subjects.server.api import About
 from vllm_exporter.subjects.server.canaries import CanaryState
-from vllm_exporter.subjects.server.engine import EngineValues, Reading
-from vllm_exporter.subjects.server.progress import HEALTH_RESULTS, Verdict
+from vllm_exporter.subjects.server.engine import Reading
+from vllm_exporter.subjects.server.progress import Verdict
 from vllm_exporter.subjects.server.watch import Sighting
 
 Row = tuple[Series, float]

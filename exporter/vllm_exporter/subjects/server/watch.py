@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from vllm_exporter.config.config import ProbeConfig
 from vllm_exporter.errors import SourceError
+from vllm_exporter.facts.values import EngineValues, Health
 from vllm_exporter.ports import Clock
 from vllm_exporter.run.periodic import Errand
 from vllm_exporter.subjects.server.api import DEEP_PROBES, NOTHING_SAID, About, DeepAnswer, DeepProbe, VllmApi
-from vllm_exporter.subjects.server.engine import BlockTraffic, EngineValues, Reading
+from vllm_exporter.subjects.server.engine import BlockTraffic, Reading
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
-from vllm_exporter.subjects.server.progress import Health, Progress, Verdict
+from vllm_exporter.subjects.server.progress import Progress, Verdict
 
 JOIN_TIMEOUT = 0.5  # seconds at shutdown; threads are daemons: one that waits for an answer ends with the process
 ABOUT_SECONDS = 300.0  # between two questions for version, models and load: they change with a restart, or by hand

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.people.hang.causes import CAUSES
 from vllm_exporter.people.hang.diagnose import diagnose
 from vllm_exporter.people.hang.evidence import Evidence, Gpu, LifeState, ProcessSight, Sample
-from vllm_exporter.subjects.server.engine import EngineValues
 
 ENGINE = ProcessSight(11, "engine_core", state="S", cpu=0.01)
 WORKER = ProcessSight(12, "worker", state="S", cpu=0.01)

@@ -15,6 +15,7 @@ from tests.exporter.sys_tree import SysTree
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import GpuLink, GpuLinks, Gpus, Trees, VllmProcess
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.kernel_log import KernelLog
 from vllm_exporter.metrics.family import Sample
 from vllm_exporter.metrics.series import Arranger
@@ -26,7 +27,6 @@ from vllm_exporter.subjects.gpu.nvml import driver as nvml
 from vllm_exporter.subjects.gpu.series import join, make_sights
 from vllm_exporter.subjects.gpu.source import Card, GpuProcess, Snapshot, Table
 from vllm_exporter.subjects.parallel.topology_collector import TopologyCollector
-from vllm_exporter.subjects.processes.lineage import Ref
 
 GIB = 1 << 30
 

@@ -8,9 +8,9 @@ from tests.exporter.fakes import FakeClock
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import Trees, VllmProcess
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.host.cgroups_collector import CgroupsCollector
-from vllm_exporter.subjects.processes.lineage import Ref
 
 
 def context(fixtures: Path, clock: FakeClock, host: str = "gpu-server") -> Context:

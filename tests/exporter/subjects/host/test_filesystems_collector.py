@@ -9,10 +9,10 @@ from tests.exporter.fakes import FakeClock
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.facts.facts import Trees, VllmProcess
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.host.filesystems_collector import FilesystemsCollector
 from vllm_exporter.subjects.host.mounts import Space
-from vllm_exporter.subjects.processes.lineage import Ref
 
 Ask = Callable[[str], Space | None]
 

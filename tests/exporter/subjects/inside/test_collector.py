@@ -13,12 +13,12 @@ from tests.exporter.subjects.inside.snapshot_writer import Line, SnapshotWriter
 from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import RankSteps, Steps, Trees, VllmProcess
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.metrics.gzip import join
 from vllm_exporter.metrics.render import render
 from vllm_exporter.metrics.series import Arranger
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.inside.collector import InsideCollector
-from vllm_exporter.subjects.processes.lineage import Ref
 
 LINES = [
     Line("counter", "vllm_requests_total", (("status", "success"),)),

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 
+from vllm_exporter.facts.values import EngineValues, Ref, Role
 from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Limits, Mark, Processes, Sight
 from vllm_exporter.subjects.lifecycle.history import Transition
 from vllm_exporter.subjects.lifecycle.machine import Machine
 from vllm_exporter.subjects.logs.table import Pattern, parse_table
-from vllm_exporter.subjects.processes.lineage import Ref
-from vllm_exporter.subjects.processes.titles import Role
-from vllm_exporter.subjects.server.engine import EngineValues
 
 SERVER = Ref(100, 5000)
 AFTER = Ref(200, 9000)  # the next incarnation

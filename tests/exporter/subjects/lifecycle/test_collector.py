@@ -15,12 +15,10 @@ from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import Event
 from vllm_exporter.facts.facts import Gpus, GpuSight, Lifecycles, ServerSight, Sights, Trees, VllmProcess
+from vllm_exporter.facts.values import EngineValues, Ref, Role
 from vllm_exporter.metrics.family import Block
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.lifecycle.collector import LifecycleCollector, choose_processes
-from vllm_exporter.subjects.processes.lineage import Ref
-from vllm_exporter.subjects.processes.titles import Role
-from vllm_exporter.subjects.server.engine import EngineValues
 
 FIRST, SECOND = "gpu1:8000", "gpu1:8001"
 TARGETS = (TargetConfig("localhost:8000", FIRST), TargetConfig("localhost:8001", SECOND))

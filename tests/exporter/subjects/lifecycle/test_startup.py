@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.subjects.lifecycle.evidence import Mark, Processes
 from vllm_exporter.subjects.lifecycle.startup import Startup
-from vllm_exporter.subjects.processes.lineage import Ref
 
 
 def reached(*marks: Mark) -> str:

@@ -12,12 +12,11 @@ from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import ConfigError, NoData
 from vllm_exporter.facts.facts import Gpus, GpuSight, RankSteps, Steps, Trees, VllmProcess
+from vllm_exporter.facts.values import Ref, Role
 from vllm_exporter.metrics.family import Family
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.parallel import distributed_families as names
 from vllm_exporter.subjects.parallel.distributed_collector import DistributedCollector
-from vllm_exporter.subjects.processes.lineage import Ref
-from vllm_exporter.subjects.processes.titles import Role
 
 SERVER = "gpu1:8000"
 TARGETS = (TargetConfig("localhost:8000", SERVER), TargetConfig("gpu2:8000", "gpu2:8000"))

@@ -9,9 +9,9 @@ import pytest
 
 from tests.exporter.fake_proc import FakeProc
 from vllm_exporter.errors import SourceError
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.stat import read_stat
 from vllm_exporter.subjects.parallel.rank_looks import RankFiles, parse_run_delay
-from vllm_exporter.subjects.processes.lineage import Ref
 
 
 def test_reads_state_cpu_time_and_time_in_the_run_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,12 @@ from tests.exporter.sys_tree import SysTree
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import GpuLink, GpuLinks, Gpus, GpuSight, Trees, VllmProcess
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.metrics.family import Family
 from vllm_exporter.metrics.series import Arranger
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.parallel import topology_families as names
 from vllm_exporter.subjects.parallel.topology_collector import TopologyCollector
-from vllm_exporter.subjects.processes.lineage import Ref
 
 ALLOWED = {200: frozenset(range(160)), 201: frozenset({1, 2})}
 

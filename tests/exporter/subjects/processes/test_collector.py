@@ -15,11 +15,11 @@ from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import ConfigError, NoData
 from vllm_exporter.facts.events import Event, Field
 from vllm_exporter.facts.facts import Trees, VllmProcess
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.metrics.family import Family
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.processes import families as names
 from vllm_exporter.subjects.processes.collector import ProcessesCollector
-from vllm_exporter.subjects.processes.lineage import Ref
 
 PAGE = 4096
 ID = "4f2a" * 16

@@ -14,10 +14,10 @@ import pytest
 
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.clock import SystemClock
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.stat import read_stat
 from vllm_exporter.subjects.processes import exit_watch
 from vllm_exporter.subjects.processes.exit_watch import Exit, ExitWatch
-from vllm_exporter.subjects.processes.lineage import Ref
 
 PROC = Path("/proc")
 

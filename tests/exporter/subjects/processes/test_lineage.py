@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vllm_exporter.subjects.processes.lineage import (
-    Living,
-    Process,
-    Record,
-    Ref,
-    choose_mains,
-    choose_orphans,
-    remember,
-)
+from vllm_exporter.facts.values import Ref
+from vllm_exporter.subjects.processes.lineage import Living, Process, Record, choose_mains, choose_orphans, remember
 from vllm_exporter.subjects.processes.titles import UNREADABLE, Title, parse_title
 
 INIT = (1, 0, b"/sbin/init\0")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from vllm_exporter.subjects.processes.lineage import Record, Ref
-from vllm_exporter.subjects.processes.lineage_file import Memory, parse_memory, read_memory, read_scope, write_memory
+from vllm_exporter.facts.values import Ref
+from vllm_exporter.state import read_scope
+from vllm_exporter.subjects.processes.lineage import Record
+from vllm_exporter.subjects.processes.lineage_file import Memory, parse_memory, read_memory, write_memory
 
 ENGINE = Record(Ref(200, 2000), "engine_core", "DP0", "gpu1:8000", Ref(100, 1000))
 FOUND = Record(Ref(300, 3000), "worker", "", "", None)

@@ -14,8 +14,9 @@ import pytest
 
 from tests.exporter.fake_proc import FakeProc
 from vllm_exporter.errors import SourceError
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.subjects.processes import tree as proc_tree
-from vllm_exporter.subjects.processes.lineage import Ref, choose_orphans, remember
+from vllm_exporter.subjects.processes.lineage import choose_orphans, remember
 from vllm_exporter.subjects.processes.titles import UNREADABLE
 from vllm_exporter.subjects.processes.tree import ProcTree
 

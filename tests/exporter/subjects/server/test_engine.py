@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vllm_exporter.subjects.server.engine import (
-    Blocks,
-    BlockTraffic,
-    EngineAges,
-    EngineValues,
-    count_blocks,
-    moved,
-    restarted,
-)
+from vllm_exporter.facts.values import EngineValues
+from vllm_exporter.subjects.server.engine import Blocks, BlockTraffic, EngineAges, count_blocks, moved, restarted
 
 VALUES = EngineValues(
     running=2,

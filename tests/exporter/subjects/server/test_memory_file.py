@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vllm_exporter.subjects.processes.lineage import Ref
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
 from vllm_exporter.subjects.server.memory_file import read_memories, write_memories
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vllm_exporter.errors import SourceError
-from vllm_exporter.subjects.server.engine import Blocks, EngineValues, Reading
+from vllm_exporter.facts.values import EngineValues
+from vllm_exporter.subjects.server.engine import Blocks, Reading
 from vllm_exporter.subjects.server.metrics import NAMES, Scanner, engine_of, parse_block_count, parse_engine
 
 # Answers of real servers and the families of each release: data that is kept outside the repository.

@@ -19,13 +19,14 @@ from vllm_exporter.config.config import Config, ProbeConfig, TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import Event
 from vllm_exporter.facts.facts import Sights
+from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.metrics.family import Sample
 from vllm_exporter.net.http import Origin
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.server import families as names
 from vllm_exporter.subjects.server.api import About, DeepAnswer
 from vllm_exporter.subjects.server.canaries import CANARY_RESULTS, CanaryState
-from vllm_exporter.subjects.server.engine import Blocks, EngineValues, Reading
+from vllm_exporter.subjects.server.engine import Blocks, Reading
 from vllm_exporter.subjects.server.probe_collector import ProbeCollector, origin, sight
 from vllm_exporter.subjects.server.progress import Verdict
 from vllm_exporter.subjects.server.series import rows

@@ -11,12 +11,11 @@ import pytest
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.config.config import ProbeConfig
 from vllm_exporter.errors import SourceError
-from vllm_exporter.subjects.processes.lineage import Ref
+from vllm_exporter.facts.values import EngineValues, Health, Ref
 from vllm_exporter.subjects.server.api import About, DeepAnswer, DeepProbe, PauseAnswer, VllmApi
 from vllm_exporter.subjects.server.canaries import NO_TOKENS, CanaryResult, CanaryTokens
-from vllm_exporter.subjects.server.engine import Blocks, EngineValues, Reading
+from vllm_exporter.subjects.server.engine import Blocks, Reading
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
-from vllm_exporter.subjects.server.progress import Health
 from vllm_exporter.subjects.server.watch import Traffic, Watch
 
 

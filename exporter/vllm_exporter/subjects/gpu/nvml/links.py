@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from vllm_exporter.facts.facts import GpuLink
+from vllm_exporter.facts.values import Level
 from vllm_exporter.ports import Clock
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.nvml.devices import Device, parse_pci_address
@@ -18,7 +19,6 @@ from vllm_exporter.subjects.gpu.nvml.fields import field_name, read_fields
 from vllm_exporter.subjects.gpu.nvml.library import NOT_SUPPORTED, Library, Lost, text
 from vllm_exporter.subjects.gpu.nvml.slow import LINK_COUNT, count_links
 from vllm_exporter.subjects.gpu.source import Table
-from vllm_exporter.subjects.parallel.topology import Level
 
 RENEW_SECONDS = 600.0
 SWITCH_LINKS = 147  # field id: links that end at an NVSwitch

@@ -1,4 +1,4 @@
-"""What the driver says of a GPU, family by family. tests/exporter/subjects/gpu/nvml_stub.c has its answers by default."""
+"""What the driver says of a GPU, family by family. The answers are those of nvml_stub.c."""
 
 from __future__ import annotations
 

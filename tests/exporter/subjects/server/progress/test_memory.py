@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.exporter.subjects.server.progress.watched import IDLE, STEPS, Server, busy, hung
 from vllm_exporter.config.config import ProbeConfig
-from vllm_exporter.subjects.processes.lineage import Ref
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
 from vllm_exporter.subjects.server.progress import Progress
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.exporter.subjects.server.progress.watched import STEPS, Server, busy, hung
 from vllm_exporter.config.config import ProbeConfig
-from vllm_exporter.subjects.server.engine import EngineValues
+from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.subjects.server.progress import Progress, Verdict
 
 

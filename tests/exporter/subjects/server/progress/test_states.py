@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.exporter.subjects.server.progress.watched import IDLE, Server, busy, hung
 from vllm_exporter.config.config import ProbeConfig
-from vllm_exporter.subjects.server.progress import Health
+from vllm_exporter.facts.values import Health
 
 
 def test_a_paused_server_is_not_stalled_and_gets_no_canary() -> None:

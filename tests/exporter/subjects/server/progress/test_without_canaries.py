@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.exporter.subjects.server.progress.watched import STEPS, Server, busy, hung
-from vllm_exporter.subjects.server.engine import EngineValues
+from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.subjects.server.progress import Progress
 
 

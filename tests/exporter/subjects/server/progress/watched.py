@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vllm_exporter.config.config import ProbeConfig
+from vllm_exporter.facts.values import EngineValues, Health
 from vllm_exporter.subjects.server.canaries import CanaryResult
-from vllm_exporter.subjects.server.engine import EngineValues
 from vllm_exporter.subjects.server.incarnation import UNKNOWN, Identity, Memory
-from vllm_exporter.subjects.server.progress import Health, Progress, Verdict
+from vllm_exporter.subjects.server.progress import Progress, Verdict
 
 IDLE = EngineValues(
     running=0,

@@ -1,0 +1,46 @@
+"""Words and values that several subjects use: processes, their roles, health, engine values, nearness of devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["api_server", "engine_core", "worker", "coordinator"]
+ROLES: tuple[Role, ...] = ("api_server", "engine_core", "worker", "coordinator")
+
+Health = Literal["ok", "refused", "timeout", "503", "other"]  # what GET /health came to
+HEALTH_RESULTS: tuple[Health, ...] = ("ok", "refused", "timeout", "503", "other")
+
+# How near two devices of a host are, from near to far, in the words of `nvidia-smi topo -m`: PIX (one PCIe switch at
+# most), PXB (several), PHB (a PCIe host bridge), NODE (several host bridges of one NUMA node), SYS (between sockets).
+Level = Literal["PIX", "PXB", "PHB", "NODE", "SYS"]
+LEVELS: tuple[Level, ...] = ("PIX", "PXB", "PHB", "NODE", "SYS")
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A process that cannot be confused with a later one of the same id."""
+
+    pid: int
+    start: int  # clock ticks since boot
+
+
+@dataclass(frozen=True)
+class EngineValues:
+    """One reading of vLLM's /metrics, of one engine or summed. None: not in this release, or not in this reading."""
+
+    running: float
+    waiting: float
+    swapped: float | None = None
+    kv_usage: float | None = None  # 0 to 1, of the fullest engine
+    iterations: float | None = None  # engine steps that produced output
+    preemptions: float | None = None
+    prefix_queries: float | None = None
+    prompt_tokens: float | None = None
+    generation_tokens: float | None = None
+    awake: bool | None = None  # False: at least one engine sleeps
+
+    @property
+    def work(self) -> bool:
+        """True if requests run, wait or are swapped out."""
+        return self.running > 0 or self.waiting > 0 or (self.swapped or 0) > 0
