@@ -8,7 +8,8 @@ main() {
   generated dashboards grafana page
   generated log-classes scripts.log_classes_page
   generated lifecycle scripts.lifecycle_page
-  python scripts/metrics_pages.py ${mode:+"$mode"}
+  python -m scripts.metrics_pages ${mode:+"$mode"}
+  python -m scripts.events_page ${mode:+"$mode"}
 }
 
 generated() { # page, module, what its command line needs

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from scripts.marked import CHECKOUT, escape, fill, write
 from vllm_exporter.app import load_collectors
 from vllm_exporter.metrics.family import Family
 from vllm_exporter.run.collector import Collector
@@ -16,8 +17,7 @@ from vllm_exporter.run.status import STATUS
 from vllm_exporter.subjects.gpu import families as gpu
 from vllm_exporter.subjects.parallel import topology_families as topology
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-BEGIN, END = "<!-- metrics:begin -->", "<!-- metrics:end -->"
+DOCS = CHECKOUT / "docs"
 
 TITLE = """# Metrics
 
@@ -37,7 +37,7 @@ def pages(classes: Mapping[str, type[Collector]], docs: Path) -> dict[Path, str]
         page = docs / "collectors" / f"{name}.md"
         if not page.exists():
             raise ValueError(f"collector {name} has no page {page}")
-        found[page] = fill(page.read_text(), table(cls.metrics), page.name)
+        found[page] = fill(page.read_text(), "metrics", table(cls.metrics), page.name)
     return found
 
 
@@ -63,36 +63,10 @@ def mark(family: Family) -> str:
     return " On AMD stand-in only." if family in gpu.AMD_STAND_IN_ONLY else ""
 
 
-def fill(text: str, table: str, name: str) -> str:
-    """The text with the table between its two marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{name} lacks the lines {BEGIN} and {END}, between which its metrics go")
-    return f"{before}{BEGIN}\n{table}{END}{after}"
-
-
 def subject(cls: type[Collector]) -> str:
     """The first line of the module's docstring."""
     return (sys.modules[cls.__module__].__doc__ or "").strip().partition("\n")[0]
 
 
-def escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-def main(arguments: list[str]) -> int:
-    old = []
-    for file, text in pages(load_collectors(), DOCS).items():
-        if file.exists() and file.read_text() == text:
-            continue
-        old.append(file.relative_to(DOCS.parent))
-        if "--check" not in arguments:
-            file.write_text(text)
-    for file_name in old if "--check" in arguments else ():
-        print(f"{file_name} is not up to date: make docs", file=sys.stderr)
-    return int("--check" in arguments and bool(old))
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write(pages(load_collectors(), DOCS), sys.argv[1:]))

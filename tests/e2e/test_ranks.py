@@ -25,7 +25,7 @@ from tests.e2e.harness.waiting import never, until
 from tests.ports import free_port
 from vllm_exporter.app import collector_names
 from vllm_exporter.config.config import Config, TargetConfig
-from vllm_exporter.facts.events import Event
+from vllm_exporter.facts.events import ProcessExited
 from vllm_exporter.facts.facts import Trees, VllmProcess
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.processes.collector import ProcessesCollector
@@ -159,7 +159,7 @@ def test_every_process_has_its_role_and_rank_and_its_end_a_cause(ranks: Ranks) -
     found = {(one.role, one.rank) for one in until("the tree", ranks.processes, 10)}
     assert found == ranks.kind.processes
     assert not [one for one in ranks.processes() if one.orphan]
-    tap, ends = ranks.collector.context.bus.tap(), dict[str, Event]()
+    tap, ends = ranks.collector.context.bus.tap(), dict[str, ProcessExited]()
     worker = next(one for one in ranks.processes() if one.role == "worker" and one.rank.endswith("1"))
     with suppress(ProcessLookupError):
         os.kill(worker.ref.pid, signal.SIGKILL)
@@ -167,15 +167,15 @@ def test_every_process_has_its_role_and_rank_and_its_end_a_cause(ranks: Ranks) -
     def all_ended() -> bool:
         ranks.processes()
         for event in tap.drain():
-            if event.kind == "exit":
-                ends.setdefault(f"{event.fields['role']} {event.fields['rank']}".strip(), event)
+            if isinstance(event, ProcessExited):
+                ends.setdefault(f"{event.role} {event.rank}".strip(), event)
         return len(ends) == len(ranks.kind.processes)
 
     until("the end of all processes", all_ended, 60)
     killed = ends[f"worker {worker.rank}"]
-    assert (killed.fields["cause"], killed.fields["code"]) == ("sigkill", -9)
+    assert (killed.cause, killed.code) == ("sigkill", -9)
     assert killed.time == min(event.time for event in ends.values())
-    assert ends["api_server"].fields["cause"] in ("clean", "error")
+    assert ends["api_server"].cause in ("clean", "error")
 
 
 class Bursts:

@@ -1,32 +1,155 @@
-"""What is notable, as it happens: an event goes to every tap, in which it waits until it is drained."""
+"""What is notable, as it happens: an event goes to every tap, in which it waits until it is drained.
+
+A kind of event is a dataclass below. Its fields are those of its line in the event log; one with a default is left out
+of the line while it has it. None holds a prompt, a key or other text of a user.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Literal
 
+from vllm_exporter.facts.values import Cause, Role
 from vllm_exporter.ports import Clock
 
 Severity = Literal["info", "warning", "error", "critical"]
 KEPT = 200  # events kept for taps that are made later; a start of the exporter emits a few dozen
 
-Field = str | int | float | bool | None
+Plain = str | int | float | bool | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Event:
-    """One line of the event log. `fields` depend on the kind; none holds a prompt, a key or other text of a user."""
+    """What all kinds have."""
 
-    time: float  # Unix time
-    kind: str  # lifecycle, xid, oom_kill, log, exit, failed_request …
+    kind: ClassVar[str]
+    told: ClassVar[str]  # when it is told, for docs/collectors/events.md
+
     severity: Severity
     summary: str  # a sentence for people
     server: str = ""  # '' when it concerns the host, or no server can be told
     model_name: str = ""
-    fields: Mapping[str, Field] = field(default_factory=dict)
+    time: float = 0.0  # Unix time; 0.0 means now, and is replaced by the bus
+
+    def own_fields(self) -> dict[str, Plain]:
+        """The fields of its kind as the event log has them, without those that have their default."""
+        mine = [one for one in fields(self) if one.name not in COMMON]
+        given = {one.name: getattr(self, one.name) for one in mine if getattr(self, one.name) != one.default}
+        return {name.rstrip("_"): value for name, value in given.items()}
+
+
+COMMON = frozenset(one.name for one in fields(Event))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateChanged(Event):
+    """A server is in another state of its lifecycle. The states: subjects/lifecycle/states.py."""
+
+    kind = "lifecycle"
+    told = "a server changes its [state](../lifecycle.md)"
+
+    from_: str
+    to: str
+    legal: bool  # whether the one may follow the other
+    seconds: float  # in the old state
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineNoticed(Event):
+    """A line of a log has a class that is worth telling."""
+
+    kind = "log"
+    told = "a line of a [class](../log-classes.md) above info is read, or one that shows a step of the lifecycle"
+
+    class_: str
+    excerpt: str  # redacted
+    process: str  # as the line names it; '' when it does not
+    role: Role | None
+    rank: str  # as in the process title: 'DP0_TP1'
+    pid: int | None
+    wrapper: bool  # a symptom of another line
+    untold: int = 0  # lines of this class since the last event of it
+    state: str = ""  # of the lifecycle, proved by the line
+    exception: str = ""  # its type, where the line ends a traceback
+    frame: str = ""  # the last one of the traceback: 'core.py:run_busy_loop'
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessExited(Event):
+    """One of a server's processes ended."""
+
+    kind = "exit"
+    told = "a process of a server ended"
+
+    cause: Cause
+    code: int | None  # exit code, or the negative number of the signal; None: not known
+    pid: int
+    role: Role
+    rank: str
+    container: str  # its name; '' outside containers
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessOomKilled(Event):
+    """The kernel killed one of a server's processes for its memory; its exit is told too."""
+
+    kind = "oom_kill"
+    told = "the kernel killed a process of a server for its memory"
+
+    pid: int
+    role: Role
+    rank: str
+    container: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class XidReported(Event):
+    """NVIDIA's driver reported an error of a GPU. The codes: facts/xids.py."""
+
+    kind = "xid"
+    told = "a GPU reports an error"
+
+    gpu_id: str  # '' when it is not known which
+    xid: int
+    xid_class: str  # what to do at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankFellBehind(Event):
+    """A rank of a parallel group holds the others up."""
+
+    kind = "straggler"
+    told = "a rank holds the others up"
+
+    rank: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankMisplaced(Event):
+    """A rank was placed where it costs speed."""
+
+    kind = "topology"
+    told = "a rank is placed badly"
+
+    rank: str
+    gpu_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestsFailed(Event):
+    """A server answered requests with 5xx, our own canaries not counted."""
+
+    kind = "failed_request"
+    told = (
+        "a server answered requests with 5xx: one event with their number, every ten seconds at most. Our own canaries "
+        "do not count. vLLM 0.8.3 on"
+    )
+
+    count: int
 
 
 class Tap:
@@ -64,20 +187,10 @@ class Bus:
             self._taps = (*self._taps, made)
         return made
 
-    def emit(
-        self,
-        kind: str,
-        severity: Severity,
-        summary: str,
-        *,
-        server: str = "",
-        model_name: str = "",
-        time: float | None = None,
-        **fields: Field,
-    ) -> None:
-        """Puts an event into every tap; `time` is Unix time, None means now. Waits for nothing but other events."""
-        at = self._clock.wall() if time is None else time
-        event = Event(at, kind, severity, summary, server, model_name, fields)
+    def emit(self, event: Event) -> None:
+        """Puts an event into every tap. Waits for nothing but other events."""
+        if not event.time:
+            event = replace(event, time=self._clock.wall())
         with self._lock:
             self._kept.append(event)
             for one in self._taps:

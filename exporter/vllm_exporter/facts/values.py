@@ -1,4 +1,4 @@
-"""Words and values that several subjects use: processes, their roles, health, engine values, nearness of devices."""
+"""Words and values that several subjects use: of processes, of health, of engines, of devices."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Literal
 
 Role = Literal["api_server", "engine_core", "worker", "coordinator"]
 ROLES: tuple[Role, ...] = ("api_server", "engine_core", "worker", "coordinator")
+
+# How a process ended.
+Cause = Literal["clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown"]
+CAUSES: tuple[Cause, ...] = ("clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown")
 
 Health = Literal["ok", "refused", "timeout", "503", "other"]  # what GET /health came to
 HEALTH_RESULTS: tuple[Health, ...] = ("ok", "refused", "timeout", "503", "other")

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import replace
 
+from tests.exporter import told
 from tests.exporter.fakes import FakeClock
-from vllm_exporter.facts.events import KEPT, Bus, Event
+from vllm_exporter.facts.events import KEPT, Bus
 
 
 def test_an_event_reaches_every_tap_once(clock: FakeClock) -> None:
     bus = Bus(clock)
     first, second = bus.tap(), bus.tap()
-    bus.emit("xid", "critical", "GPU 0 reported XID 79", server="gpu1:8000", code=79)
-    event = Event(1_700_000_000.0, "xid", "critical", "GPU 0 reported XID 79", "gpu1:8000", "", {"code": 79})
+    bus.emit(told.xid(79))
+    event = replace(told.xid(79), time=1_700_000_000.0)
     assert first.drain() == [event]
     assert first.drain() == []
     assert second.drain() == [event]
@@ -20,7 +22,7 @@ def test_an_event_reaches_every_tap_once(clock: FakeClock) -> None:
 def test_a_tap_that_is_made_late_gets_the_last_events_before_it(clock: FakeClock) -> None:
     bus = Bus(clock)
     for number in range(KEPT + 1):
-        bus.emit("log", "info", f"event {number}")
+        bus.emit(told.line(f"event {number}"))
     assert [event.summary for event in bus.tap().drain()] == [f"event {number}" for number in range(1, KEPT + 1)]
 
 
@@ -28,7 +30,7 @@ def test_a_full_tap_drops_the_oldest_and_counts_them(clock: FakeClock) -> None:
     bus = Bus(clock)
     tap = bus.tap(limit=2)
     for word in ("one", "two", "three"):
-        bus.emit("log", "info", word)
+        bus.emit(told.line(word))
     assert [event.summary for event in tap.drain()] == ["two", "three"]
     assert tap.dropped == 1
 
@@ -38,7 +40,7 @@ def test_a_tap_made_while_events_come_in_misses_none(clock: FakeClock) -> None:
 
     def emit() -> None:
         for number in range(3000):
-            bus.emit("log", "info", str(number))
+            bus.emit(told.line(str(number)))
 
     emitter = threading.Thread(target=emit)
     before = sys.getswitchinterval()
@@ -57,5 +59,5 @@ def test_a_tap_made_while_events_come_in_misses_none(clock: FakeClock) -> None:
 def test_an_event_may_have_happened_earlier(clock: FakeClock) -> None:
     bus = Bus(clock)
     tap = bus.tap()
-    bus.emit("exit", "error", "the engine ended", time=1_699_999_990.5)
+    bus.emit(told.exited(time=1_699_999_990.5))
     assert tap.drain()[0].time == 1_699_999_990.5

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.exporter import told
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.facts.events import Bus
 from vllm_exporter.facts.facts import Gpus, GpuSight, Lifecycles, ServerSight, Sights, Trees, VllmProcess
@@ -91,7 +92,7 @@ def test_a_server_has_its_state_its_probes_and_its_processes() -> None:
 def test_an_event_names_its_server_once(summary: str) -> None:
     bus = Bus(FakeClock())
     recent = Recent(bus.tap())
-    bus.emit("lifecycle", "critical", summary, server="a:8000")
+    bus.emit(told.changed(summary, "critical", server="a:8000"))
     [said] = make_stats(Known(NOW, (), (SYSTEM,), Sights({}), events=recent.events()))["errors"]
     assert said.count("a:8000") == 1
 
@@ -99,9 +100,9 @@ def test_an_event_names_its_server_once(summary: str) -> None:
 def test_errors_name_servers_collectors_and_the_last_events() -> None:
     bus = Bus(FakeClock(NOW))
     recent = Recent(bus.tap())
-    bus.emit("lifecycle", "info", "is ready", server="gpu1:8000")
+    bus.emit(told.changed("is ready", server="gpu1:8000"))
     for number in range(7):
-        bus.emit("xid", "error", f"XID {number}")
+        bus.emit(told.xid(number, "error"))
     events = recent.events()
     assert [event.summary for event in events] == ["XID 2", "XID 3", "XID 4", "XID 5", "XID 6"]
     assert recent.events() == events  # they stay until newer ones come

@@ -73,7 +73,7 @@ def format_event(event: Event) -> bytes:
     """One line of JSON: time (UTC), kind, server, model_name, severity, summary, then the fields of its kind."""
     import json  # not at the top: costs memory until the first event
 
-    line: dict[str, str | int | float | bool | None] = {
+    line = {
         "time": format_time(event.time),
         "kind": event.kind,
         "server": event.server,
@@ -81,8 +81,7 @@ def format_event(event: Event) -> bytes:
         "severity": event.severity,
         "summary": event.summary,
     }
-    line |= {name: value for name, value in event.fields.items() if name not in line}
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return json.dumps(line | event.own_fields(), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def format_time(at: float) -> str:

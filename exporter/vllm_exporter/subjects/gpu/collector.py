@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vllm_exporter.config.config import Config
 from vllm_exporter.config.named_paths import NamedPath
 from vllm_exporter.errors import NoData
+from vllm_exporter.facts.events import XidReported
 from vllm_exporter.facts.facts import GpuLinks, Gpus, Trees
 from vllm_exporter.facts.xids import SEVERITIES, classify
 from vllm_exporter.log import log
@@ -56,7 +57,7 @@ class GpuCollector(Collector):
         state = context.config.state_dir
         self._release_file = os.path.join(state, RELEASE_FILE) if state else ""
         self._released = False
-        self._ledger = XidLedger(context.clock, self._tell)
+        self._ledger = XidLedger(context.clock, self.saw_xid)
         self._kernel: KernelXids | None = None
         self._addresses: dict[str, str] | None = None  # PCI address to GPU id; None: not known yet
         self._source: GpuSource | None = None
@@ -156,14 +157,10 @@ class GpuCollector(Collector):
             source.reopen()
             self._grace = FIRST_GRACE
 
-    def _tell(self, gpu_id: str, code: int) -> None:
+    def saw_xid(self, gpu_id: str, code: int) -> None:
         """An event of each XID. From the thread that waits for them."""
         kind, words = classify(code)
+        summary = f"GPU {gpu_id or '(unknown)'}: XID {code}, {words}"
         self.context.bus.emit(
-            "xid",
-            SEVERITIES[kind],
-            f"GPU {gpu_id or '(unknown)'}: XID {code}, {words}",
-            gpu_id=gpu_id,
-            xid=code,
-            xid_class=kind,
+            XidReported(severity=SEVERITIES[kind], summary=summary, gpu_id=gpu_id, xid=code, xid_class=kind)
         )

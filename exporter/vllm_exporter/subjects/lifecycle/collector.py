@@ -6,11 +6,10 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from vllm_exporter.config.local_servers import local_ports
 from vllm_exporter.errors import NoData
-from vllm_exporter.facts.events import Severity
+from vllm_exporter.facts.events import Severity, StateChanged
 from vllm_exporter.facts.facts import Gpus, Lifecycles, ServerSight, Sights, Trees, VllmProcess
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.bound_ports import is_bound
@@ -130,16 +129,18 @@ class LifecycleCollector(Collector):
     def _tell(self, server: str, change: Transition, offset: float, model_name: str) -> None:
         entered = STATES[ORDER[change.new]]
         severity: Severity = "warning" if not change.legal and entered.severity == "info" else entered.severity
-        fields: dict[str, Any] = {"from": change.old, "to": change.new, "legal": change.legal}
-        fields["seconds"] = round(change.seconds, 3)
         self.context.bus.emit(
-            "lifecycle",
-            severity,
-            f"{server} is {change.new}, was {change.old} for {change.seconds:.0f} s: {entered.meaning}",
-            server=server,
-            model_name=model_name,
-            time=change.at + offset,
-            **fields,
+            StateChanged(
+                severity=severity,
+                summary=f"{server} is {change.new}, was {change.old} for {change.seconds:.0f} s: {entered.meaning}",
+                server=server,
+                model_name=model_name,
+                time=change.at + offset,
+                from_=change.old,
+                to=change.new,
+                legal=change.legal,
+                seconds=round(change.seconds, 3),
+            )
         )
 
     def _evidence(self, server: str, now: float, mail: Mail, sights: Sights | None) -> Evidence:

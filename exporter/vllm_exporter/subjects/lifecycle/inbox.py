@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vllm_exporter.facts.events import Event
-from vllm_exporter.facts.values import ROLES, Role
+from vllm_exporter.facts.events import Event, LineNoticed, ProcessExited, XidReported
+from vllm_exporter.facts.values import Role
 from vllm_exporter.subjects.lifecycle.evidence import Exit, Mark
 from vllm_exporter.subjects.lifecycle.states import ORDER
 
@@ -48,61 +48,45 @@ def sort(events: Iterable[Event], addresses: Addresses, offset: float) -> dict[s
     sorted_mail = {server: Mail() for server in addresses.servers}
     for event in events:
         at = event.time - offset
-        if event.kind == "xid":
+        if isinstance(event, XidReported):
             for server in _of_gpu(event, addresses):
-                sorted_mail[server].faults[f"XID {event.fields.get('code', '')}".strip()] = at
-            continue
-        mail = sorted_mail.get(_server(event, addresses))
-        if mail is not None and event.kind == "log":
+                sorted_mail[server].faults[f"XID {event.xid}"] = at
+        elif isinstance(event, LineNoticed) and (mail := sorted_mail.get(_server(event, addresses))):
             _sort_line(mail, event, addresses, at)
-        elif mail is not None and event.kind == "exit":
-            mail.exits.append(_exit(event, at))
+        elif isinstance(event, ProcessExited) and (mail := sorted_mail.get(event.server)):
+            code = "" if event.code is None else str(event.code)
+            mail.exits.append(Exit(at, event.role, event.pid, event.cause, code))
     return sorted_mail
 
 
-def _sort_line(mail: Mail, event: Event, addresses: Addresses, at: float) -> None:
-    error = str(event.fields.get("class") or "")
-    state = str(event.fields.get("state") or ("start_failed" if error in START_FAILED else ""))
+def _sort_line(mail: Mail, event: LineNoticed, addresses: Addresses, at: float) -> None:
+    error = event.class_
+    state = event.state or ("start_failed" if error in START_FAILED else "")
     if state in ORDER:
-        pid = _pid(event)
-        owner = addresses.pids.get(pid) if pid is not None else None
-        role = _role(event) or (owner.role if owner else None)
-        rank = str(event.fields.get("rank") or (owner.rank if owner else ""))
-        mail.marks.append(Mark(at, state, role, rank, pid))
-    if event.severity in ("error", "critical") and error and not event.fields.get("wrapper"):
+        owner = _owner(event, addresses)
+        role, rank = event.role or (owner.role if owner else None), event.rank or (owner.rank if owner else "")
+        mail.marks.append(Mark(at, state, role, rank, event.pid))
+    if event.severity in ("error", "critical") and not event.wrapper:
         mail.errors.append(error)
     if error in HOST_FAULTS:
         mail.faults[error] = at
 
 
-def _exit(event: Event, at: float) -> Exit:
-    code = event.fields.get("code")
-    cause = str(event.fields.get("cause") or "unknown")
-    return Exit(at, str(event.fields.get("role") or ""), _pid(event), cause, "" if code is None else str(code))
-
-
-def _server(event: Event, addresses: Addresses) -> str:
+def _server(event: LineNoticed, addresses: Addresses) -> str:
     """As the event says; else by its process; else the only one there is."""
     if event.server:
         return event.server
-    pid = _pid(event)
-    owner = addresses.pids.get(pid) if pid is not None else None
+    owner = _owner(event, addresses)
     if owner is not None:
         return owner.server
-    return addresses.servers[0] if len(addresses.servers) == 1 and event.kind == "log" else ""
+    return addresses.servers[0] if len(addresses.servers) == 1 else ""
 
 
-def _of_gpu(event: Event, addresses: Addresses) -> list[str]:
+def _owner(event: LineNoticed, addresses: Addresses) -> Owner | None:
+    return addresses.pids.get(event.pid) if event.pid is not None else None
+
+
+def _of_gpu(event: XidReported, addresses: Addresses) -> list[str]:
     if event.severity != "critical":
         return []
-    gpu = str(event.fields.get("gpu_id", ""))
-    return [server for server in addresses.servers if gpu in addresses.gpus.get(server, ())]
-
-
-def _pid(event: Event) -> int | None:
-    pid = event.fields.get("pid")
-    return pid if isinstance(pid, int) and not isinstance(pid, bool) else None
-
-
-def _role(event: Event) -> Role | None:
-    return next((role for role in ROLES if role == event.fields.get("role")), None)
+    return [server for server in addresses.servers if event.gpu_id in addresses.gpus.get(server, ())]

@@ -9,6 +9,7 @@ from pathlib import Path
 from vllm_exporter.config.config import Config, find_server
 from vllm_exporter.config.named_paths import NamedPath
 from vllm_exporter.errors import ConfigError, NoData
+from vllm_exporter.facts.events import LineNoticed
 from vllm_exporter.facts.facts import Sights
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Block, Layout, Series
@@ -134,22 +135,25 @@ class LogsCollector(Collector):
         finding = told.finding
         role, rank = parse_process(finding.line.process)
         excerpt = redact(finding.excerpt)
-        fields: dict[str, str | int | bool | None] = {
-            "class": finding.name,
-            "excerpt": excerpt,
-            "process": finding.line.process.decode("utf-8", "replace"),
-            "role": role,
-            "rank": rank,
-            "pid": finding.line.pid,
-            "wrapper": finding.wrapper,
-        }
-        if untold:
-            fields["untold"] = untold  # lines of this class since the last event of it
-        texts = {"state": finding.state, "exception": finding.exception, "frame": finding.frame}
-        fields.update({name: text for name, text in texts.items() if text})
-        summary = f"{finding.name}: {excerpt or finding.exception}"
         self.context.bus.emit(
-            "log", finding.severity, summary, server=server, model_name=self._model(server), time=told.at, **fields
+            LineNoticed(
+                severity=finding.severity,
+                summary=f"{finding.name}: {excerpt or finding.exception}",
+                server=server,
+                model_name=self._model(server),
+                time=told.at,
+                class_=finding.name,
+                excerpt=excerpt,
+                process=finding.line.process.decode("utf-8", "replace"),
+                role=role,
+                rank=rank,
+                pid=finding.line.pid,
+                wrapper=finding.wrapper,
+                untold=untold,
+                state=finding.state,
+                exception=finding.exception,
+                frame=finding.frame,
+            )
         )
 
     def _model(self, server: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData
+from vllm_exporter.facts.events import RankFellBehind
 from vllm_exporter.facts.facts import Gpus, RankSteps, Sights, Steps, Trees, VllmProcess
 from vllm_exporter.facts.ranks import count_ranks
 from vllm_exporter.metrics.family import Sample
@@ -177,13 +178,10 @@ class DistributedCollector(Collector):
         self._behind[rank] = now
         if before is None or now - before > QUIET:
             server, name = rank
+            summary = f"rank {name} of {server or 'an unknown server'} holds the others up: it {verdict.words}"
+            reason = verdict.reason or ""
             self.context.bus.emit(
-                "straggler",
-                "warning",
-                f"rank {name} of {server or 'an unknown server'} holds the others up: it {verdict.words}",
-                server=server,
-                rank=name,
-                reason=verdict.reason or "",
+                RankFellBehind(severity="warning", summary=summary, server=server, rank=name, reason=reason)
             )
 
     def _model_samples(self, ranks: Mapping[Rank, VllmProcess]) -> Iterator[Sample]:

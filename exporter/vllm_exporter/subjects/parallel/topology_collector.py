@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from vllm_exporter.errors import NoData
+from vllm_exporter.facts.events import RankMisplaced
 from vllm_exporter.facts.facts import GpuLink, GpuLinks, Gpus, Trees
 from vllm_exporter.facts.ranks import parse_rank
 from vllm_exporter.facts.values import Level
@@ -142,7 +143,14 @@ class TopologyCollector(Collector):
         for one in sorted(mistakes - self._known, key=lambda one: (one.server, one.rank, one.reason)):
             summary = f"rank {one.rank or '0'} of {one.server or 'an unknown server'} {one.words}"
             self.context.bus.emit(
-                "topology", "warning", summary, server=one.server, rank=one.rank, gpu_id=one.gpu_id, reason=one.reason
+                RankMisplaced(
+                    severity="warning",
+                    summary=summary,
+                    server=one.server,
+                    rank=one.rank,
+                    gpu_id=one.gpu_id,
+                    reason=one.reason,
+                )
             )
             log("warning", "a rank is placed badly", server=one.server, detail=summary)
         self._known = mistakes

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from vllm_exporter.facts.events import Field, Severity
-from vllm_exporter.facts.values import Ref, Role
+from vllm_exporter.facts.events import ProcessExited, ProcessOomKilled, Severity
+from vllm_exporter.facts.values import Cause, Ref, Role
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.processes.ask_supervisors import Inquiry
 from vllm_exporter.subjects.processes.cgroup import OomKills, Place
 from vllm_exporter.subjects.processes.exit_watch import Exit, ExitWatch
-from vllm_exporter.subjects.processes.exits import Cause, Ending, explain, is_sigkill
+from vllm_exporter.subjects.processes.exits import Ending, explain, is_sigkill
 from vllm_exporter.subjects.processes.lineage import Living, Record, Records
 
 PATIENCE = 10.0  # seconds for a cause, then it is unknown; a supervisor answers in milliseconds, or within 4 s
@@ -110,11 +110,32 @@ class ExitBook:
         of = f" of {record.server}" if record.server else ""
         who = f"{' '.join(filter(None, (record.role, record.rank)))}{of} (pid {record.ref.pid})"
         severity = _SEVERITY.get(ending.cause, "error")
-        self._tell("exit", severity, f"{who} ended: {ending.words}", account, cause=ending.cause, code=ending.code)
+        event = ProcessExited(
+            severity=severity,
+            summary=f"{who} ended: {ending.words}",
+            server=record.server,
+            time=account.at,
+            cause=ending.cause,
+            code=ending.code,
+            pid=record.ref.pid,
+            role=record.role,
+            rank=record.rank,
+            container=account.container,
+        )
+        self._bus.emit(event)
         if ending.cause == "oom_kill":
-            self._tell("oom_kill", "critical", f"the kernel killed {who}: out of memory", account)
+            self._bus.emit(oom_kill(event, f"the kernel killed {who}: out of memory"))
 
-    def _tell(self, kind: str, severity: Severity, words: str, account: _Account, **more: Field) -> None:
-        record, facts = account.record, dict(more)
-        facts.update(pid=record.ref.pid, role=record.role, rank=record.rank, container=account.container)
-        self._bus.emit(kind, severity, words, server=record.server, model_name="", time=account.at, **facts)
+
+def oom_kill(event: ProcessExited, summary: str) -> ProcessOomKilled:
+    """The event beside that of the exit."""
+    return ProcessOomKilled(
+        severity="critical",
+        summary=summary,
+        server=event.server,
+        time=event.time,
+        pid=event.pid,
+        role=event.role,
+        rank=event.rank,
+        container=event.container,
+    )

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from typing import Literal
 
-Cause = Literal["clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown"]
-CAUSES: tuple[Cause, ...] = ("clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown")
+from vllm_exporter.facts.values import Cause
 
 CORE = 0x80  # bit of a wait status: memory was dumped
 UNKNOWN_SIGNAL = 0x7F  # in a wait status made from the word of who knows only that it was one; no signal has it

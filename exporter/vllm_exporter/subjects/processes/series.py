@@ -7,10 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from vllm_exporter.facts.values import Role
+from vllm_exporter.facts.values import CAUSES, Cause, Role
 from vllm_exporter.metrics.family import Block, Layout, Series
 from vllm_exporter.subjects.processes import families as names
-from vllm_exporter.subjects.processes.exits import CAUSES, Cause
 from vllm_exporter.subjects.processes.extras import Extras
 from vllm_exporter.subjects.processes.lineage import Living, Record
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from vllm_exporter.config.addresses import split_address
 from vllm_exporter.config.config import TargetConfig
 from vllm_exporter.errors import NoData
+from vllm_exporter.facts.events import RequestsFailed
 from vllm_exporter.facts.facts import ServerSight, Sights, Trees
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.log import log
@@ -162,7 +163,8 @@ class ProbeCollector(Collector):
         if count:
             model = sighting.about.models[0] if sighting.about.models else ""
             words = f"{server}: {count} {'request' if count == 1 else 'requests'} answered with 5xx"
-            self.context.bus.emit("failed_request", "warning", words, server=server, model_name=model, count=count)
+            event = RequestsFailed(severity="warning", summary=words, server=server, model_name=model, count=count)
+            self.context.bus.emit(event)
 
 
 def origin(target: TargetConfig) -> Origin:

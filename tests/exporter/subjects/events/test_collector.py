@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.exporter import told
 from tests.exporter.answering import Answering
 from tests.exporter.fakes import FakeClock
 from tests.ports import free_port
@@ -33,20 +34,22 @@ def shown(collector: EventsCollector) -> dict[tuple[str, ...], float]:
 
 def test_writes_events_as_lines_of_json_and_counts_them(tmp_path: Path) -> None:
     collector, context = made(str(tmp_path))
-    context.bus.emit("xid", "critical", "Xid 79 on GPU 0", code=79)
-    context.bus.emit("lifecycle", "info", "ready", server="gpu1:8000")
-    context.bus.emit("lifecycle", "info", "serving", server="gpu1:8000")
+    context.bus.emit(told.xid(79))
+    context.bus.emit(told.changed("ready", server="gpu1:8000"))
+    context.bus.emit(told.changed("serving", server="gpu1:8000"))
     values = shown(collector)
     lines = (tmp_path / "events.jsonl").read_text().splitlines()
-    assert [json.loads(line)["summary"] for line in lines] == ["Xid 79 on GPU 0", "ready", "serving"]
+    assert [json.loads(line)["summary"] for line in lines] == ["XID 79", "ready", "serving"]
     assert json.loads(lines[0]) == {
         "time": "2026-11-21T15:04:00.250Z",
         "kind": "xid",
         "server": "",
         "model_name": "",
         "severity": "critical",
-        "summary": "Xid 79 on GPU 0",
-        "code": 79,
+        "summary": "XID 79",
+        "gpu_id": "0",
+        "xid": 79,
+        "xid_class": "restart_host",
     }
     assert values == {
         ("vllm_events_total", "xid", "critical"): 1,
@@ -67,7 +70,7 @@ def test_makes_no_file_before_the_first_event(tmp_path: Path) -> None:
 def test_counts_what_came_too_fast(tmp_path: Path) -> None:
     collector, context = made(str(tmp_path))
     for number in range(QUEUE + 5):
-        context.bus.emit("log", "info", f"{number}")
+        context.bus.emit(told.line(f"{number}"))
     values = shown(collector)
     assert values["vllm_events_dropped_total", "queue"] == 5
     assert values["vllm_events_written_total",] == QUEUE
@@ -76,7 +79,7 @@ def test_counts_what_came_too_fast(tmp_path: Path) -> None:
 def test_counts_what_cannot_be_written_and_says_so_once(capfd: pytest.CaptureFixture[str]) -> None:
     collector, context = made("", file="/dev/full")
     for _ in range(3):
-        context.bus.emit("log", "info", "x")
+        context.bus.emit(told.line("x"))
         values = shown(collector)
     assert values["vllm_events_dropped_total", "file"] == 3
     assert values["vllm_events_written_total",] == 0
@@ -85,13 +88,13 @@ def test_counts_what_cannot_be_written_and_says_so_once(capfd: pytest.CaptureFix
 
 def test_without_a_directory_it_only_counts() -> None:
     collector, context = made("")
-    context.bus.emit("log", "info", "x")
+    context.bus.emit(told.line("x"))
     assert shown(collector) == {("vllm_events_total", "log", "info"): 1, ("vllm_events_dropped_total", "queue"): 0}
 
 
 def test_writes_what_came_last_when_it_ends(tmp_path: Path) -> None:
     collector, context = made(str(tmp_path))
-    context.bus.emit("lifecycle", "info", "the last one")
+    context.bus.emit(told.changed("the last one"))
     collector.close()
     assert "the last one" in (tmp_path / "events.jsonl").read_text()
 
@@ -112,7 +115,7 @@ def loki() -> Iterator[tuple[str, list[bytes]]]:
 def test_pushes_to_loki_when_it_is_told_where(tmp_path: Path, loki: tuple[str, list[bytes]]) -> None:
     url, taken = loki
     collector, context = made(str(tmp_path), loki_url=url, loki_tenant="team")
-    context.bus.emit("log", "error", "x", server="gpu1:8000")
+    context.bus.emit(told.line("x", "error", server="gpu1:8000"))
     values = shown(collector)
     assert values["vllm_loki_pushes_total", "ok"] == 1
     assert values["vllm_loki_waiting_events",] == 0
@@ -123,7 +126,7 @@ def test_pushes_to_loki_when_it_is_told_where(tmp_path: Path, loki: tuple[str, l
 
 def test_a_loki_that_is_gone_leaves_the_file_alone(tmp_path: Path) -> None:
     collector, context = made(str(tmp_path), loki_url=f"http://127.0.0.1:{free_port()}")
-    context.bus.emit("log", "error", "x")
+    context.bus.emit(told.line("x", "error"))
     values = shown(collector)
     assert values["vllm_events_written_total",] == 1
     assert values["vllm_loki_pushes_total", "failed"] == 1

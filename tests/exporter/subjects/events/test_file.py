@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from vllm_exporter.facts.events import Event
+from tests.exporter import told
+from vllm_exporter.facts.events import COMMON, Event
 from vllm_exporter.subjects.events.file import EventFile, format_event, format_time
 
-EVENT = Event(1_795_273_440.25, "log", "error", "CUDA: “lost”", "gpu1:8000", "llama", {"class": "gpu.bus", "pid": 7})
+EVENT = told.line(
+    "CUDA: “lost”",
+    "error",
+    server="gpu1:8000",
+    model_name="llama",
+    time=1_795_273_440.25,
+    class_="gpu.bus",
+    role="worker",
+    pid=7,
+)
 
 
 def test_a_line_has_the_fields_of_every_event_first() -> None:
@@ -23,16 +34,37 @@ def test_a_line_has_the_fields_of_every_event_first() -> None:
         ("severity", "error"),
         ("summary", "CUDA: “lost”"),
         ("class", "gpu.bus"),
+        ("excerpt", ""),
+        ("process", ""),
+        ("role", "worker"),
+        ("rank", ""),
         ("pid", 7),
+        ("wrapper", False),
     ]
 
 
-def test_a_field_cannot_pretend_to_be_another() -> None:
-    assert json.loads(format_event(Event(0.0, "log", "info", "x", fields={"kind": "xid"})))["kind"] == "log"
+def test_a_field_that_a_line_may_lack_is_there_when_it_says_something() -> None:
+    assert json.loads(format_event(replace(EVENT, state="engine_dead")))["state"] == "engine_dead"
+
+
+def test_words_that_python_keeps_for_itself_are_plain_words_in_the_line() -> None:
+    line = json.loads(format_event(told.changed("is stalled")))
+    assert {name: line[name] for name in ("from", "to", "legal", "seconds")} == {
+        "from": "idle",
+        "to": "stalled",
+        "legal": True,
+        "seconds": 1.0,
+    }
+
+
+def test_no_field_of_a_kind_hides_one_of_every_event() -> None:
+    for kind in Event.__subclasses__():
+        own = {one.name.rstrip("_") for one in fields(kind)} - COMMON
+        assert not own & {*COMMON, "kind"}, kind
 
 
 def test_a_line_is_one_line() -> None:
-    assert b"\n" not in format_event(Event(0.0, "log", "info", "two\nlines"))
+    assert b"\n" not in format_event(told.line("two\nlines"))
 
 
 @pytest.mark.parametrize("at", [-1.0, 1e12, float("nan"), float("inf")])

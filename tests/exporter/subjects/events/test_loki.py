@@ -9,10 +9,12 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.exporter import told
 from tests.exporter.fakes import FakeClock
 from tests.ports import free_ports
 from vllm_exporter.clock import SystemClock
@@ -23,7 +25,7 @@ from vllm_exporter.subjects.events.loki import MAX_PUSH, MAX_WAITING, Loki, form
 
 
 def event(number: int = 0, server: str = "gpu1:8000", model: str = "llama", at: float = 1_795_273_440.25) -> Event:
-    return Event(at, "log", "error", f"event {number}", server, model)
+    return told.line(f"event {number}", "error", server=server, model_name=model, time=at)
 
 
 class Server:
@@ -186,7 +188,7 @@ def real_loki(tmp_path: Path) -> Iterator[str]:
 def test_a_real_loki_takes_events_and_finds_them_by_their_labels(real_loki: str) -> None:
     loki = Loki(sender(real_loki), SystemClock())
     now = time.time()
-    loki.offer([event(1, at=now), event(2, at=now - 1), Event(now, "xid", "critical", "Xid 79")])
+    loki.offer([event(1, at=now), event(2, at=now - 1), replace(told.xid(79), time=now)])
     loki.push()
     assert (loki.pushes["ok"], loki.waiting, loki.dropped) == (1, 0, 0)
 

@@ -233,7 +233,7 @@ def test_xids_are_counted_and_are_events(stub: Stub, make_rig: MakeRig) -> None:
     assert found["xid_last_seen_timestamp_seconds", "0", "79"] == 1_700_000_001
     (event,) = [event for event in rig.tap.drain() if event.kind == "xid"]
     assert (event.severity, event.summary) == ("critical", "GPU 0: XID 79, GPU has fallen off the bus")
-    assert event.fields == {"gpu_id": "0", "xid": 79, "xid_class": "restart_host"}
+    assert event.own_fields() == {"gpu_id": "0", "xid": 79, "xid_class": "restart_host"}
 
 
 def test_a_file_in_the_state_directory_releases_the_driver(stub: Stub, make_rig: MakeRig, tmp_path: Path) -> None:

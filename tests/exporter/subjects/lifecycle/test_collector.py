@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.exporter import told
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.config.yaml_lines import Value
@@ -120,7 +121,7 @@ def test_counts_transitions_and_tells_them(host: Host) -> None:
     [event] = host.events()
     assert (event.severity, event.server, event.model_name) == ("critical", FIRST, "tiny")
     assert event.summary == f"{FIRST} is stalled, was idle for 1 s: It hangs."
-    assert event.fields == {"from": "idle", "to": "stalled", "legal": True, "seconds": 1.0}
+    assert event.own_fields() == {"from": "idle", "to": "stalled", "legal": True, "seconds": 1.0}
 
 
 def test_log_lines_reach_their_server_by_name_or_by_process(tmp_path: Path, clock: FakeClock) -> None:
@@ -128,9 +129,9 @@ def test_log_lines_reach_their_server_by_name_or_by_process(tmp_path: Path, cloc
     both = (*WHOLE, process(200, "api_server", SECOND))
     host.look({FIRST: IDLE, SECOND: DOWN}, *WHOLE)
     host.look({FIRST: IDLE, SECOND: DOWN}, *both)
-    host.context.bus.emit("log", "info", "paused", server=FIRST, state="paused")
-    host.context.bus.emit("log", "info", "configuration", pid=200, state="config_resolved")
-    host.context.bus.emit("log", "info", "whose?", state="engine_dead")
+    host.context.bus.emit(told.line("paused", server=FIRST, state="paused"))
+    host.context.bus.emit(told.line("configuration", pid=200, state="config_resolved"))
+    host.context.bus.emit(told.line("whose?", state="engine_dead"))
     host.look({FIRST: IDLE, SECOND: DOWN}, *both)
     assert host.state(FIRST) == "paused"
     assert host.state(SECOND) == "config_resolved"
@@ -139,15 +140,15 @@ def test_log_lines_reach_their_server_by_name_or_by_process(tmp_path: Path, cloc
 def test_a_line_without_a_name_is_of_the_only_server(host: Host) -> None:
     host.look({FIRST: DOWN})
     host.look({FIRST: DOWN}, WHOLE[0])
-    host.context.bus.emit("log", "info", "configuration", state="config_resolved")
+    host.context.bus.emit(told.line("configuration", state="config_resolved"))
     host.look({FIRST: DOWN}, WHOLE[0])
     assert host.state() == "config_resolved"
 
 
-def test_unknown_states_and_odd_fields_are_passed_over(host: Host) -> None:
+def test_unknown_states_and_ends_of_strangers_are_passed_over(host: Host) -> None:
     host.look({FIRST: IDLE}, *WHOLE)
-    host.context.bus.emit("log", "info", "?", state="flying", pid="many", role=7)
-    host.context.bus.emit("exit", "info", "?", pid=None, role=None, code=None)
+    host.context.bus.emit(told.line("?", state="flying"))
+    host.context.bus.emit(told.exited("api_server", code=None))
     host.look({FIRST: IDLE}, *WHOLE)
     assert host.state() == "idle"
 
@@ -163,7 +164,7 @@ def test_the_start_is_dated_by_the_kernel(host: Host) -> None:
 def test_an_exit_has_a_cause_and_a_time(host: Host) -> None:
     host.look({FIRST: IDLE}, *WHOLE)
     wall = host.clock.wall()
-    host.context.bus.emit("exit", "error", "gone", server=FIRST, role="api_server", pid=100, cause="crash", code=-11)
+    host.context.bus.emit(told.exited("api_server", server=FIRST, pid=100, cause="crash", code=-11))
     seen = host.look({FIRST: DOWN})
     assert seen["last_exit_timestamp_seconds/api_server/crash/-11"] == wall
     assert host.state() == "exited"
@@ -189,10 +190,10 @@ def test_a_lost_gpu_quarantines_the_server_that_used_it_and_no_other(tmp_path: P
 def test_a_fatal_xid_does_so_too_and_a_harmless_one_does_not(host: Host) -> None:
     host.context.board.post(Gpus((GpuSight("0", "u0", "H200", pids={120: 1}),)))
     host.look({FIRST: IDLE}, *WHOLE)
-    host.context.bus.emit("xid", "warning", "XID 31", gpu_id="0", code=31)
+    host.context.bus.emit(told.xid(31, "warning"))
     host.look({FIRST: replace(DOWN, health="503")}, *WHOLE)
     assert host.state() == "engine_dead"
-    host.context.bus.emit("xid", "critical", "XID 79", gpu_id="0", code=79)
+    host.context.bus.emit(told.xid(79))
     host.look({FIRST: replace(DOWN, health="503")}, *WHOLE)
     assert host.state() == "quarantined"
 

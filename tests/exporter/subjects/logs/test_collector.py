@@ -13,7 +13,7 @@ from tests.exporter.subjects.logs.recorded import LOGS
 from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig, load
 from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import ConfigError, NoData
-from vllm_exporter.facts.events import Event, Tap
+from vllm_exporter.facts.events import LineNoticed, Tap
 from vllm_exporter.facts.facts import Sights
 from vllm_exporter.metrics.gzip import join
 from vllm_exporter.metrics.render import render
@@ -68,11 +68,15 @@ def world(tmp_path: Path) -> World:
 
 
 def told(tap: Tap) -> list[tuple[object, ...]]:
-    return [(one.severity, one.fields["class"], one.fields.get("state")) for one in tap.drain()]
+    return [(one.severity, one.class_, one.state) for one in noticed(tap)]
 
 
-def only(events: list[Event], name: str) -> Event:
-    (event,) = (one for one in events if one.fields["class"] == name)
+def noticed(tap: Tap) -> list[LineNoticed]:
+    return [one for one in tap.drain() if isinstance(one, LineNoticed)]
+
+
+def only(events: list[LineNoticed], name: str) -> LineNoticed:
+    (event,) = (one for one in events if one.class_ == name)
     return event
 
 
@@ -107,10 +111,10 @@ def test_a_healthy_run_makes_events_of_its_steps_only(world: World) -> None:
 def test_an_event_says_which_process_and_what_with_nothing_of_users_in_it(world: World) -> None:
     world.write((LOGS / "worker_stopped.log").read_bytes())
     world.collect()
-    event = only(world.tap.drain(), "executor.rpc_timeout")
+    event = only(noticed(world.tap), "executor.rpc_timeout")
     assert (event.kind, event.severity, event.server) == ("log", "critical", SERVER)
     assert event.summary == "executor.rpc_timeout: RPC call to execute_model timed out."
-    assert event.fields == {
+    assert event.own_fields() == {
         "class": "executor.rpc_timeout",
         "excerpt": "RPC call to execute_model timed out.",
         "process": "EngineCore",
@@ -130,7 +134,7 @@ def test_a_flood_of_one_class_is_one_event_a_minute(world: World) -> None:
     world.pass_seconds(60)
     world.write(line)
     world.collect()
-    assert [event.fields.get("untold") for event in world.tap.drain()] == [None, 499]
+    assert [event.untold for event in noticed(world.tap)] == [0, 499]
 
 
 def test_an_event_has_the_model_that_the_probe_knows(world: World) -> None:

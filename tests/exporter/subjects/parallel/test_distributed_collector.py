@@ -11,6 +11,7 @@ from tests.exporter.fakes import FakeClock
 from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import ConfigError, NoData
+from vllm_exporter.facts.events import RankFellBehind
 from vllm_exporter.facts.facts import Gpus, GpuSight, RankSteps, Steps, Trees, VllmProcess
 from vllm_exporter.facts.values import Ref, Role
 from vllm_exporter.metrics.family import Family
@@ -79,7 +80,8 @@ def test_a_rank_stopped_in_bursts_is_named_within_half_a_minute_and_again_fine_a
         shown = world.show(names.RANK_STRAGGLER)
     assert shown == {(SERVER, "TP0"): 0, (SERVER, "TP1"): 1}
     [event] = world.tap.drain()
-    assert (event.kind, event.server, event.fields["rank"], event.fields["reason"]) == (
+    assert isinstance(event, RankFellBehind)
+    assert (event.kind, event.server, event.rank, event.reason) == (
         "straggler", SERVER, "TP1", "stopped",
     )  # fmt: skip
     assert event.summary.startswith("rank TP1 of gpu1:8000 holds the others up: it was stopped in 3")

@@ -13,7 +13,7 @@ from tests.exporter.fakes import FakeClock
 from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import ConfigError, NoData
-from vllm_exporter.facts.events import Event, Field
+from vllm_exporter.facts.events import ProcessExited
 from vllm_exporter.facts.facts import Trees, VllmProcess
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.metrics.family import Family
@@ -226,10 +226,20 @@ def test_an_end_that_nobody_saw_and_nobody_can_tell_of_is_unknown(proc: FakeProc
     proc.end(103)
     exits = show(collector, names.PROCESS_EXITS_TOTAL)
     assert {key: value for key, value in exits.items() if value} == {("gpu1:8000", "worker", "unknown"): 1}
-    facts: dict[str, Field] = {"pid": 103, "role": "worker", "rank": "TP1", "container": ""}
-    facts |= {"cause": "unknown", "code": None}
-    words = "worker TP1 of gpu1:8000 (pid 103) ended: nobody knows how"
-    assert tap.drain() == [Event(1_700_000_000, "exit", "warning", words, "gpu1:8000", "", facts)]
+    assert tap.drain() == [
+        ProcessExited(
+            severity="warning",
+            summary="worker TP1 of gpu1:8000 (pid 103) ended: nobody knows how",
+            server="gpu1:8000",
+            time=1_700_000_000,
+            cause="unknown",
+            code=None,
+            pid=103,
+            role="worker",
+            rank="TP1",
+            container="",
+        )
+    ]
     assert show(collector, names.PROCESS_EXITS_TOTAL)["gpu1:8000", "worker", "unknown"] == 1
 
 

@@ -13,6 +13,7 @@ from tests.exporter.fake_proc import FakeProc
 from tests.exporter.fake_unix_server import unix_server
 from tests.exporter.subjects.processes.test_collector import ID, VLLM, show, start
 from vllm_exporter.errors import NoData
+from vllm_exporter.facts.events import ProcessExited, ProcessOomKilled
 from vllm_exporter.subjects.processes import families as names
 from vllm_exporter.subjects.processes.collector import ProcessesCollector
 
@@ -162,9 +163,10 @@ def test_a_container_whose_group_counted_an_oom_kill_ended_by_it(proc: FakeProc,
         proc.end(100)
         key = ("gpu1:8000", "api_server", "oom_kill")
         assert soon(lambda: show(collector, names.PROCESS_EXITS_TOTAL)[key] == 1)
-    events = {event.kind: event for event in tap.drain()}
-    assert events["exit"].fields["cause"] == "oom_kill"
-    assert (events["oom_kill"].severity, events["oom_kill"].fields["pid"]) == ("critical", 100)
+    exited, killed = tap.drain()
+    assert isinstance(exited, ProcessExited)
+    assert isinstance(killed, ProcessOomKilled)
+    assert (exited.cause, killed.severity, killed.pid) == ("oom_kill", "critical", 100)
 
 
 def test_a_container_alone_without_vllm_is_no_data(proc: FakeProc) -> None:

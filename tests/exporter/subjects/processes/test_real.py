@@ -17,7 +17,7 @@ from tests.exporter.subjects.processes.test_collector import show
 from tests.patience import PATIENCE
 from tests.simulator.harness import Running, kill, serving
 from vllm_exporter.config.config import Config, TargetConfig
-from vllm_exporter.facts.events import Event
+from vllm_exporter.facts.events import Event, ProcessExited
 from vllm_exporter.facts.facts import Trees, VllmProcess
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.processes import families as names
@@ -52,10 +52,12 @@ def of_server(collector: ProcessesCollector, name: str) -> dict[str, VllmProcess
     return {one.role: one for one in posted(collector).values() if one.server == name}
 
 
-def all_ended(collector: ProcessesCollector, ends: dict[str, Event], tap: Callable[[], list[Event]], name: str) -> bool:
+def all_ended(
+    collector: ProcessesCollector, ends: dict[str, ProcessExited], tap: Callable[[], list[Event]], name: str
+) -> bool:
     """Adds to `ends`, by role, what ended of that server since the last time."""
     list(collector.collect())
-    ends.update({str(one.fields["role"]): one for one in tap() if one.kind == "exit" and one.server == name})
+    ends.update({one.role: one for one in tap() if isinstance(one, ProcessExited) and one.server == name})
     return ends.keys() == {"api_server", "engine_core", "worker"}
 
 
@@ -75,14 +77,14 @@ def test_sees_a_worker_killed_and_the_server_end_with_code_0(server: Running, tm
         assert mine.keys() == {"api_server", "engine_core", "worker"}
         assert [mine[role].ref.pid for role in ("api_server", "engine_core", "worker")] == list(server.tree)
         assert show(collector, names.PROCESS_OPEN_FDS)[name, "api_server", ""] > 3
-        by_role: dict[str, Event] = {}
+        by_role: dict[str, ProcessExited] = {}
         killed = time.time()
         kill(mine["worker"].ref.pid, signal.SIGKILL)
         soon(lambda: all_ended(collector, by_role, tap.drain, name))
-        assert (by_role["worker"].fields["cause"], by_role["worker"].fields["code"]) == ("sigkill", -9)
+        assert (by_role["worker"].cause, by_role["worker"].code) == ("sigkill", -9)
         assert 0 <= by_role["worker"].time - killed < 1
         assert by_role["worker"].time <= by_role["api_server"].time
-        assert (by_role["api_server"].fields["cause"], by_role["api_server"].fields["code"]) == ("clean", 0)
+        assert (by_role["api_server"].cause, by_role["api_server"].code) == ("clean", 0)
         exits = show(collector, names.PROCESS_EXITS_TOTAL)
         assert exits[name, "worker", "sigkill"] == 1
         assert exits[name, "api_server", "clean"] == 1
