@@ -1,9 +1,8 @@
 """What the exporter costs: CPU, memory and latency, beside node_exporter and nvitop-exporter.
 
-Run from the checkout: python benchmarks/exporter.py [--part cycle running logs hung churn] [--json FILE]
-cycle: CPU time of one round of the collectors. running: the exporter and those it is compared with, scraped at the same
-time, with a simulated vLLM server. logs: a log that grows by 20,000 lines a second. hung: scrapes while collectors
-hang. churn: series while processes come and go.
+Run from the checkout: python benchmarks/exporter.py [--part running logs hung churn] [--json FILE]
+running: the exporter and those it is compared with, scraped at the same time, with a simulated vLLM server. logs: a log
+that grows by 20,000 lines a second. hung: scrapes while a collector hangs. churn: series while processes come and go.
 GPUs are a stand-in for NVML in C: what the driver itself takes comes on top.
 """
 
@@ -19,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.e2e.harness.benchmark import make_parser, write_figures
 from tests.e2e.harness.figures import Figure
-from tests.exporter.bench import churn, cycles, hung, logs, programs, running
+from tests.exporter.bench import churn, hung, logs, programs, running
 
-PARTS = ("cycle", "running", "logs", "hung", "churn")
+PARTS = ("running", "logs", "hung", "churn")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +39,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _chosen(arguments: argparse.Namespace, directory: Path) -> list[Callable[[], list[Figure]]]:
     env = programs.stub_environment(directory)
     parts: dict[str, Callable[[], list[Figure]]] = {
-        "cycle": lambda: cycles.measure(env, arguments.hot, arguments.cold),
         "running": lambda: running.measure(directory, env, arguments.windows, arguments.seconds),
         "logs": lambda: logs.measure(directory, env),
         "hung": lambda: hung.measure(directory),
@@ -61,8 +59,6 @@ def words(figure: Figure) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS), help="which (default all)")
-    parser.add_argument("--hot", type=int, default=9, metavar="N", help="repetitions of a hot loop (default 9)")
-    parser.add_argument("--cold", type=int, default=3, metavar="N", help="repetitions of 11 cold rounds (default 3)")
     parser.add_argument("--windows", type=int, default=3, metavar="N", help="of CPU and latency (default 3)")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of a window of CPU (default 30)")
     return parser

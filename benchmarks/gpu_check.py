@@ -3,7 +3,7 @@
 Run from the checkout: python benchmarks/gpu_check.py [--json FILE]
 Exit status: 0 all that can be compared agrees, 1 something differs, 2 no GPU here. What moves while it is read (use,
 power, clocks, temperatures) may differ a little; for families that nvidia-smi has no word for, values are shown, and
-ratios must lie between 0 and 1. What agrees is no longer "stand-in only": STAND_IN_ONLY in names/gpu.py.
+ratios must lie between 0 and 1. What agrees is no longer "stand-in only": STAND_IN_ONLY in subjects/gpu/families.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "exporter"))
 
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.errors import NoData
+from vllm_exporter.metrics.family import Row as Sampled
 from vllm_exporter.subjects.gpu.choice import open_source
-from vllm_exporter.subjects.gpu.source import GpuSource, Snapshot, Table
+from vllm_exporter.subjects.gpu.source import GpuSource, Snapshot
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 MIB = 1 << 20
@@ -163,12 +164,12 @@ def ask_smi(kind: str, words: Sequence[Word]) -> Answers:
     return found
 
 
-def flatten(*tables: Table) -> dict[Key, float]:
+def flatten(*readings: Iterable[Sampled]) -> dict[Key, float]:
     """Of families that are numbers: no info."""
     return {
         (family.name.removeprefix("vllm_gpu_"), *values): number
-        for table in tables
-        for (family, values), number in zip(table.series, table.numbers, strict=True)
+        for rows in readings
+        for (family, values), number in rows
         if family.name != "vllm_gpu_info"
     }
 

@@ -11,13 +11,13 @@ from vllm_exporter import plugins, subjects
 from vllm_exporter.config.config import CollectorConfig, Config
 from vllm_exporter.errors import ConfigError, PluginError
 from vllm_exporter.log import Log, log
-from vllm_exporter.metrics.gzip import Piece
 from vllm_exporter.metrics.render import Format, render
+from vllm_exporter.metrics.series import SeriesCache
 from vllm_exporter.run.collector import Collector, Context
-from vllm_exporter.run.cpu_budget import PERIOD, Pace
-from vllm_exporter.run.kernel_thread import STUCK_SECONDS, Wheel
+from vllm_exporter.run.cpu_budget import PERIOD, CpuBudget
 from vllm_exporter.run.runner import Runner, View
-from vllm_exporter.run.status import STATUS, Status
+from vllm_exporter.run.schedule import ScrapeTimes
+from vllm_exporter.run.status import STATUS, status_rows
 from vllm_exporter.web import pages
 from vllm_exporter.web.http1 import Request, Response
 
@@ -32,22 +32,22 @@ class App:
     def __init__(self, context: Context, classes: Collectors, log: Log = log) -> None:
         self.config = context.config
         self.board, self.recent = context.board, pages.Recent(context.bus.tap())
-        self.clock = self._clock = context.clock
+        self.clock = context.clock
         self._log = log
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._status = Status()
-        self._runners = tuple(self._runner(name, cls, context) for name, cls in classes.items())
-        self._wheel = Wheel((one for one in self._runners if not one.blocking), self._clock, self._stop)
-        self._pace = Pace(self.config.cpu_budget)
+        self._scrapes = ScrapeTimes()
+        self._status = SeriesCache(STATUS)
+        self._runners = tuple(
+            Runner(name, cls, context, log, self._scrapes, interval(self.config, name, cls))
+            for name, cls in classes.items()
+        )
 
     def start(self) -> None:
-        """Starts a thread for each collector that may block, one for all others, and one that looks after both."""
+        """Starts a thread for each collector, so that one that hangs delays no other, and one for the CPU budget."""
         for runner in self._runners:
-            if runner.blocking:
-                self._start(partial(runner.run_until, self._stop), f"collector-{runner.name}")
-        self._start(self._wheel.run, "collectors")
-        self._start(self._look_after, "care")
+            self._start(partial(runner.run_until, self._stop), f"collector-{runner.name}")
+        self._start(self._keep_budget, "budget")
 
     def stop(self) -> None:
         """Ends the collectors and closes them, in at most STOP_SECONDS."""
@@ -68,42 +68,24 @@ class App:
     def views(self) -> tuple[View, ...]:
         return tuple(runner.view() for runner in self._runners)
 
-    def metrics(self, text_format: Format = "text") -> list[Piece]:
+    def metrics(self, text_format: Format = "text") -> bytes:
         """The text of /metrics, of what the collectors said last. Waits for none of them."""
         views = self.views()
-        blocks = [block for view in views for block in view.blocks]
-        return render([*blocks, self._status.block(views, time.process_time())], text_format)
+        blocks = [view.block for view in views if view.block is not None]
+        return render([*blocks, self._status.block(status_rows(views, time.process_time()))], text_format)
 
     def answer(self, request: Request) -> Response:
+        if request.path == "/metrics":
+            self._scrapes.saw(self.clock.monotonic())
         return pages.answer(request, self)
 
-    def _runner(self, name: str, cls: type[Collector], context: Context) -> Runner:
-        seconds = interval(self.config, name, cls)
-        return Runner(name, partial(cls, context), cls, self._clock, self.config.stale_after, self._log, seconds)
-
-    def _look_after(self) -> None:
-        """Relieves a wheel that hangs, and keeps the exporter within its budget."""
-        due = self._clock.monotonic()
-        while not self._stop.wait(STUCK_SECONDS / 2):
-            self._relieve_wheel()
-            if self._clock.monotonic() >= due:
-                due = self._clock.monotonic() + PERIOD
-                self._adjust_pace()
-
-    def _relieve_wheel(self) -> None:
-        try:
-            hangs = self._wheel.relieve(self._start)
-        except RuntimeError as error:  # what Thread.start raises where a limit of processes is reached
-            self._log("error", "collector hangs and the others wait for a thread; tried again", reason=error)
-            return
-        if hangs:
-            self._log("error", "collector hangs; the others go on in a new thread", collector=hangs)
-
-    def _adjust_pace(self) -> None:
-        spent = [(runner, runner.view().cpu) for runner in self._runners]
-        done = self._pace.adjust(self._clock.monotonic(), time.process_time(), spent)
-        if done:
-            self._log("info", "intervals adjusted", reason=done)
+    def _keep_budget(self) -> None:
+        budget = CpuBudget(self.config.cpu_budget)
+        while not self._stop.wait(PERIOD):
+            spent = [(runner, runner.view().cpu) for runner in self._runners]
+            done = budget.adjust(self.clock.monotonic(), time.process_time(), spent)
+            if done:
+                self._log("info", "intervals adjusted", reason=done)
 
     def _start(self, body: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=body, name=name, daemon=True)
@@ -111,9 +93,9 @@ class App:
         self._threads.append(thread)  # one that could not be started cannot be waited for
 
     def _join(self, seconds: float) -> None:
-        deadline = self._clock.monotonic() + seconds
+        deadline = self.clock.monotonic() + seconds
         for thread in self._threads:
-            thread.join(max(0.0, deadline - self._clock.monotonic()))
+            thread.join(max(0.0, deadline - self.clock.monotonic()))
 
 
 def load_collectors() -> dict[str, type[Collector]]:

@@ -1,10 +1,19 @@
-"""The real clock."""
+"""Time, as collectors are told it: tests put another clock in its place."""
 
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
-from vllm_exporter.ports import Clock
+
+class Clock(Protocol):
+    def wall(self) -> float:
+        """Seconds since the epoch; may jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards; all ages and intervals are measured with it."""
+        ...
 
 
 class SystemClock(Clock):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vllm_exporter.metrics.family import Family, Sample
-from vllm_exporter.ports import Clock
+from vllm_exporter.clock import Clock
+from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.run.collector import Collector
 
 SUBJECT = Family("vllm_test_subject", "gauge", "What the collectors of the tests collect.")
@@ -39,21 +39,21 @@ class LogLines:
         self.lines.append((level, message, facts))
 
 
-def collector(collect: Callable[[], Iterator[Sample]], **attributes: object) -> type[Collector]:
+def collector(collect: Callable[[], Iterator[Row]], **attributes: object) -> type[Collector]:
     """A collector class whose `collect` is the function given."""
     return type("Made", (Collector,), {"metrics": (SUBJECT,), "collect": lambda self: collect(), **attributes})
 
 
-def yields(*values: float) -> Callable[[], Iterator[Sample]]:
+def yields(*values: float) -> Callable[[], Iterator[Row]]:
     """A `collect` that yields one value at its first run, the next at its second, and so on."""
     left = list(values)
     return lambda: iter([SUBJECT.sample(left.pop(0))])
 
 
-def raises(error: Exception) -> Callable[[], Iterator[Sample]]:
+def raises(error: Exception) -> Callable[[], Iterator[Row]]:
     """A `collect` that yields a sample and then raises."""
 
-    def collect() -> Iterator[Sample]:
+    def collect() -> Iterator[Row]:
         yield SUBJECT.sample(1)
         raise error
 

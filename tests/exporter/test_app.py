@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,8 +18,7 @@ from vllm_exporter.app import App, enabled, load_collectors
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.errors import ConfigError, NoData, PluginError, SourceError
-from vllm_exporter.metrics.family import Sample
-from vllm_exporter.metrics.gzip import join
+from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.web.server import Limits, Server
 
@@ -46,7 +44,7 @@ def test_says_of_each_collector_whether_it_works(clock: FakeClock, log_lines: Lo
         good=collector(yields(7)),
     )
     made.run_once(WAIT)
-    assert values(join(made.metrics()), but="cpu_seconds") == {
+    assert values(made.metrics(), but="cpu_seconds") == {
         'vllm_exporter_collector_duration_seconds{collector="bad"} 0',
         'vllm_exporter_collector_duration_seconds{collector="empty"} 0',
         'vllm_exporter_collector_duration_seconds{collector="good"} 0',
@@ -62,7 +60,7 @@ def test_says_of_each_collector_whether_it_works(clock: FakeClock, log_lines: Lo
         'vllm_exporter_collector_success{collector="empty"} 1',
         'vllm_exporter_collector_success{collector="good"} 1',
         'vllm_exporter_interval_seconds{collector="bad"} 1',
-        'vllm_exporter_interval_seconds{collector="empty"} 10',
+        'vllm_exporter_interval_seconds{collector="empty"} 1',
         'vllm_exporter_interval_seconds{collector="good"} 1',
         "vllm_test_subject 7",
     }
@@ -71,7 +69,7 @@ def test_says_of_each_collector_whether_it_works(clock: FakeClock, log_lines: Lo
 def test_a_single_run_begins_with_those_whose_facts_others_read(clock: FakeClock, log_lines: LogLines) -> None:
     ran: list[str] = []
 
-    def note(name: str) -> Iterator[Sample]:
+    def note(name: str) -> Iterator[Row]:
         ran.append(name)
         return iter(())
 
@@ -85,7 +83,7 @@ def test_a_single_run_begins_with_those_whose_facts_others_read(clock: FakeClock
 def test_a_single_run_goes_on_when_one_of_the_first_hangs(log_lines: LogLines) -> None:
     never = threading.Event()
 
-    def hang() -> Iterator[Sample]:
+    def hang() -> Iterator[Row]:
         never.wait()
         return iter(())
 
@@ -105,7 +103,7 @@ def test_who_reads_what_others_post_has_a_later_turn() -> None:
 def test_says_what_it_costs_itself(clock: FakeClock, log_lines: LogLines) -> None:
     made = app(clock, log_lines, good=collector(yields(7)))
     made.run_once(WAIT)
-    names = {line.split()[0] for line in values(join(made.metrics())) if "cpu_seconds" in line}
+    names = {line.split()[0] for line in values(made.metrics()) if "cpu_seconds" in line}
     assert names == {
         "vllm_exporter_cpu_seconds_total",
         'vllm_exporter_collector_cpu_seconds_total{collector="good"}',
@@ -116,7 +114,7 @@ def test_before_the_first_run_there_are_only_the_interval_and_the_count_of_error
     clock: FakeClock, log_lines: LogLines
 ) -> None:
     made = app(clock, log_lines, good=collector(yields(7), interval=30.0))
-    assert values(join(made.metrics()), but="cpu_seconds") == {
+    assert values(made.metrics(), but="cpu_seconds") == {
         'vllm_exporter_collector_errors_total{collector="good"} 0',
         'vllm_exporter_interval_seconds{collector="good"} 30',
     }
@@ -153,7 +151,7 @@ def test_what_all_collectors_say_passes_the_parser_and_promtool(log_lines: LogLi
     config = Config(targets=(TargetConfig("127.0.0.1:9", "here:9"),), state_dir=str(tmp_path))
     made = App(Context(config, SystemClock()), load_collectors(), log_lines)
     made.run_once(20.0)
-    text = join(made.metrics()).decode()
+    text = made.metrics().decode()
     assert {one.name for one in text_string_to_metric_families(text)} >= {"vllm_host_load", "vllm_exporter_targets"}
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed; apt install prometheus brings it")
@@ -164,11 +162,11 @@ def test_what_all_collectors_say_passes_the_parser_and_promtool(log_lines: LogLi
 def test_a_hung_collector_delays_neither_a_scrape_nor_the_others(log_lines: LogLines) -> None:
     never, ran_twice, runs = threading.Event(), threading.Event(), [0]
 
-    def hang() -> Iterator[Sample]:
+    def hang() -> Iterator[Row]:
         never.wait()
         yield SUBJECT.sample(1)
 
-    def count() -> Iterator[Sample]:
+    def count() -> Iterator[Row]:
         runs[0] += 1
         if runs[0] == 2:
             ran_twice.set()
@@ -202,60 +200,11 @@ def scrape(port: int) -> tuple[float, bytes]:
     return time.perf_counter() - started, text
 
 
-HANGS = ("error", "collector hangs; the others go on in a new thread", {"collector": "a"})
-WAITS = "collector hangs and the others wait for a thread; tried again"
-
-
-class NoThreadFor(threading.Thread):
-    """As at a limit of processes: for each time that its name is on the list, it cannot be started."""
-
-    names: ClassVar[list[str]] = []
-
-    def start(self) -> None:
-        if self.name in self.names:
-            self.names.remove(self.name)
-            raise RuntimeError("can't start new thread")
-        super().start()
-
-
-@pytest.mark.parametrize("failures", [0, 2])
-def test_a_collector_that_hangs_on_the_wheel_is_left_behind_as_soon_as_a_thread_can_be_had(
-    failures: int, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threading, "Thread", NoThreadFor)
-    monkeypatch.setattr(NoThreadFor, "names", ["collectors-1"] * failures)
-    monkeypatch.setattr("vllm_exporter.app.STUCK_SECONDS", 0.05)
-    monkeypatch.setattr("vllm_exporter.run.kernel_thread.STUCK_SECONDS", 0.05)
-    never, ran_after, hanging = threading.Event(), threading.Event(), threading.Event()
-
-    def hang() -> Iterator[Sample]:
-        hanging.set()
-        never.wait()
-        yield SUBJECT.sample(1)
-
-    def count() -> Iterator[Sample]:
-        if hanging.is_set():
-            ran_after.set()
-        yield SUBJECT.sample(1)
-
-    classes = {name: collector(body, interval=0.05, blocking=False) for name, body in (("a", hang), ("b", count))}
-    made = App(Context(Config(), SystemClock()), classes, log_lines)
-    made.start()
-    assert ran_after.wait(WAIT)
-    deadline = time.monotonic() + WAIT
-    while HANGS not in log_lines.lines and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert [message for _, message, _ in log_lines.lines] == [*[WAITS] * failures, HANGS[1]]
-    assert log_lines.lines[-1] == HANGS
-    never.set()
-    made.stop()
-
-
 def test_stops_although_a_collector_hangs(log_lines: LogLines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vllm_exporter.app.STOP_SECONDS", 0.1)
     never, begun = threading.Event(), threading.Event()
 
-    def hang() -> Iterator[Sample]:
+    def hang() -> Iterator[Row]:
         begun.set()
         never.wait()
         yield SUBJECT.sample(1)

@@ -11,8 +11,8 @@ from collections import deque
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.facts.values import Cause, Role
-from vllm_exporter.ports import Clock
 
 Severity = Literal["info", "warning", "error", "critical"]
 KEPT = 200  # events kept for taps that are made later; a start of the exporter emits a few dozen

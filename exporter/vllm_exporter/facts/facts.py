@@ -19,6 +19,7 @@ class VllmProcess:
     ppid: int
     state: str  # of the kernel: R, S, D, T, Z …
     orphan: bool = False
+    main: bool = False  # the server's first API server, parent of its others: what the server is known by
     resident: int = 0  # bytes
     cpu_seconds: float = 0.0
     container: str = ""  # name, else short id; '' outside containers
@@ -30,34 +31,32 @@ class Trees:
 
     processes: Mapping[int, VllmProcess]
 
-    def first_pids(self) -> dict[str, int]:
-        """Of each server the lowest process id: nearly always the process that has been there longest."""
-        joined = [(pid, one.server) for pid, one in self.processes.items() if one.server and not one.orphan]
-        return {server: pid for pid, server in sorted(joined, reverse=True)}
+    def mains(self) -> dict[str, VllmProcess]:
+        """The main process of each server that has one, by the server's name."""
+        return {one.server: one for one in self.processes.values() if one.main and one.server}
 
 
 @dataclass(frozen=True)
 class ServerSight:
-    """What probes saw of one server last. None: not known."""
+    """What probes saw of one server last. None: it cannot be known, so its series is absent."""
 
-    health: Health
-    ready: bool
-    ready_age: float | None
-    progress_age: float | None
-    stalled: bool | None
-    work: bool | None
-    paused: bool | None
-    sleeping: bool | None
-    canary_ok: bool | None
-    canary_failures: int
-    values: EngineValues | None
+    health: Health | None = None  # of the last probe; None: not probed yet
+    ready_age: float | None = None  # seconds since it became ready
+    progress_age: float | None = None  # seconds
+    work: bool | None = None
+    stall_limit: float | None = None  # seconds
+    stalled: bool | None = None
+    paused: bool | None = None
+    sleeping: bool | None = None
+    engine_ages: Mapping[str, float] = field(default_factory=dict)  # by engine: seconds it stands still with work
+    canary_ok: bool | None = None  # None: none finished since it came up, or it takes none
+    canary_failures: int = 0  # in a row
+    canary_seconds: float | None = None  # of the last one that finished
+    canary_first_token: float | None = None  # seconds
+    values: EngineValues | None = None  # of the last look only
+    problem: str = ""  # why /metrics could not be read
     model_name: str = ""
     version: str = ""
-    canary_seconds: float | None = None
-    canary_first_token: float | None = None  # seconds
-    stall_limit: float | None = None  # seconds
-    problem: str = ""  # why /metrics could not be read
-    engine_ages: Mapping[str, float] = field(default_factory=dict)  # by engine: seconds it stands still with work
     blocks_used: int | None = None  # of the KV cache, all engines
     blocks_total: int | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vllm_exporter.ports import Clock
+from vllm_exporter.clock import Clock
 
 T = TypeVar("T")
 

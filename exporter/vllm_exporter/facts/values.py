@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vllm_exporter.state import count
+
 Role = Literal["api_server", "engine_core", "worker", "coordinator"]
 ROLES: tuple[Role, ...] = ("api_server", "engine_core", "worker", "coordinator")
 
@@ -27,6 +29,17 @@ class Ref:
 
     pid: int
     start: int  # clock ticks since boot
+
+    def to_plain(self) -> list[int]:
+        """As it is kept in a state file."""
+        return [self.pid, self.start]
+
+    @classmethod
+    def from_plain(cls, value: object) -> Ref:
+        """Raises ValueError when it is not what `to_plain` gives."""
+        if not isinstance(value, list) or len(value) != 2:
+            raise ValueError(f"{value!r} is not a process id and a start time")
+        return cls(count(value[0]), count(value[1]))
 
 
 @dataclass(frozen=True)

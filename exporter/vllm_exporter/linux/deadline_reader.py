@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from vllm_exporter.linux.stat import read_file
+from vllm_exporter.linux.files import read_file
 
 K = TypeVar("K")
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from vllm_exporter.linux.stat import read_file
+from vllm_exporter.linux.files import read_file
 
 LISTEN = b"0A"  # state of a listening socket in /proc/net/tcp, see include/net/tcp_states.h
 MAX_TABLE = 4 * 1024 * 1024  # bytes: 28,000 sockets

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Ref
+from vllm_exporter.linux.files import read_file
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SIZE = 1024  # bytes: 52 numbers and a name of 64 at most
@@ -70,26 +71,6 @@ def understand(text: bytes, proc: Path, pid: int) -> Stat:
         return parse_stat(text)
     except ValueError as error:
         raise SourceError(f"{proc}/{pid}/stat: {error}") from None
-
-
-def read_file(path: Path | str, size: int) -> bytes | None:
-    """At most `size` bytes. None when the process is gone or belongs to somebody else.
-
-    In a loop: a read of a long table in /proc returns a page or so of whole lines, however much was asked for.
-    """
-    data = b""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        while len(data) < size and (more := os.read(file, size - len(data))):
-            data += more
-    except OSError:
-        return None
-    finally:
-        os.close(file)
-    return data
 
 
 def is_own_namespace(proc: Path) -> bool:

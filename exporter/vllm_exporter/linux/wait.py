@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vllm_exporter.errors import SourceError
-from vllm_exporter.linux.stat import read_file, read_stat
+from vllm_exporter.linux.files import read_file
+from vllm_exporter.linux.stat import read_stat
 
 RUNNING = (b"", b"0")  # of wchan: it does not wait, or we may not know
 

@@ -5,12 +5,13 @@ https://prometheus.io/docs/instrumenting/exposition_formats/ and https://prometh
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Literal
 
-from vllm_exporter.metrics.family import Block, Family, Layout, Values
-from vllm_exporter.metrics.gzip import Piece
+from vllm_exporter.metrics.family import Family, Values
+from vllm_exporter.metrics.series import Block, Layout
 
 Format = Literal["text", "openmetrics"]
 
@@ -18,21 +19,21 @@ CONTENT_TYPES: dict[Format, str] = {
     "text": "text/plain; version=0.0.4; charset=utf-8",
     "openmetrics": "application/openmetrics-text; version=1.0.0; charset=utf-8",
 }
-END: dict[Format, Piece] = {"text": Piece(b""), "openmetrics": Piece(b"# EOF\n")}
+END: dict[Format, str] = {"text": "", "openmetrics": "# EOF\n"}
 
 
-def render(blocks: Iterable[Block], text_format: Format = "text") -> list[Piece]:
+def render(blocks: Iterable[Block], text_format: Format = "text") -> bytes:
     """The page. No family may be in two blocks: its samples must stand together."""
-    return [*(render_block(block, text_format) for block in blocks), END[text_format]]
+    texts = [render_block(block, text_format) for block in blocks]
+    return "".join([*texts, END[text_format]]).encode("utf-8", errors="replace")
 
 
-def render_block(block: Block, text_format: Format) -> Piece:
-    """Kept with the block: many readings are older than the last scrape."""
-    piece = block.pieces.get(text_format)
-    if piece is None:
-        text = fill_template(block, text_format).encode("utf-8", errors="replace")
-        piece = block.pieces[text_format] = Piece(text)
-    return piece
+def render_block(block: Block, text_format: Format) -> str:
+    """The text is kept with the block: many readings are older than the last scrape."""
+    text = block.texts.get(text_format)
+    if text is None:
+        text = block.texts[text_format] = fill_template(block, text_format)
+    return text
 
 
 def fill_template(block: Block, text_format: Format) -> str:
@@ -44,10 +45,16 @@ def fill_template(block: Block, text_format: Format) -> str:
     return template % tuple(numbers)
 
 
+def gzip(page: bytes) -> bytes:
+    """Level 1 is 14 times faster than the usual 9 for 20 % more bytes."""
+    press = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    return press.compress(page) + press.flush()
+
+
 def make_template(layout: Layout, text_format: Format) -> str:
     """HELP and TYPE of each family once, then its samples, with a %s for each number."""
     lines: list[str] = []
-    for whole, members in groupby(layout.grouped, key=lambda one: one[0].whole):
+    for whole, members in groupby(layout.series, key=lambda one: one[0].whole):
         lines += head(whole, text_format)
         lines += [f"{prefix(family, values)} %s" for family, values in members]
     return "".join(f"{line}\n" for line in lines)
@@ -71,12 +78,12 @@ def prefix(family: Family, values: Values) -> str:
 
 
 def number(value: float) -> str:
-    """Whole numbers without a fraction; NaN, +Inf and -Inf as the format spells them."""
+    """NaN, +Inf and -Inf as the format spells them, all others as Python does."""
     if value != value:
         return "NaN"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+    return repr(value)
 
 
 def escape_label(text: str) -> str:

@@ -64,6 +64,7 @@ class Response:
 
     status: int
     body: bytes
+    keeps: bool = False  # the connection can take another request
 
 
 def request(
@@ -119,12 +120,24 @@ def build(
 
 
 class Stream:
-    """Bytes of a connection up to a deadline, after those `read` before. Raises Garbled when it ends too early."""
+    """Bytes of a connection up to a deadline. Raises Garbled when it ends too early."""
 
-    def __init__(self, connection: socket.socket, deadline: float, read: bytes = b"") -> None:
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection
         self._deadline = deadline
-        self._buffer = bytearray(read)
+        self._buffer = bytearray()
+
+    @property
+    def empty(self) -> bool:
+        """True if nothing was received beyond what was taken."""
+        return not self._buffer
+
+    def begins(self) -> bool:
+        """True once a first byte is there; False when the connection was closed before it."""
+        try:
+            return self._more()
+        except ConnectionError:
+            return False
 
     def until(self, separator: bytes, limit: int) -> bytes:
         """What comes before the separator, which is dropped."""
@@ -161,8 +174,9 @@ class Stream:
 def read_response(stream: Stream, max_body: int = MAX_BODY, heard: Heard | None = None) -> Response:
     """Raises Garbled when it is not HTTP, is cut, or has a body of more than `max_body` bytes."""
     status, headers = parse_head(stream.until(b"\r\n\r\n", MAX_HEAD))
+    keeps = headers.get(b"connection", b"").lower() != b"close"
     if status in (204, 304):
-        return Response(status, b"")
+        return Response(status, b"", keeps)
     if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
         return Response(status, _read_chunks(stream, max_body, heard))
     length = headers.get(b"content-length")
@@ -171,7 +185,7 @@ def read_response(stream: Stream, max_body: int = MAX_BODY, heard: Heard | None 
     if not length.isdigit():
         raise Garbled(f"Content-Length is {length[:40]!r}, not a number")
     _check_size(int(length), max_body)
-    return Response(status, stream.exactly(int(length)))
+    return Response(status, stream.exactly(int(length)), keeps and stream.empty)
 
 
 def parse_head(head: bytes) -> tuple[int, dict[bytes, bytes]]:

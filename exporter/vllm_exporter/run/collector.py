@@ -1,20 +1,19 @@
-"""What a collector is. Adding one is one file in collectors/, its names in names/, its test, and its page."""
+"""What a collector is. Adding one is one file in subjects/, its test, and its page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from vllm_exporter.clock import SystemClock
+from vllm_exporter.clock import Clock, SystemClock
 from vllm_exporter.config.config import CollectorConfig, Config
 from vllm_exporter.config.named_paths import NamedPath
 from vllm_exporter.config.options import parse_options
 from vllm_exporter.facts.events import Bus
 from vllm_exporter.facts.latest import Board
-from vllm_exporter.metrics.family import Block, Family, Sample
-from vllm_exporter.ports import Clock
+from vllm_exporter.metrics.family import Family, Row
 
 T = TypeVar("T")
 
@@ -50,7 +49,7 @@ def read_options(config: Config, collector: str, cls: type[T]) -> T:
 
 
 def check_option(config: Config, collector: str, key: str, parse: Callable[[str], object]) -> None:
-    """Lets `parse` look at the text, or at each text, of an option; its ConfigError is told with the line."""
+    """Runs `parse` on an option (on each item of a list) and adds file and line to its ConfigError."""
     value = config.collectors.get(collector, CollectorConfig()).options.get(key)
     if value is not None and value.data:
         for item in value.data if isinstance(value.data, list) else [value]:
@@ -58,23 +57,19 @@ def check_option(config: Config, collector: str, key: str, parse: Callable[[str]
 
 
 class Collector:
-    """Reads one subject. Its module's name is its name: in `vllm_exporter list`, in exporter.yml and in labels.
+    """Reads one subject. Its name comes from its module: in `vllm_exporter list`, in exporter.yml and in labels.
 
-    `collect` runs every `interval` seconds, never in a scrape. It yields samples of `metrics` only, or blocks of them.
-    It raises NoData when its subject is not there (healthy, and said in its own metric) and SourceError when it should
-    be and is not; any other exception counts as failed too. What it yielded before raising is dropped.
+    `collect` runs every `interval` seconds in a thread of its own, never in a scrape. It yields values of `metrics`
+    only. It raises NoData when its subject is not there (healthy, and said in its own metric) and SourceError when it
+    should be and is not; any other exception counts as failed too. What it yielded before raising is dropped.
     """
 
     metrics: ClassVar[tuple[Family, ...]] = ()
     default_enabled: ClassVar[bool] = True
     interval: ClassVar[float] = 1.0  # seconds
-    idle: ClassVar[float] = 10.0  # seconds to the next run, if longer, when there was no data
-    blocking: ClassVar[bool] = True  # False: reads kernel files that answer at once, and shares a thread with others
-    patient: ClassVar[bool] = True  # may run less often when the exporter takes more CPU than it should
+    for_scrapes: ClassVar[bool] = False  # nobody but a scrape waits for it: may run as rarely as somebody scrapes
     turn: ClassVar[int] = 0  # in a single run of all: after those of a lower turn, whose facts it reads from the board
     options: ClassVar[type] = NoOptions  # a frozen dataclass: its section of exporter.yml, besides enabled and interval
-
-    rest: float = 0.0  # seconds to the next run, if longer; a collector sets it while it has nothing to follow
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -89,7 +84,7 @@ class Collector:
         """What its section names of files, directories and sockets, for `check-config` to look at."""
         return ()
 
-    def collect(self) -> Iterator[Sample | Block]:
+    def collect(self) -> Iterable[Row]:
         raise NotImplementedError
 
     def close(self) -> None:

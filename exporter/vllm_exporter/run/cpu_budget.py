@@ -1,4 +1,4 @@
-"""Keeps the exporter within its CPU budget: while it takes more, the most expensive collectors run less often. Pure."""
+"""Keeps the exporter within its CPU budget: while it takes more, what only scrapes wait for runs less often. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ PERIOD = 30.0  # seconds over which CPU time is measured; a start-up, which is e
 COMFORT = 0.5  # of the budget: below it, intervals get shorter again
 
 
-class Paced(Protocol):
-    """What is slowed down."""
+class Slowed(Protocol):
+    """A collector as far as it is slowed down."""
 
     name: str
-    patient: bool
+    for_scrapes: bool
     base_interval: float
     interval: float
 
 
 @dataclass
-class Pace:
+class CpuBudget:
     """CPU is in seconds; the budget is a share of one core."""
 
     budget: float
@@ -29,7 +29,7 @@ class Pace:
     _total: float | None = None
     _at: float = 0.0
 
-    def adjust(self, now: float, total: float, spent: Iterable[tuple[Paced, float]]) -> str:
+    def adjust(self, now: float, total: float, spent: Iterable[tuple[Slowed, float]]) -> str:
         """Doubles one interval, or halves one, given the CPU that all took so far. Says what it did, or ''.
 
         Call it every PERIOD or so; what happened before the first call does not count.
@@ -42,25 +42,25 @@ class Pace:
         if before is None or seconds <= 0:
             return ""
         share = (total - before) / seconds
-        candidates = [one for one, _ in runs if one.patient]
+        candidates = [one for one, _ in runs if one.for_scrapes]
         if share > self.budget:
             return self._slow(candidates, costs, share)
         return self._hasten(candidates, costs, share, seconds)
 
-    def _slow(self, candidates: list[Paced], costs: dict[str, float], share: float) -> str:
+    def _slow(self, candidates: list[Slowed], costs: dict[str, float], share: float) -> str:
         able = [one for one in candidates if one.interval * 2 <= LONGEST]
         if not able:
             return ""
-        one = max(able, key=lambda paced: costs[paced.name])
+        one = max(able, key=lambda other: costs[other.name])
         one.interval *= 2
         return f"{one.name} every {one.interval:g} s: {share:.2%} of a core is more than {self.budget:.2%}"
 
-    def _hasten(self, candidates: list[Paced], costs: dict[str, float], share: float, seconds: float) -> str:
+    def _hasten(self, candidates: list[Slowed], costs: dict[str, float], share: float, seconds: float) -> str:
         """The cheapest of the slowed ones, if twice its cost still leaves the exporter comfortable."""
         slowed = [one for one in candidates if one.interval > one.base_interval]
         if not slowed:
             return ""
-        one = min(slowed, key=lambda paced: costs[paced.name])
+        one = min(slowed, key=lambda other: costs[other.name])
         if share + costs[one.name] / seconds > self.budget * COMFORT:
             return ""
         one.interval = max(one.base_interval, one.interval / 2)

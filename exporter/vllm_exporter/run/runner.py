@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.log import Log
-from vllm_exporter.metrics.family import Block, Sample
-from vllm_exporter.metrics.series import Arranger
-from vllm_exporter.ports import Clock
-from vllm_exporter.run.collector import Collector
+from vllm_exporter.metrics.family import Sample
+from vllm_exporter.metrics.series import Block, SeriesCache
+from vllm_exporter.run.collector import Collector, Context
+from vllm_exporter.run.schedule import ScrapeTimes, next_due, next_for_scrape
 
 Result = Literal["not_run", "ok", "no_data", "failed"]
 
@@ -20,12 +20,12 @@ REPEAT_LOG_SECONDS = 300.0  # a collector that goes on failing is logged this of
 
 
 class State(NamedTuple):
-    """What is known of a collector. Replaced as a whole, by the thread that runs it; times are monotonic or said."""
+    """What is known of a collector. Replaced as a whole by its thread; times are monotonic unless noted."""
 
     result: Result = "not_run"  # of the last finished run
     detail: str = ""  # why there is no data, or what failed
     duration: float = 0.0  # of the last finished run, in seconds
-    blocks: tuple[Block, ...] = ()  # of the last run that worked
+    block: Block | None = None  # of the last run that worked
     worked_at: float = 0.0  # when that run finished
     worked_wall: float | None = None  # the same in Unix time; None: never
     started: float | None = None  # of the run in progress
@@ -40,7 +40,7 @@ class View(NamedTuple):
     result: Result  # a run that hangs counts as failed
     detail: str
     duration: float
-    blocks: tuple[Block, ...]  # none when they are stale
+    block: Block | None  # None when it is stale
     worked_wall: float | None
     errors: int
     cpu: float = 0.0
@@ -48,7 +48,7 @@ class View(NamedTuple):
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        return tuple(sample for block in self.blocks for sample in block.samples())
+        return () if self.block is None else tuple(self.block.samples())
 
 
 class Runner:
@@ -57,22 +57,21 @@ class Runner:
     def __init__(
         self,
         name: str,
-        make: Callable[[], Collector],
         cls: type[Collector],
-        clock: Clock,
-        stale_after: float,
+        context: Context,
         log: Log,
+        scrapes: ScrapeTimes,
         interval: float | None = None,
     ) -> None:
         self.name = name
         self.base_interval = interval or cls.interval  # as configured
         self.interval = self.base_interval  # as it runs: longer while the exporter is too expensive
-        self.patient, self.blocking, self._idle = cls.patient, cls.blocking, cls.idle
-        self.turn = cls.turn
-        self._make = make
-        self._arranger = Arranger(cls.metrics)
-        self._clock = clock
-        self._stale_after = stale_after
+        self.for_scrapes, self.turn = cls.for_scrapes, cls.turn
+        self._make = partial(cls, context)
+        self._cache = SeriesCache(cls.metrics)
+        self._clock = context.clock
+        self._stale_after = context.config.stale_after
+        self._scrapes = scrapes
         self._log = log
         self._collector: Collector | None = None
         self._state = State()
@@ -80,17 +79,10 @@ class Runner:
 
     def view(self) -> View:
         """From any thread, at once: one reference is read, no lock is taken."""
-        return choose_view(self.name, self._state, self._clock.monotonic(), self.pause, self._stale_after)
-
-    @property
-    def pause(self) -> float:
-        """Seconds to the next run: the interval, or more while there is nothing to see."""
-        idle = self._idle if self._state.result == "no_data" else 0.0
-        rest = self._collector.rest if self._collector is not None else 0.0
-        return max(self.interval, idle, rest)
+        return choose_view(self.name, self._state, self._clock.monotonic(), self.interval, self._stale_after)
 
     def run_once(self) -> None:
-        """Collects, and keeps the samples or the failure. Raises nothing."""
+        """Collects, and keeps the values or the failure. Raises nothing."""
         started, cpu = self._clock.monotonic(), time.thread_time()
         before = self._state
         self._state = before._replace(started=started)
@@ -112,7 +104,7 @@ class Runner:
         while not stop.is_set():
             self.run_once()
             now = self._clock.monotonic()
-            due = next_due(due, now, self.pause)
+            due = self._next(due, now)
             stop.wait(due - now)
         self.close()
 
@@ -124,16 +116,21 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - a collector that cannot be closed must not keep the others from it
             self._log("warning", "collector was not closed", collector=self.name, reason=describe(error))
 
+    def _next(self, due: float, now: float) -> float:
+        if self.for_scrapes:
+            return next_for_scrape(due, now, self.interval, self._scrapes)
+        return next_due(due, now, self.interval)
+
     def _collect(self, before: State) -> State:
         try:
             if self._collector is None:
                 self._collector = self._make()
-            blocks = self._arranger.arrange(self._collector.collect())
+            block = self._cache.block(self._collector.collect())
         except NoData as nothing:
-            return before._replace(result="no_data", detail=str(nothing), blocks=())
+            return before._replace(result="no_data", detail=str(nothing), block=None)
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a collector raises, the others go on
             return before._replace(result="failed", detail=describe(error), errors=before.errors + 1)
-        return before._replace(result="ok", detail="", blocks=blocks)
+        return before._replace(result="ok", detail="", block=block)
 
     def _tell(self, before: State, after: State, now: float) -> None:
         """Logs a change, and a lasting failure now and then."""
@@ -151,8 +148,8 @@ class Runner:
 def choose_view(name: str, state: State, now: float, interval: float, stale_after: float) -> View:
     """What a scrape at `now` shows of a state.
 
-    Blocks live one interval, in which they are the newest there can be, plus `stale_after`. A run in progress for
-    longer than that counts as failed.
+    A block lives one interval, in which it is the newest there can be, plus `stale_after`. A run in progress for longer
+    than that counts as failed.
     """
     limit = interval + stale_after
     running = now - state.started if state.started is not None else 0.0
@@ -162,17 +159,12 @@ def choose_view(name: str, state: State, now: float, interval: float, stale_afte
         result="failed" if hangs else state.result,
         detail=f"has been running for {running:.0f} s" if hangs else state.detail,
         duration=running if hangs else state.duration,
-        blocks=state.blocks if now - state.worked_at <= limit else (),
+        block=state.block if now - state.worked_at <= limit else None,
         worked_wall=state.worked_wall,
         errors=state.errors,
         cpu=state.cpu,
         interval=interval,
     )
-
-
-def next_due(due: float, now: float, interval: float) -> float:
-    """The first time after `now` on the grid of `due`: no drift; a slow run skips turns, they do not pile up."""
-    return due + interval * max(1, int((now - due) // interval) + 1)
 
 
 def describe(error: BaseException) -> str:

@@ -2,58 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from vllm_exporter.metrics.family import Block, Family, Layout, Series
-from vllm_exporter.run.families import (
-    EXPORTER_COLLECTOR_CPU_SECONDS_TOTAL,
-    EXPORTER_COLLECTOR_DURATION_SECONDS,
-    EXPORTER_COLLECTOR_ERRORS_TOTAL,
-    EXPORTER_COLLECTOR_INTERVAL_SECONDS,
-    EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS,
-    EXPORTER_COLLECTOR_NO_DATA,
-    EXPORTER_COLLECTOR_SUCCESS,
-    EXPORTER_CPU_SECONDS_TOTAL,
-)
+from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.run.runner import View
 
-ALWAYS: tuple[Family, ...] = (EXPORTER_COLLECTOR_ERRORS_TOTAL, EXPORTER_COLLECTOR_INTERVAL_SECONDS)
-AFTER_A_RUN: tuple[Family, ...] = (
+EXPORTER_COLLECTOR_SUCCESS = Family(
+    "vllm_exporter_collector_success",
+    "gauge",
+    "1 if the collector's last run worked, 0 if it failed or hangs.",
+    ("collector",),
+)
+EXPORTER_COLLECTOR_NO_DATA = Family(
+    "vllm_exporter_collector_no_data",
+    "gauge",
+    "1 if the collector works but its subject is not there, else 0.",
+    ("collector",),
+)
+EXPORTER_COLLECTOR_DURATION_SECONDS = Family(
+    "vllm_exporter_collector_duration_seconds",
+    "gauge",
+    "Duration of the collector's last run; while a run hangs, its time so far.",
+    ("collector",),
+)
+EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS = Family(
+    "vllm_exporter_collector_last_success_timestamp_seconds",
+    "gauge",
+    "Unix time at which the collector last finished without failing.",
+    ("collector",),
+)
+EXPORTER_COLLECTOR_ERRORS_TOTAL = Family(
+    "vllm_exporter_collector_errors_total", "counter", "Runs of the collector that failed.", ("collector",)
+)
+EXPORTER_COLLECTOR_CPU_SECONDS_TOTAL = Family(
+    "vllm_exporter_collector_cpu_seconds_total",
+    "counter",
+    "CPU time of the collector's runs in seconds, without threads of its own.",
+    ("collector",),
+)
+EXPORTER_COLLECTOR_INTERVAL_SECONDS = Family(
+    "vllm_exporter_interval_seconds",
+    "gauge",
+    "Seconds between two runs of the collector; more than configured beyond the CPU budget or without anything to see.",
+    ("collector",),
+)
+EXPORTER_CPU_SECONDS_TOTAL = Family(
+    "vllm_exporter_cpu_seconds_total", "counter", "CPU time of the whole exporter in seconds."
+)
+
+STATUS: tuple[Family, ...] = (
+    EXPORTER_CPU_SECONDS_TOTAL,
+    EXPORTER_COLLECTOR_ERRORS_TOTAL,
+    EXPORTER_COLLECTOR_INTERVAL_SECONDS,
     EXPORTER_COLLECTOR_SUCCESS,
     EXPORTER_COLLECTOR_NO_DATA,
     EXPORTER_COLLECTOR_DURATION_SECONDS,
     EXPORTER_COLLECTOR_CPU_SECONDS_TOTAL,
+    EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS,
 )
-AFTER_SUCCESS: tuple[Family, ...] = (EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS,)
-STATUS = (EXPORTER_CPU_SECONDS_TOTAL, *ALWAYS, *AFTER_A_RUN, *AFTER_SUCCESS)
 
 
-class Status:
-    """Keeps the layout for as long as each collector has as much to say as before."""
-
-    def __init__(self) -> None:
-        self._known: list[tuple[str, bool, bool]] = []
-        self._layout = Layout(())
-
-    def block(self, views: Sequence[View], cpu: float) -> Block:
-        """`cpu`: seconds that the whole process took."""
-        known = [(view.name, view.result != "not_run", view.worked_wall is not None) for view in views]
-        if known != self._known or not self._layout.series:
-            self._layout = Layout([(EXPORTER_CPU_SECONDS_TOTAL, ()), *_series(known)])
-            self._known = known
-        return self._layout.block([cpu, *(number for view in views for number in _numbers(view))])
-
-
-def _series(known: Iterable[tuple[str, bool, bool]]) -> Iterator[Series]:
-    for name, has_run, has_worked in known:
-        families = (*ALWAYS, *(AFTER_A_RUN if has_run else ()), *(AFTER_SUCCESS if has_worked else ()))
-        yield from ((family, (name,)) for family in families)
-
-
-def _numbers(view: View) -> tuple[float, ...]:
-    """In the order of `_series`."""
-    always = (view.errors, view.interval)
-    if view.result == "not_run":
-        return always
-    run = (int(view.result != "failed"), int(view.result == "no_data"), view.duration, view.cpu)
-    return (*always, *run) if view.worked_wall is None else (*always, *run, view.worked_wall)
+def status_rows(views: Iterable[View], cpu: float) -> Iterator[Row]:
+    """`cpu`: seconds that the whole process took."""
+    yield (EXPORTER_CPU_SECONDS_TOTAL, ()), cpu
+    for view in views:
+        name = (view.name,)
+        yield (EXPORTER_COLLECTOR_ERRORS_TOTAL, name), view.errors
+        yield (EXPORTER_COLLECTOR_INTERVAL_SECONDS, name), view.interval
+        if view.result == "not_run":
+            continue
+        yield (EXPORTER_COLLECTOR_SUCCESS, name), view.result != "failed"
+        yield (EXPORTER_COLLECTOR_NO_DATA, name), view.result == "no_data"
+        yield (EXPORTER_COLLECTOR_DURATION_SECONDS, name), view.duration
+        yield (EXPORTER_COLLECTOR_CPU_SECONDS_TOTAL, name), view.cpu
+        if view.worked_wall is not None:
+            yield (EXPORTER_COLLECTOR_LAST_SUCCESS_TIMESTAMP_SECONDS, name), view.worked_wall

@@ -6,9 +6,13 @@ import sys
 from collections.abc import Iterator
 
 from vllm_exporter import __version__
-from vllm_exporter.metrics.family import Sample
+from vllm_exporter.metrics.family import Family, Sample
 from vllm_exporter.run.collector import Collector
-from vllm_exporter.run.families import EXPORTER_BUILD_INFO, EXPORTER_TARGETS
+
+EXPORTER_BUILD_INFO = Family(
+    "vllm_exporter_build_info", "gauge", "Always 1; the labels say which exporter runs.", ("version", "python")
+)
+EXPORTER_TARGETS = Family("vllm_exporter_targets", "gauge", "Number of vLLM servers the exporter is told to watch.")
 
 
 class BuildInfoCollector(Collector):

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from vllm_exporter import __version__
+from vllm_exporter.clock import Clock
 from vllm_exporter.config.config import Config
 from vllm_exporter.facts.events import Event, Tap
 from vllm_exporter.facts.facts import Gpus, Lifecycles, Sights, Trees
 from vllm_exporter.facts.latest import Board
-from vllm_exporter.metrics.gzip import Piece, gzip, join
-from vllm_exporter.metrics.render import CONTENT_TYPES, Format
-from vllm_exporter.ports import Clock
+from vllm_exporter.metrics.render import CONTENT_TYPES, Format, gzip
 from vllm_exporter.run.runner import View
 from vllm_exporter.web.http1 import Request, Response
 
@@ -41,7 +40,7 @@ class Site(Protocol):
     board: Board
     recent: Recent
 
-    def metrics(self, text_format: Format) -> list[Piece]: ...
+    def metrics(self, text_format: Format) -> bytes: ...
 
     def views(self) -> tuple[View, ...]: ...
 
@@ -58,10 +57,10 @@ def answer(request: Request, site: Site) -> Response:
 
 def metrics(request: Request, site: Site) -> Response:
     text_format: Format = "openmetrics" if request.accepts_openmetrics else "text"
-    pieces, vary = site.metrics(text_format), ("Vary", "Accept, Accept-Encoding")
+    page, vary = site.metrics(text_format), ("Vary", "Accept, Accept-Encoding")
     if request.accepts_gzip:
-        return Response(200, gzip(pieces), CONTENT_TYPES[text_format], (("Content-Encoding", "gzip"), vary))
-    return Response(200, join(pieces), CONTENT_TYPES[text_format], (vary,))
+        return Response(200, gzip(page), CONTENT_TYPES[text_format], (("Content-Encoding", "gzip"), vary))
+    return Response(200, page, CONTENT_TYPES[text_format], (vary,))
 
 
 def health(request: Request, site: Site) -> Response:

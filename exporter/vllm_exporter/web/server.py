@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.config.addresses import parse_listen
 from vllm_exporter.errors import ListenError
-from vllm_exporter.ports import Clock
 from vllm_exporter.web.http1 import BadRequest, Request, Response, encode, parse_request
 
 Handler = Callable[[Request], Response]

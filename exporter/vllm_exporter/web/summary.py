@@ -119,7 +119,7 @@ def _state(sight: ServerSight) -> str:
     for word, holds in (("stalled", sight.stalled), ("sleeping", sight.sleeping), ("paused", sight.paused)):
         if holds:
             return word
-    return {"ok": "ready", "refused": "down", "503": "dead"}.get(sight.health, "not answering")
+    return {"ok": "ready", "refused": "down", "503": "dead"}.get(sight.health or "", "not answering")
 
 
 def _gpu(gpu: GpuSight) -> Stats:
@@ -158,7 +158,11 @@ def _errors(known: Known) -> Iterator[str]:
 
 def _problems(sight: ServerSight, timeout: float) -> Iterator[str]:
     """Why /health is not fine, and why /metrics could not be read: of a server that refuses both it is the same."""
-    if sight.health in HEALTH_PROBLEMS and not (sight.health == "refused" and sight.problem):
+    if (
+        sight.health is not None
+        and sight.health in HEALTH_PROBLEMS
+        and not (sight.health == "refused" and sight.problem)
+    ):
         yield HEALTH_PROBLEMS[sight.health].format(timeout=timeout)
     if sight.problem:
         yield sight.problem

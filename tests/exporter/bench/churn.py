@@ -9,7 +9,6 @@ from tests.exporter.fake_proc import FakeProc
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.errors import NoData
-from vllm_exporter.metrics.family import Block
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.processes.collector import ProcessesCollector
 
@@ -48,7 +47,6 @@ def _tree(proc: FakeProc, api: int) -> tuple[int, ...]:
 def _series(collector: ProcessesCollector) -> int:
     """How many it yields; none when it has no data."""
     try:
-        blocks = list(collector.collect())
+        return len(list(collector.collect()))
     except NoData:
         return 0
-    return sum(len(block.numbers) if isinstance(block, Block) else 1 for block in blocks)

@@ -1,4 +1,4 @@
-"""Scrapes while two collectors hang for ever: one that shares the thread of the others, and one with its own."""
+"""Scrapes while a collector hangs for ever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.ports import free_port
 from vllm_exporter.app import App, enabled, load_collectors
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.config import Config
-from vllm_exporter.metrics.family import Family, Sample
+from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.web.server import Limits, Server, listen
 
@@ -30,14 +30,9 @@ class _Hangs(Collector):
 
     metrics = (Family("vllm_benchmark_hangs", "gauge", "Never there."),)
 
-    def collect(self) -> Iterator[Sample]:
+    def collect(self) -> Iterator[Row]:
         NEVER.wait()
         yield self.metrics[0].sample(1)
-
-
-class _HangsOnTheWheel(_Hangs):
-    metrics = (Family("vllm_benchmark_hangs_on_the_wheel", "gauge", "Never there."),)
-    blocking = False
 
 
 def measure(directory: Path) -> list[Figure]:
@@ -45,7 +40,7 @@ def measure(directory: Path) -> list[Figure]:
     classes = enabled(load_collectors(), config)
     port = free_port()
     log = LogLines()
-    app = App(Context(config), {**classes, "hangs": _Hangs, "hangs_on_the_wheel": _HangsOnTheWheel}, log)
+    app = App(Context(config), {**classes, "hangs": _Hangs}, log)
     server = Server(listen(f"127.0.0.1:{port}"), app.answer, SystemClock(), Limits())
     thread = threading.Thread(target=server.serve, name="server")
     thread.start()
@@ -61,7 +56,7 @@ def measure(directory: Path) -> list[Figure]:
 
 
 def _watch(app: App, port: int) -> tuple[list[float], float]:
-    """Milliseconds of each scrape; and how old what `system`, which shares the thread, says was at most."""
+    """Milliseconds of each scrape; and how old what `system`, says was at most."""
     scraper = Scraper(port)
     durations: list[float] = []
     oldest, began = 0.0, time.time()

@@ -9,7 +9,8 @@ import pytest
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Ref
-from vllm_exporter.linux.stat import PAGE, Stat, is_own_namespace, parse_exit_status, parse_stat, read_file, read_stat
+from vllm_exporter.linux.files import read_file
+from vllm_exporter.linux.stat import PAGE, Stat, is_own_namespace, parse_exit_status, parse_stat, read_stat
 
 # Of a real engine on Linux 6.18, and of a zombie of the same kernel that ended with exit code 3.
 ENGINE = (

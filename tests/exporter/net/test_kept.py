@@ -11,7 +11,7 @@ import pytest
 
 from tests.exporter.answering import Answering, ok
 from vllm_exporter.net.http import Garbled, Origin, Refused, TimedOut
-from vllm_exporter.net.kept import ROOM, Kept, Page, parse_frame
+from vllm_exporter.net.kept import KEEP_SECONDS, KeptConnection
 
 OK = ok(b"hello")
 
@@ -45,17 +45,12 @@ def server() -> Iterator[Server]:
         yield made
 
 
-def body(page: Page) -> bytes:
-    assert page.room[page.start - 1 : page.start] == b"\n"
-    return bytes(page.room[page.start : page.end])
-
-
 def test_two_requests_share_a_connection(server: Server) -> None:
     server.answers = [OK, OK.replace(b"hello", b"again").replace(b"200 OK", b"503 X")]
-    kept = Kept(server.origin, {"User-Agent": "us"})
-    assert body(kept.get("/health", 1)) == b"hello"
+    kept = KeptConnection(server.origin, {"User-Agent": "us"})
+    assert kept.get("/health", 1).body == b"hello"
     page = kept.get("/metrics", 1)
-    assert (page.status, body(page), server.connections) == (503, b"again", 1)
+    assert (page.status, page.body, server.connections) == (503, b"again", 1)
     assert server.requests[1].startswith(b"GET /metrics HTTP/1.1\r\n")
     assert b"User-Agent: us\r\n" in server.requests[1]
     assert b"Connection: close" not in server.requests[1]
@@ -63,45 +58,45 @@ def test_two_requests_share_a_connection(server: Server) -> None:
 
 def test_a_connection_that_the_server_closed_meanwhile_is_replaced(server: Server) -> None:
     server.answers = [OK, b"", OK]
-    kept = Kept(server.origin)
-    assert [body(kept.get("/", 1)) for _ in range(2)] == [b"hello", b"hello"]
+    kept = KeptConnection(server.origin)
+    assert [kept.get("/", 1).body for _ in range(2)] == [b"hello", b"hello"]
     assert server.connections == 2
 
 
 def test_a_new_connection_that_is_closed_without_an_answer_is_an_error(server: Server) -> None:
     server.answers = [b""]
     with pytest.raises(Garbled, match="closed before the answer was complete"):
-        Kept(server.origin).get("/", 1)
+        KeptConnection(server.origin).get("/", 1)
 
 
 def test_an_answer_that_says_close_is_the_last_on_its_connection(server: Server) -> None:
     server.answers = [OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK]
-    kept = Kept(server.origin)
-    assert [body(kept.get("/", 1)) for _ in range(2)] == [b"hello", b"hello"]
+    kept = KeptConnection(server.origin)
+    assert [kept.get("/", 1).body for _ in range(2)] == [b"hello", b"hello"]
     assert server.connections == 2
 
 
 def test_an_answer_in_chunks_is_read_too(server: Server) -> None:
     server.answers = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
-    assert body(Kept(server.origin).get("/", 1)) == b"hello"
+    assert KeptConnection(server.origin).get("/", 1).body == b"hello"
 
 
-def test_an_answer_that_is_longer_than_the_room_is_read_too(server: Server) -> None:
-    long = b"x" * (ROOM + 10)
-    server.answers = [ok(long)]
-    assert body(Kept(server.origin).get("/", 2)) == long
-
-
-def test_a_shorter_answer_after_a_longer_one_has_nothing_of_it(server: Server) -> None:
-    server.answers = [ok(b"long text"), OK]
-    kept = Kept(server.origin)
-    assert [body(kept.get("/", 1)) for _ in range(2)] == [b"long text", b"hello"]
+def test_a_connection_that_was_not_used_for_long_is_replaced_before_the_server_closes_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers = [OK, OK]
+    kept = KeptConnection(server.origin)
+    kept.get("/", 1)
+    now = time.monotonic()
+    monkeypatch.setattr("vllm_exporter.net.kept.time.monotonic", lambda: now + KEEP_SECONDS)
+    kept.get("/", KEEP_SECONDS + 1)
+    assert server.connections == 2
 
 
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_server_that_says_nothing_times_out_on_a_new_and_on_a_kept_connection(server: Server, before: int) -> None:
     server.answers = [*[OK] * before, None]
-    kept = Kept(server.origin)
+    kept = KeptConnection(server.origin)
     for _ in range(before):
         kept.get("/", 1)
     started = time.monotonic()
@@ -113,12 +108,12 @@ def test_a_server_that_says_nothing_times_out_on_a_new_and_on_a_kept_connection(
 def test_a_server_that_stops_in_the_middle_times_out(server: Server) -> None:
     server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello"]
     with pytest.raises(TimedOut):
-        Kept(server.origin).get("/", 0.2)
+        KeptConnection(server.origin).get("/", 0.2)
 
 
 def test_a_server_that_is_gone_is_refused_although_it_once_answered(server: Server) -> None:
     server.answers = [OK, b""]
-    kept = Kept(server.origin)
+    kept = KeptConnection(server.origin)
     kept.get("/", 1)
     server.close()
     with pytest.raises(Refused):
@@ -127,23 +122,11 @@ def test_a_server_that_is_gone_is_refused_although_it_once_answered(server: Serv
 
 def test_what_was_not_asked_for_ends_the_connection(server: Server) -> None:
     server.answers = [OK + OK, OK]
-    kept = Kept(server.origin)
-    assert [body(kept.get("/", 1)) for _ in range(2)] == [b"hello", b"hello"]
+    kept = KeptConnection(server.origin)
+    assert [kept.get("/", 1).body for _ in range(2)] == [b"hello", b"hello"]
 
 
-@pytest.mark.parametrize(
-    ("head", "frame"),
-    [
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 5", (200, 5)),
-        (b"HTTP/1.1 503 X\r\ndate: now\r\nContent-Length:0\r\nserver: uvicorn", (503, 0)),
-        (b"HTTP/1.0 200 OK\r\ncontent-length: 5", None),
-        (b"HTTP/1.1 200 OK", None),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: five", None),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nConnection: Close", None),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nTransfer-Encoding: chunked", None),
-        (b"HTTP/1.1 204 No Content\r\ncontent-length: 5", None),
-        (b"SSH-2.0-OpenSSH", None),
-    ],
-)
-def test_only_a_plain_head_keeps_the_connection(head: bytes, frame: tuple[int, int] | None) -> None:
-    assert parse_frame(head) == frame
+def test_a_server_of_http_1_0_which_closes_the_connection_itself_is_read_too(server: Server) -> None:
+    server.answers = [OK.replace(b"HTTP/1.1", b"HTTP/1.0"), b"", OK]
+    kept = KeptConnection(server.origin)
+    assert [kept.get("/", 1).body for _ in range(2)] == [b"hello", b"hello"]

@@ -23,7 +23,7 @@ from vllm_exporter.people.status import Asker, is_complete, watch
 from vllm_exporter.run.collector import Context
 
 WAIT = 45.0  # seconds a test waits for what must happen
-REFUSED = ServerSight("refused", False, None, None, None, None, None, None, None, 0, None)
+REFUSED = ServerSight("refused")
 
 SERVERS = [{"server": "a:1", "health": "ok", "stalled": False}]
 SAID = {"stats": {"servers": SERVERS}, "summary": "=== vLLM Health Stats @ 14:03:07 ===\nall is well\n"}

@@ -3,21 +3,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-import pytest
-
 from tests.exporter.fakes import SUBJECT, FakeClock, LogLines, collector, raises, yields
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.metrics.family import Family, Layout, Sample
+from vllm_exporter.metrics.family import Family, Row
+from vllm_exporter.metrics.series import Layout
 from vllm_exporter.run.collector import Collector, Context
-from vllm_exporter.run.runner import REPEAT_LOG_SECONDS, Runner, State, choose_view, next_due
+from vllm_exporter.run.runner import REPEAT_LOG_SECONDS, Runner, State, choose_view
+from vllm_exporter.run.schedule import ScrapeTimes
 
-ONE = (Layout([(SUBJECT, ())]).block([1]),)
+ONE = Layout([(SUBJECT, ())]).block([1])
 STALE_AFTER = 15.0  # with the collectors' interval of 1 s, samples live 16 s
 
 
 def runner(cls: type[Collector], clock: FakeClock, log: LogLines) -> Runner:
-    return Runner("subject", lambda: cls(Context(Config(), clock)), cls, clock, STALE_AFTER, log)
+    return Runner("subject", cls, Context(Config(stale_after=STALE_AFTER), clock), log, ScrapeTimes())
 
 
 def test_keeps_the_samples_of_a_run_that_worked(clock: FakeClock, log_lines: LogLines) -> None:
@@ -32,7 +32,7 @@ def test_keeps_the_samples_of_a_run_that_worked(clock: FakeClock, log_lines: Log
 def test_a_failure_keeps_the_last_samples_until_they_are_stale(clock: FakeClock, log_lines: LogLines) -> None:
     values = yields(7)
 
-    def collect() -> Iterator[Sample]:
+    def collect() -> Iterator[Row]:
         try:
             return values()
         except IndexError:
@@ -57,25 +57,6 @@ def test_no_data_is_no_failure_and_drops_the_samples_at_once(clock: FakeClock, l
     assert view.worked_wall == 1_700_000_000.0
 
 
-def test_one_without_data_is_run_again_after_its_idle_time(clock: FakeClock, log_lines: LogLines) -> None:
-    one = runner(collector(raises(NoData("no GPU"))), clock, log_lines)
-    assert one.pause == 1.0
-    one.run_once()
-    assert (one.pause, one.view().interval) == (10.0, 10.0)
-
-
-def test_an_interval_longer_than_the_idle_time_stays(clock: FakeClock, log_lines: LogLines) -> None:
-    one = runner(collector(raises(NoData("no GPU")), interval=60.0), clock, log_lines)
-    one.run_once()
-    assert one.pause == 60.0
-
-
-def test_a_collector_with_nothing_to_follow_may_rest(clock: FakeClock, log_lines: LogLines) -> None:
-    one = runner(collector(yields(7), rest=5.0), clock, log_lines)
-    one.run_once()
-    assert one.pause == 5.0
-
-
 def test_an_unknown_exception_is_a_failure_told_with_its_place(clock: FakeClock, log_lines: LogLines) -> None:
     one = runner(collector(raises(ZeroDivisionError("oops"))), clock, log_lines)
     one.run_once()
@@ -91,7 +72,7 @@ def test_what_was_yielded_before_a_failure_is_dropped(clock: FakeClock, log_line
 
 
 def test_a_run_in_progress_for_too_long_counts_as_failed() -> None:
-    state = State("ok", blocks=ONE, worked_at=100.0, worked_wall=1.0, started=101.0)
+    state = State("ok", block=ONE, worked_at=100.0, worked_wall=1.0, started=101.0)
     assert choose_view("x", state, 117.0, 1.0, STALE_AFTER).result == "ok"
     hangs = choose_view("x", state, 118.0, 1.0, STALE_AFTER)
     assert (hangs.result, hangs.detail, hangs.duration) == ("failed", "has been running for 17 s", 17.0)
@@ -99,7 +80,7 @@ def test_a_run_in_progress_for_too_long_counts_as_failed() -> None:
 
 
 def test_samples_of_a_slow_collector_live_for_its_interval_and_more() -> None:
-    state = State("ok", blocks=ONE, worked_at=100.0)
+    state = State("ok", block=ONE, worked_at=100.0)
     assert choose_view("x", state, 175.0, 60.0, STALE_AFTER).samples == (SUBJECT.sample(1),)
     assert choose_view("x", state, 175.1, 60.0, STALE_AFTER).samples == ()
 
@@ -117,16 +98,13 @@ def test_a_wall_clock_that_steps_back_changes_no_age(clock: FakeClock, log_lines
 
 
 def test_a_collector_that_cannot_be_made_fails_and_is_made_again(clock: FakeClock, log_lines: LogLines) -> None:
-    cls = collector(yields(7))
-    made: list[Exception | Collector] = [SourceError("no socket"), cls(Context(Config(), clock))]
+    reasons = [SourceError("no socket")]
 
-    def make() -> Collector:
-        one = made.pop(0)
-        if isinstance(one, Exception):
-            raise one
-        return one
+    def make(self: Collector, context: Context) -> None:
+        if reasons:
+            raise reasons.pop()
 
-    one = Runner("subject", make, cls, clock, STALE_AFTER, log_lines)
+    one = runner(collector(yields(7), __init__=make), clock, log_lines)
     one.run_once()
     assert one.view().detail == "no socket"
     one.run_once()
@@ -167,19 +145,11 @@ def test_a_recovery_is_logged(clock: FakeClock, log_lines: LogLines) -> None:
     assert [line[1] for line in log_lines.lines] == ["collector has no data", "collector works again"]
 
 
-@pytest.mark.parametrize(
-    ("now", "expected"),
-    [(100.0, 101.0), (100.4, 101.0), (101.0, 102.0), (103.7, 104.0)],
-)
-def test_runs_stay_on_their_grid_and_skip_missed_turns(now: float, expected: float) -> None:
-    assert next_due(100.0, now, 1.0) == expected
-
-
 def test_is_closed_when_it_is_stopped(clock: FakeClock, log_lines: LogLines) -> None:
     closed: list[bool] = []
     stop = threading.Event()
 
-    def collect() -> Iterator[Sample]:
+    def collect() -> Iterator[Row]:
         stop.set()
         return iter([SUBJECT.sample(1)])
 

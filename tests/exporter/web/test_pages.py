@@ -4,20 +4,19 @@ import gzip
 import json
 
 from tests.exporter.fakes import FakeClock
+from vllm_exporter.clock import Clock
 from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.facts.events import Bus
 from vllm_exporter.facts.facts import ServerSight, Sights
 from vllm_exporter.facts.latest import Board
-from vllm_exporter.metrics.gzip import Piece
 from vllm_exporter.metrics.render import Format
-from vllm_exporter.ports import Clock
 from vllm_exporter.run.runner import View
 from vllm_exporter.web.http1 import Request
 from vllm_exporter.web.pages import Recent, answer
 
-RAN = View("system", "ok", "", 0.0021, (), 1.0, 0, 0.0, 1.0)
-FAILED = View("probe", "failed", "<b> & co", 0.5, (), None, 3, 0.0, 1.0)
-NOT_RUN = View("gpu", "not_run", "", 0.0, (), None, 0, 0.0, 1.0)
+RAN = View("system", "ok", "", 0.0021, None, 1.0, 0, 0.0, 1.0)
+FAILED = View("probe", "failed", "<b> & co", 0.5, None, None, 3, 0.0, 1.0)
+NOT_RUN = View("gpu", "not_run", "", 0.0, None, None, 0, 0.0, 1.0)
 
 
 class FakeSite:
@@ -28,8 +27,8 @@ class FakeSite:
         self.recent = Recent(Bus(self.clock).tap())
         self._views = views
 
-    def metrics(self, text_format: Format) -> list[Piece]:
-        return [Piece(b"vllm_test_up"), Piece(b" 1\n")]
+    def metrics(self, text_format: Format) -> bytes:
+        return b"vllm_test_up 1\n"
 
     def views(self) -> tuple[View, ...]:
         return self._views
@@ -56,7 +55,7 @@ def test_a_page_that_is_not_there_names_those_that_are() -> None:
 
 def test_tells_the_health_of_everything_to_programs_and_people() -> None:
     site = FakeSite(RAN, targets=(TargetConfig("a:1", "a:1"),))
-    site.board.post(Sights({"a:1": ServerSight("503", False, None, None, None, None, None, None, None, 0, None)}))
+    site.board.post(Sights({"a:1": ServerSight("503")}))
     response = answer(Request("GET", "/health"), site)
     assert (response.status, response.content_type) == (200, "application/json")
     said = json.loads(response.body)

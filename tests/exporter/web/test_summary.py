@@ -13,7 +13,8 @@ from tests.exporter.fakes import FakeClock
 from vllm_exporter.facts.events import Bus
 from vllm_exporter.facts.facts import Gpus, GpuSight, Lifecycles, ServerSight, Sights, Trees, VllmProcess
 from vllm_exporter.facts.values import EngineValues, Health, Ref
-from vllm_exporter.metrics.family import Family, Layout
+from vllm_exporter.metrics.family import Family
+from vllm_exporter.metrics.series import Layout
 from vllm_exporter.run.runner import View
 from vllm_exporter.web.pages import Recent
 from vllm_exporter.web.summary import Known, make_stats
@@ -24,12 +25,11 @@ GIB = 1024**3
 TOTAL = Family("vllm_host_memory_total_bytes", "gauge", "x")
 AVAILABLE = Family("vllm_host_memory_available_bytes", "gauge", "x")
 MEMORY = Layout([(TOTAL, ()), (AVAILABLE, ())]).block([64 * GIB, 40 * GIB])
-SYSTEM = View("system", "ok", "", 0.001, (MEMORY,), 1.0, 0, 0.0, 1.0)
-PROBE = View("probe", "failed", "no route to host", 0.1, (), None, 3, 0.0, 1.0)
+SYSTEM = View("system", "ok", "", 0.001, MEMORY, 1.0, 0, 0.0, 1.0)
+PROBE = View("probe", "failed", "no route to host", 0.1, None, None, 3, 0.0, 1.0)
 
 SERVING = ServerSight(
     health="ok",
-    ready=True,
     ready_age=400.0,
     progress_age=0.4,
     stalled=False,
@@ -45,7 +45,7 @@ SERVING = ServerSight(
     canary_first_token=0.208,
     stall_limit=30.0,
 )
-DOWN = ServerSight("refused", False, None, None, None, None, None, None, None, 0, None, problem="connection refused")
+DOWN = ServerSight("refused", problem="connection refused")
 KNOWN = Known(
     now=NOW,
     servers=("gpu1:8000", "gpu1:8001"),
@@ -116,7 +116,15 @@ def test_errors_name_servers_collectors_and_the_last_events() -> None:
 
 
 def test_a_stall_and_failed_canaries_are_errors() -> None:
-    stalled = ServerSight("ok", True, 400.0, 41.0, True, True, False, False, False, 4, EngineValues(8, 0))
+    stalled = ServerSight(
+        "ok",
+        progress_age=41.0,
+        work=True,
+        stalled=True,
+        canary_ok=False,
+        canary_failures=4,
+        values=EngineValues(8, 0),
+    )
     stats = make_stats(Known(NOW, ("a:1",), (), Sights({"a:1": stalled})))
     assert stats["errors"] == ["a:1: stalled, no progress for 41 s", "a:1: 4 test requests in a row failed"]
     assert stats["servers"][0]["state"] == "stalled"
@@ -161,7 +169,7 @@ def test_no_line_is_wider_than_80_columns(name: str) -> None:
 
 
 def test_a_server_that_the_exporter_has_not_seen_since_it_started_is_being_looked_for() -> None:
-    begins = View("probe", "not_run", "", 0.0, (), None, 0, 0.0, 1.0)
+    begins = View("probe", "not_run", "", 0.0, None, None, 0, 0.0, 1.0)
     first = make_stats(Known(NOW, ("a:1",), (begins,)))
     second = make_stats(Known(NOW, ("a:1", "b:1"), (), Sights({"b:1": SERVING})))
     assert [one["state"] for one in (*first["servers"], *second["servers"])] == ["looking", "looking", "ready"]

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Literal
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.config.addresses import split_address
 from vllm_exporter.errors import ConfigError
 from vllm_exporter.facts.events import Event
 from vllm_exporter.log import log
 from vllm_exporter.net.http import Origin, RequestFailed, Response, request
-from vllm_exporter.ports import Clock
 from vllm_exporter.subjects.events.file import format_event
 
 PATH = "/loki/api/v1/push"

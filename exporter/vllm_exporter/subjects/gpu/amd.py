@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData
 from vllm_exporter.metrics.family import Family, Sample
-from vllm_exporter.ports import Clock
 from vllm_exporter.subjects.gpu import families as names
-from vllm_exporter.subjects.gpu.source import Card, Failures, GpuProcess, Snapshot, make_table
+from vllm_exporter.subjects.gpu.source import Card, Failures, GpuProcess, Snapshot
 
 SLOW_SECONDS = 10.0
 REOPEN_SECONDS = 60.0  # after a failure to open
@@ -93,13 +93,12 @@ class AmdSource:
 
     def _read(self, started: float) -> None:
         before = self.snapshot or Snapshot(slow_at=started - SLOW_SECONDS)
-        samples = [sample for gpu in self._gpus for sample in self._fast_samples(gpu)]
-        fast = make_table(samples, before.fast)
+        fast = [sample for gpu in self._gpus for sample in self._fast_samples(gpu)]
         now = self._clock.monotonic()
         slow, slow_at, slow_seconds, processes = before.slow, before.slow_at, before.slow_seconds, before.processes
         if now - slow_at >= SLOW_SECONDS:
             more = [sample for gpu in self._gpus for sample in self._slow_samples(gpu)]
-            slow = make_table([*self._static, *more], slow)
+            slow = [*self._static, *more]
             processes = tuple(process for gpu in self._gpus for process in self._processes(gpu))
             slow_at = self._clock.monotonic()
             slow_seconds = slow_at - now

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData
-from vllm_exporter.ports import Clock
 from vllm_exporter.subjects.gpu.source import GpuSource
 from vllm_exporter.subjects.gpu.xids import XidLedger
 

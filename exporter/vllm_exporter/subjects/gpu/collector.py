@@ -13,12 +13,12 @@ from vllm_exporter.facts.events import XidReported
 from vllm_exporter.facts.facts import GpuLinks, Gpus, Trees
 from vllm_exporter.facts.xids import SEVERITIES, classify
 from vllm_exporter.log import log
-from vllm_exporter.metrics.family import Block
+from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context, read_options
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.choice import open_source
-from vllm_exporter.subjects.gpu.series import Health, HealthSheet, Sheet, join, make_sights
-from vllm_exporter.subjects.gpu.source import GpuSource, Snapshot, Table, make_table
+from vllm_exporter.subjects.gpu.series import ReadingHealth, health_rows, join, make_sights
+from vllm_exporter.subjects.gpu.source import GpuSource, Snapshot
 from vllm_exporter.subjects.gpu.worker import Worker
 from vllm_exporter.subjects.gpu.xids import KernelXids, XidLedger
 
@@ -39,14 +39,11 @@ class GpuOptions:
 
 
 class GpuCollector(Collector):
-    """Reads in a thread of its own and waits only a little: a driver that hangs leaves the last readings and their age.
-
-    8 GPUs with 330 series take 60 µs of CPU a run besides the driver's own (hot, over a C stand-in for the driver).
-    """
+    """Reads in a thread of its own and waits only a little: of a driver that hangs, the last readings stay."""
 
     interval = 1.0
+    for_scrapes = True
     turn = 1  # the processes come first
-    blocking = False  # the calls that may block are made in the worker's thread
     options = GpuOptions
     metrics = (*names.STATIC, *names.FAST, *names.SLOW, *names.PROCESSES, *names.HEALTH)
 
@@ -65,8 +62,7 @@ class GpuCollector(Collector):
         self._nothing = ""  # why there was none
         self._grace = FIRST_GRACE
         self._shown: Snapshot | None = None
-        self._fast, self._slow, self._processes, self._health = Sheet(), Sheet(), Sheet(), HealthSheet()
-        self._joined = Table()
+        self._joined: list[Row] = []
         self._posted_at: float | None = None
 
     @classmethod
@@ -77,7 +73,7 @@ class GpuCollector(Collector):
             fix = "install the driver, or correct the path"
             yield NamedPath("collectors.gpu.library", library, fix, absent="comes_later")
 
-    def collect(self) -> Iterator[Block]:
+    def collect(self) -> Iterator[Row]:
         source = self._find_source()
         self._heed_release_file(source)
         done = self._worker.run(source.read, self._grace)
@@ -90,7 +86,7 @@ class GpuCollector(Collector):
             self._shown = None
             raise NoData(source.closed_because)
         self._grace = GRACE
-        yield self._health.block(self._make_health(source, snapshot, hung))
+        yield from health_rows(self._make_health(source, snapshot, hung))
 
     def close(self) -> None:
         """Waits for nothing: what still waits for the driver ends with the process."""
@@ -99,20 +95,16 @@ class GpuCollector(Collector):
         if self._kernel is not None:
             self._kernel.close()
 
-    def _show(self, snapshot: Snapshot) -> Iterator[Block]:
+    def _show(self, snapshot: Snapshot) -> Iterator[Row]:
         if snapshot.links is not None and (self._shown is None or snapshot.links is not self._shown.links):
             self.context.board.post(GpuLinks(snapshot.links))
         if self._shown is None or snapshot.slow_at != self._shown.slow_at:
-            self._slow.block(snapshot.slow)
             self._addresses = {card.pci_address: card.gpu_id for card in reversed(snapshot.cards)}
-            found = join(snapshot.processes, self.context.board.latest(Trees))
-            self._joined = make_table(found, self._joined)
-            self._processes.block(self._joined)
+            self._joined = list(join(snapshot.processes, self.context.board.latest(Trees)))
         if self._shown is None or snapshot.at != self._shown.at:
-            self._fast.block(snapshot.fast)
             self._post(snapshot)
         self._shown = snapshot
-        yield from (self._fast.last, self._slow.last, self._processes.last)
+        yield from (*snapshot.fast, *snapshot.slow, *self._joined)
 
     def _post(self, snapshot: Snapshot) -> None:
         """Only what is new: when nobody renews the fact, the driver hangs."""
@@ -121,12 +113,12 @@ class GpuCollector(Collector):
             self._posted_at = now
             self.context.board.post(Gpus(tuple(make_sights(snapshot))))
 
-    def _make_health(self, source: GpuSource, snapshot: Snapshot | None, hung: bool) -> Health:
+    def _make_health(self, source: GpuSource, snapshot: Snapshot | None, hung: bool) -> ReadingHealth:
         failures, xids = source.failures.counts.copy(), self._ledger.counts()  # others write to them
         if snapshot is None:
-            return Health(hung, None, 0.0, 0.0, (), failures, xids)
+            return ReadingHealth(hung, None, 0.0, 0.0, (), failures, xids)
         age = self.context.clock.monotonic() - snapshot.at
-        return Health(hung, age, snapshot.fast_seconds, snapshot.slow_seconds, snapshot.cards, failures, xids)
+        return ReadingHealth(hung, age, snapshot.fast_seconds, snapshot.slow_seconds, snapshot.cards, failures, xids)
 
     def _find_source(self) -> GpuSource:
         """Raises NoData while there is no driver's library."""

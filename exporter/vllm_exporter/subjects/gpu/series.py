@@ -1,4 +1,4 @@
-"""From readings of GPUs to series and facts. Pure."""
+"""From readings of GPUs to values and facts. Pure."""
 
 from __future__ import annotations
 
@@ -7,31 +7,14 @@ from dataclasses import dataclass
 
 from vllm_exporter.facts.facts import GpuSight, Trees
 from vllm_exporter.facts.xids import classify
-from vllm_exporter.metrics.family import Block, Family, Layout, Sample, Series
+from vllm_exporter.metrics.family import Family, Row, Sample
 from vllm_exporter.subjects.gpu import families as names
-from vllm_exporter.subjects.gpu.source import Card, GpuProcess, Snapshot, Table
+from vllm_exporter.subjects.gpu.source import Card, GpuProcess, Snapshot
 from vllm_exporter.subjects.gpu.xids import XidCount
 
 
-class Sheet:
-    """Makes blocks of tables, with one layout while the series stay the same."""
-
-    def __init__(self) -> None:
-        self._series: tuple[Series, ...] = ()
-        self._layout = Layout(())
-        self.last = self._layout.block(())
-
-    def block(self, table: Table) -> Block:
-        """Keeps it as `last`."""
-        if table.series is not self._series:
-            self._series = table.series
-            self._layout = Layout(table.series)
-        self.last = self._layout.block(table.numbers)
-        return self.last
-
-
 @dataclass(frozen=True)
-class Health:
+class ReadingHealth:
     """How the readings fare."""
 
     hung: bool
@@ -43,46 +26,19 @@ class Health:
     xids: Mapping[tuple[str, int], XidCount]
 
 
-class HealthSheet:
-    """The same each second but for a few numbers: the series are worked out when one comes or goes."""
-
-    def __init__(self) -> None:
-        self._shape: object = None
-        self._sheet = Sheet()
-        self._series: tuple[Series, ...] = ()
-
-    def block(self, health: Health) -> Block:
-        shape = (health.age is None, health.cards, tuple(health.failures), tuple(health.xids))
-        if shape != self._shape:
-            self._shape, self._series = shape, tuple(health_series(health))
-        return self._sheet.block(Table(self._series, list(health_numbers(health))))
-
-
-def health_series(health: Health) -> Iterator[Series]:
-    yield names.GPU_DRIVER_HUNG, ()
+def health_rows(health: ReadingHealth) -> Iterator[Row]:
+    yield (names.GPU_DRIVER_HUNG, ()), health.hung
     if health.age is not None:
-        yield names.GPU_SNAPSHOT_AGE_SECONDS, ()
-        yield names.GPU_READ_SECONDS, ("fast",)
-        yield names.GPU_READ_SECONDS, ("slow",)
+        yield (names.GPU_SNAPSHOT_AGE_SECONDS, ()), health.age
+        yield (names.GPU_READ_SECONDS, ("fast",)), health.fast_seconds
+        yield (names.GPU_READ_SECONDS, ("slow",)), health.slow_seconds
     for card in health.cards:
-        yield names.GPU_LOST, (card.gpu_id, card.uuid)
-    for key in health.failures:
-        yield names.GPU_NVML_ERRORS_TOTAL, key
-    for gpu_id, xid in health.xids:
-        yield names.GPU_XID_ERRORS_TOTAL, (gpu_id, str(xid), classify(xid)[0])
-        yield names.GPU_XID_LAST_SEEN_TIMESTAMP_SECONDS, (gpu_id, str(xid))
-
-
-def health_numbers(health: Health) -> Iterator[float]:
-    """In the order of `health_series`."""
-    yield int(health.hung)
-    if health.age is not None:
-        yield from (health.age, health.fast_seconds, health.slow_seconds)
-    for card in health.cards:
-        yield int(card.lost)
-    yield from health.failures.values()
-    for seen in health.xids.values():
-        yield from (seen.count, seen.last_seen)
+        yield (names.GPU_LOST, (card.gpu_id, card.uuid)), card.lost
+    for key, count in health.failures.items():
+        yield (names.GPU_NVML_ERRORS_TOTAL, key), count
+    for (gpu_id, xid), seen in health.xids.items():
+        yield (names.GPU_XID_ERRORS_TOTAL, (gpu_id, str(xid), classify(xid)[0])), seen.count
+        yield (names.GPU_XID_LAST_SEEN_TIMESTAMP_SECONDS, (gpu_id, str(xid))), seen.last_seen
 
 
 def join(processes: Iterable[GpuProcess], trees: Trees | None) -> Iterator[Sample]:
@@ -113,10 +69,7 @@ SIGHT_FAMILIES: dict[str, tuple[Family, str]] = {
 
 def make_sights(snapshot: Snapshot) -> Iterator[GpuSight]:
     """What other collectors are told of each GPU."""
-    numbers = {
-        (family.name, *values): number
-        for (family, values), number in zip(snapshot.fast.series, snapshot.fast.numbers, strict=True)
-    }
+    numbers = {(family.name, *values): number for (family, values), number in snapshot.fast}
     pids: dict[str, dict[int, int]] = {}
     for process in snapshot.processes:
         pids.setdefault(process.gpu_id, {})[process.pid] = process.memory or 0

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from vllm_exporter.facts.facts import GpuLink
-from vllm_exporter.metrics.family import Sample, Series, Values
-
-
-@dataclass(frozen=True)
-class Table:
-    """Numbers in the order of their series. `series` is the same object while nothing comes or goes."""
-
-    series: tuple[Series, ...] = ()
-    numbers: Sequence[float] = ()
+from vllm_exporter.metrics.family import Row
 
 
 @dataclass(frozen=True)
@@ -44,8 +36,8 @@ class Snapshot:
     """All that is known after a reading. Replaced as a whole by the thread that reads; times are monotonic seconds."""
 
     cards: tuple[Card, ...] = ()
-    fast: Table = Table()
-    slow: Table = Table()
+    fast: Sequence[Row] = ()
+    slow: Sequence[Row] = ()
     processes: tuple[GpuProcess, ...] = ()
     at: float = 0.0  # when `fast` was read
     slow_at: float = 0.0
@@ -59,8 +51,10 @@ class Failures:
     """Failed calls by (function, code in words). Written by the thread that reads only."""
 
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    total: int = 0
 
     def add(self, function: str, code: str) -> None:
+        self.total += 1
         self.counts[function, code] = self.counts.get((function, code), 0) + 1
 
 
@@ -92,18 +86,3 @@ class GpuSource(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-def make_table(samples: Iterable[Sample], before: Table) -> Table:
-    """A table of single samples; of two of one series the first counts. Keeps the series object while it holds."""
-    found: dict[tuple[str, Values], Sample] = {}
-    for sample in samples:
-        found.setdefault((sample.family.name, sample.values), sample)
-    series = tuple((sample.family, sample.values) for sample in found.values())
-    kept = before.series if series == before.series else series
-    return Table(kept, [_plain(sample.value) for sample in found.values()])
-
-
-def _plain(value: float) -> float:
-    """Whole numbers as such: 3 is shorter than 3.0 and cheaper to print."""
-    return value if value % 1 else int(value)

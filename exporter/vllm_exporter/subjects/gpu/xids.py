@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.linux.kernel_log import KernelLog, parse_xid
 from vllm_exporter.log import log
-from vllm_exporter.ports import Clock
 
 HOLD_SECONDS = 30.0  # opening the driver's library takes seconds a GPU where no other process keeps them ready
 HELD_MAX = 100  # XIDs

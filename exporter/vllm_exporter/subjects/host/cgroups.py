@@ -5,14 +5,14 @@ https://docs.kernel.org/admin-guide/cgroup-v2.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from vllm_exporter.linux.kept_file import KeptFile
-from vllm_exporter.metrics.family import Family, Series
-from vllm_exporter.subjects.host import cgroup_families as names
+from vllm_exporter.errors import NoData
+from vllm_exporter.linux.files import read_bytes
+from vllm_exporter.metrics.family import Family, Row
+from vllm_exporter.subjects.host import families as names
 from vllm_exporter.subjects.host.cpu import parse_pressure
-from vllm_exporter.subjects.host.part import Names, Part, Reading
 
 EVENTS = ("high", "max", "oom", "oom_kill")  # of memory.events; `low` is about protection, which nobody is short of
 RESOURCES = ("cpu", "memory", "io")
@@ -39,27 +39,23 @@ Parser = Callable[[bytes], float | None]
 Found = dict[str, float]  # by family's key above, and further labels after blanks: 'event oom_kill'
 
 
-class CgroupPart(Part):
+class Cgroup:
     """The cgroup of one server, or of the exporter ('')."""
 
     def __init__(self, server: str, root: Path, path: str) -> None:
         """`path` as in /proc/<pid>/cgroup, below `root`, where cgroup2 is mounted."""
-        super().__init__(f"cgroup {path}")
         self.server, self.path = server, path
         folder = root / path.lstrip("/")
         self._levels = [folder, *folder.parents][: min(DEEPEST, len(Path(path).parts))]  # from its own up to the root
-        self._kept: dict[tuple[int, str], KeptFile] = {}
 
-    def read(self) -> Reading | None:
+    def rows(self) -> Iterator[Row]:
+        """Raises NoData when it is gone, SourceError, ValueError or LookupError when a file makes no sense."""
         found = {**self._memory(), **self._cpu(), **self._pressure(), **self._processes()}
-        return (tuple(found), list(found.values())) if found else None
-
-    def name_series(self, found: Names) -> Sequence[Series]:
-        return [(FAMILIES[key], (self.server, *labels)) for key, *labels in (one.split() for one in found)]
-
-    def close(self) -> None:
-        for kept in self._kept.values():
-            kept.close()
+        if not found:
+            raise NoData(f"{self._levels[OWN]} is not there")
+        for key, value in found.items():
+            name, *labels = key.split()
+            yield (FAMILIES[name], (self.server, *labels)), value
 
     def _memory(self) -> Found:
         level, limit = self._lowest("memory.max", parse_limit)
@@ -92,8 +88,7 @@ class CgroupPart(Part):
         for resource in RESOURCES:
             text = self._text(OWN, f"{resource}.pressure")
             if text:
-                kinds, seconds = parse_pressure(text)
-                found |= {f"pressure {resource} {kind}": value for kind, value in zip(kinds, seconds, strict=True)}
+                found |= {f"pressure {resource} {kind}": value for kind, value in parse_pressure(text).items()}
         return found
 
     def _processes(self) -> Found:
@@ -113,10 +108,7 @@ class CgroupPart(Part):
 
     def _text(self, level: int, file: str) -> bytes:
         """b'' when it is not there: the controller is off, or it is the root."""
-        kept = self._kept.get((level, file))
-        if kept is None:
-            kept = self._kept[level, file] = KeptFile(self._levels[level] / file)
-        return kept.read() or b""
+        return read_bytes(self._levels[level] / file) or b""
 
 
 def parse_path(data: bytes) -> str | None:

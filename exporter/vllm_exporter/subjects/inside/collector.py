@@ -15,13 +15,14 @@ from vllm_exporter.config.named_paths import NamedPath
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import RankSteps, Steps, Trees
 from vllm_exporter.log import log
-from vllm_exporter.metrics.family import Block, Sample
+from vllm_exporter.metrics.family import Row, Sample
 from vllm_exporter.run.collector import Collector, Context, read_options
+from vllm_exporter.state import StateFile
 from vllm_exporter.subjects.inside import families as names
-from vllm_exporter.subjects.inside.base import Base, read_base, write_base
+from vllm_exporter.subjects.inside.base import Base, format_base, parse_base
 from vllm_exporter.subjects.inside.directory import SnapshotDir, lives, read_identity
 from vllm_exporter.subjects.inside.format import BadSnapshot, Directory, Identity, Reason, Snapshot
-from vllm_exporter.subjects.inside.sums import Plan, Sums
+from vllm_exporter.subjects.inside.sums import Sums
 
 RENDERED = (
     names.REQUESTS_TOTAL,
@@ -53,8 +54,6 @@ class InsideCollector(Collector):
     )
     interval = 2.0  # twice a scrape interval of 5 s, so that no scrape sees the same values as the one before
     turn = 1  # the processes come first
-    patient = False  # for the same reason
-    blocking = False
     options = Options
 
     def __init__(self, context: Context, env: Mapping[str, str] = os.environ) -> None:
@@ -63,15 +62,15 @@ class InsideCollector(Collector):
         self._dir = SnapshotDir(Path(folder), context.clock) if folder else None
         self._here = read_identity(context.proc)
         self._ports = local_servers(context.config.targets, socket.gethostname())
-        self._file = Path(context.config.state_dir) / "inside.json" if context.config.state_dir else None
-        base = self._read_base()
+        self._file = StateFile(context.config.state_dir, "inside", "what ended processes had counted")
+        base = self._file.load(parse_base) or Base()
         self._sums = Sums({family.name: family for family in RENDERED}, dict(base.sums))
         self._folded = set(base.folded)
         self._silent: dict[Identity, tuple[str, Snapshot]] = {}  # folded by this exporter, their files still there
         self._live: dict[Identity, Snapshot] = {}
         self._servers: dict[Identity, str] = {}
         self._key: tuple[object, ...] | None = None  # what the plan was made for
-        self._plan = Plan(self._sums.plan((), ()).layout, [], [], [], [])
+        self._plan = self._sums.plan((), ())
         self._step_places: dict[Identity, tuple[int | None, ...]] = {}
         self._ignored: list[str] = []
         self._errors: dict[Reason, int] = dict.fromkeys(get_args(Reason), 0)
@@ -84,7 +83,7 @@ class InsideCollector(Collector):
             fix = "it is read once it is there; correct the path if vLLM's VLLM_MONITOR_DIR is another"
             yield NamedPath("collectors.inside.directory", folder, fix, "directory", "comes_later")
 
-    def collect(self) -> Iterator[Sample | Block]:
+    def collect(self) -> Iterator[Row]:
         if self._dir is None:
             raise NoData("no directory of snapshots is named; set VLLM_MONITOR_DIR, for vLLM and the exporter alike")
         reading = self._dir.read()
@@ -93,7 +92,7 @@ class InsideCollector(Collector):
         servers = [self._servers[identity] for identity in self._live]
         self._replan(servers)
         numbers = self._plan.add([one.values for one in self._live.values()])
-        yield self._plan.layout.block(numbers)
+        yield from zip(self._plan.series, numbers, strict=True)
         self.context.board.post(Steps(tuple(self._steps())))
         yield from self._own(servers)
 
@@ -129,7 +128,7 @@ class InsideCollector(Collector):
         self._silent = {key: one for key, one in self._silent.items() if key in self._folded}
         if new or back:
             self._key = None
-            self._keep()
+            self._file.save(format_base(self._sums.base, self._folded))
 
     def _lives(self, one: Snapshot, now: float) -> bool:
         return lives(one.identity, one.written, now, self.context.proc, self._here)
@@ -180,24 +179,6 @@ class InsideCollector(Collector):
             self._problems[name] = (str(problem), times)
             if times == (PATIENCE if problem.reason == "torn" else 1):
                 log("error", "snapshot file cannot be used; the others are", file=name, reason=problem)
-
-    def _read_base(self) -> Base:
-        if self._file is None:
-            return Base()
-        try:
-            return read_base(self._file)
-        except (OSError, ValueError) as error:
-            log("warning", "what ended processes had counted was forgotten", file=self._file, reason=error)
-            return Base()
-
-    def _keep(self) -> None:
-        """A directory that cannot be written costs the memory at the next start, nothing else."""
-        if self._file is None:
-            return
-        try:
-            write_base(self._file, self._sums.base, self._folded)
-        except OSError as error:
-            log("warning", "what ended processes had counted cannot be kept", file=self._file, reason=error)
 
 
 def step_places(directory: Directory) -> tuple[int | None, ...]:

@@ -11,9 +11,9 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.linux.stat import GONE, read_stat
-from vllm_exporter.ports import Clock
 from vllm_exporter.subjects.inside.format import (
     HEADER,
     MAX_FILE,

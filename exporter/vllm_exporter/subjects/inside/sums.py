@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from vllm_exporter.metrics.family import Family, Layout, Series, histogram_series
+from vllm_exporter.metrics.family import Family, Series, histogram_series
 from vllm_exporter.subjects.inside.format import Entry, Kind, Snapshot
 
 Values = tuple[str, ...]
@@ -43,14 +43,14 @@ Move = tuple[int, int]  # from a process's value to a number of the sum
 class Plan:
     """How to add up: worked out once for a set of processes and their directories."""
 
-    layout: Layout
+    series: Sequence[Series]
     base: list[float]
     added: list[list[Move]]  # of each process
     compared: list[list[Move]]  # of each process: gauges of which the largest counts
     histograms: list[tuple[int, int]]  # first number and number of buckets
 
     def add(self, values: Iterable[Sequence[float]]) -> list[float]:
-        """The numbers of the layout: 25 µs for a process with 300 values."""
+        """A number for each of the series: 25 µs for a process with 300 values."""
         out = list(self.base)
         for numbers, added, compared in zip(values, self.added, self.compared, strict=True):
             for source, target in added:
@@ -101,7 +101,7 @@ class Sums:
             series += histogram_series(family, values, slot.entry.bounds) if histogram else [(family, values)]
         pairs = list(zip(servers, snapshots, strict=True))
         return Plan(
-            Layout(series),
+            series,
             self._start(slots, len(series)),
             [self._moves(server, one, slots, compared=False) for server, one in pairs],
             [self._moves(server, one, slots, compared=True) for server, one in pairs],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from vllm_exporter.config.local_servers import local_ports
 from vllm_exporter.errors import NoData
@@ -14,22 +13,20 @@ from vllm_exporter.facts.facts import Gpus, Lifecycles, ServerSight, Sights, Tre
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.bound_ports import is_bound
 from vllm_exporter.linux.uptime import read_age
-from vllm_exporter.log import log
-from vllm_exporter.metrics.family import Block, Sample
+from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context
+from vllm_exporter.state import Content, StateFile
 from vllm_exporter.subjects.lifecycle import families as names
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Limits, Processes, Sight
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, Limits, Processes
 from vllm_exporter.subjects.lifecycle.history import Transition
 from vllm_exporter.subjects.lifecycle.inbox import FAULT_SECONDS, Addresses, Mail, Owner, sort
 from vllm_exporter.subjects.lifecycle.kept import from_plain, to_plain
-from vllm_exporter.subjects.lifecycle.lifecycle_file import read_lifecycles, write_lifecycles
 from vllm_exporter.subjects.lifecycle.machine import Machine
-from vllm_exporter.subjects.lifecycle.series import Table
+from vllm_exporter.subjects.lifecycle.series import rows
 from vllm_exporter.subjects.lifecycle.states import ORDER, STATES
 
 FIRST_LOOK = 10.0  # seconds in which the probe's first look is waited for: without it a running server looks absent
 FORGET = 60.0  # seconds without any evidence after which a server's state is not told any more
-WRITE_SECONDS = 10.0  # between two writes of the state file: a busy server changes its state every few seconds
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,6 @@ class LifecycleCollector(Collector):
     )
     interval = 2.0  # as often as processes are looked at; log lines have their own time
     turn = 2  # processes, probes and GPUs come first
-    idle = interval  # a server may show itself at any time
-    patient = False  # what passes between two looks is lost
     options = LifecycleOptions
 
     def __init__(self, context: Context) -> None:
@@ -78,7 +73,7 @@ class LifecycleCollector(Collector):
         self._tap = context.bus.tap(10_000)
         self._ports = local_ports(context.config.targets, socket.gethostname())
         self._servers = tuple(target.server for target in context.config.targets)
-        self._file = Path(context.config.state_dir) / "lifecycle.json" if context.config.state_dir else None
+        self._file = StateFile(context.config.state_dir, "lifecycle", "the lifecycle of servers")
         self._began = context.clock.monotonic()
         self._machines = {server: Machine(self._limits) for server in self._servers}
         self._faults: dict[str, dict[str, float]] = {server: {} for server in self._servers}
@@ -87,11 +82,10 @@ class LifecycleCollector(Collector):
         self._processes: dict[str, Processes] = {}
         self._addresses = Addresses(self._servers, {}, self._used)
         self._starts: dict[Ref, float] = {}
-        self._table = Table()
-        self._written_at, self._dirty, self._write_failed = self._began, False, False
+        self._saved = 0  # the version that was written last
         self._restore()
 
-    def collect(self) -> Iterator[Sample | Block]:
+    def collect(self) -> Iterator[Row]:
         if not self._servers:
             raise NoData("no server is configured; set VLLM_TARGETS, such as localhost:8000")
         now = self.context.clock.monotonic()
@@ -102,29 +96,23 @@ class LifecycleCollector(Collector):
         self._look_at(trees, now)
         mail = sort(self._tap.drain(), self._addresses, offset)
         for server in self._servers:
-            evidence = self._evidence(server, now, mail[server], sights)
             sight = sights.servers.get(server) if sights else None
-            self._fold(server, evidence, offset, sight.model_name if sight else "")
-        self._write(now, offset)
+            evidence = self._evidence(server, now, mail[server], sight)
+            for transition in self._machines[server].fold(evidence):
+                self._tell(server, transition, offset, sight.model_name if sight else "")
+        if self._file.due(now):
+            self._save(offset)
         shown = {server: one for server, one in self._machines.items() if one.state and now - one.known_at <= FORGET}
         states = {server: (one.state, now - one.history.since) for server, one in shown.items()}
         self.context.board.post(Lifecycles(states))
         if not shown:
             raise NoData("neither probe nor processes tell anything; are these collectors on?")
-        yield from self._table.blocks(shown, now, offset)
+        for server, machine in shown.items():
+            yield from rows(server, machine, now, offset)
 
     def close(self) -> None:
-        """The last seconds would be lost otherwise."""
-        now = self.context.clock.monotonic()
-        self._written_at = now - WRITE_SECONDS
-        self._write(now, self.context.clock.wall() - now)
-
-    def _fold(self, server: str, evidence: Evidence, offset: float, model_name: str) -> None:
-        machine = self._machines[server]
-        version = machine.history.version
-        for transition in machine.fold(evidence):
-            self._tell(server, transition, offset, model_name)
-        self._dirty = self._dirty or machine.history.version != version
+        """Keeps what changed in the last seconds too."""
+        self._save(self.context.clock.wall() - self.context.clock.monotonic())
 
     def _tell(self, server: str, change: Transition, offset: float, model_name: str) -> None:
         entered = STATES[ORDER[change.new]]
@@ -143,15 +131,14 @@ class LifecycleCollector(Collector):
             )
         )
 
-    def _evidence(self, server: str, now: float, mail: Mail, sights: Sights | None) -> Evidence:
-        sight = sights.servers.get(server) if sights is not None else None
+    def _evidence(self, server: str, now: float, mail: Mail, sight: ServerSight | None) -> Evidence:
         return Evidence(
             now=now,
             marks=tuple(mail.marks),
             exits=tuple(mail.exits),
             errors=tuple(mail.errors),
             processes=self._processes.get(server),
-            sight=None if sight is None else translate(sight),
+            sight=sight,
             bound=self._bound(server),
             faults=self._known_faults(server, now, mail),
         )
@@ -205,54 +192,38 @@ class LifecycleCollector(Collector):
                     self._used[server] = self._used.get(server, frozenset()) | {gpu.gpu_id}
 
     def _restore(self) -> None:
-        if self._file is None:
-            return
-        try:
-            kept = read_lifecycles(self._file)
-            now = self.context.clock.monotonic()
-            offset = self.context.clock.wall() - now
-            for server in set(kept) & set(self._servers):
-                machine = Machine(self._limits)
-                from_plain(machine, kept[server], now, offset)
-                self._machines[server] = machine
-        except (OSError, ValueError) as error:
-            log("warning", "the lifecycle of servers was forgotten", file=self._file, reason=error)
+        kept = self._file.load(self._parse)
+        if kept is not None:
+            self._machines.update(kept)
 
-    def _write(self, now: float, offset: float) -> None:
-        """A directory that cannot be written costs the memory at the next start, nothing else: said once."""
-        if self._file is None or not self._dirty or now - self._written_at < WRITE_SECONDS:
-            return
-        self._dirty, self._written_at = False, now
-        try:
-            write_lifecycles(self._file, {server: to_plain(one, offset) for server, one in self._machines.items()})
-            self._write_failed = False
-        except OSError as error:
-            if not self._write_failed:
-                log("warning", "the lifecycle of servers cannot be kept", file=self._file, reason=error)
-            self._write_failed = True
+    def _parse(self, content: Content) -> dict[str, Machine]:
+        """The machines that the file of another exporter describes. Raises ValueError and LookupError."""
+        now = self.context.clock.monotonic()
+        offset = self.context.clock.wall() - now
+        found: dict[str, Machine] = {}
+        for server in content["servers"].keys() & set(self._servers):
+            found[server] = Machine(self._limits)
+            from_plain(found[server], content["servers"][server], now, offset)
+        return found
+
+    def _save(self, offset: float) -> None:
+        """Nothing when nothing happened: the offset alone moves a little all the time."""
+        version = sum(machine.history.version for machine in self._machines.values())
+        if version != self._saved:
+            self._saved = version
+            self._file.save({"servers": {server: to_plain(one, offset) for server, one in self._machines.items()}})
 
 
 def choose_processes(processes: Iterable[VllmProcess], server: str) -> Processes:
     """Those of one server; `started` is left open."""
     own = [one for one in processes if one.server == server]
     alive = [one for one in own if not one.orphan]
+    servers = sorted(
+        (one for one in alive if one.role == "api_server"), key=lambda one: (not one.main, one.ref.start, one.ref.pid)
+    )
     return Processes(
-        api=tuple(sorted((one.ref for one in alive if one.role == "api_server"), key=lambda ref: (ref.start, ref.pid))),
+        api=tuple(one.ref for one in servers),
         engines=frozenset(one.rank for one in alive if one.role == "engine_core"),
         workers=frozenset(one.rank for one in alive if one.role == "worker"),
         orphans=len(own) - len(alive),
-    )
-
-
-def translate(sight: ServerSight) -> Sight:
-    return Sight(
-        health=sight.health,
-        stalled=sight.stalled,
-        paused=sight.paused,
-        sleeping=sight.sleeping,
-        canary_ok=sight.canary_ok,
-        canary_failures=sight.canary_failures,
-        progress_age=sight.progress_age,
-        work=sight.work,
-        values=sight.values,
     )

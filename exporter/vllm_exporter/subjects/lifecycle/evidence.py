@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vllm_exporter.facts.values import EngineValues, Health, Ref, Role
+from vllm_exporter.facts.facts import ServerSight
+from vllm_exporter.facts.values import Ref, Role
 
 
 @dataclass(frozen=True)
@@ -38,26 +39,11 @@ class Exit:
 class Processes:
     """The server's living processes on this host. Orphans are counted apart, not among engines and workers."""
 
-    api: tuple[Ref, ...] = ()  # oldest first: the first one is the server's identity
+    api: tuple[Ref, ...] = ()  # the main one first: it is the server's identity
     engines: frozenset[str] = frozenset()  # ranks
     workers: frozenset[str] = frozenset()
     orphans: int = 0
     started: float | None = None  # when the oldest API server began
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What the probe saw last. None: not known."""
-
-    health: Health
-    stalled: bool | None = None
-    paused: bool | None = None
-    sleeping: bool | None = None
-    canary_ok: bool | None = None
-    canary_failures: int = 0
-    progress_age: float | None = None
-    work: bool | None = None
-    values: EngineValues | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +55,7 @@ class Evidence:
     exits: tuple[Exit, ...] = ()
     errors: tuple[str, ...] = ()  # classes of log lines that tell of an error, oldest first
     processes: Processes | None = None
-    sight: Sight | None = None
+    sight: ServerSight | None = None
     bound: bool | None = None  # a socket that is bound and does not listen is on the server's port
     faults: frozenset[str] = field(default_factory=frozenset)  # what is wrong with its GPUs or its host
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vllm_exporter.facts.values import Ref
+from vllm_exporter.state import count, seconds
 from vllm_exporter.subjects.lifecycle.evidence import Exit
 from vllm_exporter.subjects.lifecycle.machine import Machine
 from vllm_exporter.subjects.lifecycle.phases import PHASES
@@ -41,28 +42,23 @@ def to_plain(machine: Machine, offset: float) -> Plain:
 
 
 def from_plain(machine: Machine, plain: Plain, now: float, offset: float) -> None:
-    """Fills a new machine. Raises ValueError when the values make no sense; the machine is then not to be used."""
-    try:
-        state, outcome = _state(plain["state"]), _state(plain["outcome"])
-        life = None if plain["life"] is None else _life_from_plain(plain["life"], now, offset)
-        machine.restore(state, _past(plain["since"], now, offset), life, outcome)
-        machine.joined = bool(plain["joined"])
-        machine.history.transitions.update(_pairs_from_plain(plain["transitions"]))
-        machine.history.illegal.update(_pairs_from_plain(plain["illegal"]))
-        machine.history.phases.seconds = {
-            name: _number(seconds) for name, seconds in plain["phases"].items() if name in PHASES
-        }
-        failures = plain["failures"]
-        machine.failures.starts, machine.failures.same = _count(failures["starts"]), _count(failures["same"])
-        machine.failures.error, machine.failures.at = str(failures["error"]), _past(failures["at"], now, offset)
-        machine.last_exit = None if plain["exit"] is None else _exit_from_plain(plain["exit"], now, offset)
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from None
+    """Fills a new machine. Raises ValueError, LookupError or TypeError when the values make no sense."""
+    state, outcome = _state(plain["state"]), _state(plain["outcome"])
+    life = None if plain["life"] is None else _life_from_plain(plain["life"], now, offset)
+    machine.restore(state, _past(plain["since"], now, offset), life, outcome)
+    machine.joined = bool(plain["joined"])
+    machine.history.transitions.update(_pairs_from_plain(plain["transitions"]))
+    machine.history.illegal.update(_pairs_from_plain(plain["illegal"]))
+    machine.history.phases.seconds = {name: seconds(value) for name, value in plain["phases"].items() if name in PHASES}
+    failures = plain["failures"]
+    machine.failures.starts, machine.failures.same = count(failures["starts"]), count(failures["same"])
+    machine.failures.error, machine.failures.at = str(failures["error"]), _past(failures["at"], now, offset)
+    machine.last_exit = None if plain["exit"] is None else _exit_from_plain(plain["exit"], now, offset)
 
 
 def _life_to_plain(life: Life, offset: float) -> Plain:
     return {
-        "ref": None if life.ref is None else [life.ref.pid, life.ref.start],
+        "ref": None if life.ref is None else life.ref.to_plain(),
         "began": life.began + offset,
         "reached": life.startup.reached,
         "ready": life.ready,
@@ -76,7 +72,7 @@ def _life_to_plain(life: Life, offset: float) -> Plain:
 
 
 def _life_from_plain(plain: Plain, now: float, offset: float) -> Life:
-    ref = None if plain["ref"] is None else Ref(_count(plain["ref"][0]), _count(plain["ref"][1]))
+    ref = None if plain["ref"] is None else Ref.from_plain(plain["ref"])
     life = Life(_past(plain["began"], now, offset), ref, marked=now)
     life.startup.api = ORDER[_state(plain["reached"])]
     life.answered = bool(plain["ready"])
@@ -99,7 +95,7 @@ def _exit_to_plain(ended: Exit, offset: float) -> Plain:
 
 
 def _exit_from_plain(plain: Plain, now: float, offset: float) -> Exit:
-    pid = None if plain["pid"] is None else _count(plain["pid"])
+    pid = None if plain["pid"] is None else count(plain["pid"])
     return Exit(_past(plain["at"], now, offset), str(plain["role"]), pid, str(plain["cause"]), str(plain["code"]))
 
 
@@ -109,9 +105,9 @@ def _pairs_to_plain(pairs: Mapping[tuple[str, str], int]) -> dict[str, int]:
 
 def _pairs_from_plain(plain: Mapping[str, object]) -> dict[tuple[str, str], int]:
     pairs = {}
-    for key, count in plain.items():
+    for key, number in plain.items():
         old, _, new = key.partition(" ")
-        pairs[_state(old), _state(new)] = _count(count)
+        pairs[_state(old), _state(new)] = count(number)
     return pairs
 
 
@@ -121,18 +117,6 @@ def _state(value: object) -> str:
     raise ValueError(f"unknown state {value!r}")
 
 
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no count")
-    return value
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e18:
-        raise ValueError(f"{value!r} is no time")
-    return float(value)
-
-
 def _past(value: object, now: float, offset: float) -> float:
     """Monotonic time; a clock that was set back since makes it now, never later."""
-    return min(_number(value) - offset, now)
+    return min(seconds(value) - offset, now)

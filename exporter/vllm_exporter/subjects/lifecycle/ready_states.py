@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Limits, Sight
+from vllm_exporter.facts.facts import ServerSight
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, Limits
 from vllm_exporter.subjects.lifecycle.server_life import Life
 from vllm_exporter.subjects.lifecycle.traffic import Meter
 
@@ -56,7 +57,7 @@ class Runner:
         life.ending, life.dead_at = "", None
         return said
 
-    def _working(self, life: Life, sight: Sight, traffic: str) -> str:
+    def _working(self, life: Life, sight: ServerSight, traffic: str) -> str:
         if life.verified:
             return traffic
         if sight.canary_ok or self._meter.moved:
@@ -64,7 +65,7 @@ class Runner:
             return "ready_verified"
         return "listening"
 
-    def _held(self, life: Life, now: float, sight: Sight) -> str:
+    def _held(self, life: Life, now: float, sight: ServerSight) -> str:
         """Asleep, then what a line said, then paused: a sleeping engine is paused too."""
         ahead = now - life.told_at < LAG  # the log, of the probe
         if sight.sleeping and not ahead:
@@ -77,14 +78,14 @@ class Runner:
             return life.held
         return "paused" if life.held == "paused" or (sight.paused and not ahead) else ""
 
-    def _is_over(self, life: Life, now: float, sight: Sight) -> bool:
+    def _is_over(self, life: Life, now: float, sight: ServerSight) -> bool:
         if life.held == "waking":
             return self._meter.moved or now - life.held_at >= WAKE
         if life.held in ("paused", "ft_recovery"):
             return self._meter.moved and now - life.held_at >= HOLD
         return False
 
-    def _is_suspect(self, life: Life, now: float, sight: Sight) -> bool:
+    def _is_suspect(self, life: Life, now: float, sight: ServerSight) -> bool:
         if sight.health == "timeout":
             return True
         if now - life.told_at < LAG:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
+from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import Ref
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Limits, Mark, Sight
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Limits, Mark
 from vllm_exporter.subjects.lifecycle.startup import Startup
 from vllm_exporter.subjects.lifecycle.states import ENDING, ORDER
 
@@ -193,7 +194,7 @@ def is_alive(life: Life | None, evidence: Evidence, joined: bool) -> bool | None
     return _seems_alive(life, evidence.now, sight, processes is not None)
 
 
-def _seems_alive(life: Life | None, now: float, sight: Sight | None, looked: bool) -> bool | None:
+def _seems_alive(life: Life | None, now: float, sight: ServerSight | None, looked: bool) -> bool | None:
     """Where no process of the server was ever seen: it runs on another host, or in a container that hides them.
 
     On this host (`looked`) silence comes from somebody who holds the port; elsewhere perhaps from a host that is off.

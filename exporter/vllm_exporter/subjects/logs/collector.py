@@ -12,8 +12,9 @@ from vllm_exporter.errors import ConfigError, NoData
 from vllm_exporter.facts.events import LineNoticed
 from vllm_exporter.facts.facts import Sights
 from vllm_exporter.log import log
-from vllm_exporter.metrics.family import Block, Layout, Series
+from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context, check_option, read_options
+from vllm_exporter.state import Content, StateFile
 from vllm_exporter.subjects.logs import families as names
 from vllm_exporter.subjects.logs.classes import read_classes
 from vllm_exporter.subjects.logs.docker import SOCKET, LogDocker
@@ -25,13 +26,10 @@ from vllm_exporter.subjects.logs.journal import LogJournal
 from vllm_exporter.subjects.logs.ledger import Ledger, Notices
 from vllm_exporter.subjects.logs.lines import parse_process
 from vllm_exporter.subjects.logs.places import Place, parse_place
-from vllm_exporter.subjects.logs.positions import read_positions, write_positions
-from vllm_exporter.subjects.logs.reader import LogReader, Tally, Told
+from vllm_exporter.subjects.logs.reader import LogReader, Told
 from vllm_exporter.subjects.logs.redact import redact
 from vllm_exporter.subjects.logs.source import LogSource, Position
 from vllm_exporter.subjects.logs.table import kinds
-
-KEEP_SECONDS = 10.0  # between two writings of the positions; what was read after the last is read again after a crash
 
 
 @dataclass(frozen=True)
@@ -56,18 +54,19 @@ class LogsCollector(Collector):
         names.LOG_UNREAD_BYTES,
     )
     interval = 1.0
-    patient = False  # what is not read in time is lost when the file is rotated
     options = LogOptions
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         options = context.options("logs", LogOptions)
         self._places = parse_places(options.sources, context.config)
-        self._positions_file = Path(context.config.state_dir or ".") / "logs.json"
-        self._kept = self._read_positions() if self._places and context.config.state_dir else {}
+        self._file = StateFile(context.config.state_dir, "logs", "the place in each log")
+        positions = (self._file.load(parse_positions) or {}) if self._places else {}
         patterns = read_classes() if self._places else ()
         incidents = {place.server: Incident() for place in self._places}
-        self._sources = {place: self._source(place, options) for place in self._places}
+        self._sources = {
+            place: self._source(place, options, positions.get(position_key(place), {})) for place in self._places
+        }
         self._readers = {
             place: LogReader(source, Follower(patterns, incidents[place.server]), context.clock)
             for place, source in self._sources.items()
@@ -75,9 +74,6 @@ class LogsCollector(Collector):
         self._turns = Turns(self._readers, context.clock)
         self._ledger = Ledger(incidents, kinds(patterns).values())
         self._notices = Notices()
-        self._shown: tuple[int, int, int] | None = None
-        self._layout = Layout(())
-        self._keep_at = context.clock.monotonic() + KEEP_SECONDS
 
     @classmethod
     def check(cls, config: Config, name: str) -> None:
@@ -97,7 +93,7 @@ class LogsCollector(Collector):
                 key, fix = "collectors.logs.docker_socket", "start Docker, or correct the path"
                 yield NamedPath(key, options.docker_socket, fix, "socket", "comes_later")
 
-    def collect(self) -> Iterator[Block]:
+    def collect(self) -> Iterator[Row]:
         if not self._places:
             raise NoData("no log is configured; add sources to collectors: {logs: …} in exporter.yml")
         for place, reader in self._turns.take():
@@ -105,9 +101,9 @@ class LogsCollector(Collector):
             for told in reader.read():
                 self._note(place.server, told)
             self._tell_problem(place, problem, reader.tally.problem)
-        if self.context.clock.monotonic() >= self._keep_at:
+        if self._file.due(self.context.clock.monotonic()):
             self._keep_positions()
-        yield self._block()
+        yield from self._rows()
 
     def close(self) -> None:
         if self._places:
@@ -160,59 +156,31 @@ class LogsCollector(Collector):
         sights = self.context.board.latest(Sights)
         return sights.servers[server].model_name if sights is not None and server in sights.servers else ""
 
-    def _block(self) -> Block:
-        """The series that exist stay as they are until a class or a source shows something for the first time."""
-        tallies = {place: reader.tally for place, reader in self._readers.items()}
-        shown = (len(self._ledger.counts), len(self._ledger.last), sum(t.last is not None for t in tallies.values()))
-        if shown != self._shown:
-            self._shown, self._layout = shown, Layout(self._series(tallies))
-        numbers: list[float] = [*self._ledger.counts.values(), *self._ledger.last.values()]
-        for tally in tallies.values():
-            numbers += (int(tally.readable), tally.lines, tally.cut, tally.skipped, tally.unread)
+    def _rows(self) -> Iterator[Row]:
+        for key, count in self._ledger.counts.items():
+            yield (names.LOG_EVENTS_TOTAL, key), count
+        for labels, at in self._ledger.last.items():
+            yield (names.LOG_EVENT_LAST_TIMESTAMP_SECONDS, labels), at
+        for place, reader in self._readers.items():
+            tally, of = reader.tally, (place.server, place.label)
+            yield (names.LOG_READABLE, of), tally.readable
+            yield (names.LOG_LINES_TOTAL, of), tally.lines
+            yield (names.LOG_CUT_LINES_TOTAL, of), tally.cut
+            yield (names.LOG_SKIPPED_BYTES_TOTAL, of), tally.skipped
+            yield (names.LOG_UNREAD_BYTES, of), tally.unread
             if tally.last is not None:
-                numbers.append(tally.last)
-        return self._layout.block(numbers)
+                yield (names.LOG_LAST_LINE_TIMESTAMP_SECONDS, of), tally.last
 
-    def _series(self, tallies: dict[Place, Tally]) -> Iterator[Series]:
-        """In the order of the numbers."""
-        yield from ((names.LOG_EVENTS_TOTAL, key) for key in self._ledger.counts)
-        yield from ((names.LOG_EVENT_LAST_TIMESTAMP_SECONDS, key) for key in self._ledger.last)
-        for place, tally in tallies.items():
-            labels = (place.server, place.label)
-            yield names.LOG_READABLE, labels
-            yield names.LOG_LINES_TOTAL, labels
-            yield names.LOG_CUT_LINES_TOTAL, labels
-            yield names.LOG_SKIPPED_BYTES_TOTAL, labels
-            yield names.LOG_UNREAD_BYTES, labels
-            if tally.last is not None:
-                yield names.LOG_LAST_LINE_TIMESTAMP_SECONDS, labels
-
-    def _source(self, place: Place, options: LogOptions) -> LogSource:
-        position = self._kept.get(position_key(place), {})
+    def _source(self, place: Place, options: LogOptions, position: Position) -> LogSource:
         if place.kind == "journald":
             return LogJournal(place.name, position, self.context.clock)
         if place.kind == "docker":
             return LogDocker(place.name, position, self.context.clock, options.docker_socket)
         return LogFile(Path(place.name), position)
 
-    def _read_positions(self) -> dict[str, Position]:
-        """What cannot be read is said once, and the logs are followed from their ends."""
-        try:
-            return read_positions(self._positions_file)
-        except (OSError, ValueError) as error:
-            log("warning", "positions in the logs are forgotten", file=self._positions_file, reason=error)
-            return {}
-
     def _keep_positions(self) -> None:
-        self._keep_at = self.context.clock.monotonic() + KEEP_SECONDS
-        positions = {position_key(place): source.position() for place, source in self._sources.items()}
-        if positions == self._kept or not self.context.config.state_dir:
-            return
-        try:
-            write_positions(self._positions_file, positions)
-        except OSError as error:
-            log("warning", "positions in the logs cannot be kept", file=self._positions_file, reason=error.strerror)
-        self._kept = positions
+        positions = {position_key(place): dict(source.position()) for place, source in self._sources.items()}
+        self._file.save({"positions": positions})
 
     def _tell_problem(self, place: Place, before: str, now: str) -> None:
         """One line when a log becomes unreadable, and when it can be read again."""
@@ -245,3 +213,11 @@ def add_place(places: list[Place], text: str, config: Config) -> None:
 
 def position_key(place: Place) -> str:
     return f"{place.server} {place.label}"
+
+
+def parse_positions(content: Content) -> dict[str, Position]:
+    """By log. Raises LookupError and AttributeError when it is not what was kept."""
+    return {
+        str(name): {str(key): value for key, value in position.items() if isinstance(value, str | int)}
+        for name, position in content["positions"].items()
+    }

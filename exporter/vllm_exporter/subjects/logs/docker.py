@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.net.http import Garbled, parse_head
-from vllm_exporter.ports import Clock
 from vllm_exporter.subjects.logs.source import BUSY, MAX_LINE, MAX_READ, Batch, LineCutter, Position, RawLine
 
 SOCKET = "/var/run/docker.sock"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 
-from vllm_exporter.ports import Clock
+from vllm_exporter.clock import Clock
 from vllm_exporter.subjects.logs.places import Place
 from vllm_exporter.subjects.logs.reader import LogReader
 

@@ -7,8 +7,8 @@ import os
 from contextlib import suppress
 from typing import IO, Protocol
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.errors import SourceError
-from vllm_exporter.ports import Clock
 from vllm_exporter.subjects.logs.source import BUSY, MAX_READ, Batch, LineCutter, Position, RawLine
 
 KERNEL = "kernel"  # stands for the kernel's own log

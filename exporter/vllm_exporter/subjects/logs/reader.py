@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.ports import Clock
 from vllm_exporter.subjects.logs.follow import Finding, Follower
 from vllm_exporter.subjects.logs.lines import parse_stamp
 from vllm_exporter.subjects.logs.source import Batch, LogSource

@@ -23,10 +23,9 @@ from vllm_exporter.subjects.parallel.parallel_ranks import (
     parse_roles,
     peer_groups,
 )
-from vllm_exporter.subjects.parallel.rank_looks import RankFiles
+from vllm_exporter.subjects.parallel.rank_looks import read_look
 from vllm_exporter.subjects.parallel.stragglers import WINDOW, History, Pace, Verdict, judge, skew
 
-NOBODY_TO_COMPARE = 5.0  # seconds to the next look while no server has two ranks here
 JUDGE_SECONDS = 4.0  # between two verdicts; looks are more frequent
 QUIET = 60.0  # seconds a rank must have kept up before it is an event again that it does not
 
@@ -41,13 +40,12 @@ class Watched:
     """A rank's process while it lives."""
 
     process: VllmProcess
-    files: RankFiles
     history: History
     run_delay: float | None = None
 
 
 class DistributedCollector(Collector):
-    """Looks at the processes of servers with several ranks only: 30 µs for two, 90 µs for eight."""
+    """Looks at the processes of servers with several ranks only."""
 
     metrics = (
         names.RANK_STRAGGLER,
@@ -67,8 +65,6 @@ class DistributedCollector(Collector):
     )
     interval = 1.1  # no divisor of a second: what stops a process once a second would never be seen
     turn = 2  # processes, GPUs and steps come first
-    patient = False  # else a straggler is named too late
-    blocking = False
     options = Options
 
     def __init__(self, context: Context) -> None:
@@ -98,7 +94,6 @@ class DistributedCollector(Collector):
         if not (self._sizes or steps or self._roles):
             raise NoData("no rank of a vLLM server on this host, and no role configured")
         self._look(now, steps)
-        self.rest = 0.0 if self._watched else NOBODY_TO_COMPARE
         if now >= self._judged + JUDGE_SECONDS:
             self._verdicts, self._judged = tuple(self._verdict_samples(now)), now
         yield from (*self._sizes, *self._verdicts, *step_samples(steps))
@@ -108,10 +103,6 @@ class DistributedCollector(Collector):
         yield from self._efficiency_samples(now, steps)
         for server, role in self._roles.items():
             yield names.SERVER_ROLE_INFO.sample(1, server=server, pd_role=role)
-
-    def close(self) -> None:
-        for one in self._watched.values():
-            one.files.close()
 
     def _steps(self) -> dict[Rank, RankSteps]:
         """By the rank of the process; by what it says itself where the process is not among the ranks."""
@@ -131,11 +122,11 @@ class DistributedCollector(Collector):
                 self._forget(rank)
         for rank, process in wanted.items():
             if rank not in self._watched:
-                self._watched[rank] = Watched(process, RankFiles(self.context.proc, process.ref), History())
+                self._watched[rank] = Watched(process, History())
 
     def _look(self, now: float, steps: Mapping[Rank, RankSteps]) -> None:
         for rank, one in list(self._watched.items()):
-            look = one.files.look(now)
+            look = read_look(self.context.proc, one.process.ref, now)
             if look is None:
                 self._forget(rank)
                 continue
@@ -146,7 +137,7 @@ class DistributedCollector(Collector):
             one.run_delay = look.run_delay
 
     def _forget(self, rank: Rank) -> None:
-        self._watched.pop(rank).files.close()
+        del self._watched[rank]
         self._judged = float("-inf")  # nothing more is said of it, at once
 
     def _verdict_samples(self, now: float) -> Iterator[Sample]:

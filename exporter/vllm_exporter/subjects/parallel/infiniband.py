@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vllm_exporter.linux.kept_file import KeptFile
-from vllm_exporter.subjects.parallel.sysfs import list_names, read_link, read_word
+from vllm_exporter.linux.files import list_names, read_bytes, read_link, read_word
 
 LANE = 4  # port_rcv_data and port_xmit_data count words of 4 bytes, whatever the width of the link
 
-DATA = {"port_rcv_data": "received", "port_xmit_data": "transmitted"}
+DATA = ("port_rcv_data", "port_xmit_data")
 ERRORS = (
     "symbol_error",
     "link_error_recovery",
@@ -48,24 +47,13 @@ class Link:
     speed: float | None
 
 
-class PortCounters:
-    """The counters of one port, each file kept open: 3 µs each."""
-
-    def __init__(self, sys: Path, device: str, port: str) -> None:
-        self.device, self.port = device, port
-        folder = sys / "class/infiniband" / device / "ports" / port
-        wanted = [("counters", name) for name in (*DATA, WAIT, *ERRORS)]
-        wanted += [("hw_counters", name) for name in HARDWARE_ERRORS]
-        self._files = {name: KeptFile(folder / kind / name) for kind, name in wanted if (folder / kind / name).exists()}
-
-    def read(self) -> dict[str, int]:
-        """File name to count, without those that the device lacks. Raises SourceError."""
-        texts = {name: file.read() for name, file in self._files.items()}
-        return {name: int(text) for name, text in texts.items() if text is not None and text.strip().isdigit()}
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
+def read_counters(sys: Path, device: str, port: str) -> dict[str, int]:
+    """File name to count, of one port, without those that the device lacks. Raises SourceError."""
+    folder = sys / "class/infiniband" / device / "ports" / port
+    wanted = [("counters", name) for name in (*DATA, WAIT, *ERRORS)]
+    wanted += [("hw_counters", name) for name in HARDWARE_ERRORS]
+    texts = {name: read_bytes(folder / kind / name) for kind, name in wanted}
+    return {name: int(text) for name, text in texts.items() if text is not None and text.strip().isdigit()}
 
 
 def read_ports(sys: Path) -> Iterator[Port]:

@@ -1,4 +1,4 @@
-"""Looks at the process of a rank: state, CPU time, time in the run queue; its files kept open."""
+"""Looks at the process of a rank: state, CPU time, time in the run queue."""
 
 from __future__ import annotations
 
@@ -7,35 +7,23 @@ from pathlib import Path
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Ref
-from vllm_exporter.linux.kept_file import KeptFile
-from vllm_exporter.linux.stat import GONE, understand
+from vllm_exporter.linux.files import read_file
+from vllm_exporter.linux.stat import GONE, read_stat
 from vllm_exporter.subjects.parallel.stragglers import Look
 
 TICKS = os.sysconf("SC_CLK_TCK")  # per second, of CPU time in /proc/<pid>/stat
 
 
-class RankFiles:
-    """/proc/<pid>/stat, and schedstat, which is of the main thread: the one that runs the model. 8 µs a look."""
+def read_look(proc: Path, ref: Ref, now: float) -> Look | None:
+    """From /proc/<pid>/stat, and schedstat, which is of the main thread: the one that runs the model.
 
-    def __init__(self, proc: Path, ref: Ref) -> None:
-        self._proc = proc
-        self._ref = ref
-        self._stat = KeptFile(proc / str(ref.pid) / "stat")
-        self._schedstat = KeptFile(proc / str(ref.pid) / "schedstat")
-
-    def look(self, now: float) -> Look | None:
-        """None when the process has ended. Raises SourceError."""
-        text = self._stat.read()
-        if not text:
-            return None
-        stat = understand(text, self._proc, self._ref.pid)
-        if stat.ref != self._ref or stat.state in GONE:
-            return None
-        return Look(now, stat.state, stat.cpu_ticks / TICKS, parse_run_delay(self._schedstat.read()))
-
-    def close(self) -> None:
-        self._stat.close()
-        self._schedstat.close()
+    None when the process has ended. Raises SourceError.
+    """
+    stat = read_stat(proc, ref.pid)
+    if stat is None or stat.ref != ref or stat.state in GONE:
+        return None
+    run_delay = parse_run_delay(read_file(proc / str(ref.pid) / "schedstat", 256))
+    return Look(now, stat.state, stat.cpu_ticks / TICKS, run_delay)
 
 
 def parse_run_delay(text: bytes | None) -> float | None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vllm_exporter.errors import SourceError
+from vllm_exporter.linux.files import list_names, read_link, read_word
 from vllm_exporter.subjects.parallel.topology import Host, Nic, PciDevice, is_gpu, parse_cpulist, parse_pci_path
-
-SMALL = 4096  # bytes; each of these files is one line
 
 
 def read_host(sys: Path) -> Host:
@@ -56,38 +54,6 @@ def read_allowed(pid: int) -> frozenset[int] | None:
         return frozenset(os.sched_getaffinity(pid))
     except (OSError, OverflowError):
         return None
-
-
-def list_names(folder: Path) -> tuple[str, ...]:
-    """() when there is no such directory. Raises SourceError when it cannot be listed."""
-    try:
-        return tuple(sorted(os.listdir(folder)))
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
-    except OSError as error:
-        raise SourceError(f"{folder}: cannot be listed: {error.strerror}") from None
-
-
-def read_word(path: Path) -> str:
-    """A file's one line; '' when it is not there, or says nothing, as `speed` of a device that is down."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(fd, SMALL).decode("ascii", "replace").strip()
-    except OSError:
-        return ""
-    finally:
-        os.close(fd)
-
-
-def read_link(path: Path) -> str:
-    """Where a link leads, as it is written; '' when it is none."""
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""
 
 
 def _is_gpu(folder: Path) -> bool:

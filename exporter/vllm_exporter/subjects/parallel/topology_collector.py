@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import RankMisplaced
@@ -12,11 +13,11 @@ from vllm_exporter.facts.facts import GpuLink, GpuLinks, Gpus, Trees
 from vllm_exporter.facts.ranks import parse_rank
 from vllm_exporter.facts.values import Level
 from vllm_exporter.log import log
-from vllm_exporter.metrics.family import Block, Layout, Sample
+from vllm_exporter.metrics.family import Row, Sample
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.subjects.parallel import topology_families as names
 from vllm_exporter.subjects.parallel.affinity import REASONS, Mistake, Placed, find_mistakes
-from vllm_exporter.subjects.parallel.infiniband import DATA, WAIT, PortCounters, read_links, read_ports
+from vllm_exporter.subjects.parallel.infiniband import LANE, WAIT, Port, read_counters, read_links, read_ports
 from vllm_exporter.subjects.parallel.parallel_ranks import full_rank
 from vllm_exporter.subjects.parallel.sysfs import read_allowed, read_fingerprint, read_host
 from vllm_exporter.subjects.parallel.topology import Host, gpu_pairs, nearest_nics, normal_address, number_gpus
@@ -24,7 +25,10 @@ from vllm_exporter.subjects.parallel.topology import Host, gpu_pairs, nearest_ni
 STATIC_SECONDS = 60.0  # between two looks whether a device has come or gone
 BOARD_AGE = 120.0  # seconds for which facts of other collectors are good enough: where a rank runs rarely changes
 
-BYTES = {"received": names.INFINIBAND_RECEIVED_BYTES_TOTAL, "transmitted": names.INFINIBAND_TRANSMITTED_BYTES_TOTAL}
+BYTES = {
+    "port_rcv_data": names.INFINIBAND_RECEIVED_BYTES_TOTAL,
+    "port_xmit_data": names.INFINIBAND_TRANSMITTED_BYTES_TOTAL,
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Seen:
 
 
 class TopologyCollector(Collector):
-    """2 µs without news and InfiniBand, 3 µs a counter of it; 4 ms when a device came or went, seen each minute."""
+    """Reads counters of InfiniBand at each run; devices and where ranks run each minute, or when others have news."""
 
     metrics = (
         names.TOPOLOGY_NUMA_NODE_CPUS,
@@ -58,8 +62,8 @@ class TopologyCollector(Collector):
         names.NETWORK_LINK_SPEED_BYTES_PER_SECOND,
     )
     interval = 5.0  # of the counters of InfiniBand, as often as they are scraped; the rest is read each minute
+    for_scrapes = True
     turn = 2  # processes and GPUs come first
-    blocking = False
 
     def __init__(self, context: Context, read_allowed: Callable[[int], frozenset[int] | None] = read_allowed) -> None:
         super().__init__(context)
@@ -68,14 +72,13 @@ class TopologyCollector(Collector):
         self._host = Host({}, (), ())
         self._looked = float("-inf")
         self._seen = Seen()
-        self._counters: list[PortCounters] = []
+        self._ports: tuple[Port, ...] = ()
         self._static: tuple[Sample, ...] = ()  # of devices
         self._links: tuple[Sample, ...] = ()  # of ports and network devices: may go up and down
         self._placed: tuple[Sample, ...] = ()  # of ranks
-        self._block = make_block(())  # all of these
         self._known: set[Mistake] = set()
 
-    def collect(self) -> Iterator[Sample | Block]:
+    def collect(self) -> Iterator[Row]:
         now = self.context.clock.monotonic()
         due = now - self._looked >= STATIC_SECONDS
         changed = due and self._look_at_host()
@@ -86,29 +89,20 @@ class TopologyCollector(Collector):
             self._static = tuple(host_samples(self._host, seen))
         if due:
             self._links, self._looked = tuple(link_samples(self.context)), now
-        if due or seen != self._seen:
-            self._block = make_block((*self._static, *self._links, *self._placed))
         self._seen = seen
         if not (self._static or self._links):
             raise NoData(f"{self.context.sys} has no NUMA node, no GPU and no network card")
-        yield self._block
-        for port in self._counters:
-            yield from counter_samples(port)
-
-    def close(self) -> None:
-        for port in self._counters:
-            port.close()
+        yield from (*self._static, *self._links, *self._placed)
+        for port in self._ports:
+            yield from counter_samples(self.context.sys, port)
 
     def _look_at_host(self) -> bool:
         """True when something has come or gone."""
         fingerprint = read_fingerprint(self.context.sys)
         if fingerprint == self._fingerprint:
             return False
-        host = read_host(self.context.sys)
-        self.close()
-        ports = read_ports(self.context.sys)
-        self._counters = [PortCounters(self.context.sys, one.device, one.port) for one in ports]
-        self._host, self._fingerprint = host, fingerprint
+        self._host, self._ports = read_host(self.context.sys), tuple(read_ports(self.context.sys))
+        self._fingerprint = fingerprint
         return True
 
     def _look_at_board(self) -> Seen:
@@ -154,13 +148,6 @@ class TopologyCollector(Collector):
             )
             log("warning", "a rank is placed badly", server=one.server, detail=summary)
         self._known = mistakes
-
-
-def make_block(samples: tuple[Sample, ...]) -> Block:
-    """Made once and served until something changes. Of two samples of one series the first counts."""
-    first = {(one.family.name, one.values): one for one in reversed(samples)}
-    kept = list(reversed(first.values()))
-    return Layout((one.family, one.values) for one in kept).block([one.value for one in kept])
 
 
 def host_samples(host: Host, seen: Seen) -> Iterator[Sample]:
@@ -212,11 +199,11 @@ def link_samples(context: Context) -> Iterator[Sample]:
             yield names.NETWORK_LINK_SPEED_BYTES_PER_SECOND.sample(link.speed, device=link.device)
 
 
-def counter_samples(port: PortCounters) -> Iterator[Sample]:
+def counter_samples(sys: Path, port: Port) -> Iterator[Sample]:
     at = {"device": port.device, "port": port.port}
-    for name, count in port.read().items():
-        if name in DATA:
-            yield BYTES[DATA[name]].sample(4 * count, **at)
+    for name, count in read_counters(sys, port.device, port.port).items():
+        if name in BYTES:
+            yield BYTES[name].sample(LANE * count, **at)
         elif name == WAIT:
             yield names.INFINIBAND_TRANSMIT_WAITS_TOTAL.sample(count, **at)
         else:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vllm_exporter.linux.stat import read_file
+from vllm_exporter.linux.files import read_file
 
 # Engines name a group by the container's id of 64 digits: docker-<id>.scope, docker/<id>, cri-containerd-<id>.scope,
 # kubepods…/pod<uid>/<id>, kubepods…:cri-containerd:<id>, crio-<id>.scope, libpod-<id>.scope/container

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,24 +12,24 @@ from vllm_exporter.config.named_paths import NamedPath
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.facts.facts import Trees, VllmProcess
 from vllm_exporter.facts.values import Ref
-from vllm_exporter.linux.stat import read_file
+from vllm_exporter.linux.files import read_file
 from vllm_exporter.log import log
-from vllm_exporter.metrics.family import Block
+from vllm_exporter.metrics.family import Row
 from vllm_exporter.net.unix import check_place, socket_path
 from vllm_exporter.run.collector import Collector, Context, read_options
 from vllm_exporter.state import read_scope
 from vllm_exporter.subjects.processes import families as names
 from vllm_exporter.subjects.processes.ask_supervisors import SYSTEMD, Inquiry, Whom
 from vllm_exporter.subjects.processes.cgroup import SHORT, Place, read_place
+from vllm_exporter.subjects.processes.docker_engine import Container
 from vllm_exporter.subjects.processes.exit_counts import ExitBook
 from vllm_exporter.subjects.processes.extras import Extras, ExtrasReader
 from vllm_exporter.subjects.processes.lineage import Living, Record, choose_orphans, remember
 from vllm_exporter.subjects.processes.match_targets import Joiner, choose_targets
 from vllm_exporter.subjects.processes.memory import ProcessMemory
-from vllm_exporter.subjects.processes.series import TICKS, Scene, Sheet
+from vllm_exporter.subjects.processes.series import TICKS, Scene, rows
 from vllm_exporter.subjects.processes.tree import ProcTree
 
-REST = 3.5  # seconds that the numbers of a run may serve; a scrape is every 5 s
 SLOW = 10.0  # seconds between two counts of file descriptors and of kills for lack of memory
 RENEW = 60.0  # seconds between two questions to a container engine or supervisord, when nothing changes
 
@@ -47,14 +47,10 @@ class ProcessesOptions:
 class ProcessesCollector(Collector):
     """Remembers who started whom in the state directory; acts on nothing.
 
-    Between two changes a run reads the stat of vLLM's own processes, and one number that tells whether any process is
-    new. CPU time with 300 processes and one tree: 0.08 ms in a hot loop; run every 2 s, 0.3 ms on average.
+    A run lists all processes, and reads those of vLLM and a few others.
     """
 
     interval = 2.0  # an orphan holds memory for minutes; a server that restarts is away for longer than this
-    blocking = False
-    idle = interval  # a server may be started at any time
-    patient = False  # orphans and ends are healed by what it says
     options = ProcessesOptions
     metrics = (
         names.PROCESSES,
@@ -85,15 +81,10 @@ class ProcessesCollector(Collector):
         self._memory = ProcessMemory(context.config.state_dir, scope, configured)
         self._places: dict[Ref, Place] = {}
         self._orphans: frozenset[Ref] = frozenset()
-        self._containers: Mapping[str, object] = {}  # the engine's list that the present names are from
+        self._containers: Mapping[str, Container] = {}  # the engine's list that the present names are from
         self._names: dict[int, str] = {}  # pid to its container's name
         self._reader = ExtrasReader(context.proc, options.pss)
         self._extras = Extras()
-        self._sheet: Sheet | None = None
-        self._blocks: tuple[Block, ...] = ()
-        self._trees = Trees({})
-        self._generation = -1
-        self._scanned = 0.0
         self._slow_due = self._renew_due = 0.0
 
     @classmethod
@@ -112,56 +103,37 @@ class ProcessesCollector(Collector):
                 fix = "it is asked once it is there; correct the path if it is elsewhere"
                 yield NamedPath(f"collectors.processes.{key}", path, fix, "socket", "comes_later")
 
-    def collect(self) -> Iterator[Block]:
-        if self._may_rest():
-            self.context.board.post(self._trees)
-            yield from self._blocks
-            return
+    def collect(self) -> Iterator[Row]:
         records = self._memory.records
         living = self._tree.scan([record.parent.pid for record in records.values() if record.parent])
-        now = self._scanned = self._clock.monotonic()
-        if self._is_new() or self._joiner.due():
-            self._take_stock(living)
+        self._take_stock(living)
+        now = self._clock.monotonic()
         if now >= self._slow_due:
             self._slow_due = now + SLOW
             self._look_slowly(now)
-        if self._exits.settle():
-            self._sheet = None
-        self._trees = self._make_trees(living)
-        self.context.board.post(self._trees)
+        self._exits.settle()
+        self.context.board.post(self._make_trees(living))
         if not self._memory.records and not self._memory.servers and not self._exits.counts:
-            self._blocks = ()
             raise NoData("no vLLM process on this host")
-        if self._sheet is None:
-            self._sheet = self._make_sheet(living)
-        self._blocks = (self._sheet.block(living, self._extras, self._exits.counts, self._memory.restarts),)
-        yield from self._blocks
+        yield from rows(self._scene(living))
 
     def close(self) -> None:
         self._exits.close()
         self._tree.close()
         self._reader.close()
 
-    def _may_rest(self) -> bool:
-        """Numbers are read at every other run only: the kernel tells at once of a process that started or ended."""
-        recent = self._clock.monotonic() - self._scanned < REST
-        return bool(self._blocks) and recent and self._exits.quiet and self._tree.quiet() and not self._is_new()
-
-    def _is_new(self) -> bool:
-        return self._tree.generation != self._generation or self._inquiry.containers is not self._containers
-
     def _take_stock(self, living: Living) -> None:
-        """Works out anew who belongs to whom: a process came or went, or a server or a container became known."""
+        """Works out who belongs to whom."""
         if self._inquiry.containers is not self._containers:
+            self._containers = self._inquiry.containers
             self._joiner.hurry()
-        self._generation, self._containers = self._tree.generation, self._inquiry.containers
         before, places = self._memory.records, self._places
         vllm = [process.ref for process in living.values() if process.title.role]
         self._places = {ref: places[ref] if ref in places else read_place(self._proc, ref.pid) for ref in vllm}
         if self._places.keys() - places.keys():
             self._slow_due = 0.0  # kills for lack of memory count from now on
             self._inquiry.renew()
-        containers = {ref: self._inquiry.containers.get(place.container) for ref, place in self._places.items()}
+        containers = {ref: self._containers.get(place.container) for ref, place in self._places.items()}
         records = remember(before, living, self._joiner.join(living, containers))
         self._exits.follow(records, living, before, places, self._names)
         self._names = {
@@ -169,48 +141,51 @@ class ProcessesCollector(Collector):
         }
         self._orphans = frozenset(record.ref for record in choose_orphans(records, living))
         self._memory.renew(records)
-        self._sheet = None
 
     def _container_name(self, place: Place) -> str:
         known = self._inquiry.containers.get(place.container)
         return known.name if known is not None and known.name else place.container[:SHORT]
 
     def _look_slowly(self, now: float) -> None:
-        self._renew_sheet(self._reader.read(self._memory.records, now))
+        self._extras = self._reader.read(self._memory.records, now)
         self._exits.follow_places(self._places.values())
         if now >= self._renew_due:
             self._renew_due = now + RENEW
             self._inquiry.renew()
 
-    def _renew_sheet(self, extras: Extras) -> None:
-        same = extras.fds.keys() == self._extras.fds.keys()
-        if not same or extras.proportional.keys() != self._extras.proportional.keys():
-            self._sheet = None
-        self._extras = extras
-
-    def _make_sheet(self, living: Living) -> Sheet:
+    def _scene(self, living: Living) -> Scene:
         memory = self._memory
-        orphans = [memory.records[ref] for ref in self._orphans]
-        scene = Scene(tuple(memory.records.values()), memory.servers, orphans, self._names, self._booted)
-        return Sheet(scene, self._extras, self._exits.counts, self._memory.restarts)
+        return Scene(
+            records=memory.records,
+            living=living,
+            servers=memory.servers,
+            orphans=self._orphans,
+            containers=self._names,
+            booted=self._booted,
+            extras=self._extras,
+            exits=self._exits.counts,
+            restarts=memory.restarts,
+        )
 
     def _make_trees(self, living: Living) -> Trees:
-        return Trees({ref.pid: self._fact(record, living) for ref, record in self._memory.records.items()})
+        mains = set(self._memory.mains.values())
+        return Trees({ref.pid: self._fact(record, living, mains) for ref, record in self._memory.records.items()})
 
-    def _fact(self, record: Record, living: Living) -> VllmProcess:
+    def _fact(self, record: Record, living: Living, mains: Collection[Ref]) -> VllmProcess:
         pid = record.ref.pid
         process = living[pid]
         return VllmProcess(
-            record.ref,
-            record.role,
-            record.rank,
-            record.server,
-            process.ppid,
-            process.state,
-            record.ref in self._orphans,
-            process.resident,
-            process.cpu_ticks / TICKS,
-            self._names.get(pid, ""),
+            ref=record.ref,
+            role=record.role,
+            rank=record.rank,
+            server=record.server,
+            ppid=process.ppid,
+            state=process.state,
+            orphan=record.ref in self._orphans,
+            main=record.ref in mains,
+            resident=process.resident,
+            cpu_seconds=process.cpu_ticks / TICKS,
+            container=self._names.get(pid, ""),
         )
 
 

@@ -15,9 +15,10 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.facts.values import Ref
-from vllm_exporter.linux.stat import SIZE, is_own_namespace, parse_exit_status, parse_stat, read_file
-from vllm_exporter.ports import Clock
+from vllm_exporter.linux.files import read_file
+from vllm_exporter.linux.stat import SIZE, is_own_namespace, parse_exit_status, parse_stat
 
 # include/uapi/linux/pidfd.h: _IOWR(0xFF, 11, struct pidfd_info): u64 mask, u64 cgroupid, 11 u32, s32 exit_code
 GET_INFO = 3 << 30 | 64 << 16 | 0xFF << 8 | 11

@@ -27,6 +27,7 @@ class Process:
     cpu_ticks: int = 0
     resident: int = 0  # bytes
     state: str = "S"  # of the kernel: R, S, D, T …
+    kernel: bool = False  # a thread of the kernel
 
 
 Living = Mapping[int, Process]  # by pid

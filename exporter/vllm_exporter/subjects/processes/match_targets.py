@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.config.addresses import split_address
 from vllm_exporter.config.config import TargetConfig
 from vllm_exporter.config.local_servers import local_servers
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.listening import read_addresses, read_ports, same_network
-from vllm_exporter.ports import Clock
 from vllm_exporter.subjects.processes.docker_engine import Container
 from vllm_exporter.subjects.processes.lineage import Living, Process
 from vllm_exporter.subjects.processes.titles import Forward

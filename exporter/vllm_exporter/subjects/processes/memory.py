@@ -1,70 +1,59 @@
-"""What is remembered of vLLM's processes, in the state directory too: who started whom, and servers ever seen."""
+"""Remembers vLLM's processes over a restart of the exporter: who started whom, and servers ever seen."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from vllm_exporter.facts.values import Role
-from vllm_exporter.log import log
+from vllm_exporter.facts.values import ROLES, Ref, Role
+from vllm_exporter.state import Content, StateFile
 from vllm_exporter.subjects.processes.lineage import Record, Records, choose_mains
-from vllm_exporter.subjects.processes.lineage_file import Memory, read_memory, write_memory
+
+
+@dataclass(frozen=True)
+class Known:
+    """All of it. Process ids mean something in one boot and PID namespace only; servers outlive these."""
+
+    records: Records = field(default_factory=dict)
+    servers: Mapping[str, tuple[Role, ...]] = field(
+        default_factory=dict
+    )  # ever seen, with the roles of their processes
+    mains: Mapping[str, Ref] = field(default_factory=dict)  # the API server of each server that restarts are counted by
 
 
 class ProcessMemory:
-    """Of this exporter and, but for the restarts, of those before it."""
+    """Knows what this exporter saw and, but for the restarts, what those before it saw."""
 
     def __init__(self, state_dir: str, scope: str, configured: frozenset[str]) -> None:
-        """`scope`: of which processes, see `read_memory`; `configured`: the servers that may be remembered.
-
-        Without a state directory nothing outlives the exporter.
-        """
-        self._file = Path(state_dir) / "processes.json" if state_dir else None
+        """`scope`: of which processes, see `read_scope`; `configured`: the servers that may be remembered."""
+        self._file = StateFile(state_dir, "processes", "the parentage of processes")
         self._scope = scope
         self._configured = configured
-        self._memory = self._read()
-        self._write_failed = False
+        self._known = self._file.load(lambda content: parse_known(content, scope)) or Known()
         self.restarts: dict[str, int] = {}  # by server, since the exporter started
 
     @property
     def records(self) -> Records:
-        return self._memory.records
+        return self._known.records
+
+    @property
+    def mains(self) -> Mapping[str, Ref]:
+        return self._known.mains
 
     @property
     def servers(self) -> Mapping[str, tuple[Role, ...]]:
         """Every local server ever seen, with the roles its processes ever had."""
-        return self._memory.servers
+        return self._known.servers
 
     def renew(self, records: Records) -> None:
-        """Those of now."""
-        mains = choose_mains(records, self._memory.mains)
+        """Takes over the records of now."""
+        mains = choose_mains(records, self._known.mains)
         for server, main in mains.items():
-            if self._memory.mains.get(server, main) != main:
+            if self._known.mains.get(server, main) != main:
                 self.restarts[server] = self.restarts.get(server, 0) + 1
-        servers = remember_servers(self._memory.servers, records.values(), self._configured)
-        self._keep(Memory(records, servers, mains))
-
-    def _read(self) -> Memory:
-        if self._file is None:
-            return Memory()
-        try:
-            return read_memory(self._file, self._scope)
-        except (OSError, ValueError) as error:
-            log("warning", "the parentage of processes was forgotten", file=self._file, reason=error)
-            return Memory()
-
-    def _keep(self, memory: Memory) -> None:
-        """A directory that cannot be written costs the memory at the next start, nothing else: said once."""
-        changed, self._memory = memory != self._memory, memory
-        if self._file is None or not changed:
-            return
-        try:
-            write_memory(self._file, memory, self._scope)
-            self._write_failed = False
-        except OSError as error:
-            if not self._write_failed:
-                log("warning", "the parentage of processes cannot be kept", file=self._file, reason=error)
-            self._write_failed = True
+        servers = remember_servers(self._known.servers, records.values(), self._configured)
+        self._known = Known(records, servers, mains)
+        self._file.save(format_known(self._known, self._scope))
 
 
 def remember_servers(
@@ -76,3 +65,47 @@ def remember_servers(
         if record.server in configured:
             roles.setdefault(record.server, set()).add(record.role)
     return {name: tuple(sorted(found)) for name, found in sorted(roles.items())}
+
+
+def parse_known(content: Content, scope: str) -> Known:
+    """Without the processes of another boot or PID namespace. Raises ValueError and LookupError."""
+    servers = {str(name): tuple(_role(role) for role in roles) for name, roles in content["servers"].items()}
+    if content["scope"] != scope:
+        return Known(servers=servers)
+    records = [_record(item) for item in content["processes"]]
+    mains = {str(name): Ref.from_plain(ref) for name, ref in content.get("mains", {}).items()}
+    return Known({record.ref: record for record in records}, servers, mains)
+
+
+def format_known(known: Known, scope: str) -> Content:
+    processes = [
+        {
+            "pid": record.ref.pid,
+            "start": record.ref.start,
+            "role": record.role,
+            "rank": record.rank,
+            "server": record.server,
+            "parent": None if record.parent is None else record.parent.to_plain(),
+        }
+        for record in known.records.values()
+    ]
+    mains = {server: ref.to_plain() for server, ref in known.mains.items()}
+    return {"scope": scope, "servers": dict(known.servers), "mains": mains, "processes": processes}
+
+
+def _record(item: Content) -> Record:
+    parent = item["parent"]
+    return Record(
+        ref=Ref.from_plain([item["pid"], item["start"]]),
+        role=_role(item["role"]),
+        rank=str(item["rank"]),
+        server=str(item["server"]),
+        parent=None if parent is None else Ref.from_plain(parent),
+    )
+
+
+def _role(value: object) -> Role:
+    for role in ROLES:
+        if role == value:
+            return role
+    raise ValueError(f"unknown role {value!r}")

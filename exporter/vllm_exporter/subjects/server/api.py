@@ -11,11 +11,11 @@ from typing import Literal, Protocol
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Health
 from vllm_exporter.net.http import Origin, Refused, RequestFailed, Response, TimedOut, request
-from vllm_exporter.net.kept import Kept
+from vllm_exporter.net.kept import KeptConnection
 from vllm_exporter.subjects.server.canaries import NO_TOKENS, CanaryResult, CanaryTokens
 from vllm_exporter.subjects.server.canary_request import NotApplicable, Reply, canary_body, choose_canary, parse_models
 from vllm_exporter.subjects.server.engine import Reading
-from vllm_exporter.subjects.server.metrics import Scanner
+from vllm_exporter.subjects.server.metrics import parse_metrics
 
 PAUSE_TIMEOUT = 2.0  # seconds: a round trip to the engine takes 3 ms, and a hung one never answers
 DEEP_TIMEOUT = 3.0  # seconds of a deep probe, which waits for the step in progress
@@ -74,7 +74,7 @@ class VllmApi(Protocol):
     def about(self) -> About: ...
 
     def forget_model(self) -> None:
-        """The next canary asks for the model's name again, and /metrics is read as that of a new server."""
+        """The next canary asks for the model's name again."""
         ...
 
     def close(self) -> None: ...
@@ -87,8 +87,7 @@ class HttpVllmApi(VllmApi):
         self._origin = origin
         self._health_timeout = health_timeout
         self._canary_timeout = canary_timeout
-        self._kept = Kept(origin, AGENT)
-        self._scanner = Scanner()
+        self._kept = KeptConnection(origin, AGENT)
         self._model = ""
 
     def health(self) -> Health:
@@ -106,7 +105,7 @@ class HttpVllmApi(VllmApi):
         answer = self._kept.get("/metrics", self._health_timeout)
         if answer.status != 200:
             raise SourceError(f"GET /metrics of {self._origin}: status {answer.status} instead of 200")
-        return self._scanner.scan(answer.room, answer.start, answer.end)
+        return parse_metrics(answer.body)
 
     def canary(self) -> tuple[CanaryResult, CanaryTokens]:
         """One token for a prompt never seen before. The connection is closed at the deadline: vLLM then aborts it."""
@@ -156,7 +155,6 @@ class HttpVllmApi(VllmApi):
 
     def forget_model(self) -> None:
         self._model = ""
-        self._scanner = Scanner()
 
     def close(self) -> None:
         self._kept.close()

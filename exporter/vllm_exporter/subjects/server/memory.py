@@ -1,54 +1,79 @@
-"""What the probe remembers of servers over a restart of the exporter: read at the start, written when it changes."""
+"""Remembers servers over a restart of the exporter, so that it makes no server a new one.
+
+Times are the monotonic clock's, which goes on over a restart of the exporter and cannot be set: the file counts only
+until the next boot.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf
 from pathlib import Path
 
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.log import log
-from vllm_exporter.state import read_scope
-from vllm_exporter.subjects.server.incarnation import Memory
-from vllm_exporter.subjects.server.memory_file import read_memories, write_memories
-
-WRITE_SECONDS = 10.0  # between two looks for something new: a server has some when it becomes ready, and seldom after
+from vllm_exporter.state import Content, StateFile, read_scope, seconds
+from vllm_exporter.subjects.server.incarnation import Identity, Memory
 
 
 class ProbeMemory:
-    """`probe.json` in the state directory; without such a directory nothing is kept."""
+    """Keeps `probe.json` in the state directory."""
 
     def __init__(self, state_dir: str, proc: Path) -> None:
-        self._file = Path(state_dir) / "probe.json" if state_dir else None
+        self._file = StateFile(state_dir, "probe", "what was learned of servers")
         self._proc = proc
-        self._scope = ""
-        self._kept: dict[str, Memory] = {}
-        self._looked_at = -inf
-        self._failed = False
+        self._scope = (
+            ""  # '' before `recall`, and without a boot id: then nobody could tell later whose times these are
+        )
 
     def recall(self, now: float) -> dict[str, Memory]:
         """By server. `now` is the monotonic clock's."""
-        if self._file is None:
-            return {}
         try:
             self._scope = read_scope(self._proc)
-            self._kept = read_memories(self._file, self._scope, now)
-        except (OSError, ValueError) as error:
-            log("warning", "what was learned of servers was forgotten", file=self._file, reason=error)
-        return dict(self._kept)
+        except OSError as error:
+            log("warning", "what is learned of servers cannot be kept", reason=error)
+            return {}
+        return self._file.load(lambda content: parse_memories(content, self._scope, now)) or {}
 
     def due(self, now: float) -> bool:
-        """Without a boot id nobody could tell later whose times these are."""
-        return self._file is not None and bool(self._scope) and now - self._looked_at >= WRITE_SECONDS
+        """True when it is time to look for something new."""
+        return bool(self._scope) and self._file.due(now)
 
-    def keep(self, now: float, memories: Mapping[str, Memory]) -> None:
-        """A directory that cannot be written costs what was learned at the next start, nothing else: said once."""
-        self._looked_at = now
-        if self._file is None or not self._scope or memories == self._kept:
-            return
-        try:
-            write_memories(self._file, self._scope, memories)
-            self._kept, self._failed = dict(memories), False
-        except OSError as error:
-            if not self._failed:
-                log("warning", "what is learned of servers cannot be kept", file=self._file, reason=error)
-            self._failed = True
+    def keep(self, memories: Mapping[str, Memory]) -> None:
+        if self._scope:
+            self._file.save(format_memories(memories, self._scope))
+
+
+def parse_memories(content: Content, scope: str, now: float) -> dict[str, Memory]:
+    """By server; empty when the file is from before the last boot. Process ids of another PID namespace are left out.
+
+    Raises ValueError and LookupError.
+    """
+    written = str(content["scope"])
+    if written.partition(" ")[0] != scope.partition(" ")[0]:
+        return {}
+    return {str(server): _memory(kept, now, written == scope) for server, kept in content["servers"].items()}
+
+
+def format_memories(memories: Mapping[str, Memory], scope: str) -> Content:
+    return {"scope": scope, "servers": {server: _plain(memory) for server, memory in memories.items()}}
+
+
+def _plain(memory: Memory) -> Content:
+    ref = memory.identity.ref
+    return {
+        "started": memory.identity.started,
+        "process": None if ref is None else ref.to_plain(),
+        "ready_at": memory.ready_at,
+        "longest_gap": memory.longest_gap,
+    }
+
+
+def _memory(kept: object, now: float, same_namespace: bool) -> Memory:
+    if not isinstance(kept, dict):
+        raise ValueError(f"{kept!r} is no server")
+    started, process, ready_at = kept.get("started"), kept.get("process"), seconds(kept.get("ready_at"))
+    if ready_at > now:
+        raise ValueError(f"it became ready {ready_at - now:.0f} s from now")
+    ref = None if process is None else Ref.from_plain(process)
+    identity = Identity(None if started is None else seconds(started), ref if same_namespace else None)
+    return Memory(identity, ready_at, seconds(kept.get("longest_gap")))

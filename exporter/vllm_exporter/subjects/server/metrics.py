@@ -1,20 +1,16 @@
-"""Reads the engines' values from the text of vLLM's /metrics, of every release from 0.6 on.
+"""Reads the engines' values from the text of vLLM's /metrics, of every release from 0.6 on. Pure.
 
-find() jumps from one wanted family to the next, in the order in which they stood last time: one pass over the 50 kB of
-a real answer, 60 µs in all. A full parser takes 7 ms.
+Only the lines of the wanted families are parsed: 0.2 ms for the 50 kB of a real answer, where a full parser takes 7 ms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from math import isfinite
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.subjects.server.engine import Reading, count_blocks
-from vllm_exporter.subjects.server.incarnation import SAME_START
-from vllm_exporter.subjects.server.page import Page
 
 # Concept to names, the newest first. One of those that the text has is taken: where a release has both, they are equal.
 NAMES: dict[str, tuple[bytes, ...]] = {
@@ -27,115 +23,90 @@ NAMES: dict[str, tuple[bytes, ...]] = {
     "prefix_queries": (b"vllm:prefix_cache_queries_total", b"vllm:gpu_prefix_cache_queries_total"),  # renamed in 0.9.2
     "prompt_tokens": (b"vllm:prompt_tokens_total",),
     "generation_tokens": (b"vllm:generation_tokens_total",),
+    "awake": (b"vllm:engine_sleep_state",),  # 0.11.1 on; one series per engine and state
 }
-SLEEP_STATE = b"vllm:engine_sleep_state"  # 0.11.1 on; one series per engine and state
 AWAKE = b'sleep_state="awake"'
 CACHE_CONFIG = b"vllm:cache_config_info"  # its labels are the fields of vLLM's CacheConfig
 HTTP_REQUESTS = b"http_requests_total"  # of prometheus-fastapi-instrumentator, 0.8.3 on
 SERVER_ERROR = b'status="5xx"'
-STARTED = b"\nprocess_start_time_seconds "  # of prometheus_client, before vLLM's own families
+STARTED = b"process_start_time_seconds"  # of prometheus_client
+WANTED = (*(name for names in NAMES.values() for name in names), CACHE_CONFIG, HTTP_REQUESTS, STARTED)
 
+Samples = Mapping[bytes, list[tuple[bytes, bytes]]]  # name to labels and the rest of each of its lines
 Found = dict[str, dict[str, float]]  # concept to the value of each engine, '' where there is no such label
-Wanted = tuple[str, bytes]  # concept and name
 
 
 def parse_engine(text: bytes) -> EngineValues | None:
-    """All engines together. None and SourceError as in Scanner.scan."""
-    reading = Scanner().scan(bytearray(b"\n" + text), 1, len(text) + 1)
+    """All engines together. None and SourceError as in `parse_metrics`."""
+    reading = parse_metrics(text)
     return None if reading is None else reading.values
 
 
-class Scanner:
-    """Of one server: remembers in which order its families stand."""
+def parse_metrics(text: bytes) -> Reading | None:
+    """None when there are no vllm: families (--disable-log-stats, or not vLLM at all).
 
-    def __init__(self) -> None:
-        self._order: list[Wanted] = [(concept, name) for concept, several in NAMES.items() for name in several]
-        self._order += [("awake", SLEEP_STATE), ("blocks", CACHE_CONFIG)]
-        self._config = b""  # the line of which _blocks was read
-        self._blocks = 0
-        self._start_line = b""  # of which _started was read
-        self._started: float | None = None
-        self._tail = b""  # of the last text that was read, from the first family on that counts what vLLM does
-        self._reading: Reading | None = None
-
-    def scan(self, room: bytearray, start: int, end: int) -> Reading | None:
-        """Reads room[start:end], before which a line break stands.
-
-        None when there are no vllm: families (--disable-log-stats, or not vLLM at all). Raises SourceError when the
-        text is cut or damaged where it matters: a wrong number is worse than none.
-        """
-        first = room.find(b"\nvllm:", start - 1, end)
-        if first < 0:
-            return None
-        known = self._started
-        self._read_start(room, start, first)
-        requests = room.find(b"\n" + HTTP_REQUESTS, start - 1, first)
-        first = requests if requests >= 0 else first
-        if known == self._started and end - first == len(self._tail) and room.startswith(self._tail, first):
-            return self._reading  # an idle server: only its process_* and python_* families, which come first, move
-        self._tail = b""
-        self._reading = replace(self._scan(Page(room, start, end)), started=self._started)
-        self._tail = bytes(room[first:end])
-        return self._reading
-
-    def _read_start(self, room: bytearray, start: int, end: int) -> None:
-        """When the process began, which says whether it is still the same one: 1 µs, and parsed once."""
-        at = room.find(STARTED, start - 1, end)
-        line = bytes(room[at + len(STARTED) : room.find(b"\n", at + 1)]) if at >= 0 else b""
-        if line == self._start_line:
-            return
-        self._start_line, began = line, parse_start(line)
-        if began is None or self._started is None or abs(began - self._started) > SAME_START:
-            self._started = began  # else told a little differently each time
-
-    def _scan(self, page: Page) -> Reading:
-        found, blocks = self._find(page)
-        for concept in ("running", "waiting"):
-            if concept not in found:
-                missing = NAMES[concept][0].decode()
-                raise SourceError(f"/metrics has vllm: families but not {missing}; the text seems to be cut")
-        return replace(make_reading(found, blocks), failed=count_failed(page))
-
-    def _find(self, page: Page) -> tuple[Found, int]:
-        """The values, and the number of KV blocks; 0: not told."""
-        found: Found = {}
-        blocks, at = 0, page.start
-        sorted_already = True
-        places: list[tuple[int, Wanted]] = []
-        for concept, name in self._order:
-            start = -1 if concept in found else page.seek(name, at)
-            places.append((start if start >= 0 else page.end, (concept, name)))
-            if start < 0:
-                continue
-            sorted_already = sorted_already and start >= at
-            at = page.end_of_family(start)
-            if concept == "blocks":
-                blocks = self._read_blocks(page.line(start))
-            else:
-                found[concept] = _by_engine(page.samples(name, start, at), concept)
-        if not sorted_already:
-            self._order = [wanted for _, wanted in sorted(places, key=lambda place: place[0])]
-        return found, blocks
-
-    def _read_blocks(self, line: bytes) -> int:
-        """Of the first series; the others say the same. Its labels are 1 kB, and stay as they are: read once."""
-        if line != self._config:
-            self._config, self._blocks = line, parse_block_count(line)
-        return self._blocks
-
-
-def count_failed(page: Page) -> float | None:
-    """Requests that were answered with 5xx; None in releases that do not count them."""
-    at = page.seek(HTTP_REQUESTS, page.start)
-    if at < 0:
+    Raises SourceError when the text is cut or damaged where it matters: a wrong number is worse than none.
+    """
+    if not text.startswith(b"vllm:") and b"\nvllm:" not in text:
         return None
-    end = page.end_of_family(at)
-    if not page.has(SERVER_ERROR, at, end):
-        return 0.0
-    return sum(value for labels, value in page.samples(HTTP_REQUESTS, at, end) if SERVER_ERROR in labels)
+    samples = find_samples(whole_families(text))
+    found: Found = {}
+    for concept, names in NAMES.items():
+        name = next((name for name in names if name in samples), None)
+        if name is not None:
+            found[concept] = by_engine(((labels, parse_value(name, rest)) for labels, rest in samples[name]), concept)
+    for concept in ("running", "waiting"):
+        if concept not in found:
+            missing = NAMES[concept][0].decode()
+            raise SourceError(f"/metrics has vllm: families but not {missing}; the text seems to be cut")
+    config = samples.get(CACHE_CONFIG, [(b"", b"")])[0][0]
+    started = samples.get(STARTED, [(b"", b"")])[0][1]
+    return make_reading(found, parse_block_count(config), parse_start(started), count_failed(samples))
 
 
-def make_reading(found: Mapping[str, Mapping[str, float]], blocks: int) -> Reading:
+def whole_families(text: bytes) -> bytes:
+    """Without the last family where the last line has no line break: samples of it may be missing, and a sum without
+    them would be wrong."""
+    return text if text.endswith(b"\n") else text[: text.rfind(b"\n# ") + 1]
+
+
+def find_samples(text: bytes) -> Samples:
+    """The lines of the wanted families."""
+    found: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    for line in text.split(b"\n"):
+        if line.startswith(WANTED):
+            head, brace, rest = line.rpartition(b"}")
+            if brace:
+                name, _, labels = head.partition(b"{")
+            else:
+                (name, _, rest), labels = line.partition(b" "), b""
+            found.setdefault(name, []).append((labels, rest))  # a longer name that begins alike is nobody's
+    return found
+
+
+def parse_value(name: bytes, rest: bytes) -> float:
+    """What stands after the labels: a value, and perhaps a time. Raises SourceError when it is no finite number."""
+    words = rest.split()
+    try:
+        value = float(words[0]) if words and b"_" not in words[0] else float("nan")
+    except ValueError:
+        value = float("nan")
+    if not isfinite(value) or len(words) > 2:
+        raise SourceError(f"/metrics: {name.decode()} has {rest[:40]!r} where a number should be")
+    return value
+
+
+def count_failed(samples: Samples) -> float | None:
+    """Requests that were answered with 5xx; None in releases that do not count them."""
+    lines = samples.get(HTTP_REQUESTS)
+    if lines is None:
+        return None
+    return sum(parse_value(HTTP_REQUESTS, rest) for labels, rest in lines if SERVER_ERROR in labels)
+
+
+def make_reading(
+    found: Mapping[str, Mapping[str, float]], blocks: int, started: float | None, failed: float | None
+) -> Reading:
     """`blocks` is the number of KV blocks of all engines together, which is what each of them says (0.9.0 on)."""
     names = tuple(found["running"])
     awake = found.get("awake")
@@ -153,17 +124,17 @@ def make_reading(found: Mapping[str, Mapping[str, float]], blocks: int) -> Readi
         for name, values in shown.items()
         if blocks and values.kv_usage is not None
     }
-    return Reading(total, shown, tables)
+    return Reading(total, shown, tables, started, failed)
 
 
 def _one(found: Mapping[str, Mapping[str, float]], engine: str) -> EngineValues:
-    values = {concept: by_engine.get(engine) for concept, by_engine in found.items() if concept != "awake"}
+    values = {concept: of.get(engine) for concept, of in found.items() if concept != "awake"}
     running, waiting = values.pop("running") or 0.0, values.pop("waiting") or 0.0
     awake = found.get("awake", {}).get(engine)
     return EngineValues(running, waiting, **values, awake=None if awake is None else bool(awake))
 
 
-def _by_engine(samples: Iterable[tuple[bytes, float]], concept: str) -> dict[str, float]:
+def by_engine(samples: Iterable[tuple[bytes, float]], concept: str) -> dict[str, float]:
     """Sums, but of the KV cache the fullest, and of the sleep states whether it is awake."""
     values: dict[str, float] = {}
     for labels, value in samples:
@@ -181,16 +152,16 @@ def _by_engine(samples: Iterable[tuple[bytes, float]], concept: str) -> dict[str
 
 def engine_of(labels: bytes) -> str:
     """The value of the label `engine`; '' without one."""
-    start = 1 if labels.startswith(b'{engine="') else labels.find(b',engine="') + 1
-    if not start:
+    start = 0 if labels.startswith(b'engine="') else labels.find(b',engine="') + 1
+    if not labels.startswith(b'engine="', start):
         return ""
     start += len(b'engine="')
     return labels[start : labels.find(b'"', start)].decode("ascii", "replace")
 
 
-def parse_block_count(line: bytes) -> int:
+def parse_block_count(labels: bytes) -> int:
     """From the labels of cache_config_info. 0: not told ("None" in V1 before 0.9.0), or no number."""
-    _, found, rest = line.partition(b'num_gpu_blocks="')
+    _, found, rest = labels.partition(b'num_gpu_blocks="')
     number = rest.partition(b'"')[0]
     return int(number) if found and number.isdigit() else 0
 

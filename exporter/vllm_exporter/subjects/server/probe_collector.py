@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from vllm_exporter.config.addresses import split_address
 from vllm_exporter.config.config import TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import RequestsFailed
-from vllm_exporter.facts.facts import ServerSight, Sights, Trees
-from vllm_exporter.facts.values import Ref
+from vllm_exporter.facts.facts import Sights, Trees
 from vllm_exporter.log import log
-from vllm_exporter.metrics.family import Block, Layout, Series
+from vllm_exporter.metrics.family import Row
 from vllm_exporter.net.http import Origin
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.subjects.server import families as names
@@ -28,8 +27,6 @@ FIRST_LOOK = 2.0  # seconds the first collection waits for all servers together,
 class ProbeCollector(Collector):
     """One thread per server does the work; this only renders what they saw last, 30 µs a server."""
 
-    blocking = False  # but for the first collection, which waits for the first look at every server
-    patient = False  # a stall must be known in time, and the cost is the threads', not this one's
     metrics = (
         names.PROBE_HEALTH,
         names.PROBE_HEALTH_SECONDS,
@@ -86,10 +83,8 @@ class ProbeCollector(Collector):
         self._failed = {watch.name: FailedRequests() for watch in self._watches}
         self._trees: Trees | None = None
         self._waited = False
-        self._series: list[Series] = []
-        self._layout = Layout(())
 
-    def collect(self) -> Iterator[Block]:
+    def collect(self) -> Iterator[Row]:
         if not self._watches:
             raise NoData("no server is configured; set VLLM_TARGETS, such as localhost:8000")
         self._keep_watching()
@@ -98,11 +93,11 @@ class ProbeCollector(Collector):
             self._keep_memory()
         seen = {watch.name: watch.sighting() for watch in self._watches}
         known = {server: sighting for server, sighting in seen.items() if sighting is not None}
+        self.context.board.post(Sights({server: sighting.sight for server, sighting in known.items()}))
         for server, sighting in known.items():
-            self._tell(server, sighting.problem)
+            self._tell(server, sighting.sight.problem)
             self._tell_failed(server, sighting)
-        self.context.board.post(Sights({server: sight(sighting) for server, sighting in known.items()}))
-        yield self._render(known)
+            yield from rows(server, sighting)
 
     def close(self) -> None:
         for watch in self._watches:
@@ -112,7 +107,7 @@ class ProbeCollector(Collector):
     def _keep_memory(self) -> None:
         found = {watch.name: watch.memory() for watch in self._watches}
         known = {server: memory for server, memory in found.items() if memory is not None}
-        self._memory.keep(self.context.clock.monotonic(), known)
+        self._memory.keep(known)
 
     def _tell_processes(self) -> None:
         """Several API servers do not say in /metrics when they began: then their process tells them from the next."""
@@ -120,17 +115,10 @@ class ProbeCollector(Collector):
         if trees is None or trees is self._trees:
             return
         self._trees = trees
-        refs = first_processes(trees)
+        mains = trees.mains()
         for watch in self._watches:
-            if watch.name in refs:
-                watch.saw_process(Identity(ref=refs[watch.name]))
-
-    def _render(self, known: Mapping[str, Sighting]) -> Block:
-        found = [row for server, sighting in known.items() for row in rows(server, sighting)]
-        series = [one for one, _ in found]
-        if series != self._series:
-            self._series, self._layout = series, Layout(series)
-        return self._layout.block([+value for _, value in found])  # +True is 1: nothing renders "True"
+            if watch.name in mains:
+                watch.saw_process(Identity(ref=mains[watch.name].ref))
 
     def _keep_watching(self) -> None:
         """All are started before the first is waited for, and they are waited for once only."""
@@ -158,52 +146,16 @@ class ProbeCollector(Collector):
         """An event of requests that were answered with 5xx, every ten seconds at most."""
         if sighting.reading is None or sighting.reading.failed is None:
             return
-        now, errors = self.context.clock.monotonic(), sighting.verdict.canary.totals.get("error", 0)
+        now, errors = self.context.clock.monotonic(), sighting.canary.totals.get("error", 0)
         count = self._failed[server].saw(now, sighting.reading.failed, errors)
         if count:
-            model = sighting.about.models[0] if sighting.about.models else ""
             words = f"{server}: {count} {'request' if count == 1 else 'requests'} answered with 5xx"
-            event = RequestsFailed(severity="warning", summary=words, server=server, model_name=model, count=count)
+            event = RequestsFailed(
+                severity="warning", summary=words, server=server, model_name=sighting.sight.model_name, count=count
+            )
             self.context.bus.emit(event)
 
 
 def origin(target: TargetConfig) -> Origin:
     host, port = split_address(target.address, f"target {target.address!r}")
     return Origin(host, port, target.scheme == "https", target.ca_file, target.api_key_file)
-
-
-def first_processes(trees: Trees) -> dict[str, Ref]:
-    """The API server's process of each server; of several the oldest."""
-    apis = [one for one in trees.processes.values() if one.role == "api_server" and one.server]
-    newest_first = sorted(apis, key=lambda one: (one.ref.start, one.ref.pid), reverse=True)
-    return {one.server: one.ref for one in newest_first}
-
-
-def sight(sighting: Sighting) -> ServerSight:
-    """What the other collectors and the summary are told."""
-    verdict, canary, reading = sighting.verdict, sighting.verdict.canary, sighting.reading
-    assert verdict.health is not None, "a sighting has one"
-    tables = tuple(reading.blocks.values()) if reading is not None else ()
-    asked = canary.result not in (None, "not_applicable")
-    return ServerSight(
-        health=verdict.health,
-        ready=verdict.health == "ok",
-        ready_age=verdict.ready_age,
-        progress_age=verdict.progress_age,
-        stalled=verdict.stalled,
-        work=verdict.work,
-        paused=verdict.paused,
-        sleeping=verdict.sleeping,
-        canary_ok=canary.result == "ok" if asked else None,
-        canary_failures=canary.failures,
-        values=sighting.values,
-        model_name=sighting.about.models[0] if sighting.about.models else "",
-        version=sighting.about.version,
-        canary_seconds=canary.seconds if asked else None,
-        canary_first_token=canary.first_token,
-        stall_limit=verdict.limit,
-        problem=sighting.problem,
-        engine_ages=verdict.engine_ages,
-        blocks_used=sum(table.used for table in tables) if tables else None,
-        blocks_total=sum(table.total for table in tables) if tables else None,
-    )

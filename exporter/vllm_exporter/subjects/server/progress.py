@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vllm_exporter.config.config import ProbeConfig
+from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import EngineValues, Health
 from vllm_exporter.subjects.server.canaries import (
     NO_TOKENS,
@@ -33,22 +34,6 @@ READING_LIFETIME = 15.0  # seconds a reading of /metrics stands in for failed on
 PAUSE_INTERVAL = 5.0  # seconds between two questions for /is_paused, each of which may block for 2 s
 BLIND_FACTOR = 2.0  # times the limit, where no canary tells a hang from a slow step
 BLIND_SECONDS = 120.0  # and never less: the slowest step that was measured of a server that is well took 6 s
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is known of the server. None: it cannot be known, so the series is absent."""
-
-    health: Health | None  # of the last probe; None: not probed yet
-    ready_age: float | None  # seconds since it became ready
-    progress_age: float | None
-    work: bool | None
-    limit: float | None
-    stalled: bool | None
-    paused: bool | None
-    sleeping: bool | None
-    canary: CanaryState
-    engine_ages: Mapping[str, float] = field(default_factory=dict)  # by engine; of one without work 0
 
 
 class Progress:
@@ -142,20 +127,31 @@ class Progress:
             return True
         return False
 
-    def verdict(self, now: float) -> Verdict:
+    def sight(self, now: float) -> ServerSight:
+        """What follows from what was seen so far; what only the reader of /metrics knows is left out."""
         known = self._known(now)
-        return Verdict(
+        canary = self._canaries.state()
+        asked = canary.result not in (None, "not_applicable")
+        return ServerSight(
             health=self._health,
             ready_age=None if self._life.ready_at is None else now - self._life.ready_at,
             progress_age=max(self._age(), self._lag()) if known else None,
             work=self._life.work if known else None,
-            limit=self._limit() if known else None,
+            stall_limit=self._limit() if known else None,
             stalled=self._stalled() if known else None,
             paused=self._life.paused,
             sleeping=self._sleeping() if known else None,
-            canary=self._canaries.state(),
             engine_ages=self._life.ages.ages() if known else {},
+            canary_ok=canary.result == "ok" if asked else None,
+            canary_failures=canary.failures,
+            canary_seconds=canary.seconds if asked else None,
+            canary_first_token=canary.first_token,
         )
+
+    @property
+    def canary(self) -> CanaryState:
+        """The last canary, and how many of each result there ever were."""
+        return self._canaries.state()
 
     @property
     def memory(self) -> Memory | None:

@@ -4,50 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import HEALTH_RESULTS, EngineValues
-from vllm_exporter.metrics.family import Family, Series
+from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.subjects.server import families as names
 from vllm_exporter.subjects.server.api import About
 from vllm_exporter.subjects.server.canaries import CanaryState
 from vllm_exporter.subjects.server.engine import Reading
-from vllm_exporter.subjects.server.progress import Verdict
 from vllm_exporter.subjects.server.watch import Sighting
-
-Row = tuple[Series, float]
 
 
 def rows(server: str, sighting: Sighting) -> Iterator[Row]:
     """All series of one server."""
-    verdict, of_server = sighting.verdict, (server,)
+    sight, of_server = sighting.sight, (server,)
     for result in HEALTH_RESULTS:
-        yield (names.PROBE_HEALTH, (server, result)), result == verdict.health
+        yield (names.PROBE_HEALTH, (server, result)), result == sight.health
     yield (names.PROBE_HEALTH_SECONDS, of_server), sighting.health_seconds
-    yield (names.SERVER_READY, of_server), verdict.health == "ok"
-    yield (names.SERVER_METRICS_READABLE, of_server), sighting.values is not None
-    yield from _verdict(server, verdict)
-    yield from _canary(server, verdict.canary)
+    yield (names.SERVER_READY, of_server), sight.health == "ok"
+    yield (names.SERVER_METRICS_READABLE, of_server), sight.values is not None
+    yield from _progress(server, sight)
+    yield from _canary(server, sighting.canary)
     for probe, answer in sighting.deep.items():
         yield (names.DEEP_PROBE_SUCCESS, (server, probe)), answer.answered
         yield (names.DEEP_PROBE_SECONDS, (server, probe)), answer.seconds
     yield from _about(server, sighting.about)
-    if sighting.values is not None:
-        yield from _values(server, sighting.values)
+    if sight.values is not None:
+        yield from _values(server, sight.values)
     if sighting.reading is not None:
         yield from _blocks(server, sighting.reading, sighting)
 
 
-def _verdict(server: str, verdict: Verdict) -> Iterator[Row]:
+def _progress(server: str, sight: ServerSight) -> Iterator[Row]:
     yield from _known(
         server,
-        (names.SERVER_READY_AGE_SECONDS, verdict.ready_age),
-        (names.SERVER_PROGRESS_AGE_SECONDS, verdict.progress_age),
-        (names.SERVER_WORK_PRESENT, verdict.work),
-        (names.SERVER_STALL_LIMIT_SECONDS, verdict.limit),
-        (names.SERVER_STALLED, verdict.stalled),
-        (names.SERVER_PAUSED, verdict.paused),
-        (names.SERVER_SLEEPING, verdict.sleeping),
+        (names.SERVER_READY_AGE_SECONDS, sight.ready_age),
+        (names.SERVER_PROGRESS_AGE_SECONDS, sight.progress_age),
+        (names.SERVER_WORK_PRESENT, sight.work),
+        (names.SERVER_STALL_LIMIT_SECONDS, sight.stall_limit),
+        (names.SERVER_STALLED, sight.stalled),
+        (names.SERVER_PAUSED, sight.paused),
+        (names.SERVER_SLEEPING, sight.sleeping),
     )
-    for engine, age in verdict.engine_ages.items():
+    for engine, age in sight.engine_ages.items():
         yield (names.ENGINE_PROGRESS_AGE_SECONDS, (server, engine)), age
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.config.config import ProbeConfig
 from vllm_exporter.errors import SourceError
-from vllm_exporter.facts.values import EngineValues, Health
-from vllm_exporter.ports import Clock
+from vllm_exporter.facts.facts import ServerSight
+from vllm_exporter.facts.values import Health
 from vllm_exporter.run.periodic import Errand
 from vllm_exporter.subjects.server.api import DEEP_PROBES, NOTHING_SAID, About, DeepAnswer, DeepProbe, VllmApi
+from vllm_exporter.subjects.server.canaries import CanaryState
 from vllm_exporter.subjects.server.engine import BlockTraffic, Reading
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
-from vllm_exporter.subjects.server.progress import Progress, Verdict
+from vllm_exporter.subjects.server.progress import Progress
 
 JOIN_TIMEOUT = 0.5  # seconds at shutdown; threads are daemons: one that waits for an answer ends with the process
 ABOUT_SECONDS = 300.0  # between two questions for version, models and load: they change with a restart, or by hand
@@ -32,13 +34,12 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Sighting:
-    """The latest of one server, for rendering."""
+    """The latest of one server: what others are told, and what only its own series show."""
 
-    health_seconds: float
-    values: EngineValues | None  # of the last look only; None: /metrics was not readable in it
-    problem: str  # why /metrics was not readable, or ''
-    verdict: Verdict
-    reading: Reading | None = None  # the same look, by engine
+    sight: ServerSight
+    canary: CanaryState
+    health_seconds: float = 0.0
+    reading: Reading | None = None  # of the last look only, by engine; None: /metrics was not readable in it
     traffic: Mapping[str, Traffic] = field(default_factory=dict)  # by engine
     about: About = NOTHING_SAID
     deep: Mapping[DeepProbe, DeepAnswer] = field(default_factory=dict)  # those that the server offers
@@ -91,15 +92,23 @@ class Watch:
     def sighting(self) -> Sighting | None:
         """None before the first look."""
         with self._lock:
-            verdict = self._progress.verdict(self._clock.monotonic())
-            if verdict.health is None:
+            sight = self._progress.sight(self._clock.monotonic())
+            if sight.health is None:
                 return None
-            reading = self._reading
-            values = None if reading is None else reading.values
-            deep = {probe: answer for probe, answer in self._deep.items() if answer.supported}
-            return Sighting(
-                self._health_seconds, values, self._problem, verdict, reading, self._traffic_now(), self._about, deep
+            reading, about = self._reading, self._about
+            tables = tuple(reading.blocks.values()) if reading is not None else ()
+            sight = replace(
+                sight,
+                values=None if reading is None else reading.values,
+                problem=self._problem,
+                model_name=about.models[0] if about.models else "",
+                version=about.version,
+                blocks_used=sum(table.used for table in tables) if tables else None,
+                blocks_total=sum(table.total for table in tables) if tables else None,
             )
+            deep = {probe: answer for probe, answer in self._deep.items() if answer.supported}
+            canary = self._progress.canary
+            return Sighting(sight, canary, self._health_seconds, reading, self._traffic_now(), about, deep)
 
     def saw_process(self, identity: Identity) -> None:
         """Which of this host's processes the server is, as others found out."""

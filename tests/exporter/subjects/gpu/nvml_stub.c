@@ -182,8 +182,10 @@ int nvmlDeviceGetUtilizationRates(Device *d, Utilization *u) {
     return OK;
 }
 typedef struct { uint64_t total, free, used; } Memory;
+static int dead(Device *d) { return d->slice >= 0 && (d - slices[d->index] >= SLICES) != (V("mig_remade", 0) > 0); }
 int nvmlDeviceGetMemoryInfo(Device *d, Memory *m) {
     ENTER(d->index);
+    if (dead(d)) return NOT_FOUND;
     m->total = (uint64_t)V("memory_total", 80.0 * (1 << 30)); m->used = (uint64_t)V("memory_used", (1.0 + d->index) * (1 << 30));
     m->free = m->total - m->used;
     return OK;
@@ -192,7 +194,7 @@ int nvmlDeviceGetMemoryInfo(Device *d, Memory *m) {
 typedef struct { unsigned version; uint64_t total, reserved, free, used; } MemoryV2;
 int nvmlDeviceGetMemoryInfo_v2(Device *d, MemoryV2 *m) {
     ENTER(d->index);
-    if (d->slice >= 0 && (d - slices[d->index] >= SLICES) != (V("mig_remade", 0) > 0)) return NOT_FOUND;
+    if (dead(d)) return NOT_FOUND;
     if (m->version != 0x02000028) return 25;
     int parts = d->slice < 0 ? 1 : 8;
     m->total = (uint64_t)(V("memory_total", 80.0 * (1 << 30)) / parts); m->reserved = (uint64_t)V("memory_reserved", 600 << 20);

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from types import SimpleNamespace
 
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from vllm_exporter.metrics.family import Row
 from vllm_exporter.subjects.gpu.amd import AmdSource, number, watts
 from vllm_exporter.subjects.gpu.families import AMD_STAND_IN_ONLY
-from vllm_exporter.subjects.gpu.source import GpuProcess, Table
+from vllm_exporter.subjects.gpu.source import GpuProcess
 
 
 class AmdSmiException(Exception):
@@ -107,9 +109,8 @@ def amd(monkeypatch: pytest.MonkeyPatch) -> FakeAmdsmi:
     return fake
 
 
-def values(table: Table) -> dict[tuple[str, ...], float]:
-    pairs = zip(table.series, table.numbers, strict=True)
-    return {(family.name.removeprefix("vllm_gpu_"), *labels): number for (family, labels), number in pairs}
+def values(rows: Iterable[Row]) -> dict[tuple[str, ...], float]:
+    return {(family.name.removeprefix("vllm_gpu_"), *labels): number for (family, labels), number in rows}
 
 
 def test_reads_the_families_that_both_makers_have(amd: FakeAmdsmi) -> None:
@@ -148,7 +149,7 @@ def test_reads_the_families_that_both_makers_have(amd: FakeAmdsmi) -> None:
         ("pcie_link_generation_max", "0"): 5,
     }
     assert source.snapshot.processes == (GpuProcess("0", 4242, 1 << 30, None),)
-    families = {family for table in (source.snapshot.fast, source.snapshot.slow) for family, _ in table.series}
+    families = {family for rows in (source.snapshot.fast, source.snapshot.slow) for (family, _), _ in rows}
     assert families <= set(AMD_STAND_IN_ONLY)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from tests.exporter.samples import samples
 from tests.exporter.subjects.gpu.stub import Stub
 from tests.exporter.sys_tree import SysTree
 from vllm_exporter.config.config import Config
@@ -18,14 +19,13 @@ from vllm_exporter.facts.facts import GpuLink, GpuLinks, Gpus, Trees, VllmProces
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.kernel_log import KernelLog
 from vllm_exporter.metrics.family import Sample
-from vllm_exporter.metrics.series import Arranger
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.gpu import collector as gpu
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.collector import GpuCollector, GpuOptions
 from vllm_exporter.subjects.gpu.nvml import driver as nvml
 from vllm_exporter.subjects.gpu.series import join, make_sights
-from vllm_exporter.subjects.gpu.source import Card, GpuProcess, Snapshot, Table
+from vllm_exporter.subjects.gpu.source import Card, GpuProcess, Snapshot
 from vllm_exporter.subjects.parallel.topology_collector import TopologyCollector
 
 GIB = 1 << 30
@@ -50,12 +50,10 @@ class Rig:
         self.collector = GpuCollector(self.context)
         self.collector._options = GpuOptions(library=library)
         self.tap = self.context.bus.tap()
-        self._arranger = Arranger(GpuCollector.metrics)
 
     def run(self, seconds: float = 1.0) -> dict[tuple[str, ...], float]:
         self.clock.advance(seconds)
-        blocks = self._arranger.arrange(self.collector.collect())
-        return values(sample for block in blocks for sample in block.samples())
+        return values(samples(self.collector.collect()))
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ def make_rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Rig]]:
 MakeRig = Callable[..., Rig]
 
 
-def values(samples: Iterator[Sample]) -> dict[tuple[str, ...], float]:
+def values(samples: Iterable[Sample]) -> dict[tuple[str, ...], float]:
     return {(one.family.name.removeprefix("vllm_gpu_"), *one.values): one.value for one in samples}
 
 
@@ -262,7 +260,7 @@ def test_processes_are_joined_to_vllm_by_pid(stub: Stub, make_rig: MakeRig) -> N
 
 
 def test_processes_that_are_not_vllms_are_summed() -> None:
-    found = values(join([GpuProcess("0", 1, GIB, 0.25), GpuProcess("0", 2, GIB, 0.5)], None))
+    found = values(samples(join([GpuProcess("0", 1, GIB, 0.25), GpuProcess("0", 2, GIB, 0.5)], None)))
     assert found == {
         ("processes", "0", "", "", ""): 2,
         ("process_memory_bytes", "0", "", "", ""): 2 * GIB,
@@ -271,17 +269,17 @@ def test_processes_that_are_not_vllms_are_summed() -> None:
 
 
 def test_what_the_driver_does_not_say_of_a_process_is_absent() -> None:
-    assert values(join([GpuProcess("0", 1, None, None)], None)) == {("processes", "0", "", "", ""): 1}
+    assert values(samples(join([GpuProcess("0", 1, None, None)], None))) == {("processes", "0", "", "", ""): 1}
 
 
 def test_what_is_not_known_of_a_gpu_is_none() -> None:
-    (sight,) = make_sights(Snapshot(cards=(Card("0:1", "MIG-1", "H100 MIG 1g.10gb", "0000:17:00.0"),), fast=Table()))
+    (sight,) = make_sights(Snapshot(cards=(Card("0:1", "MIG-1", "H100 MIG 1g.10gb", "0000:17:00.0"),)))
     assert (sight.utilization, sight.memory_used, sight.temperature, sight.pids) == (None, None, None, {})
 
 
 def test_a_lost_gpu_is_not_given_the_numbers_of_the_one_that_has_its_index_now() -> None:
     lost, present = Card("0", "GPU-a", "H100", "", lost=True), Card("0", "GPU-b", "H100", "")
-    fast = Table(((names.GPU_UTILIZATION_PERCENT, ("0",)),), (50,))
+    fast = [names.GPU_UTILIZATION_PERCENT.sample(50, gpu_id="0")]
     assert [one.utilization for one in make_sights(Snapshot(cards=(present, lost), fast=fast))] == [0.5, None]
 
 
@@ -324,9 +322,8 @@ def test_other_collectors_are_told_of_links_once(stub: Stub, make_rig: MakeRig) 
 def show_topology(collector: TopologyCollector, ranks: dict[int, str]) -> dict[tuple[str, ...], float]:
     """With tensor ranks of one server, by pid."""
     collector.context.board.post(Trees({pid: process(pid, "worker", rank) for pid, rank in ranks.items()}))
-    blocks = Arranger(TopologyCollector.metrics).arrange(collector.collect())
-    samples = (sample for block in blocks for sample in block.samples())
-    return {(one.family.name.removeprefix("vllm_topology_"), *one.values): one.value for one in samples}
+    found = samples(collector.collect())
+    return {(one.family.name.removeprefix("vllm_topology_"), *one.values): one.value for one in found}
 
 
 def test_links_that_the_driver_tells_are_in_the_matrix_and_tell_good_tensor_groups_from_bad(

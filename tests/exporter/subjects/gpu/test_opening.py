@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from tests.exporter.samples import samples
 from tests.exporter.subjects.gpu.stub import Stub
 from tests.patience import PATIENCE
 from vllm_exporter.config.config import Config
@@ -44,8 +45,8 @@ class Case:
 
     def run(self, seconds: float = 1.0) -> dict[tuple[str, ...], float]:
         self.clock.advance(seconds)
-        samples = (sample for block in self.collector.collect() for sample in block.samples())
-        return {(one.family.name.removeprefix("vllm_gpu_"), *one.values): one.value for one in samples}
+        found = samples(self.collector.collect())
+        return {(one.family.name.removeprefix("vllm_gpu_"), *one.values): one.value for one in found}
 
     def run_until(self, key: tuple[str, ...]) -> dict[tuple[str, ...], float]:
         until = time.monotonic() + PATIENCE

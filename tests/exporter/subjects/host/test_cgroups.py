@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vllm_exporter.subjects.host.cgroups import CgroupPart, count_cpus, parse_limit, parse_path, parse_quota
+from vllm_exporter.errors import NoData
+from vllm_exporter.subjects.host.cgroups import Cgroup, count_cpus, parse_limit, parse_path, parse_quota
 
 POD = "/kubepods.slice/kubepods-pod1.slice"
 
@@ -15,12 +16,9 @@ def root(fixtures: Path) -> Path:
 
 
 def values(root: Path, path: str) -> dict[str, float]:
-    part = CgroupPart("gpu1:8000", root, path)
-    part.refresh()
-    assert part.errors == 0
-    named = zip(part.series, part.numbers, strict=True)
+    rows = Cgroup("gpu1:8000", root, path).rows()
     return {
-        " ".join([family.name.removeprefix("vllm_cgroup_"), *labels[1:]]): value for (family, labels), value in named
+        " ".join([family.name.removeprefix("vllm_cgroup_"), *labels[1:]]): value for (family, labels), value in rows
     }
 
 
@@ -66,14 +64,14 @@ def test_the_root_of_the_host_has_only_cpu(root: Path) -> None:
 
 
 def test_a_cgroup_that_is_gone_has_nothing_of_its_own(root: Path) -> None:
-    assert values(root / "kubepods.slice", "/gone.scope") == {}
+    with pytest.raises(NoData, match=r"gone\.scope is not there"):
+        values(root / "kubepods.slice", "/gone.scope")
 
 
-def test_a_strange_number_is_counted_as_an_error(tmp_path: Path) -> None:
+def test_a_strange_number_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("plenty\n")
-    part = CgroupPart("", tmp_path, "/")
-    part.refresh()
-    assert (part.errors, part.series) == (1, ())
+    with pytest.raises(ValueError, match="plenty"):
+        list(Cgroup("", tmp_path, "/").rows())
 
 
 def test_finds_the_path_of_cgroup_v2_among_those_of_v1() -> None:

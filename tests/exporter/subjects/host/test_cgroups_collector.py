@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from tests.exporter.samples import samples
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import Trees, VllmProcess
@@ -18,23 +19,23 @@ def context(fixtures: Path, clock: FakeClock, host: str = "gpu-server") -> Conte
     return Context(Config(), clock, root / "proc", root / "sys")
 
 
-def process(pid: int, server: str, orphan: bool = False) -> VllmProcess:
-    return VllmProcess(Ref(pid, 1), "engine_core", "", server, 1, "S", orphan)
+def process(pid: int, server: str, main: bool = True) -> VllmProcess:
+    return VllmProcess(Ref(pid, 1), "api_server", "", server, 1, "S", main=main)
 
 
 def limits(collector: CgroupsCollector) -> dict[str, float]:
     """The memory limit by server."""
-    samples = [sample for block in collector.collect() for sample in block.samples()]
-    return {one.values[0]: one.value for one in samples if one.family.name == "vllm_cgroup_memory_limit_bytes"}
+    found = samples(collector.collect())
+    return {one.values[0]: one.value for one in found if one.family.name == "vllm_cgroup_memory_limit_bytes"}
 
 
 def test_without_servers_the_exporters_own_limit_is_there(fixtures: Path, clock: FakeClock) -> None:
     assert limits(CgroupsCollector(context(fixtures, clock))) == {"": 134217728}
 
 
-def test_finds_the_cgroup_of_each_server_by_one_of_its_processes(fixtures: Path, clock: FakeClock) -> None:
+def test_finds_the_cgroup_of_each_server_by_its_main_process(fixtures: Path, clock: FakeClock) -> None:
     where = context(fixtures, clock)
-    where.board.post(Trees({4242: process(4242, "gpu1:8000"), 4300: process(4300, "gpu1:8000")}))
+    where.board.post(Trees({4242: process(4242, "gpu1:8000"), 4300: process(4300, "gpu1:8000", main=False)}))
     assert limits(CgroupsCollector(where)) == {"": 134217728, "gpu1:8000": 137438953472}
 
 
@@ -47,8 +48,8 @@ def test_follows_servers_that_come_and_go(fixtures: Path, clock: FakeClock) -> N
     assert set(limits(collector)) == {""}
 
 
-@pytest.mark.parametrize("lost", [process(4242, ""), process(4242, "a:1", orphan=True), process(99999, "gone:1")])
-def test_leaves_out_orphans_the_gone_and_what_belongs_to_no_server(
+@pytest.mark.parametrize("lost", [process(4242, ""), process(4242, "a:1", main=False), process(99999, "gone:1")])
+def test_leaves_out_the_orphaned_the_gone_and_what_belongs_to_no_server(
     fixtures: Path, clock: FakeClock, lost: VllmProcess
 ) -> None:
     where = context(fixtures, clock)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from vllm_exporter.subjects.host.cpu import Stat, parse_cpu, parse_load, parse_pressure, without_small_steps_back
+from vllm_exporter.subjects.host import families as names
+from vllm_exporter.subjects.host.cpu import Stat, load_rows, parse_cpu, parse_pressure, without_small_steps_back
 
 STAT = (
     b"cpu  100 0 0 %d 5 0 0 0 0 0\ncpu0 1 1\nintr 9 1\nctxt 7\nbtime 8\nprocesses 9\nprocs_running 1\nprocs_blocked 2\n"
@@ -19,33 +20,37 @@ def test_a_counter_follows_when_a_cpu_was_taken_offline() -> None:
 
 def test_keeps_the_counts_of_the_reading_before() -> None:
     stat = Stat()
-    assert stat.parse(STAT % 1000)[1][3] == 10.0
-    assert stat.parse(STAT % 999)[1][3] == 10.0
-    assert stat.parse(STAT % 1001)[1][3] == 10.01
+    assert idle(stat, 1000) == 10.0
+    assert idle(stat, 999) == 10.0
+    assert idle(stat, 1001) == 10.01
 
 
-def test_reads_the_counts_at_the_end() -> None:
-    assert Stat().parse(STAT % 1)[1][8:] == [1, 7, 8, 9, 1, 2]
+def idle(stat: Stat, ticks: int) -> float:
+    return {values: value for (_, values), value in stat.rows(STAT % ticks)}[("idle",)]
 
 
-def test_refuses_a_stat_that_ends_otherwise() -> None:
-    with pytest.raises(ValueError, match="btime"):
-        Stat().parse(STAT.replace(b"processes", b"forks") % 1)
+def test_counts_the_cpus_that_have_a_line() -> None:
+    assert dict(Stat().rows(STAT % 1))[names.HOST_CPUS, ()] == 1
+
+
+def test_refuses_a_stat_without_a_count() -> None:
+    with pytest.raises(LookupError, match="processes"):
+        list(Stat().rows(STAT.replace(b"processes", b"forks") % 1))
 
 
 def test_refuses_a_cpu_line_that_is_too_short() -> None:
     with pytest.raises(ValueError, match="cpu"):
-        parse_cpu(b"cpu 1 2 3\n")
+        parse_cpu("1 2 3")
 
 
 def test_reads_the_load_and_the_number_of_tasks() -> None:
-    assert parse_load(b"0.20 0.18 0.12 1/80 11206\n") == ((), [0.20, 0.18, 0.12, 80])
+    assert [value for _, value in load_rows(b"0.20 0.18 0.12 1/80 11206\n")] == [0.20, 0.18, 0.12, 80]
 
 
 def test_pressure_of_interrupts_has_only_full() -> None:
-    assert parse_pressure(b"full avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\n") == (("full",), [2.5])
+    assert parse_pressure(b"full avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\n") == {"full": 2.5}
 
 
 def test_refuses_another_kind_of_pressure() -> None:
-    with pytest.raises(LookupError):
+    with pytest.raises(ValueError, match="no pressure"):
         parse_pressure(b"much avg10=0.00 avg60=0.00 avg300=0.00 total=1\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from tests.exporter.samples import samples
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.facts.facts import Trees, VllmProcess
@@ -41,8 +42,8 @@ def collect(proc: Path, clock: FakeClock, space: Ask = SPACES.get, trees: Trees 
     context = Context(Config(), clock, proc)
     if trees:
         context.board.post(trees)
-    samples = FilesystemsCollector(context, space).collect()
-    return {f"{one.family.name.removeprefix('vllm_')}{{{','.join(one.values)}}}": one.value for one in samples}
+    found = samples(FilesystemsCollector(context, space).collect())
+    return {f"{one.family.name.removeprefix('vllm_')}{{{','.join(one.values)}}}": one.value for one in found}
 
 
 def test_reads_local_file_systems(proc: Path, clock: FakeClock) -> None:
@@ -84,8 +85,8 @@ def test_one_that_cannot_be_asked_is_counted(proc: Path, clock: FakeClock) -> No
 def test_reads_the_dev_shm_of_each_server_that_it_may_look_into(proc: Path, clock: FakeClock) -> None:
     trees = Trees(
         {
-            42: VllmProcess(Ref(42, 1), "api_server", "", "a:1", 1, "S"),
-            43: VllmProcess(Ref(43, 1), "api_server", "", "b:1", 1, "S"),
+            42: VllmProcess(Ref(42, 1), "api_server", "", "a:1", 1, "S", main=True),
+            43: VllmProcess(Ref(43, 1), "api_server", "", "b:1", 1, "S", main=True),
         }
     )
     spaces = {f"{proc}/42/root/dev/shm": Space(64 << 20, 5, 0, 0)}

@@ -14,9 +14,8 @@ from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import RankSteps, Steps, Trees, VllmProcess
 from vllm_exporter.facts.values import Ref
-from vllm_exporter.metrics.gzip import join
 from vllm_exporter.metrics.render import render
-from vllm_exporter.metrics.series import Arranger
+from vllm_exporter.metrics.series import SeriesCache
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.inside.collector import InsideCollector
 
@@ -67,7 +66,7 @@ def world(tmp_path: Path) -> World:
 
 
 def page(collector: InsideCollector) -> str:
-    return join(render(Arranger(collector.metrics).arrange(collector.collect()))).decode()
+    return render([SeriesCache(collector.metrics).block(collector.collect())]).decode()
 
 
 def show(collector: InsideCollector, *names: str) -> dict[str, float]:

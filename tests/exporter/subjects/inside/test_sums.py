@@ -32,7 +32,7 @@ def show(sums: Sums, *live: tuple[str, Snapshot]) -> dict[str, float]:
     """The series as text with their numbers."""
     plan = sums.plan([server for server, _ in live], [one for _, one in live])
     numbers = plan.add([one.values for _, one in live])
-    names = [f"{family.name}{values}" for family, values in plan.layout.series]
+    names = [f"{family.name}{values}" for family, values in plan.series]
     return dict(zip(names, numbers, strict=True))
 
 

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 
+from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import EngineValues, Ref, Role
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Limits, Mark, Processes, Sight
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Limits, Mark, Processes
 from vllm_exporter.subjects.lifecycle.history import Transition
 from vllm_exporter.subjects.lifecycle.machine import Machine
 from vllm_exporter.subjects.logs.table import Pattern, parse_table
 
 SERVER = Ref(100, 5000)
 AFTER = Ref(200, 9000)  # the next incarnation
-REFUSED = Sight("refused")
+REFUSED = ServerSight("refused")
 PREFIX = re.compile(r"\((APIServer|EngineCore|Worker)(?:_(\w+))? pid=(\d+)\)")
 ROLES: dict[str, Role] = {"APIServer": "api_server", "EngineCore": "engine_core", "Worker": "worker"}
 
@@ -42,9 +43,9 @@ def marks(lines: Iterable[str], at: float = 0.0) -> tuple[Mark, ...]:
     return tuple(one for line in lines if (one := mark(line, at)) is not None)
 
 
-def sight(health: str = "ok", **known: object) -> Sight:
+def sight(health: str = "ok", **known: object) -> ServerSight:
     """A server that is fine, but for what is said."""
-    usual = Sight("ok", stalled=False, paused=None, sleeping=False, canary_ok=True, progress_age=0.0, work=False)
+    usual = ServerSight("ok", stalled=False, paused=None, sleeping=False, canary_ok=True, progress_age=0.0, work=False)
     return replace(usual, health=health, **known)  # type: ignore[arg-type] # the names are checked by replace
 
 

@@ -11,20 +11,30 @@ import pytest
 
 from tests.exporter import told
 from tests.exporter.fakes import FakeClock
+from tests.exporter.samples import samples
 from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import Event
 from vllm_exporter.facts.facts import Gpus, GpuSight, Lifecycles, ServerSight, Sights, Trees, VllmProcess
 from vllm_exporter.facts.values import EngineValues, Ref, Role
-from vllm_exporter.metrics.family import Block
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.lifecycle.collector import LifecycleCollector, choose_processes
 
 FIRST, SECOND = "gpu1:8000", "gpu1:8001"
 TARGETS = (TargetConfig("localhost:8000", FIRST), TargetConfig("localhost:8001", SECOND))
-DOWN = ServerSight("refused", False, None, None, None, None, None, None, None, 0, None)
-IDLE = ServerSight("ok", True, 100.0, 0.0, False, False, None, False, True, 0, EngineValues(0, 0), "tiny")
+DOWN = ServerSight("refused")
+IDLE = ServerSight(
+    "ok",
+    ready_age=100.0,
+    progress_age=0.0,
+    work=False,
+    stalled=False,
+    sleeping=False,
+    canary_ok=True,
+    values=EngineValues(0, 0),
+    model_name="tiny",
+)
 BOOTED = 900.0  # monotonic seconds at which the fake host booted
 
 
@@ -73,8 +83,7 @@ class Host:
 
 
 def shown(collector: LifecycleCollector, server: str = FIRST) -> dict[str, float]:
-    blocks = [one for one in collector.collect() if isinstance(one, Block)]
-    found = [sample for block in blocks for sample in block.samples() if sample.values[0] == server]
+    found = [sample for sample in samples(collector.collect()) if sample.values[0] == server]
     return {"/".join((one.family.name.removeprefix("vllm_lifecycle_"), *one.values[1:])): one.value for one in found}
 
 
@@ -238,13 +247,13 @@ def test_a_directory_that_cannot_be_written_is_said_once(host: Host, capsys: pyt
 def test_writes_only_when_something_changed_and_not_too_often(host: Host) -> None:
     file = Path(host.config.state_dir) / "lifecycle.json"
     host.look({FIRST: IDLE}, *WHOLE)
-    assert not file.exists()
-    host.clock.advance(10)
-    host.look({FIRST: IDLE}, *WHOLE)
-    written = file.stat().st_mtime_ns
-    host.clock.advance(30)
-    host.look({FIRST: IDLE}, *WHOLE)
-    assert file.stat().st_mtime_ns == written
+    written = [file.read_text()]
+    for seconds in (1, 10, 30):
+        host.clock.advance(seconds)
+        host.look({FIRST: IDLE}, *WHOLE)
+        written.append(file.read_text())
+    assert [text == written[0] for text in written] == [True, True, False, False]
+    assert written[2] == written[3]
 
 
 def test_two_servers_do_not_share_their_states(tmp_path: Path, clock: FakeClock) -> None:
@@ -286,16 +295,16 @@ def test_a_bound_port_is_asked_for_while_it_matters(host: Host, monkeypatch: pyt
     assert asked == [8000]
 
 
-def test_orphans_are_no_engines_and_the_oldest_api_server_comes_first() -> None:
+def test_orphans_are_no_engines_and_the_main_api_server_comes_first() -> None:
     found = choose_processes(
         [
             process(130, "api_server", rank="1"),
-            process(100, "api_server"),
+            replace(process(150, "api_server"), main=True),
             process(140, "engine_core", rank="DP1"),
             process(90, "engine_core", rank="DP0", orphan=True),
             process(95, "worker", SECOND),
         ],
         FIRST,
     )
-    assert [ref.pid for ref in found.api] == [100, 130]
+    assert [ref.pid for ref in found.api] == [150, 130]
     assert (found.engines, found.workers, found.orphans) == (frozenset({"DP1"}), frozenset(), 1)

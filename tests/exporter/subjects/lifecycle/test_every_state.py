@@ -20,7 +20,8 @@ from tests.exporter.subjects.lifecycle.telling import (
     tree,
     values,
 )
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Processes, Sight
+from vllm_exporter.facts.facts import ServerSight
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, Processes
 from vllm_exporter.subjects.lifecycle.states import NAMES, ORDER
 
 
@@ -28,7 +29,7 @@ def lines(fixtures: Path, name: str) -> list[str]:
     return (fixtures / "lifecycle" / name).read_text(encoding="utf-8").splitlines()
 
 
-def told(server: Server, text: list[str], processes: Processes, health: Sight) -> list[str]:
+def told(server: Server, text: list[str], processes: Processes, health: ServerSight) -> list[str]:
     """The states that the lines lead through, a second after each other."""
     first = len(server.made)
     for mark in marks(text):

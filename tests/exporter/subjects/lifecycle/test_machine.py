@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.exporter.subjects.lifecycle.telling import AFTER, BARE, GONE, REFUSED, SERVER, Server, sight, tree, values
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Mark, Processes, Sight
+from vllm_exporter.facts.facts import ServerSight
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Mark, Processes
 
 
 def test_the_first_look_is_no_transition() -> None:
@@ -124,35 +125,35 @@ def test_a_server_that_is_found_silent_is_a_suspect_and_not_absent() -> None:
     """Its processes are hidden, as in a container, and the first look at its port takes 5 s to time out."""
     server = Server()
     assert server.look(processes=GONE) == "absent"
-    assert server.look(processes=GONE, sight=Sight("timeout")) == "suspect"
+    assert server.look(processes=GONE, sight=ServerSight("timeout")) == "suspect"
     assert server.look(processes=GONE, sight=sight(values=values())) == "ready_verified"
     assert server.look(processes=GONE, sight=REFUSED) == "exited"
 
 
 def test_a_silent_server_on_another_host_is_there_when_its_metrics_are() -> None:
     server = Server()
-    assert server.look(sight=Sight("timeout", values=values(running=3))) == "suspect"
+    assert server.look(sight=ServerSight("timeout", values=values(running=3))) == "suspect"
 
 
 def test_silence_of_another_host_proves_nothing() -> None:
     """It may be switched off: its packets are lost too."""
     server = Server()
-    assert server.look(sight=Sight("timeout")) == ""
+    assert server.look(sight=ServerSight("timeout")) == ""
     assert server.look(sight=REFUSED) == "absent"
-    assert server.look(sight=Sight("timeout")) == "absent"
+    assert server.look(sight=ServerSight("timeout")) == "absent"
 
 
 def test_a_start_that_does_not_answer_in_time_goes_on() -> None:
     server = Server()
     server.look(processes=GONE, sight=REFUSED)
     server.look("weights_loading", processes=BARE, sight=REFUSED)
-    assert server.look(processes=BARE, sight=Sight("timeout")) == "weights_loading"
+    assert server.look(processes=BARE, sight=ServerSight("timeout")) == "weights_loading"
 
 
 def test_missing_evidence_keeps_the_state() -> None:
     server = Server().started()
     assert server.look() == "idle"
-    assert server.look(sight=Sight("timeout")) == "suspect"
+    assert server.look(sight=ServerSight("timeout")) == "suspect"
     assert server.look(processes=tree()) == "idle"
     assert server.machine.known_at == server.now
 
@@ -239,7 +240,9 @@ def test_the_same_death_three_times_is_a_loop_though_it_served_in_between() -> N
     for number in range(3):
         ref = replace(SERVER, start=5000 + number)
         server.look(processes=tree(ref), sight=sight())
-        server.look("engine_dead", processes=tree(ref), sight=Sight("503"), errors=("cuda.illegal", "engine.fatal"))
+        server.look(
+            "engine_dead", processes=tree(ref), sight=ServerSight("503"), errors=("cuda.illegal", "engine.fatal")
+        )
         server.look(processes=GONE, sight=REFUSED)
     assert server.machine.state == "crash_loop"
 
@@ -249,7 +252,7 @@ def test_different_deaths_and_distant_ones_are_no_loop() -> None:
     for number, (error, gap) in enumerate([("cuda.illegal", 1), ("oom.cuda", 1), ("oom.cuda", 4000)]):
         ref = replace(SERVER, start=5000 + number)
         server.look(after=gap, processes=tree(ref), sight=sight())
-        server.look("engine_dead", processes=tree(ref), sight=Sight("503"), errors=(error,))
+        server.look("engine_dead", processes=tree(ref), sight=ServerSight("503"), errors=(error,))
         server.look(processes=GONE, sight=REFUSED)
     assert server.machine.state == "exited"
 
@@ -266,7 +269,7 @@ def test_a_server_that_is_killed_while_it_starts_has_failed_to_start() -> None:
 def test_the_exit_of_a_worker_explains_the_clean_exit_of_its_server() -> None:
     server = Server().started()
     killed = server.exit("oom_kill", "-9", "worker", 120)
-    server.look("engine_dead", processes=tree(workers=frozenset()), sight=Sight("503"), exits=(killed,))
+    server.look("engine_dead", processes=tree(workers=frozenset()), sight=ServerSight("503"), exits=(killed,))
     server.look(processes=GONE, sight=REFUSED, exits=(server.exit("clean"),))
     assert server.machine.last_exit == killed
 

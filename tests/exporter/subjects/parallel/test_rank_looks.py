@@ -11,7 +11,7 @@ from tests.exporter.fake_proc import FakeProc
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.stat import read_stat
-from vllm_exporter.subjects.parallel.rank_looks import RankFiles, parse_run_delay
+from vllm_exporter.subjects.parallel.rank_looks import parse_run_delay, read_look
 
 
 def test_reads_state_cpu_time_and_time_in_the_run_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +19,7 @@ def test_reads_state_cpu_time_and_time_in_the_run_queue(tmp_path: Path, monkeypa
     proc = FakeProc(tmp_path / "proc")
     proc.process(100, 1, "VLLM::Worker", start=7, state="T", ticks=250)
     (proc.root / "100/schedstat").write_text("1000 2500000000 5\n")
-    look = RankFiles(proc.root, Ref(100, 7)).look(3.0)
+    look = read_look(proc.root, Ref(100, 7), 3.0)
     assert look is not None
     assert (look.at, look.state, look.cpu, look.run_delay) == (3.0, "T", 2.5, 2.5)
 
@@ -27,10 +27,10 @@ def test_reads_state_cpu_time_and_time_in_the_run_queue(tmp_path: Path, monkeypa
 def test_another_process_with_the_same_id_and_a_zombie_are_not_the_rank(tmp_path: Path) -> None:
     proc = FakeProc(tmp_path / "proc")
     proc.process(100, 1, "VLLM::Worker", start=7)
-    assert RankFiles(proc.root, Ref(100, 8)).look(0.0) is None
+    assert read_look(proc.root, Ref(100, 8), 0.0) is None
     proc.process(100, 1, "VLLM::Worker", start=7, state="Z")
-    assert RankFiles(proc.root, Ref(100, 7)).look(0.0) is None
-    assert RankFiles(proc.root, Ref(101, 7)).look(0.0) is None
+    assert read_look(proc.root, Ref(100, 7), 0.0) is None
+    assert read_look(proc.root, Ref(101, 7), 0.0) is None
 
 
 def test_a_kernel_that_counts_no_run_delay_says_nothing() -> None:
@@ -42,9 +42,7 @@ def test_a_kernel_that_counts_no_run_delay_says_nothing() -> None:
 def test_looks_at_this_process() -> None:
     stat = read_stat(Path("/proc"), os.getpid())
     assert stat is not None
-    files = RankFiles(Path("/proc"), stat.ref)
-    first, second = files.look(0.0), files.look(1.0)
-    files.close()
+    first, second = (read_look(Path("/proc"), stat.ref, now) for now in (0.0, 1.0))
     assert first is not None
     assert second is not None
     assert second.cpu >= first.cpu > 0

@@ -9,6 +9,7 @@ import pytest
 
 from tests.exporter.sys_tree import SysTree
 from vllm_exporter.errors import SourceError
+from vllm_exporter.linux.files import read_word
 from vllm_exporter.subjects.parallel.infiniband import (
     Link,
     Port,
@@ -18,14 +19,7 @@ from vllm_exporter.subjects.parallel.infiniband import (
     read_links,
     read_ports,
 )
-from vllm_exporter.subjects.parallel.sysfs import (
-    read_allowed,
-    read_fingerprint,
-    read_host,
-    read_nics,
-    read_nodes,
-    read_word,
-)
+from vllm_exporter.subjects.parallel.sysfs import read_allowed, read_fingerprint, read_host, read_nics, read_nodes
 from vllm_exporter.subjects.parallel.topology import Host
 
 

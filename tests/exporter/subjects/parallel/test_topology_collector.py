@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from tests.exporter.samples import samples
 from tests.exporter.sys_tree import SysTree
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import GpuLink, GpuLinks, Gpus, GpuSight, Trees, VllmProcess
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.metrics.family import Family
-from vllm_exporter.metrics.series import Arranger
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.parallel import topology_families as names
 from vllm_exporter.subjects.parallel.topology_collector import TopologyCollector
@@ -27,8 +27,7 @@ def start(sys: Path, clock: FakeClock) -> TopologyCollector:
 
 
 def show(collector: TopologyCollector, family: Family) -> dict[tuple[str, ...], float]:
-    blocks = Arranger(collector.metrics).arrange(collector.collect())
-    return {one.values: one.value for block in blocks for one in block.samples() if one.family is family}
+    return {one.values: one.value for one in samples(collector.collect()) if one.family is family}
 
 
 def post_ranks(collector: TopologyCollector, links: int | None = None) -> None:

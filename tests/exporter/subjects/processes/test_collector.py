@@ -10,6 +10,7 @@ import pytest
 
 from tests.exporter.fake_proc import BOOT_TIME, FakeProc
 from tests.exporter.fakes import FakeClock
+from tests.exporter.samples import samples
 from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import ConfigError, NoData
@@ -48,9 +49,9 @@ def tree(proc: FakeProc, api: int = 100, port: int = 8000, command: str = VLLM) 
 
 
 def show(collector: ProcessesCollector, family: Family) -> dict[tuple[str, ...], float]:
-    samples = [sample for block in collector.collect() for sample in block.samples() if sample.family == family]
-    shown = {sample.values: sample.value for sample in samples}
-    assert len(shown) == len(samples), "two samples with the same labels"
+    found = [sample for sample in samples(collector.collect()) if sample.family == family]
+    shown = {sample.values: sample.value for sample in found}
+    assert len(shown) == len(found), "two samples with the same labels"
     return shown
 
 
@@ -261,8 +262,17 @@ def test_posts_every_process_to_the_board(proc: FakeProc, monkeypatch: pytest.Mo
     assert posted is not None
     assert set(posted.processes) == {100, 101, 102, 103}
     assert posted.processes[101] == VllmProcess(
-        Ref(101, 1010), "engine_core", "", "gpu1:8000", 100, "S", False, 200 * 4096, 2.5, ID[:12]
+        Ref(101, 1010),
+        "engine_core",
+        "",
+        "gpu1:8000",
+        100,
+        "S",
+        resident=200 * 4096,
+        cpu_seconds=2.5,
+        container=ID[:12],
     )
+    assert {server: main.ref for server, main in posted.mains().items()} == {"gpu1:8000": Ref(100, 1000)}
     proc.end(100)
     proc.process(101, 1, "VLLM::EngineCore", state="D")
     show(collector, names.PROCESSES)

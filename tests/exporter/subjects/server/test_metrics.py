@@ -1,4 +1,4 @@
-"""The scanner of vLLM's /metrics: excerpts of two real answers, every release's names, and damaged texts."""
+"""The reader of vLLM's /metrics: excerpts of two real answers, every release's names, and damaged texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.subjects.server.engine import Blocks, Reading
-from vllm_exporter.subjects.server.metrics import NAMES, Scanner, engine_of, parse_block_count, parse_engine
+from vllm_exporter.subjects.server.metrics import NAMES, engine_of, parse_block_count, parse_engine, parse_metrics
 
 # Answers of real servers and the families of each release: data that is kept outside the repository.
 DATA = Path(__file__).parents[5] / "shared" / "data" / "vllm"
@@ -164,8 +164,10 @@ def test_every_value_has_a_name() -> None:
     assert set(NAMES) | {"awake"} == set(EngineValues.__dataclass_fields__)
 
 
-def scan(scanner: Scanner, text: bytes) -> Reading | None:
-    return scanner.scan(bytearray(b"\n" + text), 1, len(text) + 1)
+def read(text: bytes) -> Reading:
+    reading = parse_metrics(text)
+    assert reading is not None
+    return reading
 
 
 TWO = (
@@ -182,8 +184,7 @@ TWO = (
 
 def test_tells_the_engines_apart() -> None:
     """With data parallelism each engine says how many blocks all have together, as measured with 0.32.0."""
-    reading = scan(Scanner(), TWO)
-    assert reading is not None
+    reading = read(TWO)
     assert reading.engines["0"] == EngineValues(1, 0, kv_usage=0.1)
     assert reading.engines["1"] == EngineValues(5, 2, kv_usage=0.9)
     assert reading.blocks == {"0": Blocks(101, 10, 90), "1": Blocks(101, 90, 10)}
@@ -194,49 +195,29 @@ def test_an_engine_without_a_name_is_0_and_uses_all_its_blocks() -> None:
         b'vllm:num_requests_running{model_name="m"} 1\nvllm:num_requests_waiting{model_name="m"} 0\n'
         b'vllm:gpu_cache_usage_perc{model_name="m"} 0.5\nvllm:cache_config_info{num_gpu_blocks="100"} 1\n'
     )
-    reading = scan(Scanner(), text)
-    assert reading is not None
+    reading = read(text)
     assert (list(reading.engines), reading.blocks) == (["0"], {"0": Blocks(100, 50, 50)})
 
 
 @pytest.mark.parametrize("label", [b'num_gpu_blocks="None"', b'block_size="16"', b'num_gpu_blocks="-1"', b""])
 def test_a_size_that_is_not_told_makes_no_block_table(label: bytes) -> None:
-    assert parse_block_count(b"vllm:cache_config_info{" + label + b"} 1") == 0
-    reading = scan(Scanner(), TWO.replace(b'num_gpu_blocks="202"', label or b'x=""'))
-    assert reading is not None
+    assert parse_block_count(label) == 0
+    reading = read(TWO.replace(b'num_gpu_blocks="202"', label or b'x=""'))
     assert reading.blocks == {}
 
 
 @pytest.mark.parametrize(
     ("labels", "engine"),
     [
-        (b'{engine="0",model_name="m"}', "0"),
-        (b'{block_size="16",engine="12"}', "12"),
-        (b'{model_name="m"}', ""),
-        (b'{search_engine="9"}', ""),
+        (b'engine="0",model_name="m"', "0"),
+        (b'block_size="16",engine="12"', "12"),
+        (b'model_name="m"', ""),
+        (b'search_engine="9"', ""),
         (b"", ""),
     ],
 )
 def test_finds_the_engine_among_the_labels(labels: bytes, engine: str) -> None:
     assert engine_of(labels) == engine
-
-
-def test_reads_each_text_anew_whatever_the_last_one_was(fixtures: Path) -> None:
-    """The order of the families is remembered; it may not make a wrong number."""
-    scanner = Scanner()
-    texts = [(fixtures / name).read_bytes() for name in ("vllm_under_load.prom", "vllm_two_engines.prom")]
-    for text in (*texts, TWO, texts[0], b"", texts[1], TWO, texts[1]):
-        reading = scan(scanner, text)
-        assert (None if reading is None else reading.values) == parse_engine(text)
-
-
-def test_a_text_that_is_the_same_but_for_its_process_is_not_read_again() -> None:
-    scanner = Scanner()
-    first = scan(scanner, b"process_cpu_seconds_total 1.5\n" + TWO)
-    assert scan(scanner, b"process_cpu_seconds_total 12.25\n" + TWO) is first
-    changed = scan(scanner, b"process_cpu_seconds_total 12.25\n" + TWO.replace(b"} 5", b"} 6"))
-    assert changed is not None
-    assert changed.values.running == 7
 
 
 REQUESTS = (
@@ -251,61 +232,29 @@ REQUESTS = (
 
 @pytest.mark.parametrize("text", [TWO + REQUESTS, REQUESTS + TWO])
 def test_counts_requests_that_the_server_failed_to_answer(text: bytes) -> None:
-    scanner = Scanner()
     for wanted, now in ((5, text), (6, text.replace(b"} 3", b"} 4")), (0, text.replace(b"5xx", b"2xx"))):
-        reading = scan(scanner, now)
-        assert reading is not None
-        assert reading.failed == wanted
+        assert read(now).failed == wanted
 
 
 def test_a_release_that_counts_no_requests_has_no_failed_ones() -> None:
-    reading = scan(Scanner(), TWO)
-    assert reading is not None
-    assert reading.failed is None
+    assert read(TWO).failed is None
 
 
-def test_a_family_that_appears_later_is_read_at_once() -> None:
+def test_families_that_are_not_there_yet_are_an_error_that_names_one() -> None:
     """Seen with two API servers: the gauges come with the first request, long after the first reading."""
-    scanner = Scanner()
     first = b"# TYPE vllm:prompt_tokens_total counter\nvllm:prompt_tokens_total 0\n"
-    for _ in range(2):
-        with pytest.raises(SourceError, match="not vllm:num_requests_running"):
-            scan(scanner, first)
-    reading = scan(scanner, first + TWO)
-    assert reading is not None
-    assert (reading.values.running, reading.values.prompt_tokens) == (6, 0)
-
-
-def test_after_a_damaged_text_the_same_good_one_is_read() -> None:
-    scanner = Scanner()
-    assert scan(scanner, TWO) is not None
-    with pytest.raises(SourceError):
-        scan(scanner, TWO.replace(b"} 5", b"} x"))
-    reading = scan(scanner, TWO)
-    assert reading is not None
-    assert reading.values.running == 6
-
-
-def started(scanner: Scanner, text: bytes) -> float | None:
-    reading = scan(scanner, text)
-    assert reading is not None
-    return reading.started
+    with pytest.raises(SourceError, match="not vllm:num_requests_running"):
+        parse_metrics(first)
+    values = read(first + TWO).values
+    assert (values.running, values.prompt_tokens) == (6, 0)
 
 
 def test_says_when_the_process_began(fixtures: Path) -> None:
     text = (fixtures / "vllm_under_load.prom").read_bytes()
-    assert started(Scanner(), text) == 1795208792.22
-
-
-def test_another_process_is_seen_although_nothing_else_has_changed() -> None:
-    scanner, rest = Scanner(), b"vllm:num_requests_running 0\nvllm:num_requests_waiting 0\n"
-    first = scan(scanner, b"process_start_time_seconds 1.7e+09\n" + rest)
-    assert scan(scanner, b"process_start_time_seconds 1.7e+09\n" + rest) is first
-    assert started(scanner, b"process_start_time_seconds 1.8e+09\n" + rest) == 1.8e9
-    assert started(scanner, rest) is None
+    assert read(text).started == 1795208792.22
 
 
 @pytest.mark.parametrize("value", [b"", b"NaN", b"+Inf", b"-1", b"0", b"soon"])
 def test_a_start_that_is_no_time_is_not_known(value: bytes) -> None:
     text = b"process_start_time_seconds " + value + b"\nvllm:num_requests_running 0\nvllm:num_requests_waiting 0\n"
-    assert started(Scanner(), text) is None
+    assert read(text).started is None

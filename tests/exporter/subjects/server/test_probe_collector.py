@@ -12,13 +12,14 @@ import pytest
 
 from tests.exporter.answering import Answering, ok
 from tests.exporter.fakes import FakeClock
+from tests.exporter.samples import samples
 from tests.patience import PATIENCE
 from tests.ports import free_port
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.config import Config, ProbeConfig, TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import Event
-from vllm_exporter.facts.facts import Sights
+from vllm_exporter.facts.facts import ServerSight, Sights
 from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.metrics.family import Sample
 from vllm_exporter.net.http import Origin
@@ -27,13 +28,12 @@ from vllm_exporter.subjects.server import families as names
 from vllm_exporter.subjects.server.api import About, DeepAnswer
 from vllm_exporter.subjects.server.canaries import CANARY_RESULTS, CanaryState
 from vllm_exporter.subjects.server.engine import Blocks, Reading
-from vllm_exporter.subjects.server.probe_collector import ProbeCollector, origin, sight
-from vllm_exporter.subjects.server.progress import Verdict
+from vllm_exporter.subjects.server.probe_collector import ProbeCollector, origin
 from vllm_exporter.subjects.server.series import rows
 from vllm_exporter.subjects.server.watch import Sighting, Traffic
 
 NO_CANARY = CanaryState(None, 0.0, 0, dict.fromkeys(CANARY_RESULTS, 0))
-NOTHING = Verdict("refused", None, None, None, None, None, None, None, NO_CANARY)
+NOTHING = Sighting(ServerSight("refused", problem="refused"), NO_CANARY, 0.1)
 METRICS = (
     b"process_start_time_seconds 1.7e+09\nvllm:num_requests_running 2\nvllm:num_requests_waiting 1\n"
     b"vllm:kv_cache_usage_perc 0.25\n"
@@ -43,10 +43,20 @@ METRICS = (
 VALUES = EngineValues(running=47, waiting=3, swapped=1, kv_usage=0.25, iterations=1234)
 CANARY = CanaryState("timeout", 8.0, 2, {"ok": 5, "timeout": 2, "error": 0, "not_applicable": 0}, 0.05, 84, 7)
 EVERYTHING = Sighting(
+    ServerSight(
+        "ok",
+        ready_age=400.0,
+        progress_age=31.0,
+        work=True,
+        stall_limit=30.0,
+        stalled=True,
+        paused=False,
+        sleeping=False,
+        engine_ages={"0": 0.0, "1": 31.0},
+        values=VALUES,
+    ),
+    CANARY,
     0.002,
-    VALUES,
-    "",
-    Verdict("ok", 400.0, 31.0, True, 30.0, True, False, False, CANARY, {"0": 0.0, "1": 31.0}),
     Reading(VALUES, {"0": VALUES}, {"0": Blocks(100, 25, 74)}),
     {"0": Traffic(30, 5)},
     About("0.32.0", ("tiny", "lora"), 5.0),
@@ -60,11 +70,11 @@ def shown(samples: Iterable[Sample]) -> dict[str, float]:
 
 
 def collected(probe: ProbeCollector) -> list[Sample]:
-    return [sample for block in probe.collect() for sample in block.samples()]
+    return samples(probe.collect())
 
 
-def render(server: str, sighting: Sighting) -> Iterator[Sample]:
-    return (Sample(family, values, value) for (family, values), value in rows(server, sighting))
+def render(server: str, sighting: Sighting) -> list[Sample]:
+    return samples(rows(server, sighting))
 
 
 class Vllm:
@@ -122,14 +132,14 @@ def test_a_hanging_server_delays_nobody(servers: list[Vllm], monkeypatch: pytest
     servers += [Vllm(hangs=True), Vllm()]
     probe = collector(target(servers[0].address, "gpu1:8000"), target(servers[1].address, "gpu1:8001"))
     started = time.monotonic()
-    samples = collected(probe)
+    found = collected(probe)
     assert time.monotonic() - started < 2
     again = time.monotonic()
     list(probe.collect())
     assert time.monotonic() - again < 0.4  # the hanging one is waited for once only
     probe.close()
-    assert {sample.values[0] for sample in samples} == {"gpu1:8001"}  # of the other nothing is known yet
-    seen = shown(iter(samples))
+    assert {sample.values[0] for sample in found} == {"gpu1:8001"}  # of the other nothing is known yet
+    seen = shown(found)
     assert (seen["vllm_probe_health/ok"], seen["vllm_num_running_sequences"]) == (1, 2)
 
 
@@ -155,7 +165,7 @@ def test_failed_requests_are_an_event(servers: list[Vllm], monkeypatch: pytest.M
 
 
 def test_unknown_values_are_left_out() -> None:
-    assert set(shown(render("gpu1:8000", Sighting(0.1, None, "refused", NOTHING)))) == {
+    assert set(shown(render("gpu1:8000", NOTHING))) == {
         *(f"vllm_probe_health/{result}" for result in ("ok", "refused", "timeout", "503", "other")),
         *(f"vllm_canary_requests_total/{result}" for result in CANARY_RESULTS),
         "vllm_canary_prompt_tokens_total",
@@ -195,22 +205,6 @@ def test_everything_that_is_known_is_shown() -> None:
     assert seen["vllm_scheduler_iterations_total"] == 1234
 
 
-def test_the_board_is_told_what_the_others_need() -> None:
-    told = sight(EVERYTHING)
-    assert (told.health, told.ready, told.stalled, told.work) == ("ok", True, True, True)
-    assert (told.canary_ok, told.canary_failures, told.model_name, told.version) == (False, 2, "tiny", "0.32.0")
-    assert (told.values, told.blocks_used, told.blocks_total, told.stall_limit) == (VALUES, 25, 100, 30.0)
-    unknown = sight(Sighting(0.1, None, "refused", NOTHING))
-    assert (unknown.canary_ok, unknown.model_name, unknown.blocks_used, unknown.problem) == (None, "", None, "refused")
-
-
-def test_what_is_true_is_shown_as_1() -> None:
-    """A block is printed as it stands, and `True` is no number of the text format."""
-    probe = collector(target(f"127.0.0.1:{free_port()}", "gpu1:8000"))
-    assert not [sample for sample in collected(probe) if isinstance(sample.value, bool)]
-    probe.close()
-
-
 def test_each_collection_posts_what_was_seen() -> None:
     probe = collector(target(f"127.0.0.1:{free_port()}", "gpu1:8000"))
     collected(probe)
@@ -238,7 +232,7 @@ def test_a_new_exporter_knows_since_when_a_server_is_ready(servers: list[Vllm], 
 
 def test_a_canary_that_does_not_apply_has_no_success_to_show() -> None:
     canary = CanaryState("not_applicable", 0.1, 0, {"ok": 0, "timeout": 0, "error": 0, "not_applicable": 3})
-    seen = shown(render("gpu1:8000", Sighting(0.1, None, "", replace(NOTHING, canary=canary))))
+    seen = shown(render("gpu1:8000", replace(NOTHING, canary=canary)))
     assert seen["vllm_canary_requests_total/not_applicable"] == 3
     assert "vllm_canary_success" not in seen
     assert names.CANARY_SECONDS.name not in seen

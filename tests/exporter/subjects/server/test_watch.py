@@ -102,7 +102,7 @@ def test_a_look_asks_for_health_and_metrics_and_sends_a_canary(api: FakeApi, wat
     assert [what for what in api.asked if what != "about"] == ["health", "metrics", "canary"]
     sighting = watch.sighting()
     assert sighting is not None
-    assert (sighting.values, sighting.problem, sighting.verdict.canary.result) == (api.values, "", "ok")
+    assert (sighting.sight.values, sighting.sight.problem, sighting.canary.result) == (api.values, "", "ok")
 
 
 def test_a_server_that_is_down_is_asked_for_its_health_only(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
@@ -111,7 +111,7 @@ def test_a_server_that_is_down_is_asked_for_its_health_only(api: FakeApi, watch:
     assert [what for what in api.asked if what != "forget"] == ["health"] * 3
     sighting = watch.sighting()
     assert sighting is not None
-    assert (sighting.verdict.health, sighting.values, sighting.verdict.stalled) == ("refused", None, None)
+    assert (sighting.sight.health, sighting.sight.values, sighting.sight.stalled) == ("refused", None, None)
 
 
 def test_metrics_that_cannot_be_read_are_said_with_the_reason(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
@@ -120,7 +120,7 @@ def test_metrics_that_cannot_be_read_are_said_with_the_reason(api: FakeApi, watc
     look(watch, clock)
     sighting = watch.sighting()
     assert sighting is not None
-    assert (sighting.values, sighting.problem) == (None, "GET /metrics: status 500")
+    assert (sighting.sight.values, sighting.sight.problem) == (None, "GET /metrics: status 500")
 
 
 def test_families_that_are_missing_are_said_too(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
@@ -128,7 +128,18 @@ def test_families_that_are_missing_are_said_too(api: FakeApi, watch: Watch, cloc
     look(watch, clock)
     sighting = watch.sighting()
     assert sighting is not None
-    assert "no vllm: families" in sighting.problem
+    assert "no vllm: families" in sighting.sight.problem
+
+
+def test_the_others_are_told_what_they_need(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
+    api.blocks = {"0": Blocks(100, 25, 74), "1": Blocks(100, 5, 94)}
+    look(watch, clock, 2)
+    sighting = watch.sighting()
+    assert sighting is not None
+    told = sighting.sight
+    assert (told.health, told.stalled, told.work, told.progress_age, told.stall_limit) == ("ok", False, False, 1, 300)
+    assert (told.canary_ok, told.canary_failures, told.canary_first_token) == (True, 0, 0.2)
+    assert (told.model_name, told.version, told.blocks_used, told.blocks_total) == ("tiny", "0.32.0", 30, 200)
 
 
 def test_a_canary_that_hangs_delays_no_look_and_is_the_only_one(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
@@ -139,7 +150,7 @@ def test_a_canary_that_hangs_delays_no_look_and_is_the_only_one(api: FakeApi, wa
         assert api.asked.count("health") == 4
         sighting = watch.sighting()
         assert sighting is not None
-        assert sighting.verdict.work
+        assert sighting.sight.work
     finally:
         api.canary_answers.set()
 
@@ -184,7 +195,7 @@ def test_a_canary_says_what_it_cost(api: FakeApi, watch: Watch, clock: FakeClock
     look(watch, clock, 12)  # a second one after 10 s
     sighting = watch.sighting()
     assert sighting is not None
-    canary = sighting.verdict.canary
+    canary = sighting.canary
     assert (canary.first_token, canary.prompt_tokens, canary.generation_tokens) == (0.2, 14, 2)
 
 

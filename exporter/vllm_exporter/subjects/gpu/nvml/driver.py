@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData
-from vllm_exporter.ports import Clock
 from vllm_exporter.subjects.gpu.nvml.events import WAIT
 from vllm_exporter.subjects.gpu.nvml.library import Gone, Lost
 from vllm_exporter.subjects.gpu.nvml.session import Session, Setup
-from vllm_exporter.subjects.gpu.source import Card, Failures, Snapshot, make_table
+from vllm_exporter.subjects.gpu.source import Card, Failures, Snapshot
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 SLOW_SECONDS = 10.0
@@ -99,7 +99,7 @@ class NvmlSource:
         return replace(
             snapshot,
             cards=self._cards(session.cards),
-            slow=make_table(samples, snapshot.slow),
+            slow=samples,
             processes=processes,
             slow_at=now,
             slow_seconds=now - started,

@@ -1,116 +1,164 @@
-"""The readings of every second: all calls of all GPUs write into one block of memory, which is unpacked at once.
-
-8 GPUs, 96 calls, 304 series: 32 µs besides the driver's own time. Through pynvml's wrappers it is about 500 µs.
-"""
+"""The readings of every second, by the C functions themselves: pynvml's wrappers would take twice as long."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import itemgetter
-from typing import Any
+import ctypes
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-from vllm_exporter.ports import Clock
-from vllm_exporter.subjects.gpu.nvml.build import Builder, Meters, Piece
+from vllm_exporter.clock import Clock
+from vllm_exporter.metrics.family import Row, Series
+from vllm_exporter.subjects.gpu.nvml.calls import (
+    CALLS,
+    FIELDS,
+    GPM,
+    OF_GPU_ONLY,
+    OF_INSTANCES,
+    POWER_USAGE,
+    THROTTLE_REASONS,
+    Call,
+    Output,
+)
 from vllm_exporter.subjects.gpu.nvml.devices import Device
-from vllm_exporter.subjects.gpu.nvml.gpm import GROUP, MIN_GAP, GpmProbe
-from vllm_exporter.subjects.gpu.nvml.library import Library, Lost
-from vllm_exporter.subjects.gpu.nvml.plan import Plan
-from vllm_exporter.subjects.gpu.source import Table
+from vllm_exporter.subjects.gpu.nvml.fields import FUNCTION as FIELD_VALUES
+from vllm_exporter.subjects.gpu.nvml.fields import field_name, read_fields
+from vllm_exporter.subjects.gpu.nvml.gpm import GpmProbe, read_metrics
+from vllm_exporter.subjects.gpu.nvml.library import FUNCTION_NOT_FOUND, Library, Lost
+from vllm_exporter.subjects.gpu.nvml.meter import Meter
+
+Meters = dict[tuple[str, str], Meter]  # by uuid and family
+
+
+@dataclass
+class Readings:
+    """What is remembered of one device from one reading to the next."""
+
+    device: Device
+    probe: GpmProbe | None
+    counts: dict[Series, float] = field(default_factory=dict)  # of counters that only a reset makes fall
+    working: set[str] = field(default_factory=set)  # calls and fields that answered last time
+    out: set[str] = field(default_factory=set)  # that failed, and are left out until they are tried again
 
 
 class FastReader:
-    """Made for a set of devices. What fails drops out, and has its next chance when a new reader is made."""
+    """Made for a set of devices. What fails drops out, and has its next chance with `retry`."""
 
     def __init__(
-        self,
-        library: Library,
-        devices: Sequence[Device],
-        probes: Sequence[GpmProbe],
-        meters: Meters,
-        clock: Clock,
+        self, library: Library, devices: Sequence[Device], probes: Sequence[GpmProbe], meters: Meters, clock: Clock
     ) -> None:
-        """Tries each call once. `meters` are kept from one reader to the next. Raises Gone."""
-        built = Builder(library, devices, probes, meters)
-        self.lost = built.lost  # gpu ids
-        self.incomplete = built.incomplete  # something failed that may work another time
+        """`meters` are kept from one reader to the next."""
+        self.lost: set[str] = set()  # gpu ids
         self._library = library
+        self._meters = meters
         self._clock = clock
-        self._pieces = built.pieces
-        self._memory, self._gpm_memories = built.memory, built.gpm_memories
-        self._gpm_at = clock.monotonic()  # when the newest samples were taken: by the builder, in turn 0
-        self._gpm_numbers: tuple[Any, ...] = ()
-        self._before: tuple[Any, ...] = ()  # the values of the last reading
-        self._turn = 0
-        self._arrange()
+        by_id = {probe.device.gpu_id: probe for probe in probes}
+        self._readings = [Readings(device, by_id.get(device.gpu_id)) for device in devices]
 
-    def read(self) -> Table:
-        """All numbers of now. Raises Gone."""
-        now = self._clock.monotonic()
-        due = self._has_gpm and now - self._gpm_at >= MIN_GAP
-        if due:
-            self._gpm_at, self._turn = now, 1 - self._turn
-        runs, calls = self._with_gpm[self._turn] if due else self._without_gpm
-        codes = [call() for call in calls]
-        if any(codes):
-            self._drop([(piece, code) for piece, code in zip(runs, codes, strict=True) if code])
-        values = self._unpack(due)
-        if any(self._codes(values)):
-            numbers = [piece for piece in self._pieces if piece.code_at >= 0 and piece.code_at < len(values)]
-            self._drop([(piece, values[piece.code_at]) for piece in numbers if values[piece.code_at]])
-        before, self._before = self._before, values
-        return Table(self._plan.series, self._plan.numbers(values, before))
+    @property
+    def incomplete(self) -> bool:
+        """True if something failed that may work another time."""
+        return any(one.out for one in self._readings)
 
-    def _unpack(self, due: bool) -> tuple[Any, ...]:
-        """GPM's numbers stand until the next samples are old enough."""
-        if due and self._has_gpm:
-            first = not self._gpm_numbers
-            self._gpm_numbers = self._gpm_memories[self._turn].numbers()
-            if first:
-                self._arrange()
-        return self._memory.numbers() + self._gpm_numbers
+    def retry(self) -> None:
+        for one in self._readings:
+            one.out.clear()
 
-    def _drop(self, failed: Sequence[tuple[Piece, int]]) -> None:
-        """Takes out what failed; of a lost GPU all."""
-        self._pause_meters({piece.device.gpu_id for piece, _ in failed if piece.group != GROUP})
-        for piece, code in failed:
-            if piece.device.gpu_id in self.lost:
-                continue
-            try:
-                self._library.failed(piece.device.uuid, piece.function, code)
-            except Lost:
-                self.lost.add(piece.device.gpu_id)
-            self.incomplete |= not self._library.refused(piece.device.uuid, piece.function)
-        groups = {(piece.device.gpu_id, piece.group) for piece, _ in failed if piece.call is not None}
-        single = {id(piece) for piece, _ in failed}
-        self._pieces = [
-            piece
-            for piece in self._pieces
-            if id(piece) not in single
-            and (piece.device.gpu_id, piece.group) not in groups
-            and piece.device.gpu_id not in self.lost
-        ]
-        self._arrange()
+    def read(self) -> list[Row]:
+        """All values of now. Raises Gone."""
+        rows: list[Row] = []
+        for one in self._readings:
+            if one.device.gpu_id not in self.lost:
+                try:
+                    rows += self._read(one)
+                except Lost:
+                    self.lost.add(one.device.gpu_id)
+        return rows
 
-    def _pause_meters(self, gpu_ids: set[str]) -> None:
-        """Calls fail while a GPU is reset. GPM has reasons of its own to fail."""
-        for piece in self._pieces:
-            if piece.device.gpu_id in gpu_ids:
-                piece.pause()
+    def _read(self, one: Readings) -> list[Row]:
+        """Of two calls that give the same series the first that answers is taken."""
+        found: dict[Series, tuple[Output, float]] = {}
+        if one.device.parent is None:
+            self._read_fields(one, found)
+        left_out = OF_INSTANCES if one.device.split else OF_GPU_ONLY if one.device.parent is not None else ()
+        for call in (*CALLS, POWER_USAGE):
+            if call.function not in left_out and any(series_of(one, each) not in found for each in call.outputs):
+                self._call(one, call, found)
+        rows = list(self._metered(one, found))
+        if one.probe is not None:
+            rows += self._read_gpm(one, one.probe)
+        return rows
 
-    def _arrange(self) -> None:
-        """Works out, once, all that stays the same from one reading to the next."""
-        plain = [piece for piece in self._pieces if piece.turn < 0]
-        turns = [[*plain, *(piece for piece in self._pieces if piece.turn == turn)] for turn in range(2)]
-        self._without_gpm = _runs(plain)
-        self._with_gpm = (_runs(turns[0]), _runs(turns[1]))
-        self._has_gpm = len(turns[0]) > len(plain)
-        known = self._memory.count + len(self._gpm_numbers)
-        shown = [piece for piece in self._pieces if all(cell.at < known for cell in piece.cells)]
-        at = [piece.code_at for piece in shown if piece.code_at >= 0]
-        self._codes = itemgetter(*at) if len(at) > 1 else lambda values: [values[one] for one in at]
-        self._plan = Plan(cell for piece in shown for cell in piece.cells)
+    def _read_fields(self, one: Readings, found: dict[Series, tuple[Output, float]]) -> None:
+        if FIELD_VALUES in one.out:
+            return
+        keys = {(each.id, each.scope): each.output for each in FIELDS}
+        wanted = [key for key in keys if field_name(key) not in one.out]
+        failed = self._library.failures.total
+        answers = read_fields(self._library, one.device.uuid, one.device.handle, wanted)
+        if wanted and not answers and self._library.failures.total > failed:
+            self._fails(one, FIELD_VALUES)
+        for key, answer in answers.items():
+            if answer.value is None:
+                self._fails(one, field_name(key))
+            else:
+                one.working.add(field_name(key))
+                found.setdefault(series_of(one, keys[key]), (keys[key], answer.value))
+
+    def _call(self, one: Readings, call: Call, found: dict[Series, tuple[Output, float]]) -> None:
+        uuid, name = one.device.uuid, f"{call.function}{call.arguments}"
+        if name in one.out or self._library.refused(uuid, call.function):
+            return
+        function = self._library.function(call.function)
+        if function is None:
+            self._library.failed(uuid, call.function, FUNCTION_NOT_FOUND)
+            return
+        memory = ctypes.create_string_buffer(call.preset, call.size)
+        if code := function(one.device.handle, *call.arguments, memory):
+            self._fails(one, name)
+            self._library.failed(uuid, call.function, code)
+            return
+        one.working.add(name)
+        for output, value in zip(call.outputs, struct.unpack(f"={call.format}", memory.raw), strict=True):
+            found.setdefault(series_of(one, output), (output, value))
+
+    def _read_gpm(self, one: Readings, probe: GpmProbe) -> Iterator[Row]:
+        values = read_metrics(self._library, probe, self._clock.monotonic(), one.out)
+        for metric, value in values.items():
+            output = GPM[metric]
+            yield series_of(one, output), value * output.multiply / output.divide
+
+    def _fails(self, one: Readings, name: str) -> None:
+        """Calls fail while a GPU is reset: one that answered before makes what fell meanwhile no wrap."""
+        one.out.add(name)
+        if name in one.working:
+            one.working.discard(name)
+            for (uuid, _), meter in self._meters.items():
+                if uuid == one.device.uuid:
+                    meter.pause()
+
+    def _metered(self, one: Readings, found: dict[Series, tuple[Output, float]]) -> Iterator[Row]:
+        """In the units of the families; a mask as a value for each of its bits."""
+        counts = {
+            series: value
+            for series, (output, value) in found.items()
+            if output.family.kind == "counter" and not output.wraps
+        }
+        restarted = any(value < one.counts.get(series, value) for series, value in counts.items())
+        one.counts = counts
+        for series, (output, value) in found.items():
+            if output.mask:
+                for reason, bit in THROTTLE_REASONS.items():
+                    yield (output.family, (one.device.gpu_id, reason)), int(value) & bit != 0
+            elif output.wraps:
+                meter = self._meters.setdefault((one.device.uuid, output.family.name), Meter())
+                yield series, meter.add(value, restarted)
+            elif output.divide != 1:
+                yield series, value / output.divide
+            else:
+                yield series, value * output.multiply
 
 
-def _runs(pieces: Sequence[Piece]) -> tuple[list[Piece], list[Any]]:
-    made = [piece for piece in pieces if piece.call is not None]
-    return made, [piece.call for piece in made]
+def series_of(one: Readings, output: Output) -> Series:
+    label = (output.label,) if output.label else ()
+    return output.family, (one.device.gpu_id, *label)

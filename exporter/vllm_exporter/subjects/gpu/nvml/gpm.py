@@ -8,46 +8,37 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from vllm_exporter.subjects.gpu.nvml.calls import GPM
 from vllm_exporter.subjects.gpu.nvml.devices import Device
-from vllm_exporter.subjects.gpu.nvml.library import Function, Library
-from vllm_exporter.subjects.gpu.nvml.memory import Memory
+from vllm_exporter.subjects.gpu.nvml.library import Library
 
 FUNCTION = "nvmlGpmMetricsGet"
-GROUP = "gpm"  # of pieces: when one fails all of a device fall
 MIN_GAP = 0.1  # seconds between two samples: the driver's own refresh
 METRICS = 478  # that the driver's struct has room for
 SIZE = 24 + 40 * METRICS
 
 _HEAD = struct.Struct("=IIQQ")
 _METRIC = struct.Struct("=II32x")
+_ANSWER = struct.Struct("=4xid24x")  # code and value
 
 
-@dataclass(frozen=True)
+@dataclass
 class GpmProbe:
-    """One GPU or MIG instance with two samples, which take turns in being the newer."""
+    """One GPU or MIG instance with two samples of the driver, which take turns in being the newer."""
 
     device: Device
-    samples: tuple[Any, Any]
+    samples: list[Any]  # the older one first
+    taken: int = 0
+    taken_at: float = 0.0  # monotonic seconds, of the newer one
+    values: dict[int, float] = field(default_factory=dict)  # of the last two samples, by metric
 
     @property
     def sampler(self) -> str:
         return "nvmlGpmSampleGet" if self.device.parent is None else "nvmlGpmMigSampleGet"
-
-    def take(self, function: Function, turn: int) -> Callable[[], int]:
-        """The call of `sampler` that takes a sample."""
-        if self.device.parent is None:
-            return partial(function, self.device.handle, self.samples[turn])
-        return partial(function, self.device.parent, self.device.instance, self.samples[turn])
-
-    def head(self, turn: int, metrics: int) -> bytes:
-        older, newer = (ctypes.cast(self.samples[at], ctypes.c_void_p).value or 0 for at in (1 - turn, turn))
-        return _HEAD.pack(1, metrics, older, newer)
 
 
 def make_probes(library: Library, devices: Sequence[Device]) -> Iterator[GpmProbe]:
@@ -64,7 +55,7 @@ def make_probes(library: Library, devices: Sequence[Device]) -> Iterator[GpmProb
         first = library.ask(device.uuid, "nvmlGpmSampleAlloc")
         second = library.ask(device.uuid, "nvmlGpmSampleAlloc")
         if first is not None and second is not None:
-            yield GpmProbe(device, (first, second))
+            yield GpmProbe(device, [first, second])
 
 
 def free_probes(library: Library, probes: Sequence[GpmProbe]) -> None:
@@ -76,16 +67,61 @@ def free_probes(library: Library, probes: Sequence[GpmProbe]) -> None:
                 free(sample)
 
 
-def wanted_metrics(library: Library, uuid: str) -> list[int]:
-    """Without those that the driver has refused."""
-    return [one for one in GPM if not library.refused(uuid, metric_name(one))]
+def read_metrics(library: Library, probe: GpmProbe, now: float, out: set[str]) -> dict[int, float]:
+    """Value by metric; those of the last time while the samples are too close, none before there are two.
+
+    What fails is counted and added to `out`; what is in it is not asked. Raises Lost and Gone.
+    """
+    if probe.taken and now - probe.taken_at < MIN_GAP:
+        return probe.values
+    probe.values = {}
+    if not _take_sample(library, probe, out):
+        return probe.values
+    probe.taken += 1
+    probe.taken_at = now
+    if probe.taken > 1:
+        probe.values = _compare(library, probe, out)
+    return probe.values
 
 
-def place_metrics(memory: Memory, probe: GpmProbe, turn: int, metrics: Sequence[int]) -> tuple[int, int]:
-    """The struct's offset, and the index of its first number: of each metric its code and its value."""
-    preset = probe.head(turn, len(metrics)) + b"".join(_METRIC.pack(one, 0) for one in metrics)
-    offset = memory.place(SIZE, preset)
-    return offset, memory.read(offset, "24x" + "4xid24x" * len(metrics))
+def _take_sample(library: Library, probe: GpmProbe, out: set[str]) -> bool:
+    device = probe.device
+    function = library.function(probe.sampler)
+    if function is None or probe.sampler in out or library.refused(device.uuid, probe.sampler):
+        return False
+    if library.refused(device.uuid, FUNCTION):
+        return False
+    probe.samples.reverse()
+    where = (device.handle,) if device.parent is None else (device.parent, device.instance)
+    code = function(*where, probe.samples[1])
+    if code:
+        out.add(probe.sampler)
+        library.failed(device.uuid, probe.sampler, code)
+    return not code
+
+
+def _compare(library: Library, probe: GpmProbe, out: set[str]) -> dict[int, float]:
+    uuid = probe.device.uuid
+    metrics = [one for one in GPM if metric_name(one) not in out and not library.refused(uuid, metric_name(one))]
+    function = library.function(FUNCTION)
+    if function is None or not metrics or FUNCTION in out:
+        return {}
+    older, newer = (ctypes.cast(sample, ctypes.c_void_p).value or 0 for sample in probe.samples)
+    preset = _HEAD.pack(1, len(metrics), older, newer) + b"".join(_METRIC.pack(one, 0) for one in metrics)
+    memory = ctypes.create_string_buffer(preset, SIZE)
+    if code := function(memory):
+        out.add(FUNCTION)
+        library.failed(uuid, FUNCTION, code)
+        return {}
+    found: dict[int, float] = {}
+    answers = _ANSWER.iter_unpack(memory.raw[_HEAD.size : _HEAD.size + _ANSWER.size * len(metrics)])
+    for metric, (code, value) in zip(metrics, answers, strict=True):
+        if code:
+            out.add(metric_name(metric))
+            library.failed(uuid, metric_name(metric), code)
+        else:
+            found[metric] = value
+    return found
 
 
 def metric_name(metric: int) -> str:

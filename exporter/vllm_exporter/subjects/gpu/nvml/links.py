@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.facts.facts import GpuLink
 from vllm_exporter.facts.values import Level
-from vllm_exporter.ports import Clock
+from vllm_exporter.metrics.family import Row
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.nvml.devices import Device, parse_pci_address
 from vllm_exporter.subjects.gpu.nvml.fields import field_name, read_fields
 from vllm_exporter.subjects.gpu.nvml.library import NOT_SUPPORTED, Library, Lost, text
 from vllm_exporter.subjects.gpu.nvml.slow import LINK_COUNT, count_links
-from vllm_exporter.subjects.gpu.source import Table
 
 RENEW_SECONDS = 600.0
 SWITCH_LINKS = 147  # field id: links that end at an NVSwitch
@@ -51,11 +51,10 @@ class LinkReader:
         self._state: object = None
         self._at = 0.0  # monotonic seconds
 
-    def read(self, devices: Sequence[Device], slow: Table) -> tuple[GpuLink, ...] | None:
+    def read(self, devices: Sequence[Device], slow: Sequence[Row]) -> tuple[GpuLink, ...] | None:
         """The same object while nothing changes; None before the first that succeeded. Raises Gone."""
         now = self._clock.monotonic()
-        pairs = zip(slow.series, slow.numbers, strict=True)
-        signs = tuple((family.name, *labels, number) for (family, labels), number in pairs if family.name in SIGNS)
+        signs = tuple((family.name, *labels, number) for (family, labels), number in slow if family.name in SIGNS)
         state = (tuple(device.uuid for device in devices), signs)
         if state == self._state and now - self._at < RENEW_SECONDS:
             return self._links

@@ -7,21 +7,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import GpuLink
-from vllm_exporter.metrics.family import Sample
-from vllm_exporter.ports import Clock
-from vllm_exporter.subjects.gpu.nvml.build import Meters
+from vllm_exporter.metrics.family import Row, Sample
 from vllm_exporter.subjects.gpu.nvml.devices import Device, address_of, find_again, find_devices
 from vllm_exporter.subjects.gpu.nvml.events import WAIT, XidWatch
-from vllm_exporter.subjects.gpu.nvml.fast import FastReader
+from vllm_exporter.subjects.gpu.nvml.fast import FastReader, Meters
 from vllm_exporter.subjects.gpu.nvml.gpm import GpmProbe, free_probes, make_probes
 from vllm_exporter.subjects.gpu.nvml.library import Gone, Library, Lost
 from vllm_exporter.subjects.gpu.nvml.links import LinkReader
 from vllm_exporter.subjects.gpu.nvml.processes import ProcessReader
 from vllm_exporter.subjects.gpu.nvml.slow import LinkErrors, read_slow
 from vllm_exporter.subjects.gpu.nvml.static import read_static
-from vllm_exporter.subjects.gpu.source import Card, Failures, GpuProcess, Table
+from vllm_exporter.subjects.gpu.source import Card, Failures, GpuProcess
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 RETIRED_MAX = 2  # threads that wait for XIDs although another took their place: one, unless the driver hangs
@@ -76,13 +75,13 @@ class Session:
             self._cards_of = len(self._lost)
         return self._cards
 
-    def read_fast(self) -> Table:
+    def read_fast(self) -> list[Row]:
         """The readings of every second. Raises Gone, also when no GPU is left."""
-        table = self._fast.read()
+        rows = self._fast.read()
         self._note(self._fast.lost)
         if self._lost and all(self._is_lost(device) for device in self._devices):
             raise Gone("all GPUs are lost")
-        return table
+        return rows
 
     def read_slow(self) -> tuple[list[Sample], tuple[GpuProcess, ...]]:
         """Raises Gone."""
@@ -95,7 +94,7 @@ class Session:
             processes += self._guarded(device, self._read_processes) or []
         return samples, tuple(processes)
 
-    def read_links(self, slow: Table) -> tuple[GpuLink, ...] | None:
+    def read_links(self, slow: Sequence[Row]) -> tuple[GpuLink, ...] | None:
         """Between whole GPUs; `slow` is what was just read. Raises Gone."""
         return self._links.read([device for device in self._alive() if device.parent is None], slow)
 
@@ -106,7 +105,7 @@ class Session:
             self._library.forget_refusals()  # a GPU that is split or back may answer other calls
             self._assemble()
         elif self._fast.incomplete:
-            self._fast = self._make_fast()
+            self._fast.retry()
 
     def close(self, wait: float) -> bool:
         """False when after `wait` seconds a thread is still in the library: not closed yet, to be called again."""
@@ -153,9 +152,7 @@ class Session:
 
     def _make_fast(self) -> FastReader:
         probes = [probe for probe in self._probes if not self._is_lost(probe.device)]
-        fast = FastReader(self._library, self._alive(), probes, self._setup.meters, self._setup.clock)
-        self._note(fast.lost)
-        return fast
+        return FastReader(self._library, self._alive(), probes, self._setup.meters, self._setup.clock)
 
     def _has_changed(self) -> bool:
         if any(self._answers(card.gpu_id) for card in self._lost.values()):

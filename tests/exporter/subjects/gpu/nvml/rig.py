@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from tests.exporter.fakes import FakeClock
 from tests.exporter.subjects.gpu.stub import Stub
 from vllm_exporter.facts.facts import GpuLink
+from vllm_exporter.metrics.family import Row
 from vllm_exporter.subjects.gpu.nvml.driver import NvmlSource
-from vllm_exporter.subjects.gpu.source import Snapshot, Table
+from vllm_exporter.subjects.gpu.source import Snapshot
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 GIB = 1 << 30
@@ -55,7 +57,6 @@ class MakeRig(Protocol):
     def __call__(self, stub: Stub, gpm: bool = True) -> Rig: ...
 
 
-def values(table: Table) -> dict[tuple[str, ...], float]:
+def values(rows: Iterable[Row]) -> dict[tuple[str, ...], float]:
     """By the name without `vllm_gpu_`, and the label values."""
-    pairs = zip(table.series, table.numbers, strict=True)
-    return {(family.name.removeprefix("vllm_gpu_"), *labels): number for (family, labels), number in pairs}
+    return {(family.name.removeprefix("vllm_gpu_"), *labels): number for (family, labels), number in rows}

@@ -6,9 +6,7 @@ import pytest
 
 from tests.exporter.subjects.gpu.nvml.rig import MakeRig, Rig, values
 from tests.exporter.subjects.gpu.stub import Stub
-from vllm_exporter.subjects.gpu import families as names
-from vllm_exporter.subjects.gpu.nvml.calls import Output
-from vllm_exporter.subjects.gpu.nvml.plan import Cell, Meter, Plan
+from vllm_exporter.subjects.gpu.nvml.meter import Meter
 
 SENT = "field.197"
 ENERGY = "field.83"  # mJ
@@ -146,18 +144,17 @@ def test_only_the_first_count_after_a_pause_is_in_doubt(counts: list[int], shown
     assert found == shown
 
 
+def test_a_count_that_wraps_at_32_bits_goes_on() -> None:
+    meter = Meter()
+    assert [meter.add(count) for count in (4_294_967_290, 4, 10)] == [4_294_967_290, 4_294_967_300, 4_294_967_306]
+
+
+def test_a_larger_count_that_starts_again_goes_on_from_where_it_was() -> None:
+    meter = Meter()
+    assert [meter.add(count) for count in (10_000_000_000, 5)] == [10_000_000_000, 10_000_000_005]
+
+
 def test_a_meter_that_is_paused_before_its_first_count_shows_it() -> None:
     meter = Meter()
     meter.pause()
     assert meter.add(4_000_000_000) == 4_000_000_000
-
-
-def test_a_count_of_another_gpu_is_no_witness() -> None:
-    cells = [
-        Cell("0", Output(names.GPU_PCIE_TRANSMIT_BYTES_TOTAL, wraps=True), 0, Meter()),
-        Cell("1", Output(names.GPU_ENERGY_JOULES_TOTAL, divide=1000), 1),
-        Cell("0", Output(names.GPU_TEMPERATURE_CELSIUS, "gpu"), 2),
-    ]
-    plan = Plan(cells)
-    plan.numbers((1000, 5000, 40))
-    assert plan.numbers((0, 0, 30), (1000, 5000, 40)) == [4_294_967_296, 30, 0]

@@ -226,8 +226,8 @@ def test_every_family_of_the_driver_is_declared(stub: Stub, make_rig: MakeRig) -
     rig = make_rig(stub)
     rig.fast()
     snapshot = rig.cycle(10)
-    assert {family for family, _ in snapshot.fast.series} == set(names.FAST)
+    assert {family for (family, _), _ in snapshot.fast} == set(names.FAST)
     declared = {*names.STATIC, *names.SLOW}
-    assert {family for family, _ in snapshot.slow.series} <= declared
+    assert {family for (family, _), _ in snapshot.slow} <= declared
     ampere_only = {names.GPU_RETIRED_PAGES, names.GPU_RETIRED_PAGES_PENDING}
-    assert declared - {family for family, _ in snapshot.slow.series} == ampere_only
+    assert declared - {family for (family, _), _ in snapshot.slow} == ampere_only

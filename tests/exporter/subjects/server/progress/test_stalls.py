@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.exporter.subjects.server.progress.watched import STEPS, Server, busy, hung
 from vllm_exporter.config.config import ProbeConfig
+from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import EngineValues
-from vllm_exporter.subjects.server.progress import Progress, Verdict
+from vllm_exporter.subjects.server.progress import Progress
 
 
 def test_a_healthy_idle_server_is_never_stalled_and_gets_a_canary_every_10_seconds() -> None:
@@ -13,7 +14,7 @@ def test_a_healthy_idle_server_is_never_stalled_and_gets_a_canary_every_10_secon
     server.sent.clear()
     assert server.seconds_until_stalled(600) is None
     assert len(server.sent) == 60  # 600 s / 10 s
-    assert not server.verdict.work
+    assert not server.sight.work
 
 
 def test_a_hang_that_begins_idle_is_seen_although_its_gauges_stay_at_zero() -> None:
@@ -21,8 +22,8 @@ def test_a_hang_that_begins_idle_is_seen_although_its_gauges_stay_at_zero() -> N
     server.hang()
     while server.in_flight is None:
         server.run(1)
-    assert server.verdict.work
-    assert server.verdict.progress_age == 0  # the clock starts when the canary makes work
+    assert server.sight.work
+    assert server.sight.progress_age == 0  # the clock starts when the canary makes work
     assert server.seconds_until_stalled(60) == 30
 
 
@@ -59,7 +60,7 @@ def test_a_long_prefill_in_which_only_the_kv_cache_fills_is_not_stalled() -> Non
     for step in range(1, 15):
         server.set(kv_usage=0.1 + 0.01 * step)
         assert server.seconds_until_stalled(6) is None  # a step every 6 s
-    assert server.verdict.canary.failures >= 2
+    assert server.progress.canary.failures >= 2
 
 
 def test_a_saturated_server_whose_canaries_all_fail_is_not_stalled_while_it_moves() -> None:
@@ -69,9 +70,9 @@ def test_a_saturated_server_whose_canaries_all_fail_is_not_stalled_while_it_move
     server.send()
     for _ in range(300):
         assert server.run(1, {"iterations": 3}).stalled is False
-    assert server.verdict.canary.failures >= 2
-    assert server.verdict.canary.result == "timeout"
-    assert server.verdict.work
+    assert server.progress.canary.failures >= 2
+    assert server.progress.canary.result == "timeout"
+    assert server.sight.work
 
 
 def test_no_canary_goes_to_a_busy_server_that_moves() -> None:
@@ -94,8 +95,8 @@ def test_an_answer_with_an_error_does_not_count_as_unanswered() -> None:
     server = Server()
     server.answers = "error"
     assert server.seconds_until_stalled(120) is None
-    assert server.verdict.canary.failures > 2
-    assert server.verdict.work is False
+    assert server.progress.canary.failures > 2
+    assert server.sight.work is False
 
 
 def test_rejections_after_a_time_out_do_not_hide_a_hang_under_load() -> None:
@@ -121,7 +122,7 @@ def engines(beside: float, hung: float) -> dict[str, EngineValues]:
     return {"0": EngineValues(2, 0, iterations=beside), "1": EngineValues(hung, 0, iterations=7)}
 
 
-def look_at_two(progress: Progress, seconds: int, hung: float) -> Verdict:
+def look_at_two(progress: Progress, seconds: int, hung: float) -> ServerSight:
     """A server with two engines, of which only the first moves; every canary reaches that one."""
     for second in range(seconds):
         now = 2000.0 + second
@@ -132,20 +133,20 @@ def look_at_two(progress: Progress, seconds: int, hung: float) -> Verdict:
         if progress.canary_due(now):
             progress.canary_sent(now)
             progress.canary_finished(now, "ok")
-    return progress.verdict(now)
+    return progress.sight(now)
 
 
 def test_an_engine_that_hangs_beside_another_that_moves_is_a_stall() -> None:
     progress = Progress(ProbeConfig(warmup_seconds=0))
-    verdict = look_at_two(progress, 30, hung=3)
-    assert (verdict.stalled, verdict.engine_ages) == (False, {"0": 0.0, "1": 29.0})
-    verdict = look_at_two(Progress(ProbeConfig(warmup_seconds=0)), 31, hung=3)
-    assert (verdict.stalled, verdict.progress_age) == (True, 30.0)
+    sight = look_at_two(progress, 30, hung=3)
+    assert (sight.stalled, sight.engine_ages) == (False, {"0": 0.0, "1": 29.0})
+    sight = look_at_two(Progress(ProbeConfig(warmup_seconds=0)), 31, hung=3)
+    assert (sight.stalled, sight.progress_age) == (True, 30.0)
 
 
 def test_an_idle_engine_beside_a_busy_one_is_no_stall() -> None:
-    verdict = look_at_two(Progress(ProbeConfig(warmup_seconds=0)), 400, hung=0)
-    assert (verdict.stalled, verdict.progress_age, verdict.engine_ages) == (False, 0.0, {"0": 0.0, "1": 0.0})
+    sight = look_at_two(Progress(ProbeConfig(warmup_seconds=0)), 400, hung=0)
+    assert (sight.stalled, sight.progress_age, sight.engine_ages) == (False, 0.0, {"0": 0.0, "1": 0.0})
 
 
 def test_an_engine_that_stands_still_in_the_warm_up_is_given_its_time() -> None:

@@ -17,8 +17,8 @@ def test_a_paused_server_is_not_stalled_and_gets_no_canary() -> None:
     server.sent.clear()
     assert server.seconds_until_stalled(300) is None
     assert server.sent == []
-    assert server.verdict.paused is True
-    assert server.verdict.canary.result is None
+    assert server.sight.paused is True
+    assert server.progress.canary.result is None
 
 
 def test_the_pause_is_asked_about_after_10_seconds_without_progress_and_then_every_5() -> None:
@@ -33,7 +33,7 @@ def test_in_the_warm_up_the_pause_is_asked_about_as_early() -> None:
     server = hung(10, Server(warm=False))
     server.paused_answer = True
     server.run(10)
-    assert server.verdict.paused is True
+    assert server.sight.paused is True
 
 
 def test_nobody_asks_a_server_that_moves_or_has_nothing_to_do() -> None:
@@ -55,9 +55,9 @@ def test_a_hang_after_a_pause_starts_a_new_clock() -> None:
     server.paused_answer = True
     server.run(200)
     server.paused_answer = None  # it no longer answers that question either
-    while server.verdict.paused:
+    while server.sight.paused:
         server.run(1)
-    assert server.verdict.progress_age == 0
+    assert server.sight.progress_age == 0
     assert server.seconds_until_stalled(60) == 30
 
 
@@ -68,7 +68,7 @@ def test_a_resumed_server_that_works_is_not_stalled() -> None:
     server.run(100)
     server.paused_answer, server.answers = False, "ok"
     assert server.seconds_until_stalled(100) is None
-    assert server.verdict.canary.result == "ok"
+    assert server.progress.canary.result == "ok"
 
 
 def test_a_sleeping_server_is_not_stalled_and_gets_no_canary() -> None:
@@ -79,7 +79,7 @@ def test_a_sleeping_server_is_not_stalled_and_gets_no_canary() -> None:
     server.sent.clear()
     assert server.seconds_until_stalled(600) is None
     assert server.sent == []
-    assert server.verdict.sleeping is True
+    assert server.sight.sleeping is True
 
 
 def test_a_server_that_woke_up_starts_a_new_clock() -> None:
@@ -88,15 +88,15 @@ def test_a_server_that_woke_up_starts_a_new_clock() -> None:
     server.run(600)
     server.set(awake=True)
     assert server.run(1).progress_age == 0
-    assert server.verdict.sleeping is False
+    assert server.sight.sleeping is False
 
 
 def test_a_server_without_vllm_families_is_unknown_but_gets_canaries() -> None:
     server = Server(warm=False)
     server.values = None
     server.run(60)
-    verdict = server.verdict
-    assert (verdict.stalled, verdict.work, verdict.progress_age, verdict.limit, verdict.sleeping) == (None,) * 5
+    sight = server.sight
+    assert (sight.stalled, sight.work, sight.progress_age, sight.stall_limit, sight.sleeping) == (None,) * 5
     assert len(server.sent) == 6  # every 10 s
 
 
@@ -125,9 +125,9 @@ def test_counters_that_went_backwards_are_a_new_server() -> None:
     server.values = replace(IDLE, iterations=3, prompt_tokens=10, prefix_queries=10)
     server.answers = None
     server.run(1)
-    assert server.verdict.ready_age == 0
-    assert server.verdict.limit == 300  # a new warm-up, and no gap remembered
-    assert server.verdict.stalled is False
+    assert server.sight.ready_age == 0
+    assert server.sight.stall_limit == 300  # a new warm-up, and no gap remembered
+    assert server.sight.stalled is False
 
 
 def test_a_refused_connection_in_between_is_a_new_server() -> None:
@@ -136,11 +136,11 @@ def test_a_refused_connection_in_between_is_a_new_server() -> None:
     server.hang()
     assert server.run(60).stalled
     server.health = "refused"
-    verdict = server.run(3)
-    assert (verdict.stalled, verdict.ready_age, verdict.canary.result) == (None, None, None)
+    sight = server.run(3)
+    assert (sight.stalled, sight.ready_age, server.progress.canary.result) == (None, None, None)
     server.health, server.values = "ok", IDLE
-    verdict = server.run(1)
-    assert (verdict.stalled, verdict.ready_age, verdict.work) == (False, 0, False)
+    sight = server.run(1)
+    assert (sight.stalled, sight.ready_age, sight.work) == (False, 0, False)
 
 
 def test_a_late_failure_of_a_canary_to_the_server_before_does_not_count() -> None:
@@ -152,8 +152,8 @@ def test_a_late_failure_of_a_canary_to_the_server_before_does_not_count() -> Non
     server.health = "ok"
     server.answers = "ok"
     server.run(10)
-    assert server.verdict.canary.failures == 0
-    assert server.verdict.canary.result == "ok"
+    assert server.progress.canary.failures == 0
+    assert server.progress.canary.result == "ok"
 
 
 def test_a_server_that_is_not_ready_gets_no_canary() -> None:
@@ -170,5 +170,5 @@ def test_a_canary_that_does_not_apply_is_retried_once_a_minute_and_proves_nothin
     server.answers = "not_applicable"
     server.run(180)
     assert len(server.sent) == 3
-    assert server.verdict.canary.failures == 0
-    assert server.verdict.work is False
+    assert server.progress.canary.failures == 0
+    assert server.sight.work is False

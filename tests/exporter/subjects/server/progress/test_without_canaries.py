@@ -13,7 +13,7 @@ def blind(warm: bool = True) -> Server:
 
 def test_a_hang_under_load_is_stalled_after_two_minutes() -> None:
     server = busy(60, blind())
-    assert server.verdict.limit == 120
+    assert server.sight.stall_limit == 120
     assert server.seconds_until_stalled(200) == 120
     assert server.sent == []
 
@@ -32,13 +32,13 @@ def test_long_gaps_raise_the_limit_to_ten_times_the_longest() -> None:
     server = busy(1, blind())
     server.run(19)
     server.run(1, STEPS)
-    assert server.verdict.limit == 200  # 2 * 5 * 20 s
+    assert server.sight.stall_limit == 200  # 2 * 5 * 20 s
     assert server.seconds_until_stalled(300) == 200
 
 
 def test_a_silence_that_begins_in_the_warm_up_has_ten_minutes() -> None:
     server = busy(10, blind(warm=False))
-    assert server.verdict.limit == 600
+    assert server.sight.stall_limit == 600
     assert server.seconds_until_stalled(599) is None
     assert server.seconds_until_stalled(1) == 1
 
@@ -52,7 +52,7 @@ def test_requests_that_only_wait_are_no_stall() -> None:
     server = blind()
     server.set(running=0, waiting=3)
     assert server.seconds_until_stalled(1000) is None
-    assert server.verdict.progress_age == 999
+    assert server.sight.progress_age == 999
 
 
 def test_neither_a_pause_nor_a_sleep_is_a_stall() -> None:
@@ -69,7 +69,7 @@ def test_a_server_that_refuses_canaries_is_measured_alike() -> None:
     server = Server(warm=False)
     server.answers = "not_applicable"
     server.run(400)
-    assert hung(1, server).verdict.limit == 120
+    assert hung(1, server).sight.stall_limit == 120
     server.answers = "not_applicable"
     assert server.seconds_until_stalled(200) == 120
 
@@ -80,7 +80,7 @@ def test_one_answer_gives_back_the_usual_limit() -> None:
     server.run(400)
     server.answers = "ok"
     server.run(60)
-    assert server.verdict.limit == 30
+    assert server.sight.stall_limit == 30
 
 
 def test_one_of_several_engines_has_as_long() -> None:
@@ -90,4 +90,4 @@ def test_one_of_several_engines_has_as_long() -> None:
         moving, still = EngineValues(2, 0, iterations=second), EngineValues(3, 0, iterations=7)
         now = server.now + 1 + second
         progress.saw_values(now, EngineValues(5, 0, iterations=200 + second), {"0": moving, "1": still})
-        assert progress.verdict(now).stalled is (second >= 120)
+        assert progress.sight(now).stalled is (second >= 120)

@@ -6,10 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vllm_exporter.config.config import ProbeConfig
+from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import EngineValues, Health
 from vllm_exporter.subjects.server.canaries import CanaryResult
 from vllm_exporter.subjects.server.incarnation import UNKNOWN, Identity, Memory
-from vllm_exporter.subjects.server.progress import Progress, Verdict
+from vllm_exporter.subjects.server.progress import Progress
 
 IDLE = EngineValues(
     running=0,
@@ -72,14 +73,14 @@ class Server:
         if self.answers == "ok" and self.values is not None:
             self.set(iterations=(self.values.iterations or 0) + 1)
 
-    def run(self, seconds: int, step: dict[str, float] | None = None) -> Verdict:
+    def run(self, seconds: int, step: dict[str, float] | None = None) -> ServerSight:
         """Looks once a second; each second every value in `step` grows by that much."""
         for _ in range(seconds):
             self.now += 1
             if self.values is not None and step:
                 self.values = replace(self.values, **{k: getattr(self.values, k) + v for k, v in step.items()})
             self.look()
-        return self.verdict
+        return self.sight
 
     def restart_exporter(self, away: int = 5) -> Memory | None:
         """It is killed and started again, with what was kept."""
@@ -91,8 +92,8 @@ class Server:
         return kept
 
     @property
-    def verdict(self) -> Verdict:
-        return self.progress.verdict(self.now)
+    def sight(self) -> ServerSight:
+        return self.progress.sight(self.now)
 
     def set(self, **values: float | bool | None) -> None:
         assert self.values is not None
