@@ -15,7 +15,7 @@ from deploy.demo.programs import demo_programs
 from deploy.demo.world import World, write_world
 from deploy.native.alone import alone
 from deploy.native.leftovers import find_leftovers, stop_leftovers
-from deploy.native.listeners import is_free, owner
+from deploy.native.ports import is_free, owner
 from deploy.native.report import table
 from deploy.native.supervisor import Supervisor
 from deploy.native.up import bring_up

@@ -19,7 +19,7 @@ from deploy.errors import NativeError
 from deploy.native.binaries import find_binary
 from deploy.native.layout import Layout
 from deploy.native.leftovers import find_leftovers, stop_leftovers
-from deploy.native.listeners import check_ports
+from deploy.native.ports import check_ports
 from deploy.native.programs import Program, choose_programs
 from deploy.native.reloading import choose_reloads, read_applied, reload_and_check, write_applied
 from deploy.native.report import report

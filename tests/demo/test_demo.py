@@ -15,7 +15,7 @@ import pytest
 
 from deploy.demo.world import World
 from deploy.native.leftovers import find_leftovers
-from deploy.native.listeners import is_free
+from deploy.native.ports import is_free
 
 ROOT = Path(__file__).resolve().parents[2]
 HEALED_WITHIN = 120.0  # seconds from the start of the demo; 30 of them are the stall limit itself

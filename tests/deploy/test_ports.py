@@ -8,14 +8,7 @@ import psutil
 import pytest
 
 from deploy.errors import PortInUse
-from deploy.native.listeners import Listener, check_ports, is_free, parse_listeners
-
-# A listening socket on 127.0.0.1:9090 of uid 1000 and an established connection, as the kernel prints them.
-PROC_NET_TCP = """\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:2382 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 40123 1
-   1: 0100007F:2382 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 40999 1
-"""
+from deploy.native.ports import check_ports, is_free, owner
 
 
 @pytest.fixture
@@ -25,17 +18,13 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_finds_the_listening_socket_only() -> None:
-    assert parse_listeners(PROC_NET_TCP) == (Listener(port=9090, uid=1000, inode=40123),)
-
-
 def test_a_port_in_use_is_named_with_its_owner(taken: int) -> None:
     me = psutil.Process()
     with pytest.raises(PortInUse) as raised:
         check_ports({"exporter": 1, "prometheus": taken}, ours=[])
     assert str(raised.value) == (
         f"port {taken} is in use by {me.name()} (pid {os.getpid()}, user {me.username()}): "
-        "stop it or set PROMETHEUS_PORT in .env"
+        "stop that process, or set PROMETHEUS_PORT in .env"
     )
 
 
@@ -57,3 +46,19 @@ def test_a_port_that_was_just_given_up_is_free(taken: int) -> None:
         client.close()
     assert is_free(port)
     assert not is_free(taken)
+
+
+def test_a_process_that_may_not_be_seen_is_found_by_the_command_that_is_told(
+    taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other users' sockets have no pid, unless root asks."""
+    unseen = [one._replace(pid=None) for one in psutil.net_connections(kind="tcp")]
+    monkeypatch.setattr(psutil, "net_connections", lambda kind: unseen)
+    assert owner(taken) == f"a process of another user (`sudo ss -ltnp 'sport = :{taken}'` names it)"
+    with pytest.raises(PortInUse):
+        check_ports({"prometheus": taken}, ours=[os.getpid()])
+
+
+def test_a_client_of_a_port_does_not_own_it(taken: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        assert f"pid {os.getpid()}" not in owner(client.getsockname()[1])

@@ -1,0 +1,59 @@
+"""Ports: whether one is free, and who listens on it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Collection, Mapping
+
+import psutil
+
+from deploy.config.addresses import HOST
+from deploy.errors import PortInUse
+
+
+def check_ports(ports: Mapping[str, int], ours: Collection[int]) -> None:
+    """Raises PortInUse for the first port (part -> port) that a process outside `ours` (pids) holds."""
+    for part, port in ports.items():
+        if not is_free(port) and not _is_ours(port, ours):
+            raise PortInUse(
+                f"port {port} is in use by {owner(port)}: stop that process, or set {part.upper()}_PORT in .env"
+            )
+
+
+def is_free(port: int) -> bool:
+    """True if a part could listen there. Tries it, since bind fails exactly when the part's own would."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is no owner
+        try:
+            probe.bind((HOST, port))
+        except PermissionError:
+            return True  # below 1024 as an ordinary user: the part itself will say so
+        except OSError:
+            return False
+        return True
+
+
+def owner(port: int) -> str:
+    """Names who listens there: 'prometheus (pid 123, user prometheus)'. Only root sees other users' processes."""
+    if pids := _listening(port):
+        return ", ".join(_describe(pid) for pid in sorted(pids))
+    return f"a process of another user (`sudo ss -ltnp 'sport = :{port}'` names it)"
+
+
+def _is_ours(port: int, ours: Collection[int]) -> bool:
+    pids = _listening(port)
+    return bool(pids) and pids <= set(ours)
+
+
+def _listening(port: int) -> set[int]:
+    """Pids of the processes that listen on the port, as far as this user may see them."""
+    listening = (one for one in psutil.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN)
+    return {one.pid for one in listening if one.pid and one.laddr and one.laddr.port == port}
+
+
+def _describe(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        return f"{process.name()} (pid {pid}, user {process.username()})"
+    except psutil.Error:
+        return f"pid {pid}"
