@@ -15,9 +15,8 @@ from deploy.demo.terminal import Screen
 from deploy.demo.up import up
 from deploy.demo.world import choose_world, read_world
 from deploy.errors import DeployError
-from deploy.native.alone import alone
 from deploy.native.down import down
-from deploy.native.layout import check_owner
+from deploy.native.layout import alone, check_owner
 from deploy.simulator.errors import SimulatorError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +60,7 @@ def _in_world(arguments: argparse.Namespace, run: Path) -> int:
         return story(world)
     if arguments.command == "record":
         return record(world, arguments.out)
-    with alone(world.layout):
+    with alone(world.run):
         return down(world.layout)
 
 

@@ -9,9 +9,8 @@ from deploy.demo.errors import NoDemo, NotCalm
 from deploy.demo.reading import Reader, read_alerts, read_samples
 from deploy.demo.seen import Seen
 from deploy.demo.world import Server, World
-from deploy.native.http import get
+from deploy.native.health import read_sample, wait_for
 from deploy.native.supervisor import Supervisor
-from deploy.native.watched import sample_value
 
 START_SECONDS = 60.0  # the whole stack is ready in about 20; a busy machine needs longer
 CALM_SECONDS = 90.0  # the alerts of the scene before are over by then
@@ -62,14 +61,9 @@ def _watchdog(world: World) -> bool:
 
 def _reconciled(world: World) -> float:
     """When the healer last compared itself with the world; it then also looks at the servers."""
-    answer = get(world.ports.healer, "/metrics")
-    value = sample_value(answer[1], "vllm_healer_last_reconcile_timestamp_seconds") if answer else None
-    return value or 0.0
+    return read_sample(world.ports.healer, "vllm_healer_last_reconcile_timestamp_seconds") or 0.0
 
 
 def _wait(ready: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > deadline:
-            raise NotCalm(f"waited {seconds:.0f} s in vain for {what}")
-        time.sleep(_POLL_SECONDS)
+    if not wait_for(ready, seconds):
+        raise NotCalm(f"waited {seconds:.0f} s in vain for {what}")

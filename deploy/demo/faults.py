@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 
 from deploy.config.addresses import HOST
 from deploy.demo.errors import DemoError, NotCalm
 from deploy.demo.hows import STOP, How
 from deploy.demo.world import Server, World
-from deploy.native.http import get
+from deploy.native.health import is_healthy, wait_for
 from deploy.native.supervisor import RUNNING, Supervisor
 from deploy.simulator.failures.state import FileState
 
 _ANSWER_SECONDS = 5.0  # a server whose engine hangs answers all the same
 _READY_SECONDS = 30.0  # a start takes 3
 _HEALTHY_SECONDS = 5.0  # a mended server that is up is well within this
-_POLL_SECONDS = 0.2
 
 
 def inflict(world: World, server: Server, how: How) -> None:
@@ -49,12 +47,7 @@ def _start_again(world: World, server: Server) -> None:
 
 
 def _ready_within(server: Server, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while (get(server.port, "/health") or (0, ""))[0] != 200:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True
+    return wait_for(lambda: is_healthy(server.port, "/health"), seconds)
 
 
 def _post(port: int, path: str, body: object) -> tuple[int, str]:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from deploy.demo.seen import Alert, Entry, Seen
 from deploy.demo.world import Server, World
 from deploy.errors import NativeError
-from deploy.native.http import get
+from deploy.native.health import get, is_healthy
 from deploy.native.supervisor import Supervisor
 from deploy.native.up import choose_environment
 
@@ -50,8 +50,7 @@ class Reader:
         at = time.time()
         samples, probe = read_samples(self._world, self._server)
         alerts = read_alerts(self._world, self._server)
-        answer = get(self._server.port, "/health")
-        answers = answer is not None and answer[0] == 200
+        answers = is_healthy(self._server.port, "/health")
         return Seen(at, samples, probe, alerts, self._journal(at, bool(alerts)), self._pid(), answers)
 
     def _journal(self, at: float, alerted: bool) -> tuple[Entry, ...]:

@@ -13,18 +13,17 @@ from deploy.demo.errors import DemoError
 from deploy.demo.files import exporter_yml, healer_yml
 from deploy.demo.programs import demo_programs
 from deploy.demo.world import World, write_world
-from deploy.native.alone import alone
+from deploy.native.layout import alone
 from deploy.native.leftovers import find_leftovers, stop_leftovers
 from deploy.native.ports import is_free, owner
-from deploy.native.report import table
 from deploy.native.supervisor import Supervisor
-from deploy.native.up import bring_up
+from deploy.native.up import bring_up, table
 
 
 def up(world: World) -> int:
     """Each start begins anew: cooldowns and half-healed servers of an earlier demo would only confuse."""
     began = time.monotonic()
-    with alone(world.layout):
+    with alone(world.run):
         if not Supervisor(world.layout).pid():
             _begin(world)
         write_if_changed(world.run / "exporter.yml", exporter_yml())
@@ -62,7 +61,7 @@ def words(world: World, seconds: float) -> str:
 
 def _begin(world: World) -> None:
     """Removes the last demo's data, after what it may have left running. Raises DemoError for a port in use."""
-    stop_leftovers(find_leftovers(world.layout.server_url, set()))
+    stop_leftovers(find_leftovers(world.layout.server_url))
     for part, port in world.all_ports.items():
         if not is_free(port):
             words = f"port {port} ({part}) is in use by {owner(port)}"

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 from deploy.errors import DeployError
-from deploy.native.alone import alone
 from deploy.native.down import down
-from deploy.native.layout import Layout, check_owner
+from deploy.native.layout import Layout, alone, check_owner
 from deploy.native.status import PARTS, logs, status
 from deploy.native.up import up
 
@@ -38,7 +37,7 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
         return status(layout, arguments.json)
     if arguments.command == "logs":
         return logs(layout, arguments.part, arguments.follow)
-    with alone(layout):
+    with alone(layout.run):
         return up(layout) if arguments.command == "up" else down(layout)
 
 

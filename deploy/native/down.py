@@ -19,7 +19,7 @@ def down(layout: Layout) -> int:
     if pid:
         supervisor.shutdown()
         _wait_for(pid)
-    leftovers = find_leftovers(layout.server_url, set())
+    leftovers = find_leftovers(layout.server_url)
     stop_leftovers(leftovers)
     if pid:
         print(f"stopped; data is kept in {layout.run}")

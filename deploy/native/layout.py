@@ -1,17 +1,22 @@
-"""Where things lie below the run directory."""
+"""The run directory: where things lie in it, and that one user and one command at a time write to it."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.config.files import private_directory
 from deploy.errors import NativeError
 
 # A unix socket's path has at most 107 bytes (unix(7)); supervisord binds it with its pid appended first.
 _MAX_SOCKET_PATH = 107 - len(".4194304")
+_LOG_BYTES = 64 * 1024  # more than the last lines of a log take
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Layout:
 
     @property
     def socket(self) -> Path:
+        """supervisord's socket. Raises NativeError where the kernel would refuse its path."""
         path = self.run / "supervisor.sock"
         if len(str(path).encode()) > _MAX_SOCKET_PATH:
             raise NativeError(
@@ -49,11 +55,8 @@ class Layout:
         return self.run / "supervisord.pid"
 
     @property
-    def lock(self) -> Path:
-        return self.run / "lock"
-
-    @property
     def applied(self) -> Path:
+        """Which configuration each part runs with; see reloading.py."""
         return self.run / "applied.json"
 
     def data(self, part: str) -> Path:
@@ -62,14 +65,28 @@ class Layout:
     def log(self, part: str) -> Path:
         return self.run / "logs" / f"{part}.log"
 
+    def log_end(self, part: str, lines: int) -> str:
+        """Returns the last lines of a part's log, indented; '' when there is none."""
+        return "\n".join(f"  | {line}" for line in last_lines(self.log(part), lines))
+
     @staticmethod
     def program(name: str) -> Path:
         """A program of the virtual environment that runs this."""
         return Path(sys.prefix) / "bin" / name
 
 
+def last_lines(path: Path, count: int) -> list[str]:
+    """Returns the end of a log; empty when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+            return file.read().decode("utf-8", errors="replace").splitlines()[-count:]
+    except FileNotFoundError:
+        return []
+
+
 def check_owner(run: Path) -> None:
-    """One user runs one run directory: others could neither read nor stop what is there. Raises NativeError."""
+    """Raises NativeError if the run directory is another user's: nobody else could read or stop what is there."""
     if not run.exists() or run.stat().st_uid == os.geteuid():
         return
     try:
@@ -77,3 +94,16 @@ def check_owner(run: Path) -> None:
     except KeyError:
         name = str(run.stat().st_uid)
     raise NativeError(f"{run} belongs to user {name}: do this as {name}, or stop everything and remove the directory")
+
+
+@contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Waits for any other command on the run directory: two at once would start two supervisords."""
+    private_directory(run)
+    with (run / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another command works on {run}: waiting for its end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

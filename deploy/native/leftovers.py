@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 import psutil
 
 _TERM_SECONDS = 20.0  # as supervisord gives them: Prometheus writes its head to disk first
 
 
-def find_leftovers(server_url: str, supervised: set[int]) -> list[psutil.Process]:
+def find_leftovers(server_url: str, supervised: Collection[int] = ()) -> list[psutil.Process]:
     """Processes that the supervisord at this URL started and that the present one does not know.
 
     supervisord marks each child by SUPERVISOR_SERVER_URL in its environment. A child of a supervised one carries the
@@ -18,7 +19,7 @@ def find_leftovers(server_url: str, supervised: set[int]) -> list[psutil.Process
     marked = [
         process for process in psutil.process_iter() if _mark(process) == server_url and process.pid != os.getpid()
     ]
-    return [process for process in marked if not supervised & {process.pid, *_ancestors(process)}]
+    return [process for process in marked if not {process.pid, *_ancestors(process)} & set(supervised)]
 
 
 def stop_leftovers(processes: list[psutil.Process]) -> None:

@@ -1,29 +1,27 @@
-"""Which parts run with an older configuration than the rendered one, and telling them."""
+"""Reloading: which parts run with an older configuration than the rendered one, and how they take the new one."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
-
-from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.config.files import write_if_changed
 from deploy.errors import NativeError
-from deploy.native.http import get
+from deploy.native.health import read_sample, wait_for
 from deploy.native.layout import Layout
 from deploy.native.programs import Program, digest
 from deploy.native.supervisor import Supervisor
-from deploy.native.waiting import last_lines
 
 _RELOAD_SECONDS = 10.0
-_POLL_SECONDS = 0.1
-_MIN_AGE = 1.0  # seconds of clock that the success timestamp may lag behind ours: it has whole seconds
+_CLOCK_SECONDS = 1.0  # how far the timestamp of a success may lie before our clock: it has whole seconds
+_LOG_LINES = 5
 
 
 def read_applied(path: Path) -> dict[str, str]:
-    """Part -> digest of the configuration it was started or reloaded with."""
+    """Returns part -> digest of the configuration that it was started or reloaded with."""
     try:
         applied = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -36,13 +34,14 @@ def write_applied(path: Path, programs: Iterable[Program]) -> None:
 
 
 def config_digests(programs: Iterable[Program]) -> dict[str, str]:
+    """Returns part -> digest of the files that it can reload."""
     return {program.name: _directory_digest(program.reloads) for program in programs if program.reloads}
 
 
 def choose_reloads(
     programs: tuple[Program, ...], applied: Mapping[str, str], restarted: Iterable[str]
 ) -> tuple[Program, ...]:
-    """Those whose files differ from what they run with; a restarted one has read them already."""
+    """Returns the programs whose files differ from those they run with; a restarted one has read them already."""
     present, fresh = config_digests(programs), set(restarted)
     return tuple(
         one
@@ -52,26 +51,23 @@ def choose_reloads(
 
 
 def reload_and_check(layout: Layout, supervisor: Supervisor, program: Program) -> None:
-    """SIGHUP, then the part's own word for it: it keeps the old configuration when the new one is wrong."""
+    """Sends SIGHUP and waits for the part's own word that it took the configuration. Raises NativeError.
+
+    A part keeps its old configuration when the new one is wrong, and goes on as if nothing had happened.
+    """
     began = time.time()
     supervisor.reload(program.name)
-    deadline = time.monotonic() + _RELOAD_SECONDS
-    while not _reloaded_since(program, began - _MIN_AGE):
-        if time.monotonic() > deadline:
-            lines = "\n".join(f"  | {line}" for line in last_lines(layout.log(program.name), 5))
-            raise NativeError(f"{program.name} did not take the new configuration and runs with the old one:\n{lines}")
-        time.sleep(_POLL_SECONDS)
+    if not wait_for(partial(_reloaded_since, program, began - _CLOCK_SECONDS), _RELOAD_SECONDS):
+        raise NativeError(
+            f"{program.name} did not take the new configuration and runs with the old one. The end of its log:\n"
+            + layout.log_end(program.name, _LOG_LINES)
+        )
 
 
 def _reloaded_since(program: Program, when: float) -> bool:
-    values = {
-        sample.name: sample.value
-        for family in text_string_to_metric_families((get(program.port, "/metrics") or (0, ""))[1])
-        for sample in family.samples
-        if sample.name.startswith(f"{program.name}_config_last_reload_success")
-    }
-    successful = values.get(f"{program.name}_config_last_reload_successful") == 1
-    return successful and values.get(f"{program.name}_config_last_reload_success_timestamp_seconds", 0) >= when
+    name = f"{program.name}_config_last_reload_success"
+    successful = read_sample(program.port, f"{name}ful") == 1
+    return successful and (read_sample(program.port, f"{name}_timestamp_seconds") or 0) >= when
 
 
 def _directory_digest(directory: Path) -> str:

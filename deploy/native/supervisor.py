@@ -1,4 +1,4 @@
-"""supervisord's XML-RPC interface over its unix socket, as far as it is needed here."""
+"""supervisord: a client of its XML-RPC interface on a unix socket, as far as it is needed here."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from supervisor.xmlrpc import SupervisorTransport
 from deploy.errors import NativeError
 from deploy.native.layout import Layout
 
-RUNNING = ("STARTING", "RUNNING", "BACKOFF")  # supervisord is at it
+RUNNING = ("STARTING", "RUNNING", "BACKOFF")  # states in which supervisord runs the program, or will try again
 _ANSWER_SECONDS = 10.0  # supervisord listens within a tenth of a second; a busy machine needs longer
 _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class ProcessState:
-    """One part as supervisord sees it."""
+    """One program as supervisord sees it."""
 
     name: str
     state: str  # RUNNING, STARTING, BACKOFF, FATAL, EXITED, STOPPED …
@@ -32,7 +32,7 @@ class ProcessState:
 
 @dataclass(frozen=True)
 class Applied:
-    """What a changed supervisord.conf led to."""
+    """Names of the programs that a changed supervisord.conf started, restarted or stopped."""
 
     started: tuple[str, ...]
     restarted: tuple[str, ...]
@@ -40,20 +40,20 @@ class Applied:
 
 
 class Supervisor:
-    """A client. Each method raises NativeError when supervisord refuses or is not there."""
+    """A client. Each method raises NativeError when supervisord refuses or does not answer."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
     def pid(self) -> int:
-        """0 when no supervisord answers: never started, stopped, or killed and its socket left behind."""
+        """Returns 0 when no supervisord answers: never started, stopped, or killed and its socket left behind."""
         try:
             return int(str(self._call("getPID")))
         except NativeError:
             return 0
 
     def start(self, environ: Mapping[str, str]) -> None:
-        """Returns when it answers."""
+        """Starts supervisord and returns when it answers."""
         command = [str(self._layout.program("supervisord")), "-c", str(self._layout.conf)]
         done = subprocess.run(command, env=dict(environ), capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -61,15 +61,20 @@ class Supervisor:
         deadline = time.monotonic() + _ANSWER_SECONDS
         while not self.pid():
             if time.monotonic() > deadline:
-                raise NativeError(f"supervisord does not answer: see {self._layout.log('supervisord')}")
+                log = self._layout.log("supervisord")
+                raise NativeError(f"supervisord started and does not answer after {_ANSWER_SECONDS:.0f} s: see {log}")
             time.sleep(_POLL_SECONDS)
 
     def processes(self) -> tuple[ProcessState, ...]:
         listed = self._call("getAllProcessInfo")
         return tuple(parse_process(info) for info in listed) if isinstance(listed, list) else ()
 
+    def states(self) -> dict[str, str]:
+        """Returns program -> state."""
+        return {one.name: one.state for one in self.processes()}
+
     def apply(self) -> Applied:
-        """Re-reads supervisord.conf and restarts what changed in it, and nothing else."""
+        """Reads supervisord.conf again and restarts the programs that changed in it, and no others."""
         added, changed, removed = self._reload()
         for name in (*changed, *removed):
             self._call("stopProcessGroup", name)
@@ -79,18 +84,19 @@ class Supervisor:
         return Applied(tuple(added), tuple(changed), tuple(removed))
 
     def start_process(self, name: str) -> None:
+        """Starts a program and does not wait for it."""
         self._call("startProcess", name, False)
 
     def stop_process(self, name: str) -> None:
-        """Returns when it is stopped."""
+        """Stops a program and returns when it has ended."""
         self._call("stopProcess", name)
 
     def reload(self, name: str) -> None:
-        """SIGHUP."""
+        """Sends SIGHUP."""
         self._call("signalProcess", name, "HUP")
 
     def shutdown(self) -> None:
-        """Stops every part, then itself; returns at once."""
+        """Tells supervisord to stop every program and then itself. Returns at once."""
         self._call("shutdown")
 
     def _reload(self) -> tuple[list[str], list[str], list[str]]:
@@ -104,19 +110,19 @@ class Supervisor:
         try:
             answer: object = getattr(self._connect().supervisor, method)(*arguments)
         except xmlrpc.client.Fault as fault:
-            raise NativeError(f"supervisord: {method}{arguments}: {fault.faultString}") from fault
+            raise NativeError(f"supervisord refused {method}{arguments}: {fault.faultString}") from fault
         except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
             raise NativeError(f"supervisord does not answer on {self._layout.socket}: {error}") from error
         return answer
 
     def _connect(self) -> xmlrpc.client.ServerProxy:
-        """A new one for each call: supervisor's transport does not recover from a call that failed."""
+        """Makes a new client for each call: supervisor's transport does not recover from a call that failed."""
         transport = SupervisorTransport(None, None, self._layout.server_url)
         return xmlrpc.client.ServerProxy("http://localhost", transport=transport)
 
 
 def parse_process(info: Mapping[str, object]) -> ProcessState:
-    """One entry of getAllProcessInfo."""
+    """Reads one entry of getAllProcessInfo."""
     state, pid = str(info["statename"]), int(str(info["pid"]))
     uptime = float(str(info["now"])) - float(str(info["start"])) if pid else 0.0
     return ProcessState(str(info["name"]), state, pid, max(0.0, uptime), str(info["spawnerr"]))

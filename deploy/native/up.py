@@ -16,16 +16,20 @@ from deploy.config.render import Rendered, render
 from deploy.config.settings import Settings, load_settings
 from deploy.config.sources import Source, read_source
 from deploy.errors import NativeError
-from deploy.native.binaries import find_binary
+from deploy.native.health import read_dry_run, read_server_states, wait_until_healthy
 from deploy.native.layout import Layout
 from deploy.native.leftovers import find_leftovers, stop_leftovers
 from deploy.native.ports import check_ports
-from deploy.native.programs import Program, choose_programs
+from deploy.native.programs import Program, choose_programs, find_binary, render_conf
 from deploy.native.reloading import choose_reloads, read_applied, reload_and_check, write_applied
-from deploy.native.report import report
 from deploy.native.supervisor import RUNNING, Applied, Supervisor
-from deploy.native.supervisord_conf import render_conf
-from deploy.native.waiting import wait_until_healthy
+
+_PAGES = {"exporter": "/metrics", "healer": "/", "prometheus": "/alerts", "alertmanager": "/#/alerts"}
+_MODES = {
+    True: "dry run: it says what it would do and touches nothing",
+    False: "ACTS: it restarts servers that healer.yml lists",
+    None: "mode unknown: its /metrics does not say",
+}
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,14 @@ class Plan:
 
 
 def up(layout: Layout) -> int:
-    """Returns the exit code; raises DeployError with what stopped it."""
+    """Returns the exit code. Raises DeployError with what stopped it."""
     plan = bring_up(layout, load_settings(layout.env_file, os.environ, socket.gethostname()))
-    print(report(layout, plan.settings, plan.rendered, plan.programs))
+    print(report(layout, plan))
     return 0
 
 
 def bring_up(layout: Layout, settings: Settings, others: tuple[Program, ...] = ()) -> Plan:
-    """Returns when all answer. `others` run beside the parts, in the same supervisord, and stop before them."""
+    """Returns when every part answers. `others` run beside the parts in the same supervisord, and stop before them."""
     supervisor = Supervisor(layout)
     _stop_leftovers(layout, supervisor)
     check_ports(settings.ports.by_part(), _supervised(supervisor))
@@ -61,8 +65,76 @@ def bring_up(layout: Layout, settings: Settings, others: tuple[Program, ...] = (
 
 
 def choose_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What all parts inherit: settings reach each part by name, not by what the shell happens to hold."""
+    """Returns what all parts inherit: settings reach each part by name, not by what the shell happens to hold."""
     return {name: value for name, value in environ.items() if not name.startswith("VLLM_")}
+
+
+def check_source(layout: Layout, part: str, settings: Settings) -> None:
+    """Lets the part check its file as the user wrote it, so that messages name its lines. Raises NativeError."""
+    source = read_source(layout.root, layout.home, part)
+    file = source.path.absolute()
+    command = [str(layout.program(f"vllm-{part}")), "check-config", "--config", str(file)]
+    environ = {**choose_environment(os.environ), **settings.passed.get(part, {})}
+    if part == "exporter":
+        environ |= {"VLLM_TARGETS": targets_to_check(settings, source)}
+        environ |= {"VLLM_EXPORTER_STATE_DIR": str(layout.data(part).absolute())}
+    warnings = _check(command, environ, file.parent)
+    print(warnings, end="", file=sys.stderr)
+
+
+def targets_to_check(settings: Settings, source: Source) -> str:
+    """Returns the targets that exporter.yml may name in its other sections; '' for those that it lists itself."""
+    if settings.targets:
+        return " ".join(f"{one.scheme}://{one.address}" for one in settings.targets)
+    return "" if source.values.get("targets") else KNOWN["VLLM_TARGETS"].default
+
+
+def describe(applied: Applied, revived: tuple[str, ...], reloaded: tuple[str, ...]) -> str:
+    """Says in one line what was done to what ran."""
+    done = {
+        "started": (*applied.started, *revived),
+        "restarted": applied.restarted,
+        "reloaded": reloaded,
+        "stopped": applied.stopped,
+    }
+    said = [f"{verb} {', '.join(names)}" for verb, names in done.items() if names]
+    return f"was up already: {'; '.join(said) or 'nothing changed'}"
+
+
+def report(layout: Layout, plan: Plan) -> str:
+    """Says where things are, what is watched, what would be done, who is told, and what to do next."""
+    states = read_server_states(plan.settings.ports.exporter, plan.rendered.targets)
+    dry_run = read_dry_run(plan.settings.ports.healer)
+    ends = {"Healer": _MODES[dry_run], "People": plan.settings.people.words(), "Boards": _boards(layout)}
+    return "\n".join(
+        [
+            "vllm-monitor is up",
+            table({program.name: program.address + _PAGES[program.name] for program in plan.programs}),
+            "Watches",
+            table(states),
+            table(ends, indent=""),
+            "Next",
+            *(f"  {step}" for step in next_steps(plan.rendered, states, dry_run)),
+        ]
+    )
+
+
+def table(rows: Mapping[str, str], indent: str = "  ") -> str:
+    """Returns one line for each row, its words in one column."""
+    width = max(map(len, rows), default=0)
+    return "\n".join(f"{indent}{name:<{width}}  {words}" for name, words in rows.items())
+
+
+def next_steps(rendered: Rendered, states: Mapping[str, str], dry_run: bool | None) -> list[str]:
+    """Says only what is left to do."""
+    steps = []
+    if not rendered.chosen:
+        steps.append("name your servers: VLLM_TARGETS=host:port,… in .env (cp .env.example .env), then `make up`")
+    if any(state != "ready" for state in states.values()):
+        steps.append("start the servers that are not ready, or correct their addresses")
+    if dry_run:
+        steps.append("let it heal: list the servers in healer.yml and set VLLM_HEALER_MODE=act in .env; docs/safety.md")
+    return [*steps, "make status, make logs, make down; settings: docs/settings.md"]
 
 
 def _prepare(layout: Layout, settings: Settings, others: tuple[Program, ...]) -> Plan:
@@ -80,28 +152,8 @@ def _prepare(layout: Layout, settings: Settings, others: tuple[Program, ...]) ->
     return Plan(settings, rendered, programs)
 
 
-def check_source(layout: Layout, part: str, settings: Settings) -> None:
-    """The file as the user wrote it, so that messages name its lines; from where its relative paths begin."""
-    source = read_source(layout.root, layout.home, part)
-    file = source.path.absolute()
-    command = [str(layout.program(f"vllm-{part}")), "check-config", "--config", str(file)]
-    environ = {**choose_environment(os.environ), **settings.passed.get(part, {})}
-    if part == "exporter":
-        environ |= {"VLLM_TARGETS": targets_to_check(settings, source)}
-        environ |= {"VLLM_EXPORTER_STATE_DIR": str(layout.data(part).absolute())}
-    warnings = _check(command, environ, file.parent)
-    print(warnings, end="", file=sys.stderr)
-
-
-def targets_to_check(settings: Settings, source: Source) -> str:
-    """What exporter.yml names elsewhere must be a target; '': those that it lists itself."""
-    if settings.targets:
-        return " ".join(f"{one.scheme}://{one.address}" for one in settings.targets)
-    return "" if source.values.get("targets") else KNOWN["VLLM_TARGETS"].default
-
-
 def _check(command: list[str], environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """What it says on stderr where all is well. `environ`: of one of our parts, whose stdout is its configuration."""
+    """Returns what a good check says on stderr. `environ`: for one of our parts, whose stdout is its configuration."""
     done = subprocess.run(command, env=environ, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stderr if environ else done.stdout + done.stderr).strip()
@@ -117,7 +169,7 @@ def _stop_leftovers(layout: Layout, supervisor: Supervisor) -> None:
 
 
 def _supervised(supervisor: Supervisor) -> set[int]:
-    """Pids that belong to the running supervisord."""
+    """Returns the pids that belong to the running supervisord."""
     pid = supervisor.pid()
     return {pid, *(process.pid for process in supervisor.processes() if process.pid)} if pid else set()
 
@@ -134,21 +186,14 @@ def _apply(layout: Layout, supervisor: Supervisor, plan: Plan) -> None:
 
 
 def _revive(supervisor: Supervisor, applied: Applied) -> tuple[str, ...]:
-    """Starts what had given up; what `apply` just added starts by itself."""
+    """Starts what had given up; what `apply` has just added starts by itself."""
     fresh = {*applied.started, *applied.restarted}
-    down = tuple(one.name for one in supervisor.processes() if one.state not in RUNNING and one.name not in fresh)
+    down = tuple(name for name, state in supervisor.states().items() if state not in RUNNING and name not in fresh)
     for name in down:
         supervisor.start_process(name)
     return down
 
 
-def describe(applied: Applied, revived: tuple[str, ...], reloaded: tuple[str, ...]) -> str:
-    """One line for a person."""
-    done = {
-        "started": (*applied.started, *revived),
-        "restarted": applied.restarted,
-        "reloaded": reloaded,
-        "stopped": applied.stopped,
-    }
-    said = [f"{verb} {', '.join(names)}" for verb, names in done.items() if names]
-    return f"was up already: {'; '.join(said) or 'nothing changed'}"
+def _boards(layout: Layout) -> str:
+    dashboards = layout.root / "grafana" / "dashboards"
+    return f"import {dashboards}/*.json into a Grafana" if dashboards.is_dir() else "none in this checkout"

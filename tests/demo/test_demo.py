@@ -71,5 +71,5 @@ def test_a_hang_is_healed_within_two_minutes_of_the_start_and_nothing_is_left(ch
 
     down = demo(checkout, "down")
     assert down.returncode == 0, down.stderr
-    assert find_leftovers(world.layout.server_url, set()) == []
+    assert find_leftovers(world.layout.server_url) == []
     assert [port for port in world.all_ports.values() if not is_free(port)] == []

@@ -11,7 +11,7 @@ from deploy.demo.errors import DemoError, NoDemo
 from deploy.demo.files import healer_yml
 from deploy.demo.programs import demo_programs
 from deploy.demo.world import World, choose_world, read_world, write_world
-from deploy.native.supervisord_conf import render_conf
+from deploy.native.programs import render_conf
 
 WORLD = World(Path("/srv/monitor"), Path("/srv/monitor/.run-demo"))
 

@@ -12,15 +12,13 @@ import pytest
 from deploy.config.settings import Settings
 from deploy.config.targets import Target
 from deploy.errors import NativeError
-from deploy.native.layout import Layout, check_owner
+from deploy.native.layout import Layout, check_owner, last_lines
 from deploy.native.leftovers import find_leftovers, stop_leftovers
 from deploy.native.programs import Program, digest
 from deploy.native.reloading import choose_reloads, config_digests
 from deploy.native.status import render_table, words
 from deploy.native.supervisor import Applied, ProcessState, parse_process
 from deploy.native.up import check_source, choose_environment, describe
-from deploy.native.waiting import last_lines
-from deploy.native.watched import parse_probes, sample_value
 
 URL = "unix:///tmp/test-of-leftovers/supervisor.sock"
 
@@ -115,7 +113,16 @@ def test_the_table_of_parts() -> None:
     assert render_table((running, failed), {"exporter": "http://127.0.0.1:9855"}) == (
         "PART          STATE     PID      UPTIME      ADDRESS\n"
         "exporter      RUNNING   12       1 h 2 min   http://127.0.0.1:9855\n"
-        "healer        FATAL     -        -           -"
+        "healer        FATAL     -        -           -\n"
+        "healer does not run: `make logs PART=healer` shows why, `make up` starts it again"
+    )
+
+
+def test_a_part_that_could_not_be_spawned_is_told_with_the_reason() -> None:
+    gone = ProcessState("healer", "FATAL", 0, 0.0, "can't find command '/venv/bin/vllm-healer'")
+    assert render_table((gone,), {}).endswith(
+        "healer does not run (can't find command '/venv/bin/vllm-healer'): "
+        "`make logs PART=healer` shows why, `make up` starts it again"
     )
 
 
@@ -136,19 +143,6 @@ def test_a_stopped_process_has_no_uptime() -> None:
     assert parse_process(info) == ProcessState("healer", "EXITED", 0, 0.0, "")
 
 
-def test_the_result_of_each_servers_probe() -> None:
-    text = (
-        'vllm_probe_health{server="a:1",result="ok"} 0\n'
-        'vllm_probe_health{server="a:1",result="refused"} 1\n'
-        'vllm_probe_health{server="b:1",result="ok"} 1\n'
-    )
-    assert parse_probes(text) == {"a:1": "refused", "b:1": "ok"}
-
-
-def test_a_metric_that_is_not_there_has_no_value() -> None:
-    assert sample_value("other 1\n", "vllm_healer_dry_run") is None
-
-
 def test_the_end_of_a_log(tmp_path: Path) -> None:
     (tmp_path / "x.log").write_text("1\n2\n3\n")
     assert last_lines(tmp_path / "x.log", 2) == ["2", "3"]
@@ -156,10 +150,10 @@ def test_the_end_of_a_log(tmp_path: Path) -> None:
 
 
 def test_finds_and_stops_what_a_killed_supervisord_left(marked: subprocess.Popen[bytes]) -> None:
-    leftovers = find_leftovers(URL, set())
+    leftovers = find_leftovers(URL)
     assert [process.pid for process in leftovers] == [marked.pid]
     stop_leftovers(leftovers)
-    assert find_leftovers(URL, set()) == []
+    assert find_leftovers(URL) == []
 
 
 def test_what_is_supervised_is_not_left_over(marked: subprocess.Popen[bytes]) -> None:

@@ -93,7 +93,7 @@ def test_a_killed_supervisord_is_taken_over(machine: Machine) -> None:
     assert machine.call("up").returncode == 0
     pids = machine.pids()
     os.kill(int((machine.run / "supervisord.pid").read_text()), signal.SIGKILL)
-    assert "supervisord was killed and left pids" in machine.call("status").stdout
+    assert "supervisord was killed; pids" in machine.call("status").stdout
     assert "left its parts behind" in machine.call("up").stdout
     assert not set(pids.values()) & set(machine.pids().values())
 

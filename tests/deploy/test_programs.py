@@ -8,9 +8,7 @@ import pytest
 
 from deploy.errors import NativeError
 from deploy.native.layout import Layout
-from deploy.native.programs import Program
-from deploy.native.status import parse_addresses
-from deploy.native.supervisord_conf import render_conf
+from deploy.native.programs import Program, parse_addresses, render_conf
 
 EXPORTER = Program("exporter", ("/venv/bin/vllm-exporter", "serve", "--listen", "127.0.0.1:1855"), 1855, "/", {})
 
