@@ -3,6 +3,7 @@
 DeployError
 ├── SettingsError    .env or the environment cannot be used; the message names file, line, key and fix
 ├── TemplateError    a configuration file of the checkout lacks something that is replaced in it
+├── ChannelError     a module of deploy/config/channels does not define one channel
 ├── ComposeError     docker compose did not do it; the message has its words
 └── NativeError      a part could not be started, stopped or reached
     └── PortInUse    somebody else listens on a port; the message names the owner
@@ -19,6 +20,10 @@ class SettingsError(DeployError):
 
 class TemplateError(DeployError):
     """A configuration file of the checkout is not what the renderer expects."""
+
+
+class ChannelError(DeployError):
+    """A module of deploy/config/channels does not define exactly one channel."""
 
 
 class ComposeError(DeployError):

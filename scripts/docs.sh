@@ -4,16 +4,18 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 main() {
-  generated settings deploy.config keys
-  generated dashboards grafana page
-  generated log-classes scripts.log_classes_page
-  generated lifecycle scripts.lifecycle_page
+  generated docs/settings.md deploy.config page settings
+  generated .env.example deploy.config page env-example
+  generated deploy/compose/settings.env deploy.config page compose-env
+  generated docs/dashboards.md grafana page
+  generated docs/log-classes.md scripts.log_classes_page
+  generated docs/lifecycle.md scripts.lifecycle_page
   python -m scripts.metrics_pages ${mode:+"$mode"}
   python -m scripts.events_page ${mode:+"$mode"}
 }
 
-generated() { # page, module, what its command line needs
-  local file=docs/$1.md
+generated() { # file, module, what its command line needs
+  local file=$1
   if [ "$mode" = --check ]; then
     python -m "${@:2}" | diff -u "$file" - || { echo "$file is not up to date: make docs" >&2; exit 1; }
   else

@@ -1,4 +1,4 @@
-"""python -m deploy.config render|volumes|keys"""
+"""python -m deploy.config render|volumes|page"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
-from deploy.config.keys import settings_page
+from deploy.config.pages import compose_env, env_example, settings_page
 from deploy.config.render import render
 from deploy.config.settings import load_settings
 from deploy.config.volumes import fill_volumes
@@ -45,12 +45,13 @@ def _volumes(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _keys(_: argparse.Namespace) -> int:
-    print(settings_page(), end="")
+def _page(arguments: argparse.Namespace) -> int:
+    print(_PAGES[arguments.page](), end="")
     return 0
 
 
-_COMMANDS = {"render": _render, "volumes": _volumes, "keys": _keys}
+_PAGES = {"settings": settings_page, "env-example": env_example, "compose-env": compose_env}
+_COMMANDS = {"render": _render, "volumes": _volumes, "page": _page}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("volumes", help="write them into the volumes of docker-compose.yml")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the volumes are mounted")
     command.add_argument("--env", type=Path, default=ROOT / ".env", metavar="FILE", help="default .env")
-    commands.add_parser("keys", help="print docs/settings.md")
+    command = commands.add_parser("page", help="print a file that `make docs` writes")
+    command.add_argument("page", choices=_PAGES)
     return parser
 
 

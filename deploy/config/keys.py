@@ -1,66 +1,89 @@
-"""Every setting that .env and the environment may carry. docs/settings.md is generated from this table."""
+"""Every setting that .env and the environment may carry, in groups."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from deploy.config.channel import load_channels
+from deploy.config.dotenv import Entry
+from deploy.config.key import Key
+from deploy.errors import SettingsError
 
 
 @dataclass(frozen=True)
-class Key:
-    """One setting. `default` is what holds when it is absent or empty."""
+class Group:
+    """Keys that belong together, under a heading of docs/settings.md and .env.example."""
 
-    name: str
-    default: str
-    help: str
-    passed_to: str = ""  # the part whose environment it goes to
-    file: bool = False  # a path; a relative one is looked for beside .env
+    title: str
+    words: str
+    keys: tuple[Key, ...]
 
 
-KEYS = (
-    Key(
-        "VLLM_TARGETS",
-        "localhost:8000",
-        "The vLLM servers: host:port or http://host:port, separated by commas or spaces.",
+GROUPS = (
+    Group(
+        "Servers",
+        "What is watched.",
+        (
+            Key(
+                "VLLM_TARGETS",
+                "localhost:8000",
+                "The vLLM servers: host:port or http://host:port, separated by commas or spaces.",
+            ),
+            Key(
+                "VLLM_API_KEY_FILE",
+                "",
+                "File that holds the API key of the servers, for canary requests.",
+                example="secrets/vllm_api_key",
+                passed_to="exporter",
+                file=True,
+            ),
+            Key(
+                "VLLM_CA_FILE",
+                "",
+                "File with the certificate authority of https servers.",
+                example="secrets/vllm_ca.pem",
+                passed_to="exporter",
+                file=True,
+            ),
+        ),
     ),
-    Key(
-        "VLLM_API_KEY_FILE",
-        "",
-        "File that holds the API key of the servers, for canary requests.",
-        passed_to="exporter",
-        file=True,
+    Group(
+        "Healer",
+        "It acts on servers that `healer.yml` lists, and on no others.",
+        (Key("VLLM_HEALER_MODE", "dry_run", "dry_run: say what would be done. act: do it.", passed_to="healer"),),
     ),
-    Key("VLLM_CA_FILE", "", "File with the certificate authority of https servers.", passed_to="exporter", file=True),
-    Key("VLLM_HEALER_MODE", "dry_run", "dry_run: say what would be done. act: do it.", passed_to="healer"),
-    Key("EXPORTER_PORT", "9855", "Port of the exporter, on loopback."),
-    Key("HEALER_PORT", "9856", "Port of the healer, on loopback."),
-    Key("PROMETHEUS_PORT", "9090", "Port of Prometheus, on loopback."),
-    Key("ALERTMANAGER_PORT", "9093", "Port of Alertmanager, on loopback."),
-    Key("GRAFANA_PORT", "3000", "Port of Grafana, on loopback. Containers only."),
-    Key("LOKI_PORT", "3100", "Port of Loki, on loopback. Containers only."),
-    Key("MONITOR_SUBNET", "172.16.98.0/24", "Network of the containers, when something else has this one."),
-    Key("MONITOR_GATEWAY", "172.16.98.1", "Address of this host in it; the exporter listens there too."),
-    Key(
-        "SLACK_WEBHOOK_URL_FILE",
-        "",
-        "File that holds a Slack incoming-webhook URL: alerts go to that channel.",
-        file=True,
+    Group(
+        "Ports",
+        "Where the parts listen, on loopback.",
+        (
+            Key("EXPORTER_PORT", "9855", "Port of the exporter."),
+            Key("HEALER_PORT", "9856", "Port of the healer."),
+            Key("PROMETHEUS_PORT", "9090", "Port of Prometheus."),
+            Key("ALERTMANAGER_PORT", "9093", "Port of Alertmanager."),
+        ),
     ),
-    Key("ALERT_WEBHOOK_URL", "", "URL that receives alerts in Alertmanager's webhook format."),
-    Key("SMTP_SMARTHOST", "", "Mail server, host:port: alerts go to SMTP_TO. Needs SMTP_FROM and SMTP_TO."),
-    Key("SMTP_FROM", "", "Sender of alert mails."),
-    Key("SMTP_TO", "", "Receivers of alert mails, separated by commas."),
-    Key("SMTP_USERNAME", "", "Login at the mail server, if it wants one. Needs SMTP_PASSWORD_FILE."),
-    Key("SMTP_PASSWORD_FILE", "", "File that holds the password of SMTP_USERNAME.", file=True),
-    Key("SMTP_REQUIRE_TLS", "true", "false only for a mail server on this host that has no STARTTLS."),
+    Group(
+        "Containers",
+        "These mean nothing where the parts run natively.",
+        (
+            Key("GRAFANA_PORT", "3000", "Port of Grafana, on loopback."),
+            Key("LOKI_PORT", "3100", "Port of Loki, on loopback."),
+            Key("MONITOR_SUBNET", "172.16.98.0/24", "Network of the containers, when something else has this one."),
+            Key("MONITOR_GATEWAY", "172.16.98.1", "Address of this host in it; the exporter listens there too."),
+        ),
+    ),
+    *(Group(f"Alerts by {one.title}", one.setup, one.keys) for one in load_channels().values()),
 )
+KEYS = tuple(key for group in GROUPS for key in group.keys)
 KNOWN = {key.name: key for key in KEYS}
 
 _ALIKE = 0.85  # PROMETHUES_PORT is a slip of the fingers; PROMETHEUS_IMAGE belongs to docker compose
 
 
 def problem_with(name: str) -> str:
-    """Why a name of .env cannot be right, or ''. docker compose reads .env too, so other names may be there."""
+    """Returns why a name of .env cannot be right, or ''. docker compose reads .env too, so other names may be there."""
     if name in KNOWN:
         return ""
     if name.startswith("VLLM_"):
@@ -69,21 +92,11 @@ def problem_with(name: str) -> str:
     return f"unknown setting {name!r}; meant {alike[0]}?" if alike else ""
 
 
-def settings_page() -> str:
-    """docs/settings.md."""
-    rows = [f"| `{key.name}` | {f'`{key.default}`' if key.default else ''} | {key.help} |" for key in KEYS]
-    return "\n".join([*_PAGE_HEAD, "| setting | default | meaning |", "|---|---|---|", *rows, ""])
-
-
-_PAGE_HEAD = (
-    "<!-- Generated by `make docs` from deploy/config/keys.py. -->",
-    "# Settings",
-    "",
-    "Put them into `.env` at the top of the checkout (`cp .env.example .env`) or into the environment, which goes",
-    "first; then `make up`. An empty value counts as not set. A relative path is looked for beside `.env`. An unknown",
-    "name that begins with `VLLM_` is an error.",
-    "",
-    "What concerns one part alone is in `exporter.yml` and `healer.yml`: copy `exporter/exporter.yml` or",
-    "`healer/healer.yml` to the top of the checkout, beside `.env`, and change the copy.",
-    "",
-)
+def check_entries(chosen: Mapping[str, Entry]) -> None:
+    """Raises SettingsError for a value that its key does not allow, or a key without another that it needs."""
+    for name, entry in chosen.items():
+        for needed in KNOWN[name].needs:
+            if needed not in chosen:
+                raise SettingsError(f"{entry.where}: {name} is set and {needed} is not: set both, or neither")
+        if check := KNOWN[name].check:
+            check(entry)

@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from deploy.config.dotenv import Entry, read_dotenv
-from deploy.config.keys import KNOWN, problem_with
-from deploy.config.people import NO_PEOPLE, People, parse_people
+from deploy.config.keys import KNOWN, check_entries, problem_with
+from deploy.config.people import People, choose_people
 from deploy.config.targets import Target, parse_targets
 from deploy.errors import SettingsError
 
@@ -38,7 +38,7 @@ class Settings:
 
     targets: tuple[Target, ...] = ()  # of VLLM_TARGETS
     ports: Ports = Ports()
-    people: People = NO_PEOPLE
+    people: People = field(default_factory=People)
     gateway: str = KNOWN["MONITOR_GATEWAY"].default  # this host's address in the containers' network
     passed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # part -> environment given as it is
 
@@ -69,10 +69,11 @@ def with_files(chosen: Mapping[str, Entry], base: Path) -> dict[str, Entry]:
 
 def parse_settings(chosen: Mapping[str, Entry], hostname: str) -> Settings:
     """Raises SettingsError naming where the setting stands."""
+    check_entries(chosen)
     return Settings(
         targets=_parse_targets(chosen, hostname),
         ports=_parse_ports(chosen),
-        people=parse_people(chosen),
+        people=choose_people(chosen),
         gateway=_parse_gateway(chosen),
         passed=_parse_passed(chosen),
     )

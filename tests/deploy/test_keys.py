@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from deploy.config.keys import KEYS, settings_page
+from deploy.config.keys import KEYS
 from deploy.config.settings import Ports, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,10 +16,6 @@ def test_the_example_file_shows_every_setting_and_no_other() -> None:
 
 def test_the_example_file_can_be_used_as_it_is() -> None:
     assert load_settings(ROOT / ".env.example", {}, "gpu1").ports == Ports()
-
-
-def test_the_page_of_settings_is_up_to_date() -> None:
-    assert (ROOT / "docs" / "settings.md").read_text() == settings_page()
 
 
 def test_default_ports_are_those_of_the_table() -> None:

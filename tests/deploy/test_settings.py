@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.people import Mail, People
 from deploy.config.settings import Ports, Settings, load_settings
 from deploy.config.targets import Target
 from deploy.errors import SettingsError
@@ -73,46 +72,17 @@ def test_the_healers_mode_is_passed_to_the_healer(tmp_path: Path) -> None:
 
 
 def test_a_relative_file_is_looked_for_beside_the_settings(tmp_path: Path) -> None:
-    (tmp_path / "slack").write_text("https://hooks.example.org/x\n")
-    assert load(tmp_path, "SLACK_WEBHOOK_URL_FILE=slack\n").people == People(slack_url_file=str(tmp_path / "slack"))
+    (tmp_path / "key").write_text("sk-1\n")
+    passed = load(tmp_path, "VLLM_API_KEY_FILE=key\n").passed
+    assert passed == {"exporter": {"VLLM_API_KEY_FILE": str(tmp_path / "key")}}
 
 
 def test_a_file_that_is_not_there_names_the_line(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"\.env line 1: SLACK_WEBHOOK_URL_FILE: .*/slack cannot be read"):
-        load(tmp_path, "SLACK_WEBHOOK_URL_FILE=slack\n")
+    with pytest.raises(SettingsError, match=r"\.env line 1: VLLM_API_KEY_FILE: .*/key cannot be read"):
+        load(tmp_path, "VLLM_API_KEY_FILE=key\n")
 
 
 def test_an_empty_secret_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("\n")
     with pytest.raises(SettingsError, match=r"VLLM_API_KEY_FILE: .*/key is empty"):
         load(tmp_path, "VLLM_API_KEY_FILE=key\n")
-
-
-def test_mail_needs_a_sender_and_a_receiver(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"\.env line 1: SMTP_SMARTHOST is set but SMTP_FROM is not"):
-        load(tmp_path, "SMTP_SMARTHOST=mail:25\nSMTP_TO=a@b.c\n")
-
-
-def test_mail_with_a_login(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("x\n")
-    text = (
-        "SMTP_SMARTHOST=mail:25\nSMTP_FROM=v@b.c\nSMTP_TO=a@b.c\nSMTP_USERNAME=v\nSMTP_PASSWORD_FILE=password\n"
-        "SMTP_REQUIRE_TLS=false\n"
-    )
-    assert load(tmp_path, text).people.mail == Mail("mail:25", "v@b.c", "a@b.c", "v", str(tmp_path / "password"), False)
-
-
-def test_a_webhook_needs_a_scheme(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="ALERT_WEBHOOK_URL does not begin with http://host or https://host"):
-        load(tmp_path, "ALERT_WEBHOOK_URL=hooks.example.org/x\n")
-
-
-def test_words_about_people_hold_no_secret() -> None:
-    people = People("/secrets/slack", "https://hooks.example.org/secret", Mail("mail:25", "v@b.c", "a@b.c"))
-    assert people.words() == "Slack, webhook, mail to a@b.c"
-
-
-def test_without_a_channel_the_words_say_how_to_get_one() -> None:
-    assert People().words() == (
-        "nobody is told: set SLACK_WEBHOOK_URL_FILE, ALERT_WEBHOOK_URL or SMTP_SMARTHOST in .env"
-    )

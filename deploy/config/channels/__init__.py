@@ -1,0 +1,1 @@
+"""Channels to people, one module each; deploy/config/channel.py says what a channel is."""
