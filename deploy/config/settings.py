@@ -50,15 +50,21 @@ def load_settings(env_file: Path, environ: Mapping[str, str], hostname: str) -> 
 
 
 def choose_entries(entries: tuple[Entry, ...], environ: Mapping[str, str]) -> dict[str, Entry]:
-    """Known settings by name, the environment over the file; empty means not set.
+    """Returns known settings by name, the environment over the file; empty means not set.
 
     The environment may hold variables of vLLM itself (VLLM_LOGGING_LEVEL …): only known names are taken from it.
+    What is the same in both counts as the file's: docker compose copies .env into the environment of its containers,
+    and messages shall name the line.
     """
     for entry in entries:
         if problem := problem_with(entry.key):
             raise SettingsError(f"{entry.where}: {problem}")
     from_file = {entry.key: entry for entry in entries if entry.key in KNOWN}
-    from_environ = {name: Entry(name, environ[name], "environment") for name in KNOWN if name in environ}
+    from_environ = {
+        name: Entry(name, environ[name], "the environment")
+        for name in KNOWN
+        if name in environ and not (name in from_file and from_file[name].value == environ[name])
+    }
     return {name: entry for name, entry in (from_file | from_environ).items() if entry.value}
 
 

@@ -24,6 +24,13 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
     assert settings.ports == Ports(prometheus=2001, healer=1002)
 
 
+@pytest.mark.parametrize(("value", "where"), [("x", r"\.env line 1"), ("y", "the environment")])
+def test_a_message_names_the_line_unless_the_environment_says_otherwise(tmp_path: Path, value: str, where: str) -> None:
+    """docker compose copies .env into the environment of its containers."""
+    with pytest.raises(SettingsError, match=rf"^{where}: HEALER_PORT is '{value}'"):
+        load(tmp_path, "HEALER_PORT=x\n", {"HEALER_PORT": value})
+
+
 def test_an_empty_value_is_not_set(tmp_path: Path) -> None:
     assert load(tmp_path, "VLLM_TARGETS=\nPROMETHEUS_PORT=\n") == Settings()
 
