@@ -6,20 +6,28 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deploy.config.filled import Filled
+
 _PAGES = {"grafana": "", "prometheus": "/alerts", "alertmanager": "/#/alerts", "healer": "/"}
 _LOOPBACK = ("localhost", "[::1]", "::1")
 _SECONDS = 1.0  # a connection on this host takes microseconds
 
 
-def report(
-    targets: Mapping[str, str], chosen: bool, people: str, gateway: str, containers: Sequence[Mapping[str, Any]]
-) -> str:
-    """Where things are, what is watched, who is told, and what is left to do."""
+def report(filled: Filled, containers: Sequence[Mapping[str, Any]]) -> str:
+    """Says where things are, what is watched, who is told, and what is left to do."""
     addresses = {service: f"{address}{_PAGES[service]}" for service, address in published(containers).items()}
-    unseen = [server for server, address in targets.items() if is_unseen(address, gateway)]
-    steps = next_steps(chosen, unseen, "grafana" in addresses)
-    sections = ["vllm-monitor is up", *_table(addresses), f"Watches  {', '.join(targets)}", f"People   {people}"]
-    return "\n".join([*sections, "Next", *(f"  {step}" for step in steps)])
+    unseen = [server for server, address in filled.targets.items() if is_unseen(address, filled.gateway)]
+    return "\n".join(
+        [
+            "vllm-monitor is up",
+            *_table(addresses),
+            f"Watches  {', '.join(filled.targets)}",
+            f"People   {filled.people}",
+            *(f"Warning: {warning}" for warning in filled.warnings),
+            "Next",
+            *(f"  {step}" for step in next_steps(filled.chosen, unseen, "grafana" in addresses)),
+        ]
+    )
 
 
 def published(containers: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from deploy.compose.engine import Compose
 from deploy.compose.report import report
+from deploy.config.filled import Filled, parse_filled
 from deploy.errors import ComposeError
 
 _LOG_LINES = "15"
 _WHAT_NEXT = (
     "What started keeps running. Mend it and `make up` again, or `make down`; NATIVE=1 runs without containers."
 )
-
-
-@dataclass(frozen=True)
-class Filled:
-    """What the service `config` said in its last line; see deploy/config/volumes.py."""
-
-    digests: Mapping[str, str]
-    profiles: Sequence[str]
-    targets: Mapping[str, str]
-    chosen: bool
-    people: str
-    gateway: str
 
 
 def up(compose: Compose, services: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -37,7 +24,7 @@ def up(compose: Compose, services: Sequence[str], environ: Mapping[str, str]) ->
     }
     if compose.run("up", "-d", "--build", "--wait", "--remove-orphans", *services, env=env):
         raise ComposeError(f"{troubles(compose)}{_WHAT_NEXT}")
-    print(report(filled.targets, filled.chosen, filled.people, filled.gateway, compose.containers()))
+    print(report(filled, compose.containers()))
     return 0
 
 
@@ -47,11 +34,6 @@ def fill(compose: Compose) -> Filled:
     if answer.code:
         raise ComposeError(f"the configuration could not be rendered:\n{answer.err.strip()[-3000:]}")
     return parse_filled(answer.out)
-
-
-def parse_filled(out: str) -> Filled:
-    """Its last line; the builder may have said something before."""
-    return Filled(**json.loads(out.strip().splitlines()[-1]))
 
 
 def merge_profiles(chosen: str, wanted: Sequence[str]) -> str:

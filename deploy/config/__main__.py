@@ -31,7 +31,7 @@ def _render(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.env, os.environ, hostname)
     rendered = render(ROOT, arguments.env.absolute().parent, arguments.out, settings, hostname)
     print("\n".join(f"wrote {name}" for name in rendered.changed) or "nothing changed")
-    print(f"people: {settings.people.words()}")
+    print(f"people: {settings.people.words()}", *(f"warning: {one}" for one in rendered.warnings), sep="\n")
     return 0
 
 
@@ -40,8 +40,8 @@ def _volumes(arguments: argparse.Namespace) -> int:
     hostname = socket.gethostname()
     settings = load_settings(arguments.env, os.environ, hostname)
     filled = fill_volumes(arguments.env.absolute().parent, arguments.out, settings, hostname)
-    print(f"{hostname} watches {', '.join(filled.targets)}; people: {filled.people}")
-    print(filled.line())
+    said = f"{hostname} watches {', '.join(filled.targets)}; people: {filled.people}"
+    print(said, *(f"warning: {one}" for one in filled.warnings), filled.line(), sep="\n")
     return 0
 
 

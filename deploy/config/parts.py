@@ -24,6 +24,11 @@ def choose_servers(targets: tuple[Target, ...], listed: tuple[Listed, ...], host
     return chosen or listed or tuple(map(Listed, default))
 
 
+def choose_mode(source: Source, settings: Settings) -> object:
+    """Returns the healer's mode: that of .env, else that of healer.yml. Whether it is one is for the healer to say."""
+    return settings.passed.get("healer", {}).get("VLLM_HEALER_MODE") or source.values.get("mode")
+
+
 def render_exporter(source: Source, settings: Settings, servers: tuple[Listed, ...], site: Site) -> str:
     given = settings.passed.get("exporter", {})
     common = {key: given[name] for key, name in _FILES.items() if name in given}
@@ -35,7 +40,7 @@ def render_exporter(source: Source, settings: Settings, servers: tuple[Listed, .
 def render_healer(source: Source, settings: Settings, site: Site) -> str:
     """The journal stays where the user has put it, outside containers; a mode in .env goes before the file's."""
     journal = "" if site.contained else source.values.get("journal")
-    mode = settings.passed.get("healer", {}).get("VLLM_HEALER_MODE")
+    mode = choose_mode(source, settings)
     own = {
         "listen": site.listen["healer"],
         "token_file": str(site.token["healer"]),

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.config.alertmanager import render_alertmanager
+from deploy.config.compare import compare_servers, list_healed
 from deploy.config.files import keep_secret, private_directory, sync_directory
-from deploy.config.parts import choose_servers, render_exporter, render_healer
+from deploy.config.parts import choose_mode, choose_servers, render_exporter, render_healer
 from deploy.config.prometheus import render_prometheus
 from deploy.config.settings import Settings
 from deploy.config.site import Site, native_site
@@ -24,6 +25,7 @@ class Rendered:
     token: Path  # secret between Alertmanager, people and the healer
     targets: tuple[Target, ...]
     chosen: bool  # the user named the targets, in .env or in exporter.yml
+    warnings: tuple[str, ...]  # what is allowed and probably not wanted
     changed: tuple[str, ...]  # names under config/
 
     def file(self, part: str) -> Path:
@@ -42,7 +44,7 @@ def render(root: Path, home: Path, out: Path, settings: Settings, hostname: str)
     private_directory(out)
     keep_secret(token)
     changed = sync_directory(out / "config", files)
-    return Rendered(out / "config", token, computed.targets, computed.chosen, changed)
+    return Rendered(out / "config", token, computed.targets, computed.chosen, computed.warnings, changed)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Computed:
     files: Mapping[str, Mapping[str, str]]
     targets: tuple[Target, ...]
     chosen: bool  # see Rendered
+    warnings: tuple[str, ...]  # see Rendered
     healer: Source
 
 
@@ -66,7 +69,13 @@ def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Sit
         "prometheus": render_prometheus(root / "prometheus", site, targets),
         "alertmanager": render_alertmanager(root / "alertmanager", site, settings.people),
     }
-    return Computed(files, targets, bool(settings.targets) or exporter.users, healer)
+    warnings = compare_servers(
+        [target.server for target in targets],
+        list_healed(healer, hostname),
+        acts=choose_mode(healer, settings) == "act",
+        watched_by="`targets` in exporter.yml" if exporter.users and not settings.targets else "VLLM_TARGETS in .env",
+    )
+    return Computed(files, targets, bool(settings.targets) or exporter.users, warnings, healer)
 
 
 def _native_name(part: str, name: str) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.config.carried import carry_files, read_from
 from deploy.config.files import read_secret, sync_directory
+from deploy.config.filled import Filled
 from deploy.config.prometheus import TARGETS
 from deploy.config.render import compute
 from deploy.config.settings import Settings
@@ -28,21 +27,6 @@ USERS = {
     "docker-proxy": 0,
 }
 TOKEN, PASSWORD = "healer_token", "admin_password"
-
-
-@dataclass(frozen=True)
-class Filled:
-    """What the volumes hold now, without the secrets: `make up` and people read it."""
-
-    digests: Mapping[str, str]  # part -> of the files that it reads only at its start
-    profiles: tuple[str, ...]  # of docker-compose.yml, that healer.yml asks for
-    targets: Mapping[str, str]  # server -> address
-    chosen: bool  # the user named the targets
-    people: str
-    gateway: str  # where a server on this host must answer, to be seen from a container
-
-    def line(self) -> str:
-        return json.dumps(vars(self), sort_keys=True)
 
 
 def fill_volumes(checkout: Path, out: Path, settings: Settings, hostname: str) -> Filled:
@@ -65,6 +49,7 @@ def fill_volumes(checkout: Path, out: Path, settings: Settings, hostname: str) -
         chosen=computed.chosen,
         people=settings.people.words(),
         gateway=settings.gateway,
+        warnings=computed.warnings,
     )
 
 

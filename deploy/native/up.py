@@ -113,6 +113,7 @@ def report(layout: Layout, plan: Plan) -> str:
             "Watches",
             table(states),
             table(ends, indent=""),
+            *(f"Warning: {warning}" for warning in plan.rendered.warnings),
             "Next",
             *(f"  {step}" for step in next_steps(plan.rendered, states, dry_run)),
         ]

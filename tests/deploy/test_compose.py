@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.compose.engine import Compose, parse_containers
-from deploy.compose.report import is_unseen, next_steps, published
-from deploy.compose.up import is_well, merge_profiles, parse_filled
+from deploy.compose.report import is_unseen, next_steps, published, report
+from deploy.compose.up import is_well, merge_profiles
+from deploy.config.filled import Filled, parse_filled
+from tests.patience import PATIENCE
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -72,6 +78,25 @@ def test_a_server_that_is_down_is_not_blamed_on_its_address(on_loopback: int) ->
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     assert not is_unseen(f"localhost:{port}", "127.0.0.2")
+
+
+def test_a_warning_of_the_renderer_reaches_the_terminal() -> None:
+    filled = Filled({}, (), {"gpu2:8000": "gpu2:8000"}, True, "Slack", "10.0.0.1", ("in healer.yml, but not watched",))
+    assert report(parse_filled(filled.line()), []).splitlines() == [
+        "vllm-monitor is up",
+        "Watches  gpu2:8000",
+        "People   Slack",
+        "Warning: in healer.yml, but not watched",
+        "Next",
+        "  make status, make logs, make down; docs/compose.md",
+    ]
+
+
+def test_it_needs_no_package_but_pythons_own() -> None:
+    """The host has Docker, and need have little else."""
+    line = [sys.executable, "-S", "-c", "import deploy.compose.__main__"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_says_only_what_is_left_to_do() -> None:

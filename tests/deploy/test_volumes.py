@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.config.filled import Filled
 from deploy.config.settings import Settings, load_settings
-from deploy.config.volumes import Filled, fill_volumes
+from deploy.config.volumes import fill_volumes
 from deploy.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,6 +149,14 @@ def test_the_proxy_is_asked_for_where_a_container_is_listed(fill: Fill, checkout
     (checkout / "healer.yml").write_text(f"targets: [{{server: 'a:1', actuator: docker, options: {options}}}]\n")
     assert fill().profiles == ("docker-actuator",)
     assert "/containers/(vllm)/json$" in (tmp_path / "out/docker-proxy/haproxy.cfg").read_text()
+
+
+def test_a_server_that_is_not_watched_is_told(fill: Fill, checkout: Path) -> None:
+    assert fill(VLLM_TARGETS="localhost:8000").warnings == ()
+    (checkout / "healer.yml").write_text("targets: [{server: 'localhost:8001', actuator: dry_run}]\n")
+    unlisted, unwatched = fill(VLLM_TARGETS="localhost:8000").warnings
+    assert unlisted.startswith("watched, but not in healer.yml: box:8000. ")
+    assert unwatched.startswith("in healer.yml, but not watched: box:8001. ")
 
 
 def test_no_secret_is_in_what_is_said(fill: Fill, tmp_path: Path) -> None:
