@@ -15,7 +15,7 @@ NVIDIA = Path("/dev/nvidiactl")
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandResult:
     code: int
     out: str
     err: str
@@ -42,7 +42,7 @@ class Compose:
             self.command(*arguments), cwd=self._root, env={**self._environ, **(env or {})}, check=False
         ).returncode
 
-    def ask(self, *arguments: str) -> Answer:
+    def ask(self, *arguments: str) -> CommandResult:
         return self._capture(self.command(*arguments))
 
     def volumes(self) -> tuple[str, ...]:
@@ -63,14 +63,14 @@ class Compose:
             return False
         return '"nvidia"' in self._capture(["docker", "info", "--format", "{{json .Runtimes}}"]).out
 
-    def _capture(self, command: Sequence[str]) -> Answer:
+    def _capture(self, command: Sequence[str]) -> CommandResult:
         try:
             done = subprocess.run(
                 command, cwd=self._root, env=self._environ, capture_output=True, text=True, check=False
             )
         except FileNotFoundError as error:
             raise ComposeError(f"{command[0]} is not installed: NATIVE=1 runs everything without it") from error
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
 def parse_containers(text: str) -> tuple[Mapping[str, object], ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from deploy.demo.seen import Alert, Entry, Seen
+from deploy.demo.seen import Alert, JournalEntry, Seen
 from deploy.demo.world import Server, World
 from deploy.errors import NativeError
 from deploy.native.health import get, is_healthy
@@ -43,7 +43,7 @@ class Reader:
         self._world = world
         self._server = server
         self._since = since  # what was journalled earlier is another story
-        self._entries: tuple[Entry, ...] = ()
+        self._entries: tuple[JournalEntry, ...] = ()
         self._read_at = 0.0
 
     def look(self) -> Seen:
@@ -53,7 +53,7 @@ class Reader:
         answers = is_healthy(self._server.port, "/health")
         return Seen(at, samples, probe, alerts, self._journal(at, bool(alerts)), self._pid(), answers)
 
-    def _journal(self, at: float, alerted: bool) -> tuple[Entry, ...]:
+    def _journal(self, at: float, alerted: bool) -> tuple[JournalEntry, ...]:
         if at - self._read_at >= _JOURNAL_EVERY[alerted]:
             self._read_at = at
             entries = (entry for entry in read_journal(self._world) if entry.at >= self._since)
@@ -83,7 +83,7 @@ def read_alerts(world: World, server: Server | None) -> tuple[Alert, ...]:
     return parse_alerts(answer[1]) if answer and answer[0] == 200 else ()
 
 
-def read_journal(world: World) -> tuple[Entry, ...]:
+def read_journal(world: World) -> tuple[JournalEntry, ...]:
     """By the healer's own command: the file is its business. Empty when it cannot be read now."""
     program = str(world.layout.program("vllm-healer"))
     command = [program, "history", "--json", "--limit", str(_SENTENCES), "--journal", str(world.journal)]
@@ -110,21 +110,21 @@ def parse_alerts(text: str) -> tuple[Alert, ...]:
     return tuple(sorted(found, key=lambda alert: alert.since))
 
 
-def parse_entries(text: str) -> tuple[Entry, ...]:
+def parse_entries(text: str) -> tuple[JournalEntry, ...]:
     """Of `vllm-healer history --json`."""
     return tuple(_entry(one) for one in json.loads(text))
 
 
-def choose_entries(entries: Iterable[Entry], server: str) -> tuple[Entry, ...]:
+def choose_entries(entries: Iterable[JournalEntry], server: str) -> tuple[JournalEntry, ...]:
     """Those of the server's incidents: each names its server in its first sentence."""
     entries = tuple(entries)
     named = {entry.incident for entry in entries if entry.incident is not None and server in entry.words}
     return tuple(entry for entry in entries if entry.incident in named)
 
 
-def _entry(one: Mapping[str, Any]) -> Entry:
+def _entry(one: Mapping[str, Any]) -> JournalEntry:
     data = one.get("data") or {}
-    return Entry(one["id"], one["time"], one["incident"], one["kind"], one["words"], str(data.get("state", "")))
+    return JournalEntry(one["id"], one["time"], one["incident"], one["kind"], one["words"], str(data.get("state", "")))
 
 
 def _moment(text: str) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from deploy.demo.hows import How
-from deploy.demo.seen import Alert, Entry, Seen
+from deploy.demo.seen import Alert, JournalEntry, Seen
 from deploy.demo.world import Server
 
 _CLOSED = ("healed", "failed", "resolved", "")
@@ -62,18 +62,18 @@ def expected(scene: Scene, end: End) -> bool:
     return end is {"healed": End.HEALED, "itself": End.ITSELF, "person": End.PERSON, "left": End.LEFT}[scene.how.ends]
 
 
-def acted(entries: Iterable[Entry]) -> bool:
+def acted(entries: Iterable[JournalEntry]) -> bool:
     """The healer wrote an intent: it did something."""
     return any(entry.kind == "intent" for entry in entries)
 
 
-def verified(entries: Iterable[Entry]) -> bool:
+def verified(entries: Iterable[JournalEntry]) -> bool:
     """The last action worked. After the end of orphans the incident stays open until their alert is over."""
     last = [entry for entry in entries if entry.kind in ("intent", "verdict")][-1:]
     return any(entry.kind == "verdict" and "recovered" in entry.words for entry in last)
 
 
-def until_verified(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+def until_verified(entries: tuple[JournalEntry, ...]) -> tuple[JournalEntry, ...]:
     """Up to the verdict on the last action, if it worked: what comes then is the echo of late alerts."""
     if not verified(entries):
         return entries

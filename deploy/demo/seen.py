@@ -15,7 +15,7 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """One sentence of the healer's journal."""
 
     id: int
@@ -34,7 +34,7 @@ class Seen:
     samples: Mapping[str, float] = field(default_factory=dict)  # family -> value, as Prometheus has it
     probe: str = ""  # result of the exporter's last look at /health
     alerts: tuple[Alert, ...] = ()
-    entries: tuple[Entry, ...] = ()  # of the server's incidents, oldest first
+    entries: tuple[JournalEntry, ...] = ()  # of the server's incidents, oldest first
     pid: int = 0  # of its API server, as supervisord has it; 0: none
     answers: bool = False  # 200 from /health just now, while Prometheus may be a scrape behind
 

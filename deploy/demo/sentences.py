@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deploy.demo.scene import End, Scene, acted, until_verified
-from deploy.demo.seen import Entry, Seen
+from deploy.demo.seen import JournalEntry, Seen
 
 Colour = Literal["red", "yellow", "magenta", "cyan", "green", "dim"]
 
@@ -123,7 +123,7 @@ def _healer(scene: Scene, seen: Seen) -> Iterator[Sentence]:
             yield Sentence(f"entry {entry.id}", scene.after(entry.at), entry.state or entry.kind, words, colour)
 
 
-def shorten(entry: Entry, server: str) -> str:
+def shorten(entry: JournalEntry, server: str) -> str:
     """Without what each line would repeat: the server's name, and what the diagnosis has said."""
     words = entry.words
     if entry.kind == "intent":
@@ -134,18 +134,18 @@ def shorten(entry: Entry, server: str) -> str:
     return re.sub(rf"{re.escape(server)}(?!\d)", "it", words)
 
 
-def _colour(entry: Entry) -> Colour:
+def _colour(entry: JournalEntry) -> Colour:
     if entry.state == "failed":
         return "red"
     return "green" if entry.kind == "verdict" else "cyan"
 
 
-def _count(entries: tuple[Entry, ...]) -> str:
+def _count(entries: tuple[JournalEntry, ...]) -> str:
     intents = [entry.words.partition(" ")[0] for entry in entries if entry.kind == "intent"]
     counted = {name: intents.count(name) for name in dict.fromkeys(intents)}
     return ", ".join(f"{name} {'once' if times == 1 else f'{times} times'}" for name, times in counted.items())
 
 
-def did(entries: tuple[Entry, ...]) -> str:
+def did(entries: tuple[JournalEntry, ...]) -> str:
     """For the table: what the healer did."""
     return _count(entries) if acted(entries) else "nothing"

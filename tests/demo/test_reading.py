@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from deploy.demo.reading import choose_entries, parse_alerts, parse_entries, parse_samples
-from deploy.demo.seen import Alert, Entry
+from deploy.demo.seen import Alert, JournalEntry
 
 
 def test_reads_the_values_of_a_server_and_its_last_probe() -> None:
@@ -35,14 +35,14 @@ def test_reads_the_journal_with_the_state_that_a_sentence_brought() -> None:
         "words": "it is healed",
         "data": {"state": "healed"},
     }
-    assert parse_entries(json.dumps([one])) == (Entry(4, 1001.5, 2, "incident", "it is healed", "healed"),)
+    assert parse_entries(json.dumps([one])) == (JournalEntry(4, 1001.5, 2, "incident", "it is healed", "healed"),)
 
 
 def test_takes_the_incidents_of_one_server() -> None:
     ours = (
-        Entry(1, 1000.0, 1, "incident", "VllmDown fires for vm:19802", "open"),
-        Entry(3, 1002.0, 1, "diagnosis", "engine_dead: /health is refused"),
+        JournalEntry(1, 1000.0, 1, "incident", "VllmDown fires for vm:19802", "open"),
+        JournalEntry(3, 1002.0, 1, "diagnosis", "engine_dead: /health is refused"),
     )
-    other = Entry(2, 1001.0, 2, "incident", "VllmDown fires for vm:19803", "open")
-    heard = Entry(0, 999.0, None, "alert", "VllmDown on vm:19802 fires")
+    other = JournalEntry(2, 1001.0, 2, "incident", "VllmDown fires for vm:19803", "open")
+    heard = JournalEntry(0, 999.0, None, "alert", "VllmDown on vm:19802 fires")
     assert choose_entries((heard, ours[0], other, ours[1]), "vm:19802") == ours

@@ -6,23 +6,23 @@ import pytest
 
 from deploy.demo.hows import HOWS, find, listing
 from deploy.demo.scene import End, Scene, ending, expected
-from deploy.demo.seen import Entry, Seen
+from deploy.demo.seen import JournalEntry, Seen
 from deploy.demo.world import Server
 from deploy.errors import DeployError
 from deploy.simulator.failures.catalogue import FAILURES
 
 SERVER = Server(2, 19802, "vm:19802")
 WELL = {"vllm_server_ready": 1.0}
-INTENT = Entry(2, 1042.0, 1, "intent", "restart_engine of vm:19802 is intended: …")
-DIAGNOSIS = Entry(1, 1041.0, 1, "diagnosis", "overload: 136 requests wait")
+INTENT = JournalEntry(2, 1042.0, 1, "intent", "restart_engine of vm:19802 is intended: …")
+DIAGNOSIS = JournalEntry(1, 1041.0, 1, "diagnosis", "overload: 136 requests wait")
 
 
 def scene(how: str) -> Scene:
     return Scene(find(how), SERVER, fault=1000.0, pid=70)
 
 
-def closed(state: str) -> Entry:
-    return Entry(3, 1051.0, 1, "incident", "…", state)
+def closed(state: str) -> JournalEntry:
+    return JournalEntry(3, 1051.0, 1, "incident", "…", state)
 
 
 def test_healed_is_a_new_process_that_is_ready_after_the_healers_verdict() -> None:
@@ -51,8 +51,8 @@ def test_supervisord_alone_is_enough_for_a_crash() -> None:
 
 
 def test_ended_orphans_are_the_end_although_their_alert_is_not_over_yet() -> None:
-    verdict = Entry(3, 1020.0, 1, "verdict", "reap_orphans of vm:19802: recovered after 4 s, no orphan is left")
-    looking = Entry(4, 1020.1, 1, "incident", "looking whether anything else is wrong", "open")
+    verdict = JournalEntry(3, 1020.0, 1, "verdict", "reap_orphans of vm:19802: recovered after 4 s, no orphan is left")
+    looking = JournalEntry(4, 1020.1, 1, "incident", "looking whether anything else is wrong", "open")
     seen = Seen(1021.0, WELL, "ok", entries=(INTENT, verdict, looking), pid=80, answers=True)
     assert ending(scene("orphan"), seen) is End.HEALED
 
@@ -69,7 +69,7 @@ def test_a_busy_server_is_left_alone_once_the_healer_has_said_why() -> None:
 
 
 def test_a_stopped_server_is_left_alone_only_after_the_refusal() -> None:
-    refusal = Entry(4, 1020.0, 1, "refusal", "refused: intended_state")
+    refusal = JournalEntry(4, 1020.0, 1, "refusal", "refused: intended_state")
     assert ending(scene("stop"), Seen(1019.0, entries=(DIAGNOSIS,))) is None
     assert ending(scene("stop"), Seen(1021.0, entries=(DIAGNOSIS, refusal))) is End.LEFT
 

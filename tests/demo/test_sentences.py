@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploy.demo.hows import find
 from deploy.demo.scene import End, Scene
-from deploy.demo.seen import Alert, Entry, Seen
+from deploy.demo.seen import Alert, JournalEntry, Seen
 from deploy.demo.sentences import closing, opening, sentences, shorten
 from deploy.demo.world import Server
 
@@ -18,8 +18,8 @@ STALLED = {
     "vllm_server_stall_limit_seconds": 30.0,
     "vllm_canary_consecutive_failures": 3.0,
 }
-DIAGNOSIS = Entry(7, 1042.0, 1, "diagnosis", "engine_stalled: no engine value changed for 39 s")
-INTENT = Entry(8, 1042.1, 1, "intent", "restart_engine of vm:19802 is intended: restart the engine: no engine …")
+DIAGNOSIS = JournalEntry(7, 1042.0, 1, "diagnosis", "engine_stalled: no engine value changed for 39 s")
+INTENT = JournalEntry(8, 1042.1, 1, "intent", "restart_engine of vm:19802 is intended: restart the engine: no engine …")
 
 
 def words(seen: Seen, said: tuple[str, ...] = (), scene: Scene = HANG) -> list[str]:
@@ -65,8 +65,8 @@ def test_sights_of_the_restart_itself_are_not_told_as_failures() -> None:
 
 
 def test_what_late_alerts_lead_to_is_no_part_of_the_story() -> None:
-    verdict = Entry(9, 1051.0, 1, "verdict", "recovered after 6 s")
-    echo = Entry(10, 1056.0, 2, "diagnosis", "none: it looks well")
+    verdict = JournalEntry(9, 1051.0, 1, "verdict", "recovered after 6 s")
+    echo = JournalEntry(10, 1056.0, 2, "diagnosis", "none: it looks well")
     assert words(Seen(1057.0, entries=(INTENT, verdict, echo)), said=("entry 8",)) == [
         "51 verdict: recovered after 6 s"
     ]
@@ -81,26 +81,26 @@ def test_one_orphan_is_a_process_and_two_are_processes() -> None:
 
 def test_a_refusal_is_told_with_its_reason() -> None:
     said = "would have done restart_engine of vm:19802, refused: intended_state, vm:19802 is stopped by a person"
-    entry = Entry(9, 1020.0, 1, "refusal", said)
+    entry = JournalEntry(9, 1020.0, 1, "refusal", said)
     assert shorten(entry, "vm:19802") == (
         "would have done restart_engine, refused: intended_state, it is stopped by a person"
     )
 
 
 def test_the_name_of_another_server_stays() -> None:
-    entry = Entry(9, 1020.0, 1, "note", "action 4 on vm:198021 is not verified yet")
+    entry = JournalEntry(9, 1020.0, 1, "note", "action 4 on vm:198021 is not verified yet")
     assert shorten(entry, "vm:19802") == "action 4 on vm:198021 is not verified yet"
 
 
 def test_a_verdict_is_said_once() -> None:
     said = "restart_engine of vm:19802: recovered after 6 s, vm:19802 recovered after 6 s: a new process, /health is ok"
-    assert shorten(Entry(9, 1051.0, 1, "verdict", said), "vm:19802") == (
+    assert shorten(JournalEntry(9, 1051.0, 1, "verdict", said), "vm:19802") == (
         "recovered after 6 s: a new process, /health is ok"
     )
 
 
 def test_the_end_counts_from_the_fault_to_the_healers_verdict() -> None:
-    healed = Entry(12, 1051.2, 1, "verdict", "restart_engine of vm:19802: recovered after 6 s")
+    healed = JournalEntry(12, 1051.2, 1, "verdict", "restart_engine of vm:19802: recovered after 6 s")
     said = closing(HANG, Seen(1054.0, entries=(INTENT, healed)), End.HEALED)
     assert (said.after, said.words) == (
         51.200000000000045,

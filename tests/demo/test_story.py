@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploy.demo.break_ import make_result
 from deploy.demo.hows import find
 from deploy.demo.scene import End, Scene
-from deploy.demo.seen import Alert, Entry, Seen
+from deploy.demo.seen import Alert, JournalEntry, Seen
 from deploy.demo.story import STORY, summary
 from deploy.demo.world import Server
 
@@ -13,8 +13,8 @@ HEALED = Seen(
     1055.0,
     alerts=(Alert("VllmEngineStalled", 1036.0),),
     entries=(
-        Entry(1, 1045.0, 1, "intent", "restart_engine of vm:19801 is intended: …"),
-        Entry(2, 1051.0, 1, "verdict", "restart_engine of vm:19801: recovered after 6 s"),
+        JournalEntry(1, 1045.0, 1, "intent", "restart_engine of vm:19801 is intended: …"),
+        JournalEntry(2, 1051.0, 1, "verdict", "restart_engine of vm:19801: recovered after 6 s"),
     ),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.simulator.errors import OptionError
-from deploy.simulator.load.client import Target, Timing
+from deploy.simulator.load.client import Endpoint, Timing
 from deploy.simulator.load.command import parse_targets
 from deploy.simulator.load.plan import LoadOptions, plan
 from deploy.simulator.load.run import Report
@@ -50,6 +50,6 @@ def test_a_load_without_requests_says_so() -> None:
 
 
 def test_targets_are_host_and_port() -> None:
-    assert parse_targets("a:1, http://b:2", "sim", "") == [Target("a", 1), Target("b", 2)]
+    assert parse_targets("a:1, http://b:2", "sim", "") == [Endpoint("a", 1), Endpoint("b", 2)]
     with pytest.raises(OptionError, match="'a' has no host or no port"):
         parse_targets("a", "sim", "")

@@ -11,7 +11,7 @@ from deploy.simulator.errors import NotPossible
 from deploy.simulator.failures.catalogue import Failure, find
 from deploy.simulator.failures.state import Lasting, State
 from deploy.simulator.frontend import Frontend
-from deploy.simulator.load.client import Target, Wish
+from deploy.simulator.load.client import Endpoint, Wish
 from deploy.simulator.load.swarm import Swarm
 from deploy.simulator.options import ServerOptions
 from deploy.simulator.words import CHARACTERS, POISON
@@ -109,7 +109,7 @@ class Switch:
 
     def _start_swarm(self, clients: int, wish: Callable[[int], Wish], pause: float = 0.0, first: float = 0.0) -> None:
         host = "127.0.0.1" if self._options.host in ("0.0.0.0", "::", "") else self._options.host
-        target = Target(host, self._options.port, self._options.model, self._options.api_key)
+        target = Endpoint(host, self._options.port, self._options.model, self._options.api_key)
         self._swarm = Swarm(target, clients, wish, pause, first)
 
     def _long_answer(self, number: int) -> Wish:

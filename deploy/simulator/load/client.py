@@ -19,7 +19,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Target:
+class Endpoint:
     """A server and how to ask it."""
 
     host: str
@@ -38,7 +38,7 @@ class Timing:
     gap: float | None = None  # mean between tokens
 
 
-async def complete(target: Target, wish: Wish, timeout: float) -> Timing:
+async def complete(target: Endpoint, wish: Wish, timeout: float) -> Timing:
     """Never raises for what the server does; being cancelled closes the connection."""
     began = time.monotonic()
     try:
@@ -48,7 +48,7 @@ async def complete(target: Target, wish: Wish, timeout: float) -> Timing:
         return Timing(type(error).__name__, time.monotonic() - began)
 
 
-async def _complete(target: Target, wish: Wish, began: float) -> Timing:
+async def _complete(target: Endpoint, wish: Wish, began: float) -> Timing:
     reader, writer = await asyncio.open_connection(target.host, target.port)
     try:
         writer.write(_request(target, wish))
@@ -60,7 +60,7 @@ async def _complete(target: Target, wish: Wish, began: float) -> Timing:
         writer.close()
 
 
-def _request(target: Target, wish: Wish) -> bytes:
+def _request(target: Endpoint, wish: Wish) -> bytes:
     asked = {"model": target.model, "prompt": wish.prompt, "max_tokens": wish.max_tokens, "ignore_eos": True}
     body = json.dumps({**asked, "stream": wish.stream}).encode()
     key = f"Authorization: Bearer {target.api_key}\r\n" if target.api_key else ""

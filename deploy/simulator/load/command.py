@@ -7,7 +7,7 @@ import asyncio
 import json
 
 from deploy.simulator.errors import OptionError
-from deploy.simulator.load.client import Target
+from deploy.simulator.load.client import Endpoint
 from deploy.simulator.load.plan import LoadOptions
 from deploy.simulator.load.run import run_load
 
@@ -31,13 +31,13 @@ def load(arguments: argparse.Namespace) -> int:
     return 0 if report.outcomes["ok"] else 1
 
 
-def parse_targets(text: str, model: str, api_key: str) -> list[Target]:
+def parse_targets(text: str, model: str, api_key: str) -> list[Endpoint]:
     """Raises OptionError naming the item."""
     return [_parse_target(item, model, api_key) for item in text.replace(",", " ").split()]
 
 
-def _parse_target(item: str, model: str, api_key: str) -> Target:
+def _parse_target(item: str, model: str, api_key: str) -> Endpoint:
     host, _, port = item.removeprefix("http://").rstrip("/").rpartition(":")
     if not host or not port.isdigit():
         raise OptionError(f"--targets: {item!r} has no host or no port: write host:port, separated by commas")
-    return Target(host.strip("[]"), int(port), model, api_key)
+    return Endpoint(host.strip("[]"), int(port), model, api_key)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from deploy.simulator.load.client import Target, Timing, complete
+from deploy.simulator.load.client import Endpoint, Timing, complete
 from deploy.simulator.load.plan import Arrival, LoadOptions, plan
 
 DROPPED = "dropped"  # more requests were in flight than allowed
@@ -48,7 +48,7 @@ class Report:
         return f"{counts or 'no requests'}" + (f"; medians: {times}" if times else "")
 
 
-async def run_load(targets: Sequence[Target], options: LoadOptions, quiet: bool = True) -> Report:
+async def run_load(targets: Sequence[Endpoint], options: LoadOptions, quiet: bool = True) -> Report:
     """Until the last request is answered, or its time is over."""
     report, tasks, began = Report(), set[asyncio.Task[None]](), time.monotonic()
     spoken = began
@@ -68,5 +68,5 @@ async def run_load(targets: Sequence[Target], options: LoadOptions, quiet: bool 
     return report
 
 
-async def _one(targets: Sequence[Target], arrival: Arrival, options: LoadOptions, report: Report) -> None:
+async def _one(targets: Sequence[Endpoint], arrival: Arrival, options: LoadOptions, report: Report) -> None:
     report.add(await complete(targets[arrival.server], arrival.wish, options.timeout))

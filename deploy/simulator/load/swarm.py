@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
-from deploy.simulator.load.client import Target, Wish, complete
+from deploy.simulator.load.client import Endpoint, Wish, complete
 
 PAUSE = 0.5  # real seconds after an answer that was no answer, so that a dead server is not hammered
 PATIENCE = 600.0  # real seconds of one request
@@ -16,7 +16,7 @@ class Swarm:
     """`wish(number)` says what the request of that number asks for; the first comes after `first` real seconds."""
 
     def __init__(
-        self, target: Target, clients: int, wish: Callable[[int], Wish], pause: float = 0.0, first: float = 0.0
+        self, target: Endpoint, clients: int, wish: Callable[[int], Wish], pause: float = 0.0, first: float = 0.0
     ) -> None:
         self._target = target
         self._wish = wish

@@ -26,7 +26,7 @@ ENGINE_READY = "ready"  # the first frame to the API server
 WORKER_GRACE = 2.0
 
 
-class _Stop(Exception):
+class _StopRequested(Exception):
     """SIGTERM."""
 
 
@@ -50,7 +50,7 @@ def run_engine(options: ServerOptions, timeline: Timeline, failure: str, end: so
         timeline.play(ready_phases(options), log)
         end.sendall(frame(ENGINE_READY))
         return EngineProcess(options, end, worker, log).run()
-    except _Stop:
+    except _StopRequested:
         return _shut_down(log)
     finally:
         if worker:
@@ -139,7 +139,7 @@ class EngineProcess:
 
 def _on_term(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the end
-    raise _Stop
+    raise _StopRequested
 
 
 def _shut_down(log: Log) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from deploy.simulator.load.client import Target, Timing, Wish, complete
+from deploy.simulator.load.client import Endpoint, Timing, Wish, complete
 from deploy.simulator.load.plan import LoadOptions
 from deploy.simulator.load.run import Report, run_load
 from tests.e2e.harness.figures import Figure
@@ -84,7 +84,7 @@ def merge(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
 
 def calibration(port: int) -> Calibration:
     """One short run: a request alone, a batch, a long prompt."""
-    target = Target("127.0.0.1", port, "tiny")
+    target = Endpoint("127.0.0.1", port, "tiny")
     asyncio.run(complete(target, Wish((5, 6, 7), 8), 60.0))  # warm
     alone = [asyncio.run(complete(target, _wish(8, 64, number), 60.0)) for number in range(4)]
     batch = asyncio.run(_together(target))
@@ -142,7 +142,7 @@ def _run(port: int, options: LoadOptions) -> Run:
 
 async def _run_and_read(port: int, options: LoadOptions) -> Run:
     readings = [await _reading(port)]
-    load = asyncio.create_task(run_load([Target("127.0.0.1", port, "tiny")], options))
+    load = asyncio.create_task(run_load([Endpoint("127.0.0.1", port, "tiny")], options))
     while not load.done():
         await asyncio.wait([load], timeout=2.0)
         readings.append(await _reading(port))
@@ -153,7 +153,7 @@ async def _reading(port: int) -> Exposition:
     return parse((await asyncio.to_thread(harness.request, port, "GET", "/metrics"))[1])
 
 
-async def _together(target: Target) -> list[Timing]:
+async def _together(target: Endpoint) -> list[Timing]:
     return await asyncio.gather(*(complete(target, _wish(8, 64, 50 + number), 60.0) for number in range(BATCH)))
 
 
