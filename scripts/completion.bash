@@ -2,7 +2,7 @@
 # Completes `make demo-break HOW=` and SERVER= in bash: source scripts/completion.bash
 # Outside this checkout, make's other words are completed as before: from its targets and the files.
 
-_vllm_monitor_hows="hang hang_idle exit0 oom_log orphan 503 poison slow_start port_conflict crash crash_loop
+_vllm_monitor_failures="hang hang_idle exit0 oom_log orphan 503 poison slow_start port_conflict crash crash_loop
   start_never_ends gpu_lost saturate silent_prefill paused asleep stop worker_slow client_aborts kv_leak memory_leak
   corrupt"
 
@@ -16,7 +16,7 @@ _vllm_monitor_make() {
     name=${COMP_WORDS[COMP_CWORD - 2]}
   fi
   case $name in
-    HOW) choice=$_vllm_monitor_hows ;;
+    HOW) choice=$_vllm_monitor_failures ;;
     SERVER) choice="1 2 3" ;;
     "") choice=$(_vllm_monitor_targets) ;;
     *) choice="" ;;

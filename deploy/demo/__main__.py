@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from deploy.demo.break_ import play
-from deploy.demo.hows import HOWS, find, listing
+from deploy.demo.failures import FAILURES, find, listing
+from deploy.demo.play import play
 from deploy.demo.recording import record
 from deploy.demo.story import story
 from deploy.demo.terminal import Screen
@@ -38,7 +38,7 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "list":
-        print("\n".join(HOWS) if arguments.names else listing())
+        print("\n".join(FAILURES) if arguments.names else listing())
         return 0
     run = arguments.run.absolute()
     check_owner(run)
@@ -52,10 +52,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _in_world(arguments: argparse.Namespace, run: Path) -> int:
     """With the demo that was started in `run`."""
-    how = find(arguments.how) if arguments.command == "break" else None
+    failure = find(arguments.how) if arguments.command == "break" else None
     world = read_world(ROOT, run)
-    if how:
-        return 0 if play(world, world.server(arguments.server), how, Screen()).as_expected else 1
+    if failure:
+        return 0 if play(world, world.server(arguments.server), failure, Screen()).as_expected else 1
     if arguments.command == "story":
         return story(world)
     if arguments.command == "record":

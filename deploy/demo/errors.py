@@ -1,7 +1,7 @@
 """What can go wrong in the demo beside what goes wrong in deploy.
 
 DemoError
-├── UnknownHow     no failure of that name; the message lists them
+├── NoSuchFailure  no failure of that name; the message lists them
 ├── NoDemo         nothing runs in the run directory
 └── NotCalm        the stack or a server is not as it must be before something is broken
 """
@@ -13,7 +13,7 @@ class DemoError(DeployError):
     """Base of the demo's own errors."""
 
 
-class UnknownHow(DemoError):
+class NoSuchFailure(DemoError):
     """No failure of that name."""
 
 

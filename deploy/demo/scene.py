@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from deploy.demo.hows import How
+from deploy.demo.failures import DemoFailure
 from deploy.demo.seen import Alert, JournalEntry, Seen
 from deploy.demo.world import Server
 
@@ -27,7 +27,7 @@ class End(StrEnum):
 class Scene:
     """`fault` is the moment in seconds since the epoch, `pid` the API server's before it."""
 
-    how: How
+    failure: DemoFailure
     server: Server
     fault: float
     pid: int = 0
@@ -43,23 +43,25 @@ class Scene:
 
 def ending(scene: Scene, seen: Seen) -> End | None:
     """None while it is still to be watched."""
-    over = scene.after(seen.at) >= scene.how.limit
-    if scene.how.ends == "left":
+    over = scene.after(seen.at) >= scene.failure.limit
+    if scene.failure.ends == "left":
         return _left(scene, seen, over)
     state = seen.incident_state
-    if state == "failed" and (over or scene.how.ends == "person"):
+    if state == "failed" and (over or scene.failure.ends == "person"):
         return End.PERSON
     closed = state in _CLOSED or (state == "open" and verified(seen.entries))
-    if closed and back(scene, seen) and scene.how.ends != "person":
+    if closed and back(scene, seen) and scene.failure.ends != "person":
         if acted(seen.entries):
             return End.HEALED if state != "failed" else None
-        return End.ITSELF if scene.how.ends == "itself" else None
+        return End.ITSELF if scene.failure.ends == "itself" else None
     return End.TIMEOUT if over else None
 
 
 def expected(scene: Scene, end: End) -> bool:
     """Whether it ended as the list says."""
-    return end is {"healed": End.HEALED, "itself": End.ITSELF, "person": End.PERSON, "left": End.LEFT}[scene.how.ends]
+    return (
+        end is {"healed": End.HEALED, "itself": End.ITSELF, "person": End.PERSON, "left": End.LEFT}[scene.failure.ends]
+    )
 
 
 def acted(entries: Iterable[JournalEntry]) -> bool:
@@ -87,9 +89,9 @@ def back(scene: Scene, seen: Seen) -> bool:
 
 
 def _left(scene: Scene, seen: Seen, over: bool) -> End | None:
-    how = scene.how
+    failure = scene.failure
     if acted(seen.entries):
         return End.TIMEOUT if over else End.HEALED if seen.incident_state == "healed" else None
-    explained = not how.proof or how.proof in seen.kinds()
-    watched = explained and scene.after(seen.at) >= how.hold
+    explained = not failure.proof or failure.proof in seen.kinds()
+    watched = explained and scene.after(seen.at) >= failure.hold
     return End.LEFT if watched or over else None

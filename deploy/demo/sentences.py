@@ -41,7 +41,9 @@ def sentences(scene: Scene, seen: Seen, said: Collection[str]) -> tuple[Sentence
 
 def opening(scene: Scene) -> Sentence:
     """The fault itself."""
-    return Sentence("fault", 0.0, "fault", f"{scene.how.name} on {scene.server.words}: {scene.how.words}", "red")
+    return Sentence(
+        "fault", 0.0, "fault", f"{scene.failure.name} on {scene.server.words}: {scene.failure.words}", "red"
+    )
 
 
 def closing(scene: Scene, seen: Seen, end: End) -> Sentence:
@@ -56,8 +58,8 @@ def closing(scene: Scene, seen: Seen, end: End) -> Sentence:
             f"{scene.server.words} works again {after:.0f} s after the fault; supervisord did it alone",
             "green",
         ),
-        End.PERSON: (f"not healed, and nothing more is tried: {scene.how.what}", "yellow"),
-        End.LEFT: (f"nothing was done, on purpose: {scene.how.what}", "green"),
+        End.PERSON: (f"not healed, and nothing more is tried: {scene.failure.what}", "yellow"),
+        End.LEFT: (f"nothing was done, on purpose: {scene.failure.what}", "green"),
         End.TIMEOUT: (f"after {after:.0f} s it is neither healed nor explained; the logs say more", "red"),
     }
     said, colour = words[end]

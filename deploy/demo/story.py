@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploy.demo.break_ import Result, play
-from deploy.demo.hows import STOP, find
+from deploy.demo.failures import STOP, find
+from deploy.demo.play import Result, play
 from deploy.demo.terminal import Screen, table
 from deploy.demo.world import World
 
@@ -17,9 +17,9 @@ def story(world: World) -> int:
     """0 when each ended as it should."""
     screen, results = Screen(), list[Result]()
     for number, (name, server) in enumerate(STORY, 1):
-        how = find(name)
-        screen.plain(f"\n{number} of {len(STORY)}: {name}. {how.what}")
-        results.append(play(world, world.server(server), how, screen))
+        failure = find(name)
+        screen.plain(f"\n{number} of {len(STORY)}: {name}. {failure.what}")
+        results.append(play(world, world.server(server), failure, screen))
     screen.plain("\n" + summary(results))
     return 0 if all(result.as_expected for result in results) else 1
 
@@ -29,7 +29,7 @@ def summary(results: Sequence[Result]) -> str:
     head = ("failure", "server", "first alert", "after", "the healer did", "end", "after")
     rows = [
         (
-            result.scene.how.name,
+            result.scene.failure.name,
             str(result.scene.server.number),
             result.alert or "none",
             "" if result.alert_after is None else f"{result.alert_after:.0f} s",

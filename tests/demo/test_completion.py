@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.hows import HOWS
+from deploy.demo.failures import FAILURES
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def test_completes_the_beginning_of_a_failure() -> None:
 
 
 def test_knows_every_failure_and_no_other() -> None:
-    assert complete("make", "demo-break", "HOW", "=") == list(HOWS)
+    assert complete("make", "demo-break", "HOW", "=") == list(FAILURES)
 
 
 def test_completes_what_may_follow_the_target() -> None:

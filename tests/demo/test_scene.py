@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.demo.hows import HOWS, find, listing
+from deploy.demo.failures import FAILURES, find, listing
 from deploy.demo.scene import End, Scene, ending, expected
 from deploy.demo.seen import JournalEntry, Seen
 from deploy.demo.world import Server
 from deploy.errors import DeployError
-from deploy.simulator.failures.catalogue import FAILURES
+from deploy.simulator.failures.catalogue import FAILURES as SIMULATED
 
 SERVER = Server(2, 19802, "vm:19802")
 WELL = {"vllm_server_ready": 1.0}
@@ -82,7 +82,7 @@ def test_a_restart_of_what_must_be_left_alone_is_not_as_expected() -> None:
 
 
 def test_every_failure_of_the_simulator_can_be_tried() -> None:
-    assert set(HOWS) == {*FAILURES, "stop"}
+    assert set(FAILURES) == {*SIMULATED, "stop"}
 
 
 def test_the_list_says_of_each_what_will_happen() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.demo.hows import find
+from deploy.demo.failures import find
 from deploy.demo.scene import End, Scene
 from deploy.demo.seen import Alert, JournalEntry, Seen
 from deploy.demo.sentences import closing, opening, sentences, shorten

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deploy.demo.break_ import make_result
-from deploy.demo.hows import find
+from deploy.demo.failures import find
+from deploy.demo.play import make_result
 from deploy.demo.scene import End, Scene
 from deploy.demo.seen import Alert, JournalEntry, Seen
 from deploy.demo.story import STORY, summary

@@ -7,7 +7,7 @@ import json
 
 from deploy.config.addresses import HOST
 from deploy.demo.errors import DemoError, NotCalm
-from deploy.demo.hows import STOP, How
+from deploy.demo.failures import STOP, DemoFailure
 from deploy.demo.world import Server, World
 from deploy.native.health import is_healthy, wait_for
 from deploy.native.supervisor import RUNNING, Supervisor
@@ -18,12 +18,12 @@ _READY_SECONDS = 30.0  # a start takes 3
 _HEALTHY_SECONDS = 5.0  # a mended server that is up is well within this
 
 
-def inflict(world: World, server: Server, how: How) -> None:
+def inflict(world: World, server: Server, failure: DemoFailure) -> None:
     """Raises DemoError when the server cannot be broken that way."""
-    if how.name == STOP:
+    if failure.name == STOP:
         Supervisor(world.layout).stop_process(server.program)
         return
-    status, words = _post(server.port, "/sim/break", {"how": how.name})
+    status, words = _post(server.port, "/sim/break", {"how": failure.name})
     if status != 200:
         raise DemoError(f"{server.words} cannot be broken: {words}")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from deploy.demo.breaking import inflict, mend
 from deploy.demo.calm import wait_calm
-from deploy.demo.faults import inflict, mend
-from deploy.demo.hows import How
+from deploy.demo.failures import DemoFailure
 from deploy.demo.reading import Reader
 from deploy.demo.scene import End, Scene, ending, expected
 from deploy.demo.seen import Alert, Seen
@@ -34,12 +34,12 @@ class Result:
         return expected(self.scene, self.end)
 
 
-def play(world: World, server: Server, how: How, screen: Screen) -> Result:
+def play(world: World, server: Server, failure: DemoFailure, screen: Screen) -> Result:
     """Breaks, follows, and mends what the healer rightly leaves. Raises DemoError."""
     screen.plain("watch      " + "   ".join(world.links[name] for name in ("alerts", "alertmanager", "healer")), "dim")
     calm = wait_calm(world, server)
-    scene = Scene(how, server, time.time(), calm.pid)
-    inflict(world, server, how)
+    scene = Scene(failure, server, time.time(), calm.pid)
+    inflict(world, server, failure)
     screen.say(opening(scene))
     try:
         seen, end = _follow(world, scene, screen)

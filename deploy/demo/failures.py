@@ -1,12 +1,12 @@
-"""What can be broken in the demo: the simulator's failures and what a person does, each with how it ends here. Data."""
+"""The failures that the demo can show: the simulator's and what a person does, each with how it ends here. Data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from deploy.demo.errors import UnknownHow
-from deploy.simulator.failures.catalogue import FAILURES
+from deploy.demo.errors import NoSuchFailure
+from deploy.simulator.failures.catalogue import FAILURES as SIMULATED
 
 # healed: the healer acts, and it works again. itself: supervisord starts it again. person: it cannot be healed by a
 # restart, and a person is told. left: nothing must be done.
@@ -16,11 +16,11 @@ STOP = "stop"  # not the simulator's: a person stops the program in supervisord
 
 
 @dataclass(frozen=True)
-class How:
-    """One thing that can be broken."""
+class DemoFailure:
+    """One failure and what comes of it."""
 
     name: str
-    words: str  # what it is
+    words: str  # what is broken
     ends: Ends
     what: str  # what will happen, and where nothing happens, why
     hold: float = 0.0  # left: seconds to watch at least, for nothing to happen
@@ -28,20 +28,20 @@ class How:
     proof: str = "diagnosis"  # left: the kind of the healer's sentence that says why; '' when it hears of nothing
 
 
-def find(name: str) -> How:
-    """Raises UnknownHow."""
-    if name not in HOWS:
-        raise UnknownHow(f"unknown failure {name!r}; known: {', '.join(HOWS)}")
-    return HOWS[name]
+def find(name: str) -> DemoFailure:
+    """Raises NoSuchFailure."""
+    if name not in FAILURES:
+        raise NoSuchFailure(f"unknown failure {name!r}; known: {', '.join(FAILURES)}")
+    return FAILURES[name]
 
 
 def listing() -> str:
     """One line each, by how it ends."""
-    width = max(map(len, HOWS))
+    width = max(map(len, FAILURES))
     sections = []
     for ends, title in _TITLES.items():
-        rows = [f"  {how.name:<{width}}  {how.words}\n  {'':<{width}}    -> {how.what}"
-                for how in HOWS.values() if how.ends == ends]  # fmt: skip
+        rows = [f"  {one.name:<{width}}  {one.words}\n  {'':<{width}}    -> {one.what}"
+                for one in FAILURES.values() if one.ends == ends]  # fmt: skip
         sections.append("\n".join([title, *rows]))
     return "\n\n".join(sections)
 
@@ -54,21 +54,21 @@ _TITLES: dict[Ends, str] = {
 }
 
 
-def _healed(name: str, what: str, limit: float = 120.0) -> How:
-    return How(name, FAILURES[name].words, "healed", what, limit=limit)
+def _healed(name: str, what: str, limit: float = 120.0) -> DemoFailure:
+    return DemoFailure(name, SIMULATED[name].words, "healed", what, limit=limit)
 
 
-def _person(name: str, what: str) -> How:
-    return How(name, FAILURES[name].words, "person", what, limit=150.0)
+def _person(name: str, what: str) -> DemoFailure:
+    return DemoFailure(name, SIMULATED[name].words, "person", what, limit=150.0)
 
 
-def _left(name: str, what: str, hold: float = 0.0, limit: float = 120.0) -> How:
-    return How(name, FAILURES[name].words, "left", what, hold=hold, limit=limit)
+def _left(name: str, what: str, hold: float = 0.0, limit: float = 120.0) -> DemoFailure:
+    return DemoFailure(name, SIMULATED[name].words, "left", what, hold=hold, limit=limit)
 
 
-def _unseen(name: str, what: str, seconds: float = 30.0) -> How:
+def _unseen(name: str, what: str, seconds: float = 30.0) -> DemoFailure:
     """Watched for so long: the healer hears of nothing."""
-    return How(name, FAILURES[name].words, "left", what, hold=seconds, limit=seconds, proof="")
+    return DemoFailure(name, SIMULATED[name].words, "left", what, hold=seconds, limit=seconds, proof="")
 
 
 _STALL_TOLD = 60.0  # seconds; a stall would have been told after 47
@@ -87,7 +87,8 @@ _ALL = (
     _healed("slow_start", f"{_ENDED} and waits for its 30 s"),
     _healed("port_conflict", "nobody can start it while another has its port; started again once that is free",
             limit=240.0),
-    How("crash", FAILURES["crash"].words, "itself", "supervisord starts it again at once; the healer only watches"),
+    DemoFailure("crash", SIMULATED["crash"].words, "itself",
+                "supervisord starts it again at once; the healer only watches"),
     _person("crash_loop", "one restart, which does not help; the healer stops there and says so"),
     _person("start_never_ends", "one restart, which never gets ready; the healer stops there and says so"),
     _person("gpu_lost", "one restart, which finds no GPU; the healer stops there and says so"),
@@ -95,8 +96,8 @@ _ALL = (
     _left("silent_prefill", "it works: no token comes, but KV usage moves", hold=45.0),
     _unseen("paused", "somebody paused it, and only they know why", seconds=_STALL_TOLD),
     _unseen("asleep", "somebody put it to sleep, and only they know why", seconds=_STALL_TOLD),
-    How(STOP, "a person stops it in supervisord", "left", "what a person stopped, only a person starts",
-        proof="refusal"),
+    DemoFailure(STOP, "a person stops it in supervisord", "left", "what a person stopped, only a person starts",
+                proof="refusal"),
     _unseen("worker_slow", "it works, slowly; HighLatency tells people after some minutes, and nothing is restarted"),
     _unseen("client_aborts", "clients that leave are no failure of the server"),
     _unseen("kv_leak", "it works; the KV usage on the board grows"),
@@ -104,4 +105,4 @@ _ALL = (
     _unseen("corrupt", "it answers in time; whether answers make sense is not looked at"),
 )  # fmt: skip
 
-HOWS = {how.name: how for how in _ALL}
+FAILURES = {one.name: one for one in _ALL}
