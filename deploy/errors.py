@@ -1,4 +1,4 @@
-"""What can go wrong in deploy.
+"""The errors of deploy.
 
 DeployError
 ├── SettingsError    .env or the environment cannot be used; the message names file, line, key and fix

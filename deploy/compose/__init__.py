@@ -1,1 +1,1 @@
-"""Runs the parts in containers: docker-compose.yml with what is found on this host. Needs Python alone, no packages."""
+"""Runs the parts in containers: docker-compose.yml with what this host has. Needs no package but Python's own."""

@@ -1,4 +1,4 @@
-"""`down`: removes the containers; data stays in its volumes unless it is to be wiped, and then it says what goes."""
+"""`down`: removes the containers. Data stays in its volumes; with `wipe` it is deleted, and each volume is named."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from deploy.errors import ComposeError
 
 
 def down(compose: Compose, wipe: bool) -> int:
-    """Running nothing is fine."""
+    """Returns 0, also when nothing runs. Raises ComposeError."""
     volumes = compose.volumes()
     if wipe and volumes:
         print("deleting for good:\n" + "".join(f"  volume {name}\n" for name in sorted(volumes)), end="")

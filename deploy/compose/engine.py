@@ -1,4 +1,4 @@
-"""`docker compose` of this checkout: which files, and its commands."""
+"""Calls `docker compose` with the files of this checkout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CommandResult:
 
 
 class Compose:
-    """Commands on this checkout's project. COMPOSE_FILE and COMPOSE_PROJECT_NAME of the user go before our choice."""
+    """This checkout's project. COMPOSE_FILE and COMPOSE_PROJECT_NAME of the user go before our choice."""
 
     def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
         self._root = root
@@ -37,7 +37,7 @@ class Compose:
         return ["docker", "compose", *overlay, *arguments]
 
     def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> int:
-        """Its words go to the terminal."""
+        """Runs the command with its output on the terminal. Returns its exit code."""
         return subprocess.run(
             self.command(*arguments), cwd=self._root, env={**self._environ, **(env or {})}, check=False
         ).returncode
@@ -46,19 +46,19 @@ class Compose:
         return self._capture(self.command(*arguments))
 
     def volumes(self) -> tuple[str, ...]:
-        """Of this project, whatever profile made them."""
+        """Returns the project's volumes, whatever profile made them."""
         label = f"label=com.docker.compose.project={self.project}"
         return tuple(self._capture(["docker", "volume", "ls", "-q", "--filter", label]).out.split())
 
     def containers(self) -> tuple[Mapping[str, object], ...]:
-        """All of this project, running or not. Raises ComposeError."""
+        """Returns the project's containers, running or not. Raises ComposeError."""
         answer = self.ask("--profile", "*", "ps", "-a", "--format", "json")
         if answer.code:
             raise ComposeError(f"docker compose ps: {answer.err.strip()}")
         return parse_containers(answer.out)
 
     def _use_gpu(self) -> bool:
-        """Where there is an NVIDIA driver and Docker has been told of its runtime."""
+        """True if this host has an NVIDIA driver and Docker knows its runtime."""
         if self._environ.get("COMPOSE_FILE") or not NVIDIA.exists():
             return False
         return '"nvidia"' in self._capture(["docker", "info", "--format", "{{json .Runtimes}}"]).out
@@ -74,6 +74,6 @@ class Compose:
 
 
 def parse_containers(text: str) -> tuple[Mapping[str, object], ...]:
-    """One JSON object a line; releases before 2.21 printed one list."""
+    """Reads one JSON object a line, or the one list that releases before 2.21 printed."""
     values = [json.loads(line) for line in text.splitlines() if line.strip()]
     return tuple(values[0] if values and isinstance(values[0], list) else values)

@@ -1,4 +1,4 @@
-"""The words that `up` ends with."""
+"""Makes the words that `up` ends with."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def report(filled: Filled, containers: Sequence[Mapping[str, Any]]) -> str:
 
 
 def published(containers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Service -> address, of those that have a page."""
+    """Returns service -> address of each service that has a page."""
     found = {
         str(container["Service"]): f"http://127.0.0.1:{publisher['PublishedPort']}"
         for container in containers
@@ -42,6 +42,7 @@ def published(containers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def next_steps(chosen: bool, unseen: Sequence[str], grafana: bool) -> list[str]:
+    """Says only what is left to do."""
     steps = []
     if not chosen:
         steps.append("name your servers: VLLM_TARGETS=host:port,… in .env (cp .env.example .env), then `make up`")
@@ -54,7 +55,7 @@ def next_steps(chosen: bool, unseen: Sequence[str], grafana: bool) -> list[str]:
 
 
 def is_unseen(address: str, gateway: str) -> bool:
-    """A server on this host that answers on loopback and not at the address that containers reach."""
+    """True for a server of this host that answers on loopback and not at the address that containers reach."""
     host, _, port = address.rpartition(":")
     if host not in _LOOPBACK and not host.startswith("127."):
         return False

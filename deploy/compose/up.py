@@ -11,12 +11,13 @@ from deploy.errors import ComposeError
 
 _LOG_LINES = "15"
 _WHAT_NEXT = (
-    "What started keeps running. Mend it and `make up` again, or `make down`; NATIVE=1 runs without containers."
+    "The other parts keep running. Correct the cause and `make up` again, or `make down`; "
+    "`make up NATIVE=1` runs everything without containers."
 )
 
 
 def up(compose: Compose, services: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Returns the exit code; raises ComposeError with what stopped it."""
+    """Returns the exit code. Raises ComposeError with what stopped it."""
     filled = fill(compose)
     env = {
         **{f"DIGEST_{part.upper().replace('-', '_')}": value for part, value in filled.digests.items()},
@@ -29,7 +30,7 @@ def up(compose: Compose, services: Sequence[str], environ: Mapping[str, str]) ->
 
 
 def fill(compose: Compose) -> Filled:
-    """Before all others, so that a mistake in a setting stops nothing that runs."""
+    """Renders the configuration before anything is started, so that a mistake in a setting stops nothing that runs."""
     answer = compose.ask("run", "--rm", "--build", "--no-TTY", "config")
     if answer.code:
         raise ComposeError(f"the configuration could not be rendered:\n{answer.err.strip()[-3000:]}")
@@ -42,7 +43,7 @@ def merge_profiles(chosen: str, wanted: Sequence[str]) -> str:
 
 
 def troubles(compose: Compose) -> str:
-    """The last words of each part that is not well."""
+    """Returns the end of the log of each part that is not well."""
     said = ""
     for container in compose.containers():
         if is_well(container):
@@ -55,7 +56,7 @@ def troubles(compose: Compose) -> str:
 
 
 def is_well(container: Mapping[str, object]) -> bool:
-    """One without a health check by its exit code: `config` ends."""
+    """True if it is healthy, or has ended without an error, as `config` does."""
     if container.get("State") == "running":
         return container.get("Health") in ("healthy", "")
     return container.get("State") == "exited" and container.get("ExitCode") == 0

@@ -36,7 +36,7 @@ def _render(arguments: argparse.Namespace) -> int:
 
 
 def _volumes(arguments: argparse.Namespace) -> int:
-    """The service `config` of docker-compose.yml, which has the host's name. The last line is for `make up`."""
+    """Runs as the service `config` of docker-compose.yml, which has the host's name. `make up` reads its last line."""
     hostname = socket.gethostname()
     settings = load_settings(arguments.env, os.environ, hostname)
     filled = fill_volumes(arguments.env.absolute().parent, arguments.out, settings, hostname)

@@ -14,9 +14,9 @@ _ADDRESS = re.compile(rf"(?<![\d.]){re.escape(HOST)}:({'|'.join(map(str, _DEFAUL
 
 
 def replace_addresses(text: str, addresses: Mapping[str, str], expected: Iterable[str], name: str) -> str:
-    """All default addresses by those of `addresses`, part -> host:port; in one pass, so that swapped ports do not meet.
+    """Replaces all default addresses by those of `addresses` (part -> host:port), in one pass: ports may be swapped.
 
-    Raises TemplateError when the address of a part in `expected` is not there: the part would silently stay unwatched.
+    Raises TemplateError when the address of a part in `expected` is missing: the part would silently stay unwatched.
     """
     found = {_DEFAULTS[int(match)] for match in _ADDRESS.findall(text)}
     if missing := [part for part in expected if part not in found]:

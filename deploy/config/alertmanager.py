@@ -1,4 +1,4 @@
-"""alertmanager/ of the checkout with the healer's address and token, and the user's channels to people."""
+"""Renders alertmanager/ of the checkout with the healer's address and token, and the user's channels to people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEALER = "healer"
 
 
 def render_alertmanager(source: Path, site: Site, people: People) -> dict[str, str]:
-    """Relative name -> text: alertmanager.yml and the templates."""
+    """Returns relative name -> text: alertmanager.yml and the templates. Raises TemplateError."""
     main = source / "alertmanager.yml"
     config = _parse(replace_addresses(read_template(main), site.addresses, ["healer"], str(main)), main)
     receivers = _receivers(config, main)
@@ -43,7 +43,7 @@ def _receivers(config: dict[str, object], main: Path) -> dict[str, dict[str, obj
 
 
 def _set_token(receiver: dict[str, object], token_file: Path, main: Path) -> None:
-    """The absolute path of the rendered secret; Alertmanager reads the file at each notification."""
+    """Sets the absolute path of the rendered secret; Alertmanager reads the file at each notification."""
     match receiver:
         case {"webhook_configs": [{"http_config": {"authorization": dict(authorization)}}]}:
             authorization["credentials_file"] = str(token_file)

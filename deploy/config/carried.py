@@ -1,4 +1,4 @@
-"""Files that a configuration points to, carried along with it into a volume: a container sees nothing else."""
+"""Carries the files that a configuration points to into its volume, since a container sees no others."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FOLDER = "files"  # beside the configuration
 
 @dataclass
 class Carrier:
-    """Replaces paths below `_file` keys by where the part will see their copies; `files`: relative name -> text."""
+    """Replaces each path below a `_file` key by where the part will see its copy, and collects the copies."""
 
     read: Callable[[Path], str]
     base: Path  # where the part sees its configuration
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)  # copies: relative name -> text
 
     def carry(self, text: str) -> str:
-        """A YAML configuration whose comments above the first key stay."""
+        """Returns the YAML configuration with replaced paths. Of its comments only the first line stays."""
         head = "".join(line for line in text.splitlines(keepends=True)[:1] if line.startswith("#"))
         values = self._carry(yaml.safe_load(text))
         return head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
@@ -38,14 +38,14 @@ class Carrier:
         return value if self.base in Path(value).parents else self._take(Path(value))
 
     def _take(self, path: Path) -> str:
-        """Named by its path too, so that two files of one name do not meet."""
+        """Returns the path of the copy. Its name has a hash of the path, so that two files of one name do not meet."""
         name = f"{FOLDER}/{hashlib.sha256(str(path).encode()).hexdigest()[:8]}-{path.name}"
         self.files[name] = self.read(path)
         return str(self.base / name)
 
 
 def read_from(mounted: Path) -> Callable[[Path], str]:
-    """Reads files of the checkout, which is all of the host that the one-shot service sees."""
+    """Returns a reader of the checkout's files, which are all that the service `config` sees of the host."""
 
     def read(path: Path) -> str:
         try:
@@ -60,7 +60,7 @@ def read_from(mounted: Path) -> Callable[[Path], str]:
 def carry_files(
     files: Mapping[str, Mapping[str, str]], base: Path, read: Callable[[Path], str]
 ) -> dict[str, dict[str, str]]:
-    """Part -> name -> text, with the files that exporter.yml, healer.yml and alertmanager.yml name beside them."""
+    """Returns part -> name -> text, with copies of the files that the parts' configurations name."""
     carried: dict[str, dict[str, str]] = {}
     for part, texts in files.items():
         carrier, main = Carrier(read, base), f"{part}.yml"

@@ -24,7 +24,7 @@ class Entry:
 
 
 def read_dotenv(path: Path) -> tuple[Entry, ...]:
-    """The entries of the file; none when there is no file."""
+    """Returns the entries of the file; none when there is no file. Raises SettingsError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -35,7 +35,7 @@ def read_dotenv(path: Path) -> tuple[Entry, ...]:
 
 
 def parse_dotenv(text: str, name: str) -> tuple[Entry, ...]:
-    """The entries of the text, in order. Raises SettingsError naming the line."""
+    """Returns the entries of the text, in order. Raises SettingsError that names the line."""
     entries: dict[str, Entry] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()

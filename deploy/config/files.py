@@ -1,4 +1,4 @@
-"""Files that are written only when they differ, and whole or not at all."""
+"""Writes files only when they differ, and whole or not at all; keeps secrets private."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRIVATE_FILE = 0o600
 
 
 def write_if_changed(path: Path, text: str) -> bool:
-    """True when the file was written. Readers see the old or the new text, whole. Mode 0600: it may be secret."""
+    """Returns True if it wrote. Readers see the old or the new text, never half of it. Mode 0600: it may be secret."""
     data = text.encode()
     if _read(path) == data:
         return False
@@ -43,13 +43,14 @@ def sync_directory(directory: Path, files: Mapping[str, str]) -> tuple[str, ...]
 
 
 def private_directory(path: Path) -> Path:
+    """Makes the directory where it is missing, and closes it to other users."""
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(PRIVATE_DIRECTORY)
     return path
 
 
 def keep_secret(path: Path) -> Path:
-    """A random token, made once and kept: parts that run hold the old one. Permissions are put right each time."""
+    """Makes a random token once and keeps it, since parts that run hold it. Corrects its permissions each time."""
     private_directory(path.parent)
     if not (_read(path) or b"").strip():
         write_if_changed(path, secrets.token_urlsafe(32) + "\n")  # 256 bits
@@ -58,13 +59,13 @@ def keep_secret(path: Path) -> Path:
 
 
 def read_secret(path: Path) -> str:
-    """'' when it is not there yet."""
+    """Returns '' when it is not there yet."""
     text = (_read(path) or b"").decode()
     return text if text.strip() else ""
 
 
 def read_template(path: Path) -> str:
-    """A file of the checkout that is rendered."""
+    """Reads a file of the checkout. Raises TemplateError."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

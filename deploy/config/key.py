@@ -28,7 +28,7 @@ class Key:
 
 
 def check_url(entry: Entry) -> None:
-    """The URL itself may be a secret, so that the message does not repeat it."""
+    """Refuses what is no URL. The message does not repeat it, since it may be a secret."""
     if not _is_url(entry.value):
         raise SettingsError(f"{entry.where}: {entry.key} does not begin with http://host or https://host")
 

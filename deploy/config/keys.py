@@ -1,4 +1,4 @@
-"""Every setting that .env and the environment may carry, in groups."""
+"""The table of all settings that .env and the environment may carry, in groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exporter.yml and healer.yml that the parts run with: the user's, with this machine's addresses and paths."""
+"""Renders exporter.yml and healer.yml as the parts run with them: with this machine's addresses and paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deploy.config.targets import Target, parse_targets
 
 
 def choose_servers(targets: tuple[Target, ...], listed: tuple[Listed, ...], hostname: str) -> tuple[Listed, ...]:
-    """VLLM_TARGETS, else exporter.yml, else the port where vLLM serves by default.
+    """Returns the servers of VLLM_TARGETS, else those of exporter.yml, else the port where vLLM serves by default.
 
     A server of VLLM_TARGETS that exporter.yml lists too keeps the options it has there.
     """
@@ -38,7 +38,7 @@ def render_exporter(source: Source, settings: Settings, servers: tuple[Listed, .
 
 
 def render_healer(source: Source, settings: Settings, site: Site) -> str:
-    """The journal stays where the user has put it, outside containers; a mode in .env goes before the file's."""
+    """Keeps the journal where the user has put it, except in containers. A mode in .env goes before the file's."""
     journal = "" if site.contained else source.values.get("journal")
     mode = choose_mode(source, settings)
     own = {
@@ -54,14 +54,14 @@ def render_healer(source: Source, settings: Settings, site: Site) -> str:
 
 
 def with_seen_urls(targets: object, site: Site) -> dict[str, object]:
-    """`targets` of healer.yml where loopback is not the host; what is no target is for the healer to judge."""
+    """Returns targets with loopback URLs rewritten for containers. The healer refuses malformed ones later."""
     if not site.contained or not isinstance(targets, list):
         return {}
     return {"targets": [_with_seen_url(target, site) if isinstance(target, dict) else target for target in targets]}
 
 
 def _with_seen_url(target: dict[str, object], site: Site) -> dict[str, object]:
-    """Both where it is looked at and where its supervisor is."""
+    """Rewrites both the URL of the server and that of its supervisor."""
     seen: dict[str, object] = {"url": site.seen_url(str(target.get("url") or f"http://{target.get('server')}"))}
     match target.get("options"):
         case {"url": str(control), **others}:

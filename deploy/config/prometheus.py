@@ -1,4 +1,4 @@
-"""prometheus/ of the checkout with the parts' addresses and the user's servers."""
+"""Renders prometheus/ of the checkout with the parts' addresses and the user's servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KINDS = ("*.rules.yml", "*.alerts.yml")
 
 
 def render_prometheus(source: Path, site: Site, targets: tuple[Target, ...]) -> dict[str, str]:
-    """Relative name -> text. Tests and the inputs of generated rules are not Prometheus' business and stay behind."""
+    """Returns relative name -> text. Leaves out what Prometheus does not read: tests, inputs of generated rules."""
     main = source / "prometheus.yml"
     text = replace_addresses(read_template(main), site.addresses, site.addresses, str(main))
     if TARGETS not in _file_sd_files(text, main):

@@ -1,4 +1,4 @@
-"""The whole of `.run/config` and `.run/secrets` from the checkout and the user's settings."""
+"""Renders all of `.run/config` and `.run/secrets` from the checkout and the user's settings."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from deploy.config.targets import Target
 
 @dataclass(frozen=True)
 class Rendered:
-    """What lies where, and what the last run changed."""
+    """Where the rendered files lie, and what the last run changed."""
 
     config: Path  # the directory that holds it all
     token: Path  # secret between Alertmanager, people and the healer
     targets: tuple[Target, ...]
-    chosen: bool  # the user named the targets, in .env or in exporter.yml
+    chosen: bool  # True if the user named the targets, in .env or in exporter.yml
     warnings: tuple[str, ...]  # what is allowed and probably not wanted
     changed: tuple[str, ...]  # names under config/
 
     def file(self, part: str) -> Path:
-        """The configuration that a part is started with."""
+        """Returns the configuration that a part is started with."""
         own = self.config / f"{part}.yml"
         return own if part in ("exporter", "healer") else self.config / part / f"{part}.yml"
 
 
 def render(root: Path, home: Path, out: Path, settings: Settings, hostname: str) -> Rendered:
-    """From the checkout and the user's files in `home`. All is computed first: an error leaves the old files whole."""
+    """Renders the checkout (`root`) and the user's files in `home` into `out`. An error leaves the old files whole."""
     out = out.resolve()
     site = native_site(settings.ports, out)
     token = site.token["healer"]
@@ -49,9 +49,9 @@ def render(root: Path, home: Path, out: Path, settings: Settings, hostname: str)
 
 @dataclass(frozen=True)
 class Computed:
-    """What is to be written: part -> name -> text."""
+    """What is to be written."""
 
-    files: Mapping[str, Mapping[str, str]]
+    files: Mapping[str, Mapping[str, str]]  # part -> name -> text
     targets: tuple[Target, ...]
     chosen: bool  # see Rendered
     warnings: tuple[str, ...]  # see Rendered
@@ -59,7 +59,7 @@ class Computed:
 
 
 def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Site) -> Computed:
-    """Writes nothing. Raises DeployError."""
+    """Computes every file and writes none. Raises DeployError."""
     exporter, healer = read_source(root, home, "exporter"), read_source(root, home, "healer")
     servers = choose_servers(settings.targets, listed_servers(exporter, hostname), hostname)
     targets = tuple(one.target for one in servers)
@@ -79,5 +79,5 @@ def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Sit
 
 
 def _native_name(part: str, name: str) -> str:
-    """Ours are one file each; the others have directories of their own."""
+    """Returns the name below config/: our parts have one file each, the others a directory of their own."""
     return name if part in ("exporter", "healer") else f"{part}/{name}"

@@ -34,7 +34,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that the user may choose. Made by `load_settings`."""
+    """Everything that the user may choose; `load_settings` makes it."""
 
     targets: tuple[Target, ...] = ()  # of VLLM_TARGETS
     ports: Ports = Ports()
@@ -44,7 +44,7 @@ class Settings:
 
 
 def load_settings(env_file: Path, environ: Mapping[str, str], hostname: str) -> Settings:
-    """Raises SettingsError naming the file, the line and the fix."""
+    """Reads .env and the environment. Raises SettingsError that names the file, the line and the fix."""
     chosen = choose_entries(read_dotenv(env_file), environ)
     return parse_settings(with_files(chosen, env_file.resolve().parent), hostname)
 
@@ -69,12 +69,12 @@ def choose_entries(entries: tuple[Entry, ...], environ: Mapping[str, str]) -> di
 
 
 def with_files(chosen: Mapping[str, Entry], base: Path) -> dict[str, Entry]:
-    """Paths made absolute, since each part would look for a relative one somewhere else; each file must be readable."""
+    """Makes paths absolute, since each part would start a relative one elsewhere. Each file must be readable."""
     return {name: _with_file(entry, base) if KNOWN[name].file else entry for name, entry in chosen.items()}
 
 
 def parse_settings(chosen: Mapping[str, Entry], hostname: str) -> Settings:
-    """Raises SettingsError naming where the setting stands."""
+    """Raises SettingsError that names where the setting stands."""
     check_entries(chosen)
     return Settings(
         targets=_parse_targets(chosen, hostname),
@@ -124,7 +124,7 @@ def _parse_port(entry: Entry) -> int:
 
 
 def _parse_gateway(chosen: Mapping[str, Entry]) -> str:
-    """docker compose judges whether it lies in MONITOR_SUBNET."""
+    """Checks the form alone; docker compose refuses one outside MONITOR_SUBNET."""
     if "MONITOR_GATEWAY" not in chosen:
         return Settings.gateway
     entry = chosen["MONITOR_GATEWAY"]

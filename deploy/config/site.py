@@ -1,4 +1,4 @@
-"""Where the parts run, as far as their configuration has to say it: natively on this host, or in containers."""
+"""The site: where the parts run, natively on this host or in containers, as far as configuration has to say it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from deploy.config.targets import Target, is_loopback
 
 @dataclass(frozen=True)
 class Site:
-    """`addresses` and `listen` are host:port by part; paths are as the part itself sees them."""
+    """Addresses and paths by part; paths are as the part itself sees them."""
 
-    addresses: Mapping[str, str]  # by which the other parts reach it
-    listen: Mapping[str, str]  # of the parts of this repository
+    addresses: Mapping[str, str]  # host:port by which the other parts reach it
+    listen: Mapping[str, str]  # host:port, of the parts of this repository
     state: Mapping[str, Path]  # directories of the parts of this repository
     token: Mapping[str, Path]  # the secret between Alertmanager and the healer, for each of the two
     this_host: str = ""  # what Prometheus and the healer call the host, where loopback is not it
 
     @property
     def contained(self) -> bool:
-        """In containers, which have no other files of the host than those they are given."""
+        """True in containers, which have only those files of the host that they are given."""
         return bool(self.this_host)
 
     def seen(self, target: Target) -> Target:
-        """The target as Prometheus has to address it; its name stays."""
+        """Returns the target with the address that Prometheus has to use. Its name stays."""
         host, _, port = target.address.rpartition(":")
         away = self.this_host and is_loopback(host)
         return replace(target, address=f"{self.this_host}:{port}") if away else target
 
     def seen_url(self, url: str) -> str:
-        """The URL as the healer has to write it."""
+        """Returns the URL that the healer has to use."""
         parts = urlsplit(url)
         if not self.this_host or parts.hostname is None or not is_loopback(parts.hostname):
             return url
@@ -43,7 +43,7 @@ class Site:
 
 
 def native_site(ports: Ports, out: Path) -> Site:
-    """All on loopback, with files below `out`."""
+    """Puts all parts on loopback, and their files below `out`."""
     addresses = {part: f"{HOST}:{port}" for part, port in ports.by_part().items()}
     token = out / "secrets" / "healer_token"
     return Site(
@@ -60,7 +60,7 @@ INSIDE = Ports()
 
 
 def container_site(ports: Ports, gateway: str) -> Site:
-    """By the names of docker-compose.yml. The exporter is on the host's network: the bridge's gateway leads to it."""
+    """Uses the names of docker-compose.yml. The exporter is on the host's network: the bridge's gateway leads to it."""
     others = {part: port for part, port in INSIDE.by_part().items() if part != "exporter"}
     exporter = f"{gateway}:{ports.exporter}"
     return Site(

@@ -14,7 +14,7 @@ from deploy.errors import SettingsError
 
 @dataclass(frozen=True)
 class Source:
-    """One such file as it was read. What is in it is for its part to judge (`check-config`)."""
+    """One such file as it was read. Its part judges what is in it (`check-config`)."""
 
     path: Path
     users: bool  # the user's own, not the defaults
@@ -30,7 +30,7 @@ class Listed:
 
 
 def read_source(root: Path, home: Path, part: str) -> Source:
-    """`home` is the directory of .env. Relative paths in the file are made absolute, since it is copied elsewhere."""
+    """Reads a part's file; `home` is the directory of .env. Makes paths absolute, since it is rendered elsewhere."""
     users, default = home / f"{part}.yml", root / part / f"{part}.yml"
     path = users if users.exists() else default
     try:
@@ -44,7 +44,7 @@ def read_source(root: Path, home: Path, part: str) -> Source:
 
 
 def with_absolute_files(value: object, base: Path, key: str = "") -> object:
-    """The value with each relative path under a key that ends with _file, and of the journal, starting from `base`."""
+    """Returns the value with paths made absolute: those of the journal and under keys that end with _file."""
     if isinstance(value, dict):
         return {name: with_absolute_files(item, base, str(name)) for name, item in value.items()}
     if isinstance(value, list):
@@ -54,7 +54,7 @@ def with_absolute_files(value: object, base: Path, key: str = "") -> object:
 
 
 def listed_servers(source: Source, hostname: str) -> tuple[Listed, ...]:
-    """`targets` of exporter.yml: addresses, or mappings with an address."""
+    """Returns `targets` of exporter.yml, which are addresses or mappings with an address. Raises SettingsError."""
     items = source.values.get("targets") or []
     if not isinstance(items, list):
         raise SettingsError(f"{source.path.name}: targets: expected a list, got {items!r}")

@@ -1,4 +1,4 @@
-"""Which vLLM servers are watched, and what they are called."""
+"""The targets: which vLLM servers are watched, and what they are called."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Target:
 
 
 def server_name(address: str, hostname: str) -> str:
-    """The address, a loopback host replaced by this host's name: 'localhost' means another machine on every machine."""
+    """Returns the address, with a loopback host replaced by this host's name: every machine has another localhost."""
     host, _, port = address.rpartition(":")
     return f"{hostname}:{port}" if is_loopback(host) else address
 
 
 def is_loopback(host: str) -> bool:
-    """By its name alone; nothing is asked."""
+    """Judges by the name alone; asks no resolver."""
     return host.lower() in ("localhost", "::1", "[::1]") or host.startswith("127.")
 
 
 def parse_targets(text: str, hostname: str, where: str) -> tuple[Target, ...]:
-    """The servers of VLLM_TARGETS. Raises SettingsError naming the item."""
+    """Reads a list of servers such as VLLM_TARGETS. Raises SettingsError that names the item."""
     targets: dict[str, Target] = {}
     for item in text.replace(",", " ").split():
         target = _parse_target(item, hostname, where)
@@ -44,7 +44,7 @@ def parse_targets(text: str, hostname: str, where: str) -> tuple[Target, ...]:
 
 
 def file_sd(targets: tuple[Target, ...]) -> str:
-    """Prometheus' list of vLLM servers; it survives a restart of everything and is re-read when it changes."""
+    """Returns Prometheus' list of vLLM servers as JSON; Prometheus reads the file again when it changes."""
     return json.dumps([{"targets": [target.address], "labels": _labels(target)} for target in targets], indent=2) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The volumes of docker-compose.yml: for each part a directory that holds what it reads, and that only it may read."""
+"""Fills the volumes of docker-compose.yml: one for each part, with all that it reads, and closed to the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOKEN, PASSWORD = "healer_token", "admin_password"
 
 
 def fill_volumes(checkout: Path, out: Path, settings: Settings, hostname: str) -> Filled:
-    """`out` has the volumes mounted below it, by part. All is computed first: an error leaves the old files whole."""
+    """Writes below `out`, where the volumes are mounted by part. An error leaves the old files whole."""
     computed = compute(checkout, checkout, settings, hostname, container_site(settings.ports, settings.gateway))
     containers = containers_of(computed.healer.values)
     files = carry_files(computed.files, CONTAINER, read_from(checkout))
@@ -54,7 +54,7 @@ def fill_volumes(checkout: Path, out: Path, settings: Settings, hostname: str) -
 
 
 def digest(files: Mapping[str, str]) -> str:
-    """Without the list of servers, which Prometheus reads anew by itself."""
+    """Hashes the files but for the list of servers, which Prometheus reads again by itself."""
     content = hashlib.sha256()
     for name, text in sorted(files.items()):
         if name != TARGETS:
@@ -63,6 +63,6 @@ def digest(files: Mapping[str, str]) -> str:
 
 
 def give_to(directory: Path, user: int) -> None:
-    """Its owner reads; nobody else does anything. The modes of files are those of `sync_directory`."""
+    """Gives a volume to the one user that reads it; the files are closed to others already."""
     for path in (directory, *directory.rglob("*")):
         os.chown(path, user, user)

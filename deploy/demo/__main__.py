@@ -51,7 +51,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _in_world(arguments: argparse.Namespace, run: Path) -> int:
-    """With the demo that was started in `run`."""
+    """Runs a command on the demo that was started in `run`."""
     failure = find(arguments.how) if arguments.command == "break" else None
     world = read_world(ROOT, run)
     if failure:

@@ -19,7 +19,7 @@ _HEALTHY_SECONDS = 5.0  # a mended server that is up is well within this
 
 
 def inflict(world: World, server: Server, failure: DemoFailure) -> None:
-    """Raises DemoError when the server cannot be broken that way."""
+    """Breaks the server. Raises DemoError when it cannot be broken that way."""
     if failure.name == STOP:
         Supervisor(world.layout).stop_process(server.program)
         return
@@ -29,7 +29,7 @@ def inflict(world: World, server: Server, failure: DemoFailure) -> None:
 
 
 def mend(world: World, server: Server) -> None:
-    """Ends the failure; a server that is not well by then is started again. Returns when it is ready."""
+    """Ends the failure, starts a server again that is not well by then, and returns when it is ready."""
     FileState(world.state(server)).write(None)
     _post(server.port, "/sim/mend", {})
     if not _ready_within(server, _HEALTHY_SECONDS):
@@ -51,7 +51,7 @@ def _ready_within(server: Server, seconds: float) -> bool:
 
 
 def _post(port: int, path: str, body: object) -> tuple[int, str]:
-    """Status and words; 0 when nobody answers, which is normal for one that is down."""
+    """Returns status and words; status 0 when nobody answers, which is normal for a server that is down."""
     connection = http.client.HTTPConnection(HOST, port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})

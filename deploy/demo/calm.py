@@ -22,7 +22,7 @@ _LOAD = frozenset({"HighLatency", "HighErrorRate", "LowThroughput"})
 
 
 def wait_ready(world: World) -> None:
-    """Until each server is seen by all parts: what breaks from now on is found and healed. Raises NotCalm."""
+    """Waits until all parts see each server, so that what breaks from now on is found and healed. Raises NotCalm."""
     _wait(
         lambda: all(is_well(*read_samples(world, server)) for server in world.servers),
         START_SECONDS,
@@ -35,7 +35,7 @@ def wait_ready(world: World) -> None:
 
 
 def wait_calm(world: World, server: Server) -> Seen:
-    """Until nothing is left of an earlier scene. Raises NoDemo, NotCalm."""
+    """Waits until nothing is left of an earlier scene. Raises NoDemo, NotCalm."""
     if not Supervisor(world.layout).pid():
         raise NoDemo("the demo is not running: `make demo` starts it")
     reader = Reader(world, server)
@@ -46,7 +46,7 @@ def wait_calm(world: World, server: Server) -> Seen:
 
 
 def is_calm(seen: Seen) -> bool:
-    """Ready, no alert of it, nothing that the healer still works on."""
+    """True if the server is ready, has no alert, and the healer works on nothing of it."""
     alerts = {alert.name for alert in seen.alerts}
     return is_well(seen.samples, seen.probe) and alerts <= _LOAD and seen.incident_state not in _BUSY
 
@@ -60,10 +60,10 @@ def _watchdog(world: World) -> bool:
 
 
 def _reconciled(world: World) -> float:
-    """When the healer last compared itself with the world; it then also looks at the servers."""
+    """Returns when the healer last compared itself with Alertmanager and the servers, in seconds since the epoch."""
     return read_sample(world.ports.healer, "vllm_healer_last_reconcile_timestamp_seconds") or 0.0
 
 
 def _wait(ready: Callable[[], bool], seconds: float, what: str) -> None:
     if not wait_for(ready, seconds):
-        raise NotCalm(f"waited {seconds:.0f} s in vain for {what}")
+        raise NotCalm(f"waited {seconds:.0f} s for {what}: `make demo-down` and `make demo` begin anew")

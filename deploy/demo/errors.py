@@ -22,4 +22,4 @@ class NoDemo(DemoError):
 
 
 class NotCalm(DemoError):
-    """Something is still broken, or not yet there."""
+    """Something is still broken, or has not started yet."""

@@ -29,14 +29,14 @@ class DemoFailure:
 
 
 def find(name: str) -> DemoFailure:
-    """Raises NoSuchFailure."""
+    """Returns the failure of that name. Raises NoSuchFailure."""
     if name not in FAILURES:
         raise NoSuchFailure(f"unknown failure {name!r}; known: {', '.join(FAILURES)}")
     return FAILURES[name]
 
 
 def listing() -> str:
-    """One line each, by how it ends."""
+    """Lists all failures with what will happen, sorted by how they end."""
     width = max(map(len, FAILURES))
     sections = []
     for ends, title in _TITLES.items():
@@ -67,7 +67,7 @@ def _left(name: str, what: str, hold: float = 0.0, limit: float = 120.0) -> Demo
 
 
 def _unseen(name: str, what: str, seconds: float = 30.0) -> DemoFailure:
-    """Watched for so long: the healer hears of nothing."""
+    """A failure of which the healer hears nothing; it is watched for so many seconds."""
     return DemoFailure(name, SIMULATED[name].words, "left", what, hold=seconds, limit=seconds, proof="")
 
 

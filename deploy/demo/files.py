@@ -1,4 +1,4 @@
-"""The demo's exporter.yml and healer.yml: as shipped, but warm at once, and with brakes short enough to be watched."""
+"""Makes the demo's exporter.yml and healer.yml: as shipped, but warm at once, and with short brakes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def exporter_yml() -> str:
 
 
 def healer_yml(world: World) -> str:
-    """It acts on the demo's servers through the demo's own supervisord."""
+    """Lets the healer act on the demo's servers through the demo's own supervisord."""
     targets = [
         {
             "server": server.name,

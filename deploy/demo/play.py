@@ -35,7 +35,7 @@ class Result:
 
 
 def play(world: World, server: Server, failure: DemoFailure, screen: Screen) -> Result:
-    """Breaks, follows, and mends what the healer rightly leaves. Raises DemoError."""
+    """Breaks the server, follows what happens, and mends what the healer rightly leaves. Raises DemoError."""
     screen.plain("watch      " + "   ".join(world.links[name] for name in ("alerts", "alertmanager", "healer")), "dim")
     calm = wait_calm(world, server)
     scene = Scene(failure, server, time.time(), calm.pid)
@@ -56,7 +56,7 @@ def play(world: World, server: Server, failure: DemoFailure, screen: Screen) -> 
 
 
 def make_result(scene: Scene, seen: Seen, end: End) -> Result:
-    """Pure."""
+    """Makes the row of the table from the last look."""
     first = next(iter(scene.alerts(seen)), None)
     alert_after = scene.after(first.since) if first else None
     after = ended_after(scene, seen, end)
@@ -64,7 +64,7 @@ def make_result(scene: Scene, seen: Seen, end: End) -> Result:
 
 
 def _follow(world: World, scene: Scene, screen: Screen) -> tuple[Seen, End]:
-    """The last look, with all alerts that were ever active in it."""
+    """Returns the last look, with every alert that was active at any time, and how the scene ended."""
     reader, said, alerts = Reader(world, scene.server, since=scene.fault), {"fault"}, dict[str, Alert]()
     while True:
         seen = reader.look()
@@ -78,7 +78,7 @@ def _follow(world: World, scene: Scene, screen: Screen) -> tuple[Seen, End]:
 
 
 def _mend(world: World, scene: Scene, end: End, screen: Screen) -> None:
-    """What outlives a restart, such as poison, is taken away even when all looks well."""
+    """Ends the failure even when all looks well, since some, such as poison, outlive a restart."""
     mend(world, scene.server)
     if end not in (End.HEALED, End.ITSELF):
         words = f"the demo mended {scene.server.words}, as a person would"

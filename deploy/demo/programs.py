@@ -14,12 +14,12 @@ _FOREVER = 10 * 365 * 86400  # seconds
 
 
 def demo_programs(world: World) -> tuple[Program, ...]:
-    """Servers before clients; they stop in reverse."""
+    """Returns the programs in start order: servers before clients. They stop in reverse."""
     return (*(_server(world, server) for server in world.servers), _load(world))
 
 
 def _server(world: World, server: Server) -> Program:
-    """Not restarted after exit code 0, with which vLLM ends when its engine was killed: supervisord's default."""
+    """Is not restarted after exit code 0 (supervisord's default), with which vLLM ends when its engine was killed."""
     shim = world.root / "deploy" / "simulator" / "bin" / "vllm"
     command = (sys.executable, str(shim), "serve", "sim", "--port", str(server.port), "--seed", str(server.number))
     state = ("--state", str(world.state(server)))

@@ -37,7 +37,7 @@ _SENTENCES = 200
 
 
 class Reader:
-    """Looks at one server of a demo; remembers the journal between two looks at it."""
+    """Looks at one server of a demo. Keeps the journal between two readings of it."""
 
     def __init__(self, world: World, server: Server, since: float = 0.0) -> None:
         self._world = world
@@ -69,14 +69,14 @@ class Reader:
 
 
 def read_samples(world: World, server: Server) -> tuple[dict[str, float], str]:
-    """Family -> value, and the result of the last probe; empty where Prometheus does not answer."""
+    """Returns family -> value, and the result of the last probe; both empty when Prometheus does not answer."""
     query = f'{{server="{server.name}",__name__=~"{"|".join(FAMILIES)}"}}'
     answer = get(world.ports.prometheus, f"/api/v1/query?{urlencode({'query': query})}")
     return parse_samples(answer[1]) if answer and answer[0] == 200 else ({}, "")
 
 
 def read_alerts(world: World, server: Server | None) -> tuple[Alert, ...]:
-    """The active ones of a server, or those that name none."""
+    """Returns the active alerts of a server; with None those that name no server."""
     matcher = f'server="{server.name if server else ""}"'
     asked = urlencode({"active": "true", "silenced": "false", "inhibited": "false", "filter": matcher})
     answer = get(world.ports.alertmanager, f"/api/v2/alerts?{asked}")
@@ -84,7 +84,7 @@ def read_alerts(world: World, server: Server | None) -> tuple[Alert, ...]:
 
 
 def read_journal(world: World) -> tuple[JournalEntry, ...]:
-    """By the healer's own command: the file is its business. Empty when it cannot be read now."""
+    """Asks the healer's own command, since the file's format is its own. Empty when it cannot be read now."""
     program = str(world.layout.program("vllm-healer"))
     command = [program, "history", "--json", "--limit", str(_SENTENCES), "--journal", str(world.journal)]
     environ = choose_environment(os.environ)
@@ -93,7 +93,7 @@ def read_journal(world: World) -> tuple[JournalEntry, ...]:
 
 
 def parse_samples(text: str) -> tuple[dict[str, float], str]:
-    """Of Prometheus' answer to an instant query."""
+    """Reads Prometheus' answer to an instant query."""
     samples, probe = dict[str, float](), ""
     for series in json.loads(text)["data"]["result"]:
         family, value = series["metric"]["__name__"], float(series["value"][1])
@@ -105,18 +105,18 @@ def parse_samples(text: str) -> tuple[dict[str, float], str]:
 
 
 def parse_alerts(text: str) -> tuple[Alert, ...]:
-    """Of Alertmanager's /api/v2/alerts, the oldest first."""
+    """Reads the answer of Alertmanager's /api/v2/alerts; the oldest alert first."""
     found = (Alert(one["labels"]["alertname"], _moment(one["startsAt"])) for one in json.loads(text))
     return tuple(sorted(found, key=lambda alert: alert.since))
 
 
 def parse_entries(text: str) -> tuple[JournalEntry, ...]:
-    """Of `vllm-healer history --json`."""
+    """Reads the output of `vllm-healer history --json`."""
     return tuple(_entry(one) for one in json.loads(text))
 
 
 def choose_entries(entries: Iterable[JournalEntry], server: str) -> tuple[JournalEntry, ...]:
-    """Those of the server's incidents: each names its server in its first sentence."""
+    """Returns the entries of the server's incidents. An incident names its server in its first sentence."""
     entries = tuple(entries)
     named = {entry.incident for entry in entries if entry.incident is not None and server in entry.words}
     return tuple(entry for entry in entries if entry.incident in named)
@@ -128,5 +128,5 @@ def _entry(one: Mapping[str, Any]) -> JournalEntry:
 
 
 def _moment(text: str) -> float:
-    """RFC 3339, as Go writes it: up to nine digits of a second, of which Python reads six."""
+    """Reads RFC 3339 as Go writes it: with up to nine digits of a second, of which Python keeps six."""
     return datetime.fromisoformat(text).timestamp()

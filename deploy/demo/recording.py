@@ -17,7 +17,7 @@ COMMAND = "make demo-break HOW=hang"
 
 
 def record(world: World, out: Path) -> int:
-    """Plays it once. Raises DemoError when it does not end as it should, for then it shows nothing worth showing."""
+    """Plays a hang once and writes it to `out`. Raises DemoError when it does not end as it should."""
     command = [sys.executable, "-m", "deploy.demo", "break", "hang", "--run", str(world.run)]
     environ = {**{name: value for name, value in os.environ.items() if name != "NO_COLOR"}, "FORCE_COLOR": "1"}
     began, lines = time.monotonic(), [Shown(0.0, f"$ {COMMAND}")]
@@ -35,5 +35,5 @@ def record(world: World, out: Path) -> int:
 
 
 def _portable(world: World, line: Shown) -> Shown:
-    """Paths as they are for someone in the checkout."""
+    """Shortens paths to those that someone in the checkout sees."""
     return Shown(line.at, line.text.replace(f"{world.root}/", ""))

@@ -33,16 +33,16 @@ class Scene:
     pid: int = 0
 
     def after(self, moment: float) -> float:
-        """Seconds since the fault."""
+        """Returns the seconds since the fault."""
         return max(0.0, moment - self.fault)
 
     def alerts(self, seen: Seen) -> tuple[Alert, ...]:
-        """Those that fire since the fault; a second of doubt, for Alertmanager's clock and ours."""
+        """Returns the alerts that fire since the fault, with a second of doubt: Alertmanager has another clock."""
         return tuple(alert for alert in seen.alerts if alert.since >= self.fault - 1)
 
 
 def ending(scene: Scene, seen: Seen) -> End | None:
-    """None while it is still to be watched."""
+    """Returns how the scene ended, or None while it must still be watched."""
     over = scene.after(seen.at) >= scene.failure.limit
     if scene.failure.ends == "left":
         return _left(scene, seen, over)
@@ -58,25 +58,25 @@ def ending(scene: Scene, seen: Seen) -> End | None:
 
 
 def expected(scene: Scene, end: End) -> bool:
-    """Whether it ended as the list says."""
+    """True if it ended as the list of failures says."""
     return (
         end is {"healed": End.HEALED, "itself": End.ITSELF, "person": End.PERSON, "left": End.LEFT}[scene.failure.ends]
     )
 
 
 def acted(entries: Iterable[JournalEntry]) -> bool:
-    """The healer wrote an intent: it did something."""
+    """True if the healer wrote an intent, so that it did something."""
     return any(entry.kind == "intent" for entry in entries)
 
 
 def verified(entries: Iterable[JournalEntry]) -> bool:
-    """The last action worked. After the end of orphans the incident stays open until their alert is over."""
+    """True if the last action worked. The incident of ended orphans stays open until their alert is over."""
     last = [entry for entry in entries if entry.kind in ("intent", "verdict")][-1:]
     return any(entry.kind == "verdict" and "recovered" in entry.words for entry in last)
 
 
 def until_verified(entries: tuple[JournalEntry, ...]) -> tuple[JournalEntry, ...]:
-    """Up to the verdict on the last action, if it worked: what comes then is the echo of late alerts."""
+    """Returns the entries up to the verdict on the last action, if it worked: late alerts lead to more of them."""
     if not verified(entries):
         return entries
     verdict = max(entry.id for entry in entries if entry.kind == "verdict")
@@ -84,7 +84,7 @@ def until_verified(entries: tuple[JournalEntry, ...]) -> tuple[JournalEntry, ...
 
 
 def back(scene: Scene, seen: Seen) -> bool:
-    """Another process than before, and it answers."""
+    """True if another process than before the failure answers."""
     return seen.pid not in (0, scene.pid) and seen.answers
 
 

@@ -1,4 +1,4 @@
-"""What the follower knows at one moment. Values."""
+"""Values: what the demo knows of a server at one moment."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class JournalEntry:
 
 @dataclass(frozen=True)
 class Seen:
-    """Of one server, at `at`."""
+    """What was seen of one server at one moment."""
 
-    at: float
+    at: float  # seconds since the epoch
     samples: Mapping[str, float] = field(default_factory=dict)  # family -> value, as Prometheus has it
     probe: str = ""  # result of the exporter's last look at /health
     alerts: tuple[Alert, ...] = ()
@@ -39,17 +39,17 @@ class Seen:
     answers: bool = False  # 200 from /health just now, while Prometheus may be a scrape behind
 
     def value(self, family: str) -> float:
-        """0 where there is none: every family that is asked here means by 0 that all is well."""
+        """Returns 0 for a family without a value: 0 means that all is well in every family that is asked here."""
         return self.samples.get(family, 0.0)
 
     @property
     def incident_state(self) -> str:
-        """Of the newest incident; '' without one."""
+        """The state of the newest incident; '' without one."""
         return next((entry.state for entry in reversed(self.entries) if entry.state), "")
 
     @property
     def incident(self) -> int | None:
-        """The one in which something was done, else the newest."""
+        """The incident in which something was done, else the newest."""
         done = (entry.incident for entry in reversed(self.entries) if entry.kind == "intent")
         return next(done, next((entry.incident for entry in reversed(self.entries)), None))
 

@@ -1,4 +1,4 @@
-"""What the terminal says of what is seen: short sentences, each once. Pure."""
+"""Turns what is seen into short sentences for the terminal, each once. Pure."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class Sentence:
 
 
 def sentences(scene: Scene, seen: Seen, said: Collection[str]) -> tuple[Sentence, ...]:
-    """What has not been said yet, in the order in which it happened."""
+    """Returns what has not been said yet, in the order in which it happened."""
     found = (*_exporter(scene, seen), *_alerts(scene, seen), *_healer(scene, seen))
     return tuple(sorted((one for one in found if one.key not in said), key=lambda one: one.after))
 
 
 def opening(scene: Scene) -> Sentence:
-    """The fault itself."""
+    """Tells the fault itself."""
     return Sentence(
         "fault", 0.0, "fault", f"{scene.failure.name} on {scene.server.words}: {scene.failure.words}", "red"
     )
 
 
 def closing(scene: Scene, seen: Seen, end: End) -> Sentence:
-    """The verdict of the scene."""
+    """Tells how the scene ended."""
     after = ended_after(scene, seen, end)
     words: dict[End, tuple[str, Colour]] = {
         End.HEALED: (
@@ -67,7 +67,7 @@ def closing(scene: Scene, seen: Seen, end: End) -> Sentence:
 
 
 def ended_after(scene: Scene, seen: Seen, end: End) -> float:
-    """Seconds; where the healer wrote the verdict, its moment counts and not that of our look."""
+    """Returns seconds since the fault. Where the healer wrote a verdict, its moment counts, not that of our look."""
     closed = [entry.at for entry in seen.entries if entry.kind == "verdict"]
     return scene.after(closed[-1] if end is End.HEALED and closed else seen.at)
 
@@ -80,7 +80,7 @@ def _exporter(scene: Scene, seen: Seen) -> Iterator[Sentence]:
 
 
 def _observations(seen: Seen) -> Iterator[tuple[str, str]]:
-    """Key and words of what its series say now."""
+    """Yields key and words of what the exporter's series say now."""
     if seen.probe == "refused":
         yield "refused", "nobody listens any more: connection refused"
     if seen.probe == "503":
@@ -126,7 +126,7 @@ def _healer(scene: Scene, seen: Seen) -> Iterator[Sentence]:
 
 
 def shorten(entry: JournalEntry, server: str) -> str:
-    """Without what each line would repeat: the server's name, and what the diagnosis has said."""
+    """Leaves out what each line would repeat: the server's name, and what the diagnosis has said."""
     words = entry.words
     if entry.kind == "intent":
         return f"{words.partition(' ')[0]}: every guard allows it"
@@ -149,5 +149,5 @@ def _count(entries: tuple[JournalEntry, ...]) -> str:
 
 
 def did(entries: tuple[JournalEntry, ...]) -> str:
-    """For the table: what the healer did."""
+    """Says in the table what the healer did."""
     return _count(entries) if acted(entries) else "nothing"

@@ -14,7 +14,7 @@ STORY = (("hang", 1), ("exit0", 2), ("orphan", 3), ("saturate", 1), (STOP, 2))
 
 
 def story(world: World) -> int:
-    """0 when each ended as it should."""
+    """Plays all scenes. Returns 0 when each ended as it should."""
     screen, results = Screen(), list[Result]()
     for number, (name, server) in enumerate(STORY, 1):
         failure = find(name)
@@ -25,7 +25,7 @@ def story(world: World) -> int:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """One row a scene; seconds since its fault."""
+    """Returns the table: one row for each scene, with seconds since its fault."""
     head = ("failure", "server", "first alert", "after", "the healer did", "end", "after")
     rows = [
         (

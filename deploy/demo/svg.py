@@ -1,4 +1,4 @@
-"""Terminal lines as an SVG: readable on light and dark pages, without scripts and fonts of others. Pure.
+"""Draws terminal lines as an SVG: readable on light and dark pages, without scripts and fonts of others. Pure.
 
 A line appears when its time has come, faster than it was; where animations are off, all is there at once.
 """
@@ -27,14 +27,14 @@ text { fill: #d8dee9; white-space: pre }
 
 @dataclass(frozen=True)
 class Shown:
-    """One line as the terminal got it, with its colour codes, so many seconds after the command."""
+    """One line as the terminal got it, with its colour codes; `at` is in seconds after the command."""
 
     at: float
     text: str
 
 
 def render(title: str, lines: Sequence[Shown]) -> str:
-    """The whole file."""
+    """Returns the whole file."""
     width = round(2 * _MARGIN + _COLUMN * max(len(plain(line.text)) for line in lines))
     height = 2 * _MARGIN + _ROW * len(lines)
     rows = "\n".join(_row(number, line) for number, line in enumerate(lines))
@@ -52,7 +52,7 @@ def render(title: str, lines: Sequence[Shown]) -> str:
 
 
 def plain(text: str) -> str:
-    """Without colour codes."""
+    """Removes colour codes."""
     return _ANSI.sub(r"\2", text)
 
 

@@ -1,4 +1,4 @@
-"""Lines for a terminal: colours only there, and not with NO_COLOR (no-color.org); wrapped to its width."""
+"""Formats lines for a terminal: wrapped to its width, in colour only there and not with NO_COLOR (no-color.org)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDTH = 110  # where there is no terminal to ask
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """FORCE_COLOR is for the recording, whose output is a pipe."""
+    """True for a terminal without NO_COLOR. FORCE_COLOR is for the recording, whose output is a pipe."""
     return not environ.get("NO_COLOR") and (stream.isatty() or bool(environ.get("FORCE_COLOR")))
 
 
@@ -27,7 +27,7 @@ def width_of(stream: TextIO) -> int:
 
 
 def line(sentence: Sentence, colour: bool, width: int) -> str:
-    """`  31.2 s  exporter  …`, continued under its own words."""
+    """Formats `  31.2 s  exporter  …`; a long sentence goes on under its own words."""
     head = _HEAD.format(after=sentence.after, who=sentence.who)
     text = textwrap.fill(
         sentence.words, width, initial_indent=head, subsequent_indent=_INDENT,
@@ -37,19 +37,19 @@ def line(sentence: Sentence, colour: bool, width: int) -> str:
 
 
 def paint(text: str, colour: Colour) -> str:
-    """Line by line, so that each can be shown alone."""
+    """Colours line by line, so that each line can be shown alone."""
     return "\n".join(f"\033[{_CODES[colour]}m{part}\033[0m" for part in text.splitlines())
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need be."""
+    """Formats columns as wide as they need be."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows))
     return "\n".join(row.rstrip() for row in padded)
 
 
 class Screen:
-    """Standard output."""
+    """Writes to standard output."""
 
     def __init__(self) -> None:
         self._colour = wants_colour(sys.stdout, os.environ)

@@ -21,7 +21,7 @@ from deploy.native.up import bring_up, table
 
 
 def up(world: World) -> int:
-    """Each start begins anew: cooldowns and half-healed servers of an earlier demo would only confuse."""
+    """Starts anew each time, since cooldowns and half-healed servers of an earlier demo would only confuse."""
     began = time.monotonic()
     with alone(world.run):
         if not Supervisor(world.layout).pid():
@@ -37,7 +37,7 @@ def up(world: World) -> int:
 
 
 def words(world: World, seconds: float) -> str:
-    """What a person wants to know now."""
+    """Says what a person wants to know after the start."""
     servers = {server.words: server.name for server in world.servers}
     return "\n".join(
         [

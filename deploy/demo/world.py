@@ -1,4 +1,4 @@
-"""Where the demo lies: its directory, its ports, its three servers."""
+"""The demo's world: its directory, its ports, its three servers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Server:
 
     @property
     def program(self) -> str:
-        """As supervisord calls it."""
+        """Its name in supervisord."""
         return f"vllm-{self.number}"
 
     @property
@@ -73,11 +73,11 @@ class World:
         return self.layout.data("healer") / "journal.sqlite"
 
     def state(self, server: Server) -> Path:
-        """What of a server's failure outlives its process."""
+        """The directory for what outlives the process in a server's failure."""
         return self.layout.data(server.program)
 
     def server(self, number: int) -> Server:
-        """Raises DemoError."""
+        """Returns the server of that number. Raises DemoError."""
         known = {server.number: server for server in self.servers}
         if number not in known:
             raise DemoError(f"there is no server {number}: choose SERVER=1 to SERVER={SERVERS}")
@@ -85,7 +85,7 @@ class World:
 
     @property
     def links(self) -> dict[str, str]:
-        """What a person may want to open."""
+        """Pages that a person may want to open."""
         return {
             "alerts": f"http://{HOST}:{self.ports.prometheus}/alerts",
             "alertmanager": f"http://{HOST}:{self.ports.alertmanager}/#/alerts",
@@ -99,7 +99,7 @@ class World:
 
 
 def choose_world(root: Path, run: Path, port: str) -> World:
-    """`port` as it was typed, '' for the default. Raises DemoError."""
+    """Reads `port` as it was typed; '' is the default. Raises DemoError."""
     if not port:
         return World(root, run)
     if not (port.isascii() and port.isdigit() and 1024 <= int(port) <= 65535 - _SPAN):
@@ -110,12 +110,12 @@ def choose_world(root: Path, run: Path, port: str) -> World:
 
 
 def write_world(world: World) -> None:
-    """For the commands that come after."""
+    """Keeps the first port for the commands that come after."""
     _file(world.run).write_text(json.dumps({"first_port": world.first_port}) + "\n", encoding="utf-8")
 
 
 def read_world(root: Path, run: Path) -> World:
-    """The demo that was started in `run`. Raises NoDemo."""
+    """Returns the demo that was started in `run`. Raises NoDemo."""
     try:
         return World(root, run, int(json.loads(_file(run).read_text(encoding="utf-8"))["first_port"]))
     except (OSError, ValueError, KeyError, TypeError):

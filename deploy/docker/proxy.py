@@ -1,4 +1,4 @@
-"""haproxy.cfg of the proxy in front of Docker's socket: three requests about listed containers, and no other.
+"""Renders haproxy.cfg of the proxy in front of Docker's socket: three requests about listed containers, and no other.
 
 Docker's socket is worth root on the host: whoever may POST /containers/create on it mounts the host's disk. So each
 path is matched whole, with names and versions written out, and everything else is refused.
@@ -20,7 +20,7 @@ _VERSION = "/v1[.](2[4-9]|[3-9][0-9])"
 
 
 def containers_of(healer: Mapping[str, object]) -> tuple[str, ...]:
-    """The containers of healer.yml that the docker actuator acts on. Raises SettingsError for what is no name."""
+    """Returns the containers that healer.yml lets the docker actuator act on. Raises SettingsError for a bad name."""
     targets = healer.get("targets") or []
     names = {_container(target) for target in targets} if isinstance(targets, list) else set()
     for name in sorted(names - {""}):
@@ -30,7 +30,7 @@ def containers_of(healer: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def render_proxy(containers: Iterable[str]) -> str:
-    """Without containers everything is refused."""
+    """Returns haproxy.cfg. Without containers it refuses everything."""
     names = "|".join(name.replace(".", "[.]") for name in containers)
     path = f"^{_VERSION}/containers/({names})" if names else "^$"
     return _TEMPLATE.format(socket=SOCKET, health=HEALTH, path=path)

@@ -13,7 +13,7 @@ _STOP_SECONDS = 60.0  # supervisord gives each part 20 s, one after the other
 
 
 def down(layout: Layout) -> int:
-    """Also copes with a supervisord that was killed. Running nothing is fine."""
+    """Stops also what a killed supervisord left behind. Returns 0, also when nothing runs."""
     supervisor = Supervisor(layout)
     pid = supervisor.pid()
     if pid:
@@ -25,7 +25,8 @@ def down(layout: Layout) -> int:
         print(f"stopped; data is kept in {layout.run}")
     elif leftovers:
         print(
-            f"supervisord had been killed; stopped the {len(leftovers)} processes it left; data is kept in {layout.run}"
+            f"supervisord had been killed; stopped {len(leftovers)} processes that it left behind; "
+            f"data is kept in {layout.run}"
         )
     else:
         print("nothing was running")

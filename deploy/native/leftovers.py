@@ -1,4 +1,4 @@
-"""Parts whose supervisord was killed: they live on, unsupervised, and hold their ports."""
+"""Leftovers: parts whose supervisord was killed. They live on, unsupervised, and hold their ports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TERM_SECONDS = 20.0  # as supervisord gives them: Prometheus writes its head to
 
 
 def find_leftovers(server_url: str, supervised: Collection[int] = ()) -> list[psutil.Process]:
-    """Processes that the supervisord at this URL started and that the present one does not know.
+    """Returns the processes that a supervisord at this URL started and that the present one does not know.
 
     supervisord marks each child by SUPERVISOR_SERVER_URL in its environment. A child of a supervised one carries the
     mark too and belongs to it.
@@ -23,7 +23,7 @@ def find_leftovers(server_url: str, supervised: Collection[int] = ()) -> list[ps
 
 
 def stop_leftovers(processes: list[psutil.Process]) -> None:
-    """SIGTERM, and SIGKILL for what is left; psutil checks that a pid still is the process it was."""
+    """Sends SIGTERM, then SIGKILL to what is left. psutil checks that a pid still is the process that it was."""
     for process in processes:
         _signal(process, force=False)
     _, alive = psutil.wait_procs(processes, timeout=_TERM_SECONDS)
