@@ -36,3 +36,8 @@ class NativeError(DeployError):
 
 class PortInUse(NativeError):
     """Somebody else listens on a port that a part needs."""
+
+
+def why(error: Exception) -> str:
+    """Returns the reason alone: the path, which an OSError repeats, is in the message already."""
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)

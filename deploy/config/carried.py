@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from deploy.errors import SettingsError
+from deploy.errors import SettingsError, why
 
 FOLDER = "files"  # beside the configuration
 
@@ -52,7 +52,7 @@ def read_from(mounted: Path) -> Callable[[Path], str]:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             fix = f"containers are given files of the checkout only: copy it there, for example to {mounted}/secrets/"
-            raise SettingsError(f"{path}: cannot be read: {error}; {fix}") from error
+            raise SettingsError(f"{path}: cannot be read: {why(error)}; {fix}") from error
 
     return read
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.errors import SettingsError
+from deploy.errors import SettingsError, why
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?(?P<key>[^=\s]+)\s*=\s*(?P<rest>.*)")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -30,7 +30,7 @@ def read_dotenv(path: Path) -> tuple[Entry, ...]:
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path.name}: cannot be read as text: {error}") from error
+        raise SettingsError(f"{path.name}: cannot be read as text: {why(error)}") from error
     return parse_dotenv(text, path.name)
 
 

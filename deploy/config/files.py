@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.errors import SettingsError, TemplateError
+from deploy.errors import SettingsError, TemplateError, why
 
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
@@ -69,7 +69,7 @@ def read_template(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TemplateError(f"{path}: cannot be read: {error}") from error
+        raise TemplateError(f"{path}: cannot be read: {why(error)}; `git status` shows what is missing") from error
 
 
 def _read(path: Path) -> bytes | None:
@@ -79,5 +79,5 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise SettingsError(
-            f"{path}: cannot be read: {error}: is it another user's? Remove it or run as that user"
+            f"{path}: cannot be read: {why(error)}: if it is another user's, remove it or run as that user"
         ) from error

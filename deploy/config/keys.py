@@ -86,10 +86,12 @@ def problem_with(name: str) -> str:
     """Returns why a name of .env cannot be right, or ''. docker compose reads .env too, so other names may be there."""
     if name in KNOWN:
         return ""
+    if alike := difflib.get_close_matches(name, KNOWN, n=1, cutoff=_ALIKE):
+        return f"unknown setting {name!r}: write {alike[0]}, if that is meant"
     if name.startswith("VLLM_"):
-        return f"unknown setting {name!r}; known: {', '.join(sorted(KNOWN))}"
-    alike = difflib.get_close_matches(name, KNOWN, n=1, cutoff=_ALIKE)
-    return f"unknown setting {name!r}; meant {alike[0]}?" if alike else ""
+        known = ", ".join(one for one in sorted(KNOWN) if one.startswith("VLLM_"))
+        return f"unknown setting {name!r}; known: {known}. Variables of vLLM itself do not belong here"
+    return ""
 
 
 def check_entries(chosen: Mapping[str, Entry]) -> None:

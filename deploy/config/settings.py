@@ -11,7 +11,7 @@ from deploy.config.dotenv import Entry, read_dotenv
 from deploy.config.keys import KNOWN, check_entries, problem_with
 from deploy.config.people import People, choose_people
 from deploy.config.targets import Target, parse_targets
-from deploy.errors import SettingsError
+from deploy.errors import SettingsError, why
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,11 @@ def _with_file(entry: Entry, base: Path) -> Entry:
     try:
         empty = not path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{entry.where}: {entry.key}: {path} cannot be read: {error}") from error
+        raise SettingsError(
+            f"{entry.where}: {entry.key}: {path} cannot be read: {why(error)}; correct the path"
+        ) from error
     if empty:
-        raise SettingsError(f"{entry.where}: {entry.key}: {path} is empty")
+        raise SettingsError(f"{entry.where}: {entry.key}: {path} is empty; write the value into it")
     return Entry(entry.key, str(path), entry.where)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from deploy.config.targets import Target, parse_targets
-from deploy.errors import SettingsError
+from deploy.errors import SettingsError, why
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def read_source(root: Path, home: Path, part: str) -> Source:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from error
+        raise SettingsError(f"{path}: cannot be read: {why(error)}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected keys with values at the top")
     absolute = {str(key): with_absolute_files(value, path.parent, str(key)) for key, value in values.items()}
