@@ -280,7 +280,7 @@ def restart_engine() -> None:
 
 
 def wait_for(look: Callable[[], Seen], what: str, seconds: float = PATIENCE) -> Seen:
-    """What `look` saw, as soon as it is true."""
+    """Returns what `look` saw, as soon as it is true. Real time: containers have no other."""
     end = time.monotonic() + seconds
     while not (seen := look()):
         assert time.monotonic() < end, f"waited {seconds:g} s for {what}"

@@ -32,7 +32,7 @@ def prometheus(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def marked() -> Iterator[subprocess.Popen[bytes]]:
-    """A process as supervisord starts them."""
+    """A process as supervisord starts them. Nobody waits for its end: the test kills it."""
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(command, env={"SUPERVISOR_SERVER_URL": URL}) as process:
         yield process

@@ -1,4 +1,7 @@
-"""The real thing on free ports: `python -m deploy.native` as `make up`, `make status` and `make down` call it."""
+"""The real thing on free ports: `python -m deploy.native` as `make up`, `make status` and `make down` call it.
+
+Real time, since supervisord, Prometheus and Alertmanager have no other; tests/deploy/test_health.py has the waiting.
+"""
 
 from __future__ import annotations
 
