@@ -1,4 +1,4 @@
-"""python -m deploy.config render|volumes|page"""
+"""python -m deploy.config volumes|page"""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from deploy.config.pages import compose_env, env_example, settings_page
-from deploy.config.render import render
 from deploy.config.settings import load_settings
 from deploy.config.volumes import fill_volumes
 from deploy.errors import DeployError
@@ -24,15 +23,6 @@ def main() -> int:
     except DeployError as error:
         print(f"deploy.config: {error}", file=sys.stderr)
         return 1
-
-
-def _render(arguments: argparse.Namespace) -> int:
-    hostname = socket.gethostname()
-    settings = load_settings(arguments.env, os.environ, hostname)
-    rendered = render(ROOT, arguments.env.absolute().parent, arguments.out, settings, hostname)
-    print("\n".join(f"wrote {name}" for name in rendered.changed) or "nothing changed")
-    print(f"people: {settings.people.words()}", *(f"warning: {one}" for one in rendered.warnings), sep="\n")
-    return 0
 
 
 def _volumes(arguments: argparse.Namespace) -> int:
@@ -51,16 +41,15 @@ def _page(arguments: argparse.Namespace) -> int:
 
 
 _PAGES = {"settings": settings_page, "env-example": env_example, "compose-env": compose_env}
-_COMMANDS = {"render": _render, "volumes": _volumes, "page": _page}
+_COMMANDS = {"volumes": _volumes, "page": _page}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.config", description="Renders .env into configuration.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser("render", help="write configuration and secrets")
-    command.add_argument("--out", type=Path, default=ROOT / ".run", metavar="DIR", help="default .run")
-    command.add_argument("--env", type=Path, default=ROOT / ".env", metavar="FILE", help="default .env")
-    command = commands.add_parser("volumes", help="write them into the volumes of docker-compose.yml")
+    command = commands.add_parser(
+        "volumes", help="write configuration and secrets into the volumes of docker-compose.yml"
+    )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the volumes are mounted")
     command.add_argument("--env", type=Path, default=ROOT / ".env", metavar="FILE", help="default .env")
     command = commands.add_parser("page", help="print a file that `make docs` writes")

@@ -18,8 +18,8 @@ class Key:
     """One setting. `default` is what holds when it is absent or empty."""
 
     name: str
-    default: str
     help: str
+    default: str = ""
     example: str = ""  # for .env.example, where there is no default
     passed_to: str = ""  # the part whose environment it goes to
     file: bool = False  # a path; a relative one is looked for beside .env

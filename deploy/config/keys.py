@@ -28,12 +28,11 @@ GROUPS = (
         (
             Key(
                 "VLLM_TARGETS",
-                "localhost:8000",
                 "The vLLM servers: host:port or http://host:port, separated by commas or spaces.",
+                "localhost:8000",
             ),
             Key(
                 "VLLM_API_KEY_FILE",
-                "",
                 "File that holds the API key of the servers, for canary requests.",
                 example="secrets/vllm_api_key",
                 passed_to="exporter",
@@ -41,7 +40,6 @@ GROUPS = (
             ),
             Key(
                 "VLLM_CA_FILE",
-                "",
                 "File with the certificate authority of https servers.",
                 example="secrets/vllm_ca.pem",
                 passed_to="exporter",
@@ -52,26 +50,26 @@ GROUPS = (
     Group(
         "Healer",
         "It acts on servers that `healer.yml` lists, and on no others.",
-        (Key("VLLM_HEALER_MODE", "dry_run", "dry_run: say what would be done. act: do it.", passed_to="healer"),),
+        (Key("VLLM_HEALER_MODE", "dry_run: say what would be done. act: do it.", "dry_run", passed_to="healer"),),
     ),
     Group(
         "Ports",
         "Where the parts listen, on loopback.",
         (
-            Key("EXPORTER_PORT", "9855", "Port of the exporter."),
-            Key("HEALER_PORT", "9856", "Port of the healer."),
-            Key("PROMETHEUS_PORT", "9090", "Port of Prometheus."),
-            Key("ALERTMANAGER_PORT", "9093", "Port of Alertmanager."),
+            Key("EXPORTER_PORT", "Port of the exporter.", "9855"),
+            Key("HEALER_PORT", "Port of the healer.", "9856"),
+            Key("PROMETHEUS_PORT", "Port of Prometheus.", "9090"),
+            Key("ALERTMANAGER_PORT", "Port of Alertmanager.", "9093"),
         ),
     ),
     Group(
         "Containers",
         "These mean nothing where the parts run natively.",
         (
-            Key("GRAFANA_PORT", "3000", "Port of Grafana, on loopback."),
-            Key("LOKI_PORT", "3100", "Port of Loki, on loopback."),
-            Key("MONITOR_SUBNET", "172.16.98.0/24", "Network of the containers, when something else has this one."),
-            Key("MONITOR_GATEWAY", "172.16.98.1", "Address of this host in it; the exporter listens there too."),
+            Key("GRAFANA_PORT", "Port of Grafana, on loopback.", "3000"),
+            Key("LOKI_PORT", "Port of Loki, on loopback.", "3100"),
+            Key("MONITOR_SUBNET", "Network of the containers, when something else has this one.", "172.16.98.0/24"),
+            Key("MONITOR_GATEWAY", "Address of this host in it; the exporter listens there too.", "172.16.98.1"),
         ),
     ),
     *(Group(f"Alerts by {one.title}", one.setup, one.keys) for one in load_channels().values()),

@@ -18,14 +18,23 @@ from deploy.config.targets import Target
 
 
 @dataclass(frozen=True)
+class Computed:
+    """What is to be written."""
+
+    files: Mapping[str, Mapping[str, str]]  # part -> name -> text
+    targets: tuple[Target, ...]
+    chosen: bool  # True if the user named the targets, in .env or in exporter.yml
+    warnings: tuple[str, ...]  # of what is allowed and probably not wanted
+    healer: Source
+
+
+@dataclass(frozen=True)
 class Rendered:
     """Where the rendered files lie, and what the last run changed."""
 
     config: Path  # the directory that holds it all
     token: Path  # secret between Alertmanager, people and the healer
-    targets: tuple[Target, ...]
-    chosen: bool  # True if the user named the targets, in .env or in exporter.yml
-    warnings: tuple[str, ...]  # what is allowed and probably not wanted
+    computed: Computed
     changed: tuple[str, ...]  # names under config/
 
     def file(self, part: str) -> Path:
@@ -44,18 +53,7 @@ def render(root: Path, home: Path, out: Path, settings: Settings, hostname: str)
     private_directory(out)
     keep_secret(token)
     changed = sync_directory(out / "config", files)
-    return Rendered(out / "config", token, computed.targets, computed.chosen, computed.warnings, changed)
-
-
-@dataclass(frozen=True)
-class Computed:
-    """What is to be written."""
-
-    files: Mapping[str, Mapping[str, str]]  # part -> name -> text
-    targets: tuple[Target, ...]
-    chosen: bool  # see Rendered
-    warnings: tuple[str, ...]  # see Rendered
-    healer: Source
+    return Rendered(out / "config", token, computed, changed)
 
 
 def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Site) -> Computed:

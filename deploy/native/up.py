@@ -103,7 +103,7 @@ def describe(applied: Applied, revived: tuple[str, ...], reloaded: tuple[str, ..
 
 def report(layout: Layout, plan: Plan) -> str:
     """Says where things are, what is watched, what would be done, who is told, and what to do next."""
-    states = read_server_states(plan.settings.ports.exporter, plan.rendered.targets)
+    states = read_server_states(plan.settings.ports.exporter, plan.rendered.computed.targets)
     dry_run = read_dry_run(plan.settings.ports.healer)
     ends = {"Healer": _MODES[dry_run], "People": plan.settings.people.words(), "Boards": _boards(layout)}
     return "\n".join(
@@ -113,9 +113,9 @@ def report(layout: Layout, plan: Plan) -> str:
             "Watches",
             table(states),
             table(ends, indent=""),
-            *(f"Warning: {warning}" for warning in plan.rendered.warnings),
+            *(f"Warning: {warning}" for warning in plan.rendered.computed.warnings),
             "Next",
-            *(f"  {step}" for step in next_steps(plan.rendered, states, dry_run)),
+            *(f"  {step}" for step in next_steps(plan.rendered.computed.chosen, states, dry_run)),
         ]
     )
 
@@ -126,10 +126,10 @@ def table(rows: Mapping[str, str], indent: str = "  ") -> str:
     return "\n".join(f"{indent}{name:<{width}}  {words}" for name, words in rows.items())
 
 
-def next_steps(rendered: Rendered, states: Mapping[str, str], dry_run: bool | None) -> list[str]:
+def next_steps(chosen: bool, states: Mapping[str, str], dry_run: bool | None) -> list[str]:
     """Says only what is left to do."""
     steps = []
-    if not rendered.chosen:
+    if not chosen:
         steps.append("name your servers: VLLM_TARGETS=host:port,… in .env (cp .env.example .env), then `make up`")
     if any(state != "ready" for state in states.values()):
         steps.append("start the servers that are not ready, or correct their addresses")

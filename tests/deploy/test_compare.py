@@ -61,7 +61,7 @@ def test_what_is_no_list_of_servers_is_for_the_healer_to_refuse(targets: object)
 def warnings_of(home: Path, targets: str, mode: str = "") -> tuple[str, ...]:
     passed = {"healer": {"VLLM_HEALER_MODE": mode}} if mode else {}
     settings = Settings(targets=parse_targets(targets, "gpu1", "VLLM_TARGETS"), passed=passed)
-    return render(ROOT, home, home / "out", settings, "gpu1").warnings
+    return render(ROOT, home, home / "out", settings, "gpu1").computed.warnings
 
 
 def test_names_are_compared_and_not_the_ways_to_write_them(tmp_path: Path) -> None:

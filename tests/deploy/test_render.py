@@ -197,15 +197,15 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, checkout: Path) -> None
 
 def test_without_a_choice_the_default_server_is_watched(tmp_path: Path, checkout: Path) -> None:
     rendered = render_into(tmp_path / "out", Settings(), checkout)
-    assert rendered.targets == (Target("localhost:8000", "gpu1:8000"),)
-    assert not rendered.chosen
+    assert rendered.computed.targets == (Target("localhost:8000", "gpu1:8000"),)
+    assert not rendered.computed.chosen
 
 
 def test_servers_of_exporter_yml_count_when_the_settings_name_none(tmp_path: Path, checkout: Path) -> None:
     (checkout / "exporter.yml").write_text("targets:\n  - gpu7:8000\n  - {address: 'gpu8:8443', scheme: https}\n")
     rendered = render_into(tmp_path / "out", Settings(), checkout)
-    assert rendered.targets == (Target("gpu7:8000", "gpu7:8000"), Target("gpu8:8443", "gpu8:8443", "https"))
-    assert rendered.chosen
+    assert rendered.computed.targets == (Target("gpu7:8000", "gpu7:8000"), Target("gpu8:8443", "gpu8:8443", "https"))
+    assert rendered.computed.chosen
 
 
 def test_a_server_of_the_settings_keeps_its_options_of_exporter_yml(tmp_path: Path, checkout: Path) -> None:

@@ -19,24 +19,16 @@ class Email(Channel):
     keys = (
         Key(
             SMARTHOST,
-            "",
             "Mail server, host:port: alerts go to SMTP_TO.",
             example="mail.example.org:587",
             needs=(SENDER, TO),
             check=check_host_port,
         ),
-        Key(SENDER, "", "Sender of alert mails.", example="vllm@example.org", needs=(SMARTHOST,)),
-        Key(TO, "", "Receivers of alert mails, separated by commas.", example="oncall@example.org", needs=(SMARTHOST,)),
-        Key(
-            USERNAME,
-            "",
-            "Login at the mail server, if it wants one.",
-            example="vllm",
-            needs=(PASSWORD_FILE, SMARTHOST),
-        ),
+        Key(SENDER, "Sender of alert mails.", example="vllm@example.org", needs=(SMARTHOST,)),
+        Key(TO, "Receivers of alert mails, separated by commas.", example="oncall@example.org", needs=(SMARTHOST,)),
+        Key(USERNAME, "Login, if the mail server wants one.", example="vllm", needs=(PASSWORD_FILE, SMARTHOST)),
         Key(
             PASSWORD_FILE,
-            "",
             "File that holds the password of SMTP_USERNAME.",
             example="secrets/smtp_password",
             file=True,
@@ -44,8 +36,8 @@ class Email(Channel):
         ),
         Key(
             REQUIRE_TLS,
-            "true",
             "false only for a mail server on this host that has no STARTTLS.",
+            "true",
             needs=(SMARTHOST,),
             check=check_boolean,
         ),

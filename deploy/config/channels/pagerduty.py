@@ -43,7 +43,6 @@ class PagerDuty(Channel):
     keys = (
         Key(
             ROUTING_KEY_FILE,
-            "",
             "File that holds the integration key (routing key) of the service.",
             example="secrets/pagerduty_key",
             file=True,
@@ -51,8 +50,8 @@ class PagerDuty(Channel):
         ),
         Key(
             URL,
-            "https://events.pagerduty.com/v2/enqueue",
             "Where events go; accounts in the EU have https://events.eu.pagerduty.com/v2/enqueue.",
+            "https://events.pagerduty.com/v2/enqueue",
             needs=(ROUTING_KEY_FILE,),
             check=check_url,
         ),

@@ -18,7 +18,6 @@ class Slack(Channel):
     keys = (
         Key(
             URL_FILE,
-            "",
             "File that holds a Slack incoming-webhook URL: alerts go to that channel.",
             example="secrets/slack_url",
             file=True,

@@ -18,7 +18,6 @@ class Webhook(Channel):
     keys = (
         Key(
             URL,
-            "",
             "URL that receives alerts in Alertmanager's webhook format.",
             example="https://alerts.example.org/vllm",
             check=check_url,
