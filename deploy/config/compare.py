@@ -33,8 +33,8 @@ def _unlisted(servers: Sequence[str]) -> list[str]:
     if not servers:
         return []
     return [
-        f"watched, but not in healer.yml: {_names(servers)}. The healer reports what happens there and never restarts "
-        "anything; list each server that shall be healed under `targets` in healer.yml"
+        f"watched, but not in healer.yml: {_names(servers)}. Failures there are only reported; to have {_it(servers)} "
+        f"healed, list {_it(servers)} under `targets` in healer.yml"
     ]
 
 
@@ -42,9 +42,13 @@ def _unwatched(servers: Sequence[str], watched_by: str) -> list[str]:
     if not servers:
         return []
     return [
-        f"in healer.yml, but not watched: {_names(servers)}. No alert comes from there, so nothing is ever healed "
-        f"there; add each server to {watched_by}, or correct its address in healer.yml"
+        f"in healer.yml, but not watched: {_names(servers)}. No alert comes from there, so that nothing is ever "
+        f"healed; add {_it(servers)} to {watched_by}, or correct the address in healer.yml"
     ]
+
+
+def _it(servers: Sequence[str]) -> str:
+    return "it" if len(servers) == 1 else "them"
 
 
 def _names(servers: Sequence[str]) -> str:

@@ -35,8 +35,10 @@ def read_source(root: Path, home: Path, part: str) -> Source:
     path = users if users.exists() else default
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read: {why(error)}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}{_yaml_problem(error)}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected keys with values at the top")
     absolute = {str(key): with_absolute_files(value, path.parent, str(key)) for key, value in values.items()}
@@ -63,6 +65,13 @@ def listed_servers(source: Source, hostname: str) -> tuple[Listed, ...]:
         " ".join(one.target.address for one in listed), hostname, f"{source.path.name}: targets"
     )  # no two alike
     return listed
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """Returns ' line 7: …'; YAML's own message names no file and has several lines."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f" line {error.problem_mark.line + 1}: not YAML: {error.problem}"
+    return f": not YAML: {error}"
 
 
 def _listed(item: object, name: str, hostname: str) -> Listed:

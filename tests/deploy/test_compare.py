@@ -16,12 +16,12 @@ from deploy.config.targets import parse_targets
 ROOT = Path(__file__).resolve().parents[2]
 
 UNLISTED = (
-    "watched, but not in healer.yml: {}. The healer reports what happens there and never restarts anything; "
-    "list each server that shall be healed under `targets` in healer.yml"
+    "watched, but not in healer.yml: {}. Failures there are only reported; "
+    "to have it healed, list it under `targets` in healer.yml"
 )
 UNWATCHED = (
-    "in healer.yml, but not watched: {}. No alert comes from there, so nothing is ever healed there; "
-    "add each server to VLLM_TARGETS in .env, or correct its address in healer.yml"
+    "in healer.yml, but not watched: {}. No alert comes from there, so that nothing is ever healed; "
+    "add it to VLLM_TARGETS in .env, or correct the address in healer.yml"
 )
 
 
@@ -48,8 +48,9 @@ def test_a_healer_that_may_act_and_knows_no_server_is_told() -> None:
 def test_of_many_servers_the_first_are_named() -> None:
     watched = [f"gpu{number}:8000" for number in range(8)]
     [warning] = compare([*watched, "a:1"], ["a:1"])
-    assert warning.startswith(
+    assert warning == (
         "watched, but not in healer.yml: gpu0:8000, gpu1:8000, gpu2:8000, gpu3:8000, gpu4:8000 and 3 more. "
+        "Failures there are only reported; to have them healed, list them under `targets` in healer.yml"
     )
 
 

@@ -190,8 +190,8 @@ def test_a_mode_of_the_settings_goes_before_the_file(tmp_path: Path, checkout: P
 
 
 def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, checkout: Path) -> None:
-    (checkout / "healer.yml").write_text("mode: [act\n")
-    with pytest.raises(SettingsError, match=r"healer\.yml: cannot be read: "):
+    (checkout / "healer.yml").write_text("mode: dry_run\ntargets: [act\nlimits: {}\n")
+    with pytest.raises(SettingsError, match=r"healer\.yml line 3: not YAML: expected ',' or ']', but got ':'$"):
         render_into(tmp_path / "out", root=checkout)
 
 
