@@ -35,14 +35,18 @@ def wait_ready(world: World) -> None:
 
 
 def wait_calm(world: World, server: Server) -> Seen:
-    """Waits until nothing is left of an earlier scene. Raises NoDemo, NotCalm."""
-    if not Supervisor(world.layout).pid():
-        raise NoDemo("the demo is not running: `make demo` starts it")
+    """Waits until nothing is left of an earlier scene. Raises NotCalm."""
     reader = Reader(world, server)
     _wait(lambda: is_calm(reader.look()), CALM_SECONDS, f"{server.words} to be calm")
     since = time.time()
     _wait(lambda: _reconciled(world) > since, CALM_SECONDS, "the healer to look at the servers")
     return reader.look()
+
+
+def check_running(world: World) -> None:
+    """Raises NoDemo."""
+    if not Supervisor(world.layout).pid():
+        raise NoDemo("the demo is not running: `make demo` starts it")
 
 
 def is_calm(seen: Seen) -> bool:

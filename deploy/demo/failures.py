@@ -74,7 +74,7 @@ def _unseen(name: str, what: str, seconds: float = 30.0) -> DemoFailure:
 _STALL_TOLD = 60.0  # seconds; a stall would have been told after 47
 
 
-_ENDED = "supervisord leaves it, for exit code 0 looks wanted; the healer starts it again"
+_ENDED = "supervisord does not restart it, since exit code 0 looks wanted; the healer starts it again"
 
 _ALL = (
     _healed("hang", "after 30 s without progress it counts as stalled: forced restart of all its processes"),

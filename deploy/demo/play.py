@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from deploy.demo.breaking import inflict, mend
-from deploy.demo.calm import wait_calm
+from deploy.demo.calm import check_running, wait_calm
 from deploy.demo.failures import DemoFailure
 from deploy.demo.reading import Reader
 from deploy.demo.scene import End, Scene, ending, expected
@@ -36,6 +36,7 @@ class Result:
 
 def play(world: World, server: Server, failure: DemoFailure, screen: Screen) -> Result:
     """Breaks the server, follows what happens, and mends what the healer rightly leaves. Raises DemoError."""
+    check_running(world)
     screen.plain("watch      " + "   ".join(world.links[name] for name in ("alerts", "alertmanager", "healer")), "dim")
     calm = wait_calm(world, server)
     scene = Scene(failure, server, time.time(), calm.pid)
