@@ -14,7 +14,6 @@ from importlib import import_module
 from types import ModuleType
 from typing import ClassVar, TypeAlias
 
-from deploy.config import channels
 from deploy.config.key import Key
 from deploy.errors import ChannelError
 
@@ -46,7 +45,7 @@ class Channel(ABC):
         """Returns what is told where. `value` holds each key of the channel, checked; '' when it has no default."""
 
 
-def load_channels(package: ModuleType = channels) -> dict[str, Channel]:
+def load_channels(package: ModuleType) -> dict[str, Channel]:
     """Returns name -> channel, sorted: a module is its own registration, and its file's name is the channel's.
 
     Raises ChannelError when a module does not define exactly one, and whatever a module raises at import: nobody

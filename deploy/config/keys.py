@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deploy.config import channels
 from deploy.config.channel import load_channels
 from deploy.config.dotenv import Entry
 from deploy.config.key import Key
@@ -21,6 +22,7 @@ class Group:
     keys: tuple[Key, ...]
 
 
+CHANNELS = load_channels(channels)
 GROUPS = (
     Group(
         "Servers",
@@ -72,7 +74,7 @@ GROUPS = (
             Key("MONITOR_GATEWAY", "Address of this host in it; the exporter listens there too.", "172.16.98.1"),
         ),
     ),
-    *(Group(f"Alerts by {one.title}", one.setup, one.keys) for one in load_channels().values()),
+    *(Group(f"Alerts by {one.title}", one.setup, one.keys) for one in CHANNELS.values()),
 )
 KEYS = tuple(key for group in GROUPS for key in group.keys)
 KNOWN = {key.name: key for key in KEYS}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deploy.config.channel import Block, Channel, Receiver, load_channels
+from deploy.config.channel import Block, Channel, Receiver
 from deploy.config.dotenv import Entry
+from deploy.config.keys import CHANNELS
 
 NOBODY = "nobody is told, alerts are seen in Alertmanager only: set a channel in .env; docs/settings.md lists them"
 
@@ -31,7 +32,7 @@ class People:
 
 def choose_people(chosen: Mapping[str, Entry]) -> People:
     """Makes a receiver for each channel of which a key is set. The entries have been checked."""
-    on = [one for one in load_channels().values() if any(key.name in chosen for key in one.keys)]
+    on = [one for one in CHANNELS.values() if any(key.name in chosen for key in one.keys)]
     return People(tuple(channel.receiver(_values(channel, chosen)) for channel in on))
 
 

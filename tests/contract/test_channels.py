@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.config.channel import Receiver, load_channels
-from deploy.config.keys import KEYS
+from deploy.config.channel import Receiver
+from deploy.config.keys import CHANNELS, KEYS
 from deploy.config.pages import compose_env, env_example, settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
-CHANNELS = load_channels()
 EACH = pytest.mark.parametrize("name", CHANNELS)
 SECRET_WORDS = ("KEY", "PASSWORD", "SECRET", "TOKEN")
 AMTOOLS = sorted({str(tool.resolve()) for place in os.get_exec_path() if (tool := Path(place, "amtool")).exists()})
