@@ -24,7 +24,7 @@ from vllm_exporter.clock import SystemClock
 from vllm_exporter.errors import NoData
 from vllm_exporter.metrics.family import Row as Sampled
 from vllm_exporter.subjects.gpu.choice import open_source
-from vllm_exporter.subjects.gpu.source import GpuSource, Snapshot
+from vllm_exporter.subjects.gpu.source import GpuSnapshot, GpuSource
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 MIB = 1 << 20
@@ -174,7 +174,7 @@ def flatten(*readings: Iterable[Sampled]) -> dict[Key, float]:
     }
 
 
-def read(source: GpuSource) -> Snapshot:
+def read(source: GpuSource) -> GpuSnapshot:
     """The second reading: GPM needs two samples. Raises NoData."""
     source.read()
     time.sleep(0.5)
@@ -196,7 +196,7 @@ def measure(source: GpuSource) -> tuple[float, float]:
     return sorted(cpu)[RUNS // 2], sorted(wall)[RUNS // 2]
 
 
-def by_index(answers: Answers, snapshot: Snapshot) -> Answers:
+def by_index(answers: Answers, snapshot: GpuSnapshot) -> Answers:
     """With GPU ids in place of the uuids."""
     ids = {card.uuid: card.gpu_id for card in snapshot.cards}
     return {(word, ids.get(uuid, uuid)): answer for (word, uuid), answer in answers.items()}

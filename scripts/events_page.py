@@ -20,7 +20,7 @@ def table() -> str:
     rows = ["| kind | told when | fields |", "|---|---|---|"]
     for kind in sorted(Event.__subclasses__(), key=lambda one: one.kind):
         names = ", ".join(field_name(one) for one in fields(kind) if one.name not in COMMON)
-        rows.append(f"| `{kind.kind}` | {kind.told} | {names} |")
+        rows.append(f"| `{kind.kind}` | {kind.occasion} | {names} |")
     return "\n".join(rows) + "\n"
 
 

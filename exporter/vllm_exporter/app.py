@@ -31,7 +31,7 @@ class App:
 
     def __init__(self, context: Context, classes: Collectors, log: Log = log) -> None:
         self.config = context.config
-        self.board, self.recent = context.board, pages.Recent(context.bus.tap())
+        self.board, self.recent = context.board, pages.Recent(context.bus.subscribe())
         self.clock = context.clock
         self._log = log
         self._stop = threading.Event()

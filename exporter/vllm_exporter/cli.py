@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 failed (of hang-report: a hang), 2 wrong use."""
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import signal
@@ -23,7 +24,7 @@ from vllm_exporter.errors import ConfigError, ExporterError
 from vllm_exporter.log import log
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.run.runner import View
-from vllm_exporter.web.server import Limits, Server, listen
+from vllm_exporter.web.server import ClientLimits, Server, listen
 
 ONCE_SECONDS = 30.0  # for all collectors of `once`: longer than any of their own timeouts
 # How long a thread with much to do may keep the others waiting. By default it is 5 ms, each time a scrape waits for the
@@ -52,7 +53,7 @@ def serve(arguments: argparse.Namespace) -> int:
     config = read_config(arguments)
     context = Context(config, SystemClock())
     app = App(context, enabled(load_collectors(), config))
-    server = Server(listen(config.listen), app.answer, context.clock, Limits())
+    server = Server(listen(config.listen), app.answer, context.clock, ClientLimits())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     log("info", "vllm-exporter started", version=__version__, listen=config.listen, watches=watched(config))
@@ -126,9 +127,9 @@ def tell_paths(config: Config, chosen: Mapping[str, type[Collector]]) -> bool:
 
 def status(arguments: argparse.Namespace) -> int:
     """Prints servers, GPUs, states, probes and the last errors; 1 when a server is not ready."""
-    from vllm_exporter.people.status import Asker, watch  # here, because the daemon needs none of it
+    from vllm_exporter.people.status import HealthClient, watch  # here, because the daemon needs none of it
 
-    asker = Asker(read_config(arguments))
+    asker = HealthClient(read_config(arguments))
     if arguments.watch:
         stop = threading.Event()
         signal.signal(signal.SIGINT, lambda *_: stop.set())
@@ -227,8 +228,6 @@ def run_facts(view: View) -> dict[str, object]:
 
 
 def print_json(value: object) -> None:
-    import json  # here, because the daemon needs none
-
     print(json.dumps(value, indent=2))
 
 

@@ -10,16 +10,16 @@ import sys
 import time
 from typing import Literal, Protocol
 
-Level = Literal["info", "warning", "error"]
+LogLevel = Literal["info", "warning", "error"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@%+,\[\]-]+")
 
 
 class Log(Protocol):
-    def __call__(self, level: Level, message: str, **facts: object) -> None: ...
+    def __call__(self, level: LogLevel, message: str, **facts: object) -> None: ...
 
 
-def log(level: Level, message: str, **facts: object) -> None:
+def log(level: LogLevel, message: str, **facts: object) -> None:
     """Writes one line; a reader that is gone (closed pipe) does not stop the exporter."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     try:

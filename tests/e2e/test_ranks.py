@@ -159,14 +159,14 @@ def test_every_process_has_its_role_and_rank_and_its_end_a_cause(ranks: Ranks) -
     found = {(one.role, one.rank) for one in until("the tree", ranks.processes, 10)}
     assert found == ranks.kind.processes
     assert not [one for one in ranks.processes() if one.orphan]
-    tap, ends = ranks.collector.context.bus.tap(), dict[str, ProcessExited]()
+    subscription, ends = ranks.collector.context.bus.subscribe(), dict[str, ProcessExited]()
     worker = next(one for one in ranks.processes() if one.role == "worker" and one.rank.endswith("1"))
     with suppress(ProcessLookupError):
         os.kill(worker.ref.pid, signal.SIGKILL)
 
     def all_ended() -> bool:
         ranks.processes()
-        for event in tap.drain():
+        for event in subscription.drain():
             if isinstance(event, ProcessExited):
                 ends.setdefault(f"{event.role} {event.rank}".strip(), event)
         return len(ends) == len(ranks.kind.processes)

@@ -20,7 +20,7 @@ from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.errors import ConfigError, NoData, PluginError, SourceError
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context
-from vllm_exporter.web.server import Limits, Server
+from vllm_exporter.web.server import ClientLimits, Server
 
 WAIT = 45.0  # seconds a test waits for what must happen; see tests/patience.py
 
@@ -176,7 +176,7 @@ def test_a_hung_collector_delays_neither_a_scrape_nor_the_others(log_lines: LogL
     made = App(Context(Config(), SystemClock()), classes, log_lines)
     made.start()
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server([listener], made.answer, SystemClock(), Limits())
+    server = Server([listener], made.answer, SystemClock(), ClientLimits())
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     assert ran_twice.wait(WAIT)

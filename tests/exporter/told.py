@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vllm_exporter.facts.events import LineNoticed, ProcessExited, Severity, StateChanged, XidReported
-from vllm_exporter.facts.values import Cause, Role
+from vllm_exporter.facts.values import ExitCause, Role
 
 
 def line(
@@ -38,7 +38,7 @@ def line(
 def exited(
     role: Role = "engine_core",
     *,
-    cause: Cause = "error",
+    cause: ExitCause = "error",
     code: int | None = 1,
     server: str = "",
     time: float = 0.0,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from vllm_exporter.config.config import Config
 
-Kind = Literal["file", "directory", "socket"]
+PathKind = Literal["file", "directory", "socket"]
 
 # What it means that nothing is there: a person has forgotten it; another program makes it when it starts; the exporter
 # makes it itself, with the directories above.
@@ -25,7 +25,7 @@ class NamedPath:
     key: str  # where it is named: 'collectors.events.file'
     path: str  # a relative one begins at the working directory
     fix: str = ""  # what to do where nothing is there; of no use where the exporter makes it
-    kind: Kind = "file"
+    kind: PathKind = "file"
     absent: Absent = "forgotten"
 
 

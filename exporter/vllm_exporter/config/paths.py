@@ -12,14 +12,14 @@ from vllm_exporter.config.named_paths import NamedPath
 
 
 @dataclass(frozen=True)
-class Finding:
+class PathProblem:
     """What is not as it should be. Not `wrong`: it may come later, or be only for the exporter's user to read."""
 
     wrong: bool
     words: str
 
 
-def look_at(paths: Iterable[NamedPath]) -> list[Finding]:
+def look_at(paths: Iterable[NamedPath]) -> list[PathProblem]:
     """A path that several keys name is told once, by the first of them."""
     firsts: dict[str, NamedPath] = {}
     for named in paths:
@@ -28,7 +28,7 @@ def look_at(paths: Iterable[NamedPath]) -> list[Finding]:
     return [one for one in found if one is not None]
 
 
-def _look(path: str, named: NamedPath) -> Finding | None:
+def _look(path: str, named: NamedPath) -> PathProblem | None:
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -36,23 +36,23 @@ def _look(path: str, named: NamedPath) -> Finding | None:
     except PermissionError:
         return _no_right(path, named)
     except (OSError, ValueError) as error:  # ValueError: a byte that no path may have
-        return Finding(True, f"{named.key}: {path!r} cannot be used: {error}; correct the path")
+        return PathProblem(True, f"{named.key}: {path!r} cannot be used: {error}; correct the path")
     if not _is(named.kind, mode):
-        return Finding(True, f"{named.key}: {path} is no {named.kind}; correct the path")
+        return PathProblem(True, f"{named.key}: {path} is no {named.kind}; correct the path")
     return None if os.access(path, _rights(named)) else _no_right(path, named)
 
 
-def _absent(path: str, named: NamedPath) -> Finding | None:
+def _absent(path: str, named: NamedPath) -> PathProblem | None:
     if named.absent == "made":  # where it can be
         return _look(os.path.dirname(path), replace(named, kind="directory"))
     later = named.absent == "comes_later"
-    return Finding(not later, f"{named.key}: {path} does not exist{' yet' if later else ''}; {named.fix}")
+    return PathProblem(not later, f"{named.key}: {path} does not exist{' yet' if later else ''}; {named.fix}")
 
 
-def _no_right(path: str, named: NamedPath) -> Finding:
+def _no_right(path: str, named: NamedPath) -> PathProblem:
     """Of no more than the user who looks."""
     verb = "written" if named.absent == "made" else "read"
-    return Finding(False, f"{named.key}: {path} cannot be {verb} by {_user()}; the exporter's user must be able to")
+    return PathProblem(False, f"{named.key}: {path} cannot be {verb} by {_user()}; the exporter's user must be able to")
 
 
 def _rights(named: NamedPath) -> int:

@@ -1,4 +1,4 @@
-"""What is notable, as it happens: an event goes to every tap, in which it waits until it is drained.
+"""What is notable, as it happens: an event goes to every subscription, in which it waits until it is drained.
 
 A kind of event is a dataclass below. Its fields are those of its line in the event log; one with a default is left out
 of the line while it has it. None holds a prompt, a key or other text of a user.
@@ -12,12 +12,12 @@ from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal
 
 from vllm_exporter.clock import Clock
-from vllm_exporter.facts.values import Cause, Role
+from vllm_exporter.facts.values import ExitCause, Role
 
 Severity = Literal["info", "warning", "error", "critical"]
 KEPT = 200  # events kept for taps that are made later; a start of the exporter emits a few dozen
 
-Plain = str | int | float | bool | None
+EventField = str | int | float | bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Event:
     """What all kinds have."""
 
     kind: ClassVar[str]
-    told: ClassVar[str]  # when it is told, for docs/collectors/events.md
+    occasion: ClassVar[str]  # when it is told, for docs/collectors/events.md
 
     severity: Severity
     summary: str  # a sentence for people
@@ -33,7 +33,7 @@ class Event:
     model_name: str = ""
     time: float = 0.0  # Unix time; 0.0 means now, and is replaced by the bus
 
-    def own_fields(self) -> dict[str, Plain]:
+    def own_fields(self) -> dict[str, EventField]:
         """The fields of its kind as the event log has them, without those that have their default."""
         mine = [one for one in fields(self) if one.name not in COMMON]
         given = {one.name: getattr(self, one.name) for one in mine if getattr(self, one.name) != one.default}
@@ -48,7 +48,7 @@ class StateChanged(Event):
     """A server is in another state of its lifecycle. The states: subjects/lifecycle/states.py."""
 
     kind = "lifecycle"
-    told = "a server changes its [state](../lifecycle.md)"
+    occasion = "a server changes its [state](../lifecycle.md)"
 
     from_: str
     to: str
@@ -61,7 +61,7 @@ class LineNoticed(Event):
     """A line of a log has a class that is worth telling."""
 
     kind = "log"
-    told = "a line of a [class](../log-classes.md) above info is read, or one that shows a step of the lifecycle"
+    occasion = "a line of a [class](../log-classes.md) above info is read, or one that shows a step of the lifecycle"
 
     class_: str
     excerpt: str  # redacted
@@ -81,9 +81,9 @@ class ProcessExited(Event):
     """One of a server's processes ended."""
 
     kind = "exit"
-    told = "a process of a server ended"
+    occasion = "a process of a server ended"
 
-    cause: Cause
+    cause: ExitCause
     code: int | None  # exit code, or the negative number of the signal; None: not known
     pid: int
     role: Role
@@ -96,7 +96,7 @@ class ProcessOomKilled(Event):
     """The kernel killed one of a server's processes for its memory; its exit is told too."""
 
     kind = "oom_kill"
-    told = "the kernel killed a process of a server for its memory"
+    occasion = "the kernel killed a process of a server for its memory"
 
     pid: int
     role: Role
@@ -109,7 +109,7 @@ class XidReported(Event):
     """NVIDIA's driver reported an error of a GPU. The codes: facts/xids.py."""
 
     kind = "xid"
-    told = "a GPU reports an error"
+    occasion = "a GPU reports an error"
 
     gpu_id: str  # '' when it is not known which
     xid: int
@@ -121,7 +121,7 @@ class RankFellBehind(Event):
     """A rank of a parallel group holds the others up."""
 
     kind = "straggler"
-    told = "a rank holds the others up"
+    occasion = "a rank holds the others up"
 
     rank: str
     reason: str
@@ -132,7 +132,7 @@ class RankMisplaced(Event):
     """A rank was placed where it costs speed."""
 
     kind = "topology"
-    told = "a rank is placed badly"
+    occasion = "a rank is placed badly"
 
     rank: str
     gpu_id: str
@@ -144,7 +144,7 @@ class RequestsFailed(Event):
     """A server answered requests with 5xx, our own canaries not counted."""
 
     kind = "failed_request"
-    told = (
+    occasion = (
         "a server answered requests with 5xx: one event with their number, every ten seconds at most. Our own canaries "
         "do not count. vLLM 0.8.3 on"
     )
@@ -152,7 +152,7 @@ class RequestsFailed(Event):
     count: int
 
 
-class Tap:
+class Subscription:
     """The events since the last drain; the oldest are dropped, and counted, when there are more than `limit`."""
 
     def __init__(self, limit: int) -> None:
@@ -174,24 +174,24 @@ class Bus:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._taps: tuple[Tap, ...] = ()
+        self._subscriptions: tuple[Subscription, ...] = ()
         self._kept: deque[Event] = deque(maxlen=KEPT)
-        self._lock = threading.Lock()  # an event must not come between the last kept one and the tap
+        self._lock = threading.Lock()  # an event must not come between the last kept one and the subscription
 
-    def tap(self, limit: int = 1000) -> Tap:
+    def subscribe(self, limit: int = 1000) -> Subscription:
         """All events from now on, and the last few before: collectors start in no order."""
-        made = Tap(limit)
+        made = Subscription(limit)
         with self._lock:
             for event in self._kept:
                 made.put(event)
-            self._taps = (*self._taps, made)
+            self._subscriptions = (*self._subscriptions, made)
         return made
 
     def emit(self, event: Event) -> None:
-        """Puts an event into every tap. Waits for nothing but other events."""
+        """Puts an event into every subscription. Waits for nothing but other events."""
         if not event.time:
             event = replace(event, time=self._clock.wall())
         with self._lock:
             self._kept.append(event)
-            for one in self._taps:
+            for one in self._subscriptions:
                 one.put(event)

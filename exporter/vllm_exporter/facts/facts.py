@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vllm_exporter.facts.values import EngineValues, Health, Level, Ref, Role
+from vllm_exporter.facts.values import EngineValues, Health, LinkLevel, Ref, Role
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class GpuLink:
     peer: str
     linked: bool | None  # they reach each other by NVLink, through switches too
     nvlinks: int | None  # how many links that is, 0 when they do not
-    level: Level | None = None  # over PCIe
+    level: LinkLevel | None = None  # over PCIe
 
 
 @dataclass(frozen=True)

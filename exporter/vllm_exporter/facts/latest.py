@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Posted:
+class PostedFact:
     """A fact and when it was put there, in monotonic seconds."""
 
     fact: object
@@ -23,11 +23,11 @@ class Board:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._posted: dict[type, Posted] = {}
+        self._posted: dict[type, PostedFact] = {}
 
     def post(self, fact: object) -> None:
         """Replaces the fact of the same type. It must be immutable: it is read from other threads."""
-        self._posted[type(fact)] = Posted(fact, self._clock.monotonic())
+        self._posted[type(fact)] = PostedFact(fact, self._clock.monotonic())
 
     def latest(self, kind: type[T], max_age: float = 15.0) -> T | None:
         """None when nobody has told, or not within `max_age` seconds: its collector is off, fails, or hangs."""

@@ -11,16 +11,16 @@ Role = Literal["api_server", "engine_core", "worker", "coordinator"]
 ROLES: tuple[Role, ...] = ("api_server", "engine_core", "worker", "coordinator")
 
 # How a process ended.
-Cause = Literal["clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown"]
-CAUSES: tuple[Cause, ...] = ("clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown")
+ExitCause = Literal["clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown"]
+CAUSES: tuple[ExitCause, ...] = ("clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown")
 
 Health = Literal["ok", "refused", "timeout", "503", "other"]  # what GET /health came to
 HEALTH_RESULTS: tuple[Health, ...] = ("ok", "refused", "timeout", "503", "other")
 
 # How near two devices of a host are, from near to far, in the words of `nvidia-smi topo -m`: PIX (one PCIe switch at
 # most), PXB (several), PHB (a PCIe host bridge), NODE (several host bridges of one NUMA node), SYS (between sockets).
-Level = Literal["PIX", "PXB", "PHB", "NODE", "SYS"]
-LEVELS: tuple[Level, ...] = ("PIX", "PXB", "PHB", "NODE", "SYS")
+LinkLevel = Literal["PIX", "PXB", "PHB", "NODE", "SYS"]
+LEVELS: tuple[LinkLevel, ...] = ("PIX", "PXB", "PHB", "NODE", "SYS")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ _KILLED = re.compile(r"Killed process (\d+)(?:, UID \d+,)? \((.*)\)(?:, UID \d+,
 
 
 @dataclass(frozen=True)
-class Line:
+class KernelLine:
     """One record. `seconds` on the clock that begins at boot."""
 
     number: int
@@ -61,9 +61,9 @@ class KernelLog:
             raise NoData(f"{path}: cannot be read: {error.strerror}; it needs root or CAP_SYSLOG") from None
         self.missed = 0  # times that records were overwritten before they were read
 
-    def read(self, limit: int = BATCH) -> list[Line]:
+    def read(self, limit: int = BATCH) -> list[KernelLine]:
         """What was printed since the last call; 2 µs when nothing was. Raises SourceError."""
-        lines: list[Line] = []
+        lines: list[KernelLine] = []
         for _ in range(limit):
             try:
                 line = parse_record(self._read(self._fd, RECORD))
@@ -83,7 +83,7 @@ class KernelLog:
         os.close(self._fd)
 
 
-def parse_record(data: bytes) -> Line | None:
+def parse_record(data: bytes) -> KernelLine | None:
     """'6,339,5140900,-;text' and then lines of what it is about, each after a blank. None at the end of a file."""
     if not data:
         return None
@@ -92,7 +92,7 @@ def parse_record(data: bytes) -> Line | None:
         priority, number, microseconds = map(int, head.split(",")[:3])
     except ValueError:
         raise SourceError(f"the kernel's log has a record that is none: {data[:60]!r}") from None
-    return Line(number, microseconds / 1e6, priority & 7, rest.partition("\n")[0])
+    return KernelLine(number, microseconds / 1e6, priority & 7, rest.partition("\n")[0])
 
 
 def parse_xid(line: str) -> tuple[str, int] | None:

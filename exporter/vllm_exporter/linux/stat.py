@@ -17,7 +17,7 @@ GONE = ("Z", "X", "x")  # zombie and dead: it runs no more, whatever its parent 
 
 
 @dataclass(frozen=True)
-class Stat:
+class ProcessStat:
     """See proc_pid_stat(5)."""
 
     ref: Ref
@@ -31,14 +31,14 @@ class Stat:
     readable: bool  # we are allowed to see all of it, the exit status included
 
 
-def parse_stat(text: bytes) -> Stat:
+def parse_stat(text: bytes) -> ProcessStat:
     """Raises ValueError when it is not the text of /proc/<pid>/stat. The name may hold blanks and parentheses."""
     pid, _, rest = text.partition(b" (")
     comm, parenthesis, rest = rest.rpartition(b") ")
     fields = rest.split(None, 24)
     if not parenthesis or len(fields) < 22:
         raise ValueError(f"not a stat: {text[:60]!r}")
-    return Stat(
+    return ProcessStat(
         ref=Ref(int(pid), int(fields[19])),
         comm=comm,
         state=fields[0].decode("ascii", "replace"),
@@ -59,13 +59,13 @@ def parse_exit_status(text: bytes, ref: Ref) -> int | None:
     return int(fields[49])
 
 
-def read_stat(proc: Path, pid: int) -> Stat | None:
+def read_stat(proc: Path, pid: int) -> ProcessStat | None:
     """None when the process is gone. Raises SourceError."""
     text = read_file(proc / str(pid) / "stat", SIZE)
     return understand(text, proc, pid) if text else None
 
 
-def understand(text: bytes, proc: Path, pid: int) -> Stat:
+def understand(text: bytes, proc: Path, pid: int) -> ProcessStat:
     """As parse_stat; raises SourceError, naming the file."""
     try:
         return parse_stat(text)

@@ -14,7 +14,7 @@ RUNNING = (b"", b"0")  # of wchan: it does not wait, or we may not know
 
 
 @dataclass(frozen=True)
-class Wait:
+class ProcessWait:
     """One process as it is now."""
 
     state: str  # of the kernel: R, S, D, T …
@@ -24,7 +24,7 @@ class Wait:
     kernel: tuple[str, ...] = ()  # functions of its stack in the kernel, innermost first; for root only
 
 
-def read_wait(proc: Path, pid: int) -> Wait | None:
+def read_wait(proc: Path, pid: int) -> ProcessWait | None:
     """None when it is gone."""
     try:
         stat = read_stat(proc, pid)
@@ -35,7 +35,7 @@ def read_wait(proc: Path, pid: int) -> Wait | None:
     wchan = (read_file(proc / str(pid) / "wchan", 256) or b"").strip()
     kernel = parse_kernel_stack(read_file(proc / str(pid) / "stack", 16384) or b"")
     where = "" if wchan in RUNNING else wchan.decode("ascii", "replace")
-    return Wait(stat.state, stat.cpu_ticks, time.monotonic(), where, kernel)
+    return ProcessWait(stat.state, stat.cpu_ticks, time.monotonic(), where, kernel)
 
 
 def parse_kernel_stack(text: bytes) -> tuple[str, ...]:

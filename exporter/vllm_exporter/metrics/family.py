@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Kind = Literal["gauge", "counter", "histogram"]
-Values = tuple[str, ...]  # label values in the order of the family's labels
-Series = tuple["Family", Values]
+MetricKind = Literal["gauge", "counter", "histogram"]
+LabelValues = tuple[str, ...]  # label values in the order of the family's labels
+Series = tuple["Family", LabelValues]
 Row = tuple[Series, float]  # one value of a series
 
 
@@ -17,7 +17,7 @@ class Family:
     """One metric family. `labels` are the only label names its samples may carry, in rendering order."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     help: str  # one line, with the unit
     labels: tuple[str, ...] = ()
     of: Family | None = None  # the histogram whose _bucket, _sum or _count this is
@@ -45,7 +45,7 @@ class Sample(NamedTuple):
         return self.series[0]
 
     @property
-    def values(self) -> Values:
+    def values(self) -> LabelValues:
         return self.series[1]
 
 
@@ -60,7 +60,7 @@ def histogram_parts(family: Family) -> tuple[Family, Family, Family]:
     return bucket, total, count
 
 
-def histogram_series(family: Family, values: Values, bounds: Iterable[float]) -> list[Series]:
+def histogram_series(family: Family, values: LabelValues, bounds: Iterable[float]) -> list[Series]:
     """The series of one histogram, in the order in which they must stand: buckets up to +Inf, sum, count.
 
     `bounds` are the upper bounds, ascending, without +Inf. The numbers of the buckets are cumulative.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Literal
 
-from vllm_exporter.metrics.family import Family, Values
+from vllm_exporter.metrics.family import Family, LabelValues
 from vllm_exporter.metrics.series import Block, Layout
 
 Format = Literal["text", "openmetrics"]
@@ -70,7 +70,7 @@ def head(family: Family, text_format: Format) -> tuple[str, str]:
     return f"# HELP {name} {_literal(words)}", f"# TYPE {name} {family.kind}"
 
 
-def prefix(family: Family, values: Values) -> str:
+def prefix(family: Family, values: LabelValues) -> str:
     """A sample's text up to its value: the name and the labels, with %% for each %."""
     pairs = zip(family.labels, values, strict=True)
     labels = ",".join(f'{name}="{_literal(escape_label(value))}"' for name, value in pairs)

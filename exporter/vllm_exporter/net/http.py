@@ -59,7 +59,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Response:
+class ClientResponse:
     """A full answer, whatever its status."""
 
     status: int
@@ -76,7 +76,7 @@ def request(
     headers: Mapping[str, str] | None = None,
     max_body: int = MAX_BODY,
     heard: Heard | None = None,
-) -> Response:
+) -> ClientResponse:
     """Sends one request and reads the whole answer, within `timeout` seconds from now. Raises RequestFailed.
 
     `heard` is called with each chunk of a streamed body as it comes in.
@@ -171,21 +171,21 @@ class Stream:
         return bool(data)
 
 
-def read_response(stream: Stream, max_body: int = MAX_BODY, heard: Heard | None = None) -> Response:
+def read_response(stream: Stream, max_body: int = MAX_BODY, heard: Heard | None = None) -> ClientResponse:
     """Raises Garbled when it is not HTTP, is cut, or has a body of more than `max_body` bytes."""
     status, headers = parse_head(stream.until(b"\r\n\r\n", MAX_HEAD))
     keeps = headers.get(b"connection", b"").lower() != b"close"
     if status in (204, 304):
-        return Response(status, b"", keeps)
+        return ClientResponse(status, b"", keeps)
     if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
-        return Response(status, _read_chunks(stream, max_body, heard))
+        return ClientResponse(status, _read_chunks(stream, max_body, heard))
     length = headers.get(b"content-length")
     if length is None:
-        return Response(status, stream.rest(max_body))
+        return ClientResponse(status, stream.rest(max_body))
     if not length.isdigit():
         raise Garbled(f"Content-Length is {length[:40]!r}, not a number")
     _check_size(int(length), max_body)
-    return Response(status, stream.exactly(int(length)), keeps and stream.empty)
+    return ClientResponse(status, stream.exactly(int(length)), keeps and stream.empty)
 
 
 def parse_head(head: bytes) -> tuple[int, dict[bytes, bytes]]:

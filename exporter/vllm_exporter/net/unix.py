@@ -7,7 +7,7 @@ import time
 
 from vllm_exporter.config.addresses import split_address
 from vllm_exporter.errors import ConfigError
-from vllm_exporter.net.http import Garbled, Origin, Response, Stream, TimedOut, build, read_response, request
+from vllm_exporter.net.http import ClientResponse, Garbled, Origin, Stream, TimedOut, build, read_response, request
 
 PREFIX = "unix://"
 
@@ -29,7 +29,7 @@ def socket_path(where: str) -> str:
     return where.removeprefix(PREFIX) if where.startswith(("/", PREFIX)) else ""
 
 
-def call(where: str, method: str, path: str, timeout: float, body: bytes = b"") -> Response:
+def call(where: str, method: str, path: str, timeout: float, body: bytes = b"") -> ClientResponse:
     """`where` is a path, unix://path, host:port or http://host:port. Raises RequestFailed."""
     path_of_socket = socket_path(where)
     if not path_of_socket:

@@ -8,14 +8,14 @@ from typing import Any
 from vllm_exporter.config.addresses import parse_listen
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import SourceError
-from vllm_exporter.log import Level
+from vllm_exporter.log import LogLevel
 from vllm_exporter.net.http import Origin, RequestFailed, request
 
 TIMEOUT = 3.0  # seconds: it answers from memory
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # an address to listen on, and the same to call
 
 
-def quiet(level: Level, message: str, **facts: object) -> None:
+def quiet(level: LogLevel, message: str, **facts: object) -> None:
     """The log of a command that runs collectors once: what it has to say stands in what it prints."""
 
 

@@ -14,10 +14,10 @@ from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.errors import ConfigError, SourceError
 from vllm_exporter.facts.facts import Gpus, Trees, VllmProcess
 from vllm_exporter.linux.py_spy import dump_stacks, find_py_spy
-from vllm_exporter.linux.wait import Wait, read_wait
+from vllm_exporter.linux.wait import ProcessWait, read_wait
 from vllm_exporter.people.exporter_health import quiet
 from vllm_exporter.people.exporter_says import choose_state, number
-from vllm_exporter.people.hang.evidence import Evidence, Gpu, ProcessSight
+from vllm_exporter.people.hang.evidence import Gpu, HangEvidence, ProcessSight
 from vllm_exporter.people.hang.standstill import NCCL_SIGNS, NO_MEMORY
 from vllm_exporter.people.scratch_state import own_config
 from vllm_exporter.people.watch_server import ENOUGH, look
@@ -44,12 +44,12 @@ class Host:
     gpus: Gpus | None
 
 
-def observe(config: Config, target: TargetConfig, host: Host, ask: Ask, seconds: float) -> Evidence:
+def observe(config: Config, target: TargetConfig, host: Host, ask: Ask, seconds: float) -> HangEvidence:
     """`ask` is asked before, for how long nothing has moved by then, and again after: that is what counts."""
     api = HttpVllmApi(origin(target), HEALTH_TIMEOUT, config.probe.canary_timeout)
     started = time.monotonic()
     health = api.health()
-    seen = Evidence(target.server, health, health_seconds=time.monotonic() - started)
+    seen = HangEvidence(target.server, health, health_seconds=time.monotonic() - started)
     mine = [one for one in (host.trees.processes if host.trees else {}).values() if one.server == target.server]
     before = {one.ref.pid: read_wait(Path("/proc"), one.ref.pid) for one in mine}
     if health != "refused":
@@ -64,7 +64,7 @@ def observe(config: Config, target: TargetConfig, host: Host, ask: Ask, seconds:
     return _with_stacks(seen) if not seen.moved and seen.health != "refused" else seen
 
 
-def _with_told(seen: Evidence, told: Mapping[str, Any]) -> Evidence:
+def _with_told(seen: HangEvidence, told: Mapping[str, Any]) -> HangEvidence:
     """What the exporter says that watches it all the time."""
     here = sum(one.orphan for one in seen.processes)
     return replace(
@@ -76,7 +76,7 @@ def _with_told(seen: Evidence, told: Mapping[str, Any]) -> Evidence:
     )
 
 
-def _stopped(processes: Iterable[Wait | None]) -> bool:
+def _stopped(processes: Iterable[ProcessWait | None]) -> bool:
     return any(one is not None and one.state in STOPPED for one in processes)
 
 
@@ -92,7 +92,7 @@ def look_at_host(config: Config) -> Host:
 
 
 def _processes(
-    mine: Iterable[VllmProcess], before: Mapping[int, Wait | None], after: Mapping[int, Wait | None]
+    mine: Iterable[VllmProcess], before: Mapping[int, ProcessWait | None], after: Mapping[int, ProcessWait | None]
 ) -> Iterable[ProcessSight]:
     for one in sorted(mine, key=lambda process: process.ref.pid):
         first, last = before.get(one.ref.pid), after.get(one.ref.pid)
@@ -101,7 +101,7 @@ def _processes(
             yield replace(sight, kernel=last.kernel, orphan=one.orphan)
 
 
-def _cores(first: Wait | None, last: Wait) -> float | None:
+def _cores(first: ProcessWait | None, last: ProcessWait) -> float | None:
     if first is None or last.at <= first.at:
         return None
     return (last.cpu_ticks - first.cpu_ticks) / os.sysconf("SC_CLK_TCK") / (last.at - first.at)
@@ -148,7 +148,7 @@ def log_files(config: Config, server: str) -> list[Path]:
 _SIGNS = tuple(sign.encode() for sign in (*NO_MEMORY, *NCCL_SIGNS))
 
 
-def _with_stacks(seen: Evidence) -> Evidence:
+def _with_stacks(seen: HangEvidence) -> HangEvidence:
     """Of engine and workers, which are few."""
     program = find_py_spy()
     if program is None:

@@ -13,14 +13,14 @@ from vllm_exporter.errors import ConfigError
 from vllm_exporter.people.exporter_says import ask_about
 from vllm_exporter.people.gather import look_at_host, observe
 from vllm_exporter.people.hang.diagnose import Diagnosis, diagnose
-from vllm_exporter.people.hang.evidence import Evidence
+from vllm_exporter.people.hang.evidence import HangEvidence
 from vllm_exporter.people.hang.finding import LATE, describe_process, state_words
 
 WIDTH = 80
 FRAMES = 6  # of a stack that are shown; --json has all
 
 
-def report(config: Config, server: str, seconds: float) -> list[tuple[Evidence, Diagnosis]]:
+def report(config: Config, server: str, seconds: float) -> list[tuple[HangEvidence, Diagnosis]]:
     """One after the other. `server` '' means all. Raises ConfigError when it is not configured."""
     targets = choose(config, server)
     host = look_at_host(config)
@@ -38,7 +38,7 @@ def choose(config: Config, server: str) -> tuple[TargetConfig, ...]:
     return chosen
 
 
-def as_facts(seen: Evidence, diagnosis: Diagnosis) -> dict[str, Any]:
+def as_facts(seen: HangEvidence, diagnosis: Diagnosis) -> dict[str, Any]:
     """For --json."""
     return {
         "server": seen.server,
@@ -53,7 +53,7 @@ def as_facts(seen: Evidence, diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def as_lines(seen: Evidence, diagnosis: Diagnosis) -> Iterator[str]:
+def as_lines(seen: HangEvidence, diagnosis: Diagnosis) -> Iterator[str]:
     """For people, at most 80 columns wide."""
     yield from wrap(f"{seen.server}: {diagnosis.cause.title}", "")
     yield from _list(f"Why ({diagnosis.finding.certainty})", diagnosis.finding.evidence)
@@ -82,7 +82,7 @@ def _list(title: str, lines: tuple[str, ...]) -> Iterator[str]:
         yield from wrap(line, "    - ")
 
 
-def _seen(seen: Evidence) -> Iterator[str]:
+def _seen(seen: HangEvidence) -> Iterator[str]:
     yield from filter(None, (state_words(seen),))
     took = f" after {seen.health_seconds:.1f} s" if seen.health_seconds >= LATE else ""
     yield f"/health: {seen.health}{took}"

@@ -22,7 +22,7 @@ EVERY = 2.0  # seconds between two pictures of --watch
 CLEAR = "\x1b[H\x1b[2J"
 
 
-class Asker:
+class HealthClient:
     """Asks the exporter that runs here; without one it runs the collectors itself, from the first question on."""
 
     def __init__(self, config: Config) -> None:
@@ -66,7 +66,7 @@ def is_complete(app: App) -> bool:
     return results.get("probe") != "ok" or all(target.server in seen for target in app.config.targets)
 
 
-def watch(asker: Asker, stop: threading.Event, as_json: bool = False) -> None:
+def watch(asker: HealthClient, stop: threading.Event, as_json: bool = False) -> None:
     """A new picture every two seconds, until `stop`; for programs a line with a JSON document each."""
     while not stop.is_set():
         said, by = asker.ask()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from vllm_exporter.errors import SourceError
-from vllm_exporter.people.hang.evidence import Evidence, Sample
+from vllm_exporter.people.hang.evidence import EngineLook, HangEvidence
 from vllm_exporter.subjects.server.api import VllmApi
 from vllm_exporter.subjects.server.canaries import CanaryResult
 
@@ -40,7 +40,7 @@ class Canary:
         self.seconds, self.result = time.monotonic() - started, result
 
 
-def look(api: VllmApi, seen: Evidence, send_canary: bool, seconds: float, longest: float) -> Evidence:
+def look(api: VllmApi, seen: HangEvidence, send_canary: bool, seconds: float, longest: float) -> HangEvidence:
     """For `seconds`; one that has work and does not move for `longest`: a step of a healthy one may take that long.
 
     Pause and sleep are asked for first: a canary to a paused server waits for ever, and proves nothing.
@@ -67,9 +67,9 @@ def look(api: VllmApi, seen: Evidence, send_canary: bool, seconds: float, longes
     )
 
 
-def _watch(api: VllmApi, canary: Canary | None, seconds: float, longest: float) -> tuple[list[Sample], str]:
+def _watch(api: VllmApi, canary: Canary | None, seconds: float, longest: float) -> tuple[list[EngineLook], str]:
     """The readings, and why the last one failed."""
-    samples: list[Sample] = []
+    samples: list[EngineLook] = []
     problem, started = "", time.monotonic()
     while True:
         now = time.monotonic() - started
@@ -77,7 +77,7 @@ def _watch(api: VllmApi, canary: Canary | None, seconds: float, longest: float) 
             reading = api.engine()
             problem = "" if reading else "no vllm: families (--disable-log-stats, or not vLLM)"
             if reading:
-                samples.append(Sample(now, reading.values))
+                samples.append(EngineLook(now, reading.values))
         except SourceError as error:
             problem = str(error)
         if _enough(samples, canary, now, seconds, longest):
@@ -85,7 +85,7 @@ def _watch(api: VllmApi, canary: Canary | None, seconds: float, longest: float) 
         time.sleep(INTERVAL)
 
 
-def _enough(samples: list[Sample], canary: Canary | None, now: float, seconds: float, longest: float) -> bool:
+def _enough(samples: list[EngineLook], canary: Canary | None, now: float, seconds: float, longest: float) -> bool:
     work = bool(samples) and (samples[-1].values.work or (canary is not None and canary.unanswered))
     if work and not _moves(samples):
         return now >= longest
@@ -94,10 +94,10 @@ def _enough(samples: list[Sample], canary: Canary | None, now: float, seconds: f
     return now >= seconds or not work or (len(samples) >= READINGS and _outputs(samples) >= 2)
 
 
-def _moves(samples: list[Sample]) -> bool:
+def _moves(samples: list[EngineLook]) -> bool:
     return any(one.values != two.values for one, two in pairwise(samples))
 
 
-def _outputs(samples: list[Sample]) -> int:
+def _outputs(samples: list[EngineLook]) -> int:
     tokens = [sample.values.generation_tokens or 0 for sample in samples]
     return sum(two > one for one, two in pairwise(tokens))

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 
-class Errand:
+class PeriodicTask:
     """`run` is what the thread does."""
 
     def __init__(self, name: str, run: Callable[[], None], interval: float) -> None:

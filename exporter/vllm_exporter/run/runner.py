@@ -14,15 +14,15 @@ from vllm_exporter.metrics.series import Block, SeriesCache
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.run.schedule import ScrapeTimes, next_due, next_for_scrape
 
-Result = Literal["not_run", "ok", "no_data", "failed"]
+RunResult = Literal["not_run", "ok", "no_data", "failed"]
 
 REPEAT_LOG_SECONDS = 300.0  # a collector that goes on failing is logged this often: a run is every second or so
 
 
-class State(NamedTuple):
+class RunState(NamedTuple):
     """What is known of a collector. Replaced as a whole by its thread; times are monotonic unless noted."""
 
-    result: Result = "not_run"  # of the last finished run
+    result: RunResult = "not_run"  # of the last finished run
     detail: str = ""  # why there is no data, or what failed
     duration: float = 0.0  # of the last finished run, in seconds
     block: Block | None = None  # of the last run that worked
@@ -37,7 +37,7 @@ class View(NamedTuple):
     """A collector as a scrape sees it."""
 
     name: str
-    result: Result  # a run that hangs counts as failed
+    result: RunResult  # a run that hangs counts as failed
     detail: str
     duration: float
     block: Block | None  # None when it is stale
@@ -74,7 +74,7 @@ class Runner:
         self._scrapes = scrapes
         self._log = log
         self._collector: Collector | None = None
-        self._state = State()
+        self._state = RunState()
         self._logged_at = 0.0
 
     def view(self) -> View:
@@ -121,7 +121,7 @@ class Runner:
             return next_for_scrape(due, now, self.interval, self._scrapes)
         return next_due(due, now, self.interval)
 
-    def _collect(self, before: State) -> State:
+    def _collect(self, before: RunState) -> RunState:
         try:
             if self._collector is None:
                 self._collector = self._make()
@@ -132,7 +132,7 @@ class Runner:
             return before._replace(result="failed", detail=describe(error), errors=before.errors + 1)
         return before._replace(result="ok", detail="", block=block)
 
-    def _tell(self, before: State, after: State, now: float) -> None:
+    def _tell(self, before: RunState, after: RunState, now: float) -> None:
         """Logs a change, and a lasting failure now and then."""
         if after.result == before.result and (after.result != "failed" or now - self._logged_at < REPEAT_LOG_SECONDS):
             return
@@ -145,7 +145,7 @@ class Runner:
             self._log("info", "collector works again", collector=self.name)
 
 
-def choose_view(name: str, state: State, now: float, interval: float, stale_after: float) -> View:
+def choose_view(name: str, state: RunState, now: float, interval: float, stale_after: float) -> View:
     """What a scrape at `now` shows of a state.
 
     A block lives one interval, in which it is the newest there can be, plus `stale_after`. A run in progress for longer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -10,12 +11,14 @@ from typing import Any, Protocol
 from vllm_exporter import __version__
 from vllm_exporter.clock import Clock
 from vllm_exporter.config.config import Config
-from vllm_exporter.facts.events import Event, Tap
+from vllm_exporter.facts.events import Event, Subscription
 from vllm_exporter.facts.facts import Gpus, Lifecycles, Sights, Trees
 from vllm_exporter.facts.latest import Board
 from vllm_exporter.metrics.render import CONTENT_TYPES, Format, gzip
 from vllm_exporter.run.runner import View
 from vllm_exporter.web.http1 import Request, Response
+from vllm_exporter.web.summary import HealthFacts, make_stats
+from vllm_exporter.web.summary_text import make_summary
 
 EVENTS = 5  # that GET /health shows
 
@@ -23,12 +26,12 @@ EVENTS = 5  # that GET /health shows
 class Recent:
     """The last events above info. Asked from one thread."""
 
-    def __init__(self, tap: Tap) -> None:
-        self._tap = tap
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
         self._last: deque[Event] = deque(maxlen=EVENTS)
 
     def events(self) -> tuple[Event, ...]:
-        self._last.extend(event for event in self._tap.drain() if event.severity != "info")
+        self._last.extend(event for event in self._subscription.drain() if event.severity != "info")
         return tuple(self._last)
 
 
@@ -65,17 +68,12 @@ def metrics(request: Request, site: Site) -> Response:
 
 def health(request: Request, site: Site) -> Response:
     """For people and programs: {"stats": …, "summary": …}."""
-    import json  # here, because a scrape needs none
-
     return Response(200, json.dumps(health_facts(site)).encode() + b"\n", "application/json")
 
 
 def health_facts(site: Site) -> dict[str, Any]:
     """What GET /health answers. GPUs and servers that were not seen for 15 s count as unknown."""
-    from vllm_exporter.web.summary import Known, make_stats  # here: 0.4 MiB that a scrape does not need
-    from vllm_exporter.web.summary_text import make_summary
-
-    known = Known(
+    known = HealthFacts(
         now=site.clock.wall(),
         servers=tuple(target.server for target in site.config.targets),
         views=site.views(),

@@ -24,7 +24,7 @@ CHUNK = 65536  # bytes read at once; no request is longer
 
 
 @dataclass(frozen=True)
-class Limits:
+class ClientLimits:
     """What clients may take; seconds unless said."""
 
     connections: int = 64  # a scraper or two, a few browsers and curls; each costs two KiB
@@ -52,7 +52,9 @@ class Connection:
 class Server:
     """Serves `handler` on the listening sockets until `stop`."""
 
-    def __init__(self, listeners: Iterable[socket.socket], handler: Handler, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self, listeners: Iterable[socket.socket], handler: Handler, clock: Clock, limits: ClientLimits
+    ) -> None:
         self._handler = handler
         self._clock = clock
         self._limits = limits

@@ -29,7 +29,7 @@ RAM_TOTAL, RAM_AVAILABLE = "vllm_host_memory_total_bytes", "vllm_host_memory_ava
 
 
 @dataclass(frozen=True)
-class Known:
+class HealthFacts:
     """All that the exporter knows at one time. None: its collector is off, fails, or has not run yet."""
 
     now: float  # Unix time
@@ -44,7 +44,7 @@ class Known:
     health_timeout: float = ProbeConfig.health_timeout  # seconds
 
 
-def make_stats(known: Known) -> Stats:
+def make_stats(known: HealthFacts) -> Stats:
     """Everything as plain values. None: not known."""
     servers = [_server(name, known) for name in known.servers]
     total, available = _host(known.views, RAM_TOTAL), _host(known.views, RAM_AVAILABLE)
@@ -66,7 +66,7 @@ def make_stats(known: Known) -> Stats:
     }
 
 
-def _server(name: str, known: Known) -> Stats:
+def _server(name: str, known: HealthFacts) -> Stats:
     sight = known.sights.servers.get(name) if known.sights else None
     state, seconds = known.lifecycles.states.get(name, (None, None)) if known.lifecycles else (None, None)
     processes = [one for one in known.trees.processes.values() if one.server == name] if known.trees else None
@@ -108,7 +108,7 @@ def _sight(sight: ServerSight) -> Stats:
     }
 
 
-def _unseen(known: Known) -> str:
+def _unseen(known: HealthFacts) -> str:
     """Of a server that no probe has had an answer from: just started, or nobody looks."""
     begins = any(view.name == "probe" and view.result == "not_run" for view in known.views)
     return "looking" if begins or known.sights is not None else "unknown"
@@ -136,7 +136,7 @@ def _gpu(gpu: GpuSight) -> Stats:
     }
 
 
-def _errors(known: Known) -> Iterator[str]:
+def _errors(known: HealthFacts) -> Iterator[str]:
     """Servers that do not serve, collectors that fail, and what happened last."""
     sights = known.sights.servers if known.sights else {}
     if known.sights is not None:

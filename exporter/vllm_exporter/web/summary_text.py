@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-Stats = Mapping[str, Any]
+from vllm_exporter.web.summary import Stats
 
 WIDTH = 80
 
@@ -81,8 +81,6 @@ def _ram_line(stats: Stats) -> str:
 
 
 def _wrap(text: str) -> list[str]:
-    import textwrap  # here, because a scrape needs none
-
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
 

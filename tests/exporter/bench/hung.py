@@ -16,7 +16,7 @@ from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.config import Config
 from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.run.collector import Collector, Context
-from vllm_exporter.web.server import Limits, Server, listen
+from vllm_exporter.web.server import ClientLimits, Server, listen
 
 SCRAPE_GOAL = 50.0  # milliseconds
 AGE_GOAL = 15.0  # seconds; older samples would be dropped
@@ -41,7 +41,7 @@ def measure(directory: Path) -> list[Figure]:
     port = free_port()
     log = LogLines()
     app = App(Context(config), {**classes, "hangs": _Hangs}, log)
-    server = Server(listen(f"127.0.0.1:{port}"), app.answer, SystemClock(), Limits())
+    server = Server(listen(f"127.0.0.1:{port}"), app.answer, SystemClock(), ClientLimits())
     thread = threading.Thread(target=server.serve, name="server")
     thread.start()
     app.start()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from vllm_exporter.config.named_paths import Absent, Kind, NamedPath
-from vllm_exporter.config.paths import Finding, look_at
+from vllm_exporter.config.named_paths import Absent, NamedPath, PathKind
+from vllm_exporter.config.paths import PathProblem, look_at
 
 
-def look(path: Path | str, kind: Kind = "file", absent: Absent = "forgotten") -> list[Finding]:
+def look(path: Path | str, kind: PathKind = "file", absent: Absent = "forgotten") -> list[PathProblem]:
     return look_at([NamedPath("here", str(path), "put it there", kind, absent)])
 
 
@@ -32,12 +32,12 @@ def test_says_nothing_of_what_is_there(tmp_path: Path) -> None:
 
 def test_a_file_that_only_a_person_makes_is_wrong_while_it_is_not_there(tmp_path: Path) -> None:
     key = tmp_path / "key"
-    assert look(key) == [Finding(True, f"here: {key} does not exist; put it there")]
+    assert look(key) == [PathProblem(True, f"here: {key} does not exist; put it there")]
 
 
 def test_a_file_that_something_else_makes_may_come_later(tmp_path: Path) -> None:
     log = tmp_path / "of" / "vllm.log"
-    assert look(log, absent="comes_later") == [Finding(False, f"here: {log} does not exist yet; put it there")]
+    assert look(log, absent="comes_later") == [PathProblem(False, f"here: {log} does not exist yet; put it there")]
 
 
 def test_nothing_has_to_be_where_the_exporter_makes_it(tmp_path: Path) -> None:
@@ -48,18 +48,18 @@ def test_nothing_has_to_be_where_the_exporter_makes_it(tmp_path: Path) -> None:
 def test_what_is_something_else_is_wrong_whoever_makes_it(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    assert look(tmp_path) == [Finding(True, f"here: {tmp_path} is no file; correct the path")]
+    assert look(tmp_path) == [PathProblem(True, f"here: {tmp_path} is no file; correct the path")]
     assert look(file, kind="socket", absent="comes_later") == [
-        Finding(True, f"here: {file} is no socket; correct the path")
+        PathProblem(True, f"here: {file} is no socket; correct the path")
     ]
     assert look(file / "state", kind="directory", absent="made") == [
-        Finding(True, f"here: {file} is no directory; correct the path")
+        PathProblem(True, f"here: {file} is no directory; correct the path")
     ]
 
 
 def test_a_path_that_can_be_none_is_wrong() -> None:
     (found,) = look("/a\0b")
-    assert found == Finding(True, "here: '/a\\x00b' cannot be used: embedded null byte; correct the path")
+    assert found == PathProblem(True, "here: '/a\\x00b' cannot be used: embedded null byte; correct the path")
 
 
 @pytest.mark.usefixtures("nobody")
@@ -67,8 +67,8 @@ def test_a_right_that_the_one_who_looks_lacks_is_no_more_than_a_warning(tmp_path
     file = tmp_path / "key"
     file.touch()
     by = "by user 4000000000; the exporter's user must be able to"
-    assert look(file) == [Finding(False, f"here: {file} cannot be read {by}")]
-    assert look(tmp_path / "x", absent="made") == [Finding(False, f"here: {tmp_path} cannot be written {by}")]
+    assert look(file) == [PathProblem(False, f"here: {file} cannot be read {by}")]
+    assert look(tmp_path / "x", absent="made") == [PathProblem(False, f"here: {tmp_path} cannot be written {by}")]
 
 
 def test_a_path_that_is_named_twice_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

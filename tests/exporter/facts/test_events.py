@@ -11,7 +11,7 @@ from vllm_exporter.facts.events import KEPT, Bus
 
 def test_an_event_reaches_every_tap_once(clock: FakeClock) -> None:
     bus = Bus(clock)
-    first, second = bus.tap(), bus.tap()
+    first, second = bus.subscribe(), bus.subscribe()
     bus.emit(told.xid(79))
     event = replace(told.xid(79), time=1_700_000_000.0)
     assert first.drain() == [event]
@@ -23,16 +23,16 @@ def test_a_tap_that_is_made_late_gets_the_last_events_before_it(clock: FakeClock
     bus = Bus(clock)
     for number in range(KEPT + 1):
         bus.emit(told.line(f"event {number}"))
-    assert [event.summary for event in bus.tap().drain()] == [f"event {number}" for number in range(1, KEPT + 1)]
+    assert [event.summary for event in bus.subscribe().drain()] == [f"event {number}" for number in range(1, KEPT + 1)]
 
 
 def test_a_full_tap_drops_the_oldest_and_counts_them(clock: FakeClock) -> None:
     bus = Bus(clock)
-    tap = bus.tap(limit=2)
+    subscription = bus.subscribe(limit=2)
     for word in ("one", "two", "three"):
         bus.emit(told.line(word))
-    assert [event.summary for event in tap.drain()] == ["two", "three"]
-    assert tap.dropped == 1
+    assert [event.summary for event in subscription.drain()] == ["two", "three"]
+    assert subscription.dropped == 1
 
 
 def test_a_tap_made_while_events_come_in_misses_none(clock: FakeClock) -> None:
@@ -47,17 +47,17 @@ def test_a_tap_made_while_events_come_in_misses_none(clock: FakeClock) -> None:
     sys.setswitchinterval(1e-6)  # so that threads take turns within a call
     try:
         emitter.start()
-        taps = [bus.tap(10_000) for _ in range(50)]
+        taps = [bus.subscribe(10_000) for _ in range(50)]
         emitter.join(10)
     finally:
         sys.setswitchinterval(before)
-    for tap in taps:
-        heard = [int(event.summary) for event in tap.drain()]
+    for subscription in taps:
+        heard = [int(event.summary) for event in subscription.drain()]
         assert heard == list(range(3000 - len(heard), 3000))
 
 
 def test_an_event_may_have_happened_earlier(clock: FakeClock) -> None:
     bus = Bus(clock)
-    tap = bus.tap()
+    subscription = bus.subscribe()
     bus.emit(told.exited(time=1_699_999_990.5))
-    assert tap.drain()[0].time == 1_699_999_990.5
+    assert subscription.drain()[0].time == 1_699_999_990.5

@@ -10,7 +10,15 @@ import pytest
 
 from tests.patience import PATIENCE
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.linux.kernel_log import KernelLog, Line, OomKill, parse_lost, parse_oom_kill, parse_record, parse_xid
+from vllm_exporter.linux.kernel_log import (
+    KernelLine,
+    KernelLog,
+    OomKill,
+    parse_lost,
+    parse_oom_kill,
+    parse_record,
+    parse_xid,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +82,8 @@ def test_reads_whom_the_kernel_killed_once_on_each_kernel(line: str, expected: O
 
 def test_reads_a_record_and_leaves_out_what_it_is_about() -> None:
     record = b"3,339,5140900,-;NVRM: Xid (PCI:0000:17:00): 79\n SUBSYSTEM=pci\n DEVICE=+pci:0000:17:00.0\n"
-    assert parse_record(record) == Line(339, 5.1409, 3, "NVRM: Xid (PCI:0000:17:00): 79")
-    assert parse_record(b"30,1,2,c,caller=T1;from a program\n") == Line(1, 2e-06, 6, "from a program")
+    assert parse_record(record) == KernelLine(339, 5.1409, 3, "NVRM: Xid (PCI:0000:17:00): 79")
+    assert parse_record(b"30,1,2,c,caller=T1;from a program\n") == KernelLine(1, 2e-06, 6, "from a program")
 
 
 def test_says_what_it_got_when_a_record_is_none() -> None:

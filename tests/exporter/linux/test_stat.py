@@ -10,7 +10,7 @@ import pytest
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.files import read_file
-from vllm_exporter.linux.stat import PAGE, Stat, is_own_namespace, parse_exit_status, parse_stat, read_stat
+from vllm_exporter.linux.stat import PAGE, ProcessStat, is_own_namespace, parse_exit_status, parse_stat, read_stat
 
 # Of a real engine on Linux 6.18, and of a zombie of the same kernel that ended with exit code 3.
 ENGINE = (
@@ -25,7 +25,7 @@ ZOMBIE = (
 
 
 def test_reads_the_fields() -> None:
-    assert parse_stat(ENGINE) == Stat(
+    assert parse_stat(ENGINE) == ProcessStat(
         Ref(42, 221060), b"VLLM::EngineCor", "D", 7, 15, 300, 500 * PAGE, kernel=False, readable=True
     )
 

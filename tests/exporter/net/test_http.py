@@ -15,7 +15,7 @@ import pytest
 
 from tests.exporter.answering import Answering
 from tests.ports import free_port
-from vllm_exporter.net.http import Garbled, Origin, Refused, Response, TimedOut, parse_chunk_size, request
+from vllm_exporter.net.http import ClientResponse, Garbled, Origin, Refused, TimedOut, parse_chunk_size, request
 
 
 class Server:
@@ -51,7 +51,7 @@ def server() -> Iterator[Server]:
         yield made
 
 
-def get(origin: Origin, timeout: float = 2.0, max_body: int = 1000) -> Response:
+def get(origin: Origin, timeout: float = 2.0, max_body: int = 1000) -> ClientResponse:
     return request(origin, "GET", "/metrics", timeout, max_body=max_body)
 
 
@@ -63,7 +63,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 def test_reads_a_body_of_a_known_length(server: Server) -> None:
     origin = server.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", b"lo, and more")
-    assert get(origin) == Response(200, b"hello")
+    assert get(origin) == ClientResponse(200, b"hello")
 
 
 def test_does_not_wait_for_the_connection_to_close_after_a_body_of_a_known_length(server: Server) -> None:
@@ -75,11 +75,11 @@ def test_does_not_wait_for_the_connection_to_close_after_a_body_of_a_known_lengt
 def test_reads_a_chunked_body(server: Server) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n"
     origin = server.answer(head, b"4;x=y\r\nwi", b"ki\r", b"\nA\r\n0123456789\r\n0\r\n\r\n")
-    assert get(origin) == Response(200, b"wiki0123456789")
+    assert get(origin) == ClientResponse(200, b"wiki0123456789")
 
 
 def test_reads_a_body_up_to_the_end_of_the_connection(server: Server) -> None:
-    assert get(server.answer(b"HTTP/1.0 503 Busy\r\n\r\n", b"later")) == Response(503, b"later")
+    assert get(server.answer(b"HTTP/1.0 503 Busy\r\n\r\n", b"later")) == ClientResponse(503, b"later")
 
 
 def test_sends_one_request_that_closes_the_connection(server: Server) -> None:

@@ -17,15 +17,15 @@ from vllm_exporter.errors import ConfigError
 from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.people.gather import Host, log_files, observe, read_signs
 from vllm_exporter.people.hang.diagnose import diagnose
-from vllm_exporter.people.hang.evidence import Evidence, Gpu, LifeState, ProcessSight, Sample
+from vllm_exporter.people.hang.evidence import EngineLook, Gpu, HangEvidence, LifeState, ProcessSight
 from vllm_exporter.people.hang_report import as_facts, as_lines, choose, report
 
 TWO = Config(targets=(TargetConfig("gpu1:8000", "gpu1:8000"), TargetConfig("localhost:8001", "here:8001")))
 STILL = EngineValues(running=8, waiting=3, kv_usage=0.4, iterations=100)
-SEEN = Evidence(
+SEEN = HangEvidence(
     "gpu1:8000",
     "ok",
-    (Sample(0.0, STILL), Sample(30.0, STILL)),
+    (EngineLook(0.0, STILL), EngineLook(30.0, STILL)),
     canary="timeout",
     canary_seconds=8.0,
     progress_age=70.0,
@@ -87,7 +87,9 @@ def test_the_command_exits_1_for_a_hang_and_prints_json(
     monkeypatch.setattr("vllm_exporter.people.hang_report.report", lambda config, server, seconds: found)
     assert main(["hang-report", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)[0]["cause"] == "kernel_stall"
-    well = Evidence("a:1", "ok", (Sample(0.0, EngineValues(0, 0)), Sample(4.0, EngineValues(0, 0))), canary="ok")
+    well = HangEvidence(
+        "a:1", "ok", (EngineLook(0.0, EngineValues(0, 0)), EngineLook(4.0, EngineValues(0, 0))), canary="ok"
+    )
     found[:] = [(well, diagnose(well))]
     assert main(["hang-report"]) == 0
     assert capsys.readouterr().out.startswith("a:1: No hang: the server works\n")

@@ -19,7 +19,7 @@ from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.facts import ServerSight, Sights
 from vllm_exporter.people.exporter_health import ask_exporter
-from vllm_exporter.people.status import Asker, is_complete, watch
+from vllm_exporter.people.status import HealthClient, is_complete, watch
 from vllm_exporter.run.collector import Context
 
 WAIT = 45.0  # seconds a test waits for what must happen
@@ -77,7 +77,7 @@ def test_without_an_exporter_the_collectors_are_run_here(monkeypatch: pytest.Mon
     started: list[Config] = []
     monkeypatch.setattr("vllm_exporter.people.status.start_collecting", started.append)
     monkeypatch.setattr("vllm_exporter.people.status.health_facts", lambda app: SAID)
-    asker = Asker(Config(listen="127.0.0.1:1", state_dir="/var/lib/vllm-exporter"))
+    asker = HealthClient(Config(listen="127.0.0.1:1", state_dir="/var/lib/vllm-exporter"))
     assert asker.ask() == (SAID, "by own collection; no exporter answers on 127.0.0.1:1")
     assert len(started) == 1
     assert Path(started[0].state_dir).is_dir()
@@ -99,10 +99,10 @@ def test_to_watch_it_as_json_gives_a_document_a_line(exporter: Exporter, capsys:
                 self.set()
             return self.is_set()
 
-    watch(Asker(Config(listen=exporter.listen)), Twice(), as_json=True)
+    watch(HealthClient(Config(listen=exporter.listen)), Twice(), as_json=True)
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line) for line in lines] == [SAID, SAID]
-    watch(Asker(Config(listen=exporter.listen)), Twice())
+    watch(HealthClient(Config(listen=exporter.listen)), Twice())
     assert capsys.readouterr().out.count("=== vLLM Health Stats @ 14:03:07 ===") == 2
 
 

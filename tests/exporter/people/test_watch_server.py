@@ -10,11 +10,11 @@ import pytest
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import EngineValues, Health
 from vllm_exporter.people import watch_server as looking
-from vllm_exporter.people.hang.evidence import Evidence
+from vllm_exporter.people.hang.evidence import HangEvidence
 from vllm_exporter.people.watch_server import look
-from vllm_exporter.subjects.server.api import About, DeepAnswer, DeepProbe, PauseAnswer, VllmApi
+from vllm_exporter.subjects.server.api import DeepAnswer, DeepProbe, PauseAnswer, ServerInfo, VllmApi
 from vllm_exporter.subjects.server.canaries import NO_TOKENS, CanaryResult, CanaryTokens
-from vllm_exporter.subjects.server.engine import Reading
+from vllm_exporter.subjects.server.engine import EngineReading
 
 IDLE = EngineValues(0, 0, kv_usage=0.0, generation_tokens=10, awake=True)
 BUSY = replace(IDLE, running=3)
@@ -44,11 +44,11 @@ class Server(VllmApi):
     def health(self) -> Health:
         return "ok"
 
-    def engine(self) -> Reading | None:
+    def engine(self) -> EngineReading | None:
         if self.broken:
             raise SourceError("status 500")
         values = self._values(self._time.now - self._started)
-        return Reading(values, {"0": values}, {})
+        return EngineReading(values, {"0": values}, {})
 
     def canary(self) -> tuple[CanaryResult, CanaryTokens]:
         self.canaries += 1
@@ -60,8 +60,8 @@ class Server(VllmApi):
     def deep(self, probe: DeepProbe) -> DeepAnswer:
         return self.deep_answers.get(probe, NOT_OFFERED)
 
-    def about(self) -> About:
-        return About()
+    def about(self) -> ServerInfo:
+        return ServerInfo()
 
     def forget_model(self) -> None:
         return
@@ -77,8 +77,8 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     return made
 
 
-def seconds_watched(server: Server) -> tuple[float, Evidence]:
-    seen = look(server, Evidence("a:1", "ok"), send_canary=True, seconds=10.0, longest=30.0)
+def seconds_watched(server: Server) -> tuple[float, HangEvidence]:
+    seen = look(server, HangEvidence("a:1", "ok"), send_canary=True, seconds=10.0, longest=30.0)
     return seen.seconds, seen
 
 

@@ -9,7 +9,7 @@ from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.metrics.series import Layout
 from vllm_exporter.run.collector import Collector, Context
-from vllm_exporter.run.runner import REPEAT_LOG_SECONDS, Runner, State, choose_view
+from vllm_exporter.run.runner import REPEAT_LOG_SECONDS, Runner, RunState, choose_view
 from vllm_exporter.run.schedule import ScrapeTimes
 
 ONE = Layout([(SUBJECT, ())]).block([1])
@@ -72,7 +72,7 @@ def test_what_was_yielded_before_a_failure_is_dropped(clock: FakeClock, log_line
 
 
 def test_a_run_in_progress_for_too_long_counts_as_failed() -> None:
-    state = State("ok", block=ONE, worked_at=100.0, worked_wall=1.0, started=101.0)
+    state = RunState("ok", block=ONE, worked_at=100.0, worked_wall=1.0, started=101.0)
     assert choose_view("x", state, 117.0, 1.0, STALE_AFTER).result == "ok"
     hangs = choose_view("x", state, 118.0, 1.0, STALE_AFTER)
     assert (hangs.result, hangs.detail, hangs.duration) == ("failed", "has been running for 17 s", 17.0)
@@ -80,7 +80,7 @@ def test_a_run_in_progress_for_too_long_counts_as_failed() -> None:
 
 
 def test_samples_of_a_slow_collector_live_for_its_interval_and_more() -> None:
-    state = State("ok", block=ONE, worked_at=100.0)
+    state = RunState("ok", block=ONE, worked_at=100.0)
     assert choose_view("x", state, 175.0, 60.0, STALE_AFTER).samples == (SUBJECT.sample(1),)
     assert choose_view("x", state, 175.1, 60.0, STALE_AFTER).samples == ()
 

@@ -24,7 +24,7 @@ class FakeSite:
         self.config = Config(targets=targets)
         self.clock: Clock = FakeClock()
         self.board = Board(self.clock)
-        self.recent = Recent(Bus(self.clock).tap())
+        self.recent = Recent(Bus(self.clock).subscribe())
         self._views = views
 
     def metrics(self, text_format: Format) -> bytes:

@@ -15,7 +15,7 @@ import pytest
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.errors import ListenError
 from vllm_exporter.web.http1 import Request, Response
-from vllm_exporter.web.server import Limits, Server, listen
+from vllm_exporter.web.server import ClientLimits, Server, listen
 
 WAIT = 45.0  # seconds a test waits for what must happen; see tests/patience.py
 
@@ -26,7 +26,7 @@ def answer(request: Request) -> Response:
 
 
 @contextmanager
-def running(limits: Limits) -> Iterator[int]:
+def running(limits: ClientLimits) -> Iterator[int]:
     """A server in a thread; its port."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server([listener], answer, SystemClock(), limits)
@@ -61,7 +61,7 @@ def get(port: int, path: str = "/a") -> bytes:
 
 
 def test_serves_many_requests_on_one_connection() -> None:
-    with running(Limits()) as port:
+    with running(ClientLimits()) as port:
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT)
         for path in ("/a", "/b", "/c"):
             client.request("GET", path)
@@ -70,7 +70,7 @@ def test_serves_many_requests_on_one_connection() -> None:
 
 
 def test_serves_requests_that_come_at_once_in_their_order() -> None:
-    with running(Limits()) as port, connect(port) as sock:
+    with running(ClientLimits()) as port, connect(port) as sock:
         sock.sendall(b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\nConnection: close\r\n\r\n")
         data = read_all(sock)
     assert data.index(b"GET /a\n") < data.index(b"GET /b\n")
@@ -78,7 +78,7 @@ def test_serves_requests_that_come_at_once_in_their_order() -> None:
 
 def test_serves_as_many_requests_at_once_as_a_client_likes() -> None:
     many = 3000
-    with running(Limits()) as port, connect(port) as sock:
+    with running(ClientLimits()) as port, connect(port) as sock:
         sock.sendall(b"GET /a HTTP/1.1\r\n\r\n" * many + b"GET /b HTTP/1.1\r\nConnection: close\r\n\r\n")
         data = read_all(sock)
         assert get(port) == b"GET /a\n"
@@ -86,38 +86,38 @@ def test_serves_as_many_requests_at_once_as_a_client_likes() -> None:
 
 
 def test_serves_a_request_that_comes_in_pieces() -> None:
-    with running(Limits()) as port, connect(port) as sock:
+    with running(ClientLimits()) as port, connect(port) as sock:
         for piece in (b"GE", b"T /a HT", b"TP/1.0\r\n", b"\r\n"):
             sock.sendall(piece)
         assert read_all(sock).endswith(b"GET /a\n")
 
 
 def test_head_has_no_body() -> None:
-    with running(Limits()) as port, connect(port) as sock:
+    with running(ClientLimits()) as port, connect(port) as sock:
         sock.sendall(b"HEAD /a HTTP/1.0\r\n\r\n")
         assert read_all(sock).endswith(b"\r\n\r\n")
 
 
 def test_garbage_is_answered_400_and_ends_the_connection() -> None:
-    with running(Limits()) as port, connect(port) as sock:
+    with running(ClientLimits()) as port, connect(port) as sock:
         sock.sendall(b"\x16\x03\x01 hello\r\n\r\n")
         assert read_all(sock).startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
 def test_headers_without_end_are_answered_431() -> None:
-    with running(Limits()) as port, connect(port) as sock:
+    with running(ClientLimits()) as port, connect(port) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 4000)
         assert read_all(sock).startswith(b"HTTP/1.1 431 ")
 
 
 def test_a_client_that_sends_too_slowly_is_dropped() -> None:
-    with running(Limits(request=0.2)) as port, connect(port) as sock:
+    with running(ClientLimits(request=0.2)) as port, connect(port) as sock:
         sock.sendall(b"GET / HT")
         assert read_all(sock) == b""
 
 
 def test_a_client_that_trickles_gains_no_time() -> None:
-    with running(Limits(request=0.3)) as port, connect(port) as sock:
+    with running(ClientLimits(request=0.3)) as port, connect(port) as sock:
         started = time.monotonic()
         with contextlib.suppress(ConnectionError):
             for _ in range(100):
@@ -127,12 +127,12 @@ def test_a_client_that_trickles_gains_no_time() -> None:
 
 
 def test_a_client_that_sends_nothing_is_dropped() -> None:
-    with running(Limits(request=0.2)) as port, connect(port) as sock:
+    with running(ClientLimits(request=0.2)) as port, connect(port) as sock:
         assert read_all(sock) == b""
 
 
 def test_a_client_that_does_not_take_its_reply_is_dropped() -> None:
-    with running(Limits(reply=0.2)) as port, connect(port) as sock:
+    with running(ClientLimits(reply=0.2)) as port, connect(port) as sock:
         sock.sendall(b"GET /big HTTP/1.1\r\nConnection: close\r\n\r\n")
         threading.Event().wait(0.5)
         assert len(read_all(sock)) < 8_000_000
@@ -140,13 +140,13 @@ def test_a_client_that_does_not_take_its_reply_is_dropped() -> None:
 
 
 def test_an_idle_connection_is_dropped() -> None:
-    with running(Limits(idle=0.2)) as port, connect(port) as sock:
+    with running(ClientLimits(idle=0.2)) as port, connect(port) as sock:
         sock.sendall(b"GET /a HTTP/1.1\r\n\r\n")
         assert read_all(sock).endswith(b"GET /a\n")
 
 
 def test_slow_clients_do_not_keep_others_out() -> None:
-    with running(Limits(connections=8, request=60.0)) as port:
+    with running(ClientLimits(connections=8, request=60.0)) as port:
         slow = [connect(port) for _ in range(20)]
         for sock in slow:
             with contextlib.suppress(ConnectionError):  # those beyond the limit have been dropped already
@@ -157,18 +157,18 @@ def test_slow_clients_do_not_keep_others_out() -> None:
 
 
 def test_a_slow_reader_does_not_hold_up_others() -> None:
-    with running(Limits()) as port, connect(port) as sock:
+    with running(ClientLimits()) as port, connect(port) as sock:
         sock.sendall(b"GET /big HTTP/1.1\r\n\r\n")
         assert get(port) == b"GET /a\n"
 
 
 def test_a_whole_big_reply_arrives() -> None:
-    with running(Limits()) as port:
+    with running(ClientLimits()) as port:
         assert len(get(port, "/big")) == 8_000_000
 
 
 def test_a_client_that_resets_its_connection_harms_nobody() -> None:
-    with running(Limits()) as port:
+    with running(ClientLimits()) as port:
         sock = connect(port)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         sock.sendall(b"GET /big HTTP/1.1\r\n\r\n")

@@ -17,7 +17,7 @@ from vllm_exporter.metrics.family import Family
 from vllm_exporter.metrics.series import Layout
 from vllm_exporter.run.runner import View
 from vllm_exporter.web.pages import Recent
-from vllm_exporter.web.summary import Known, make_stats
+from vllm_exporter.web.summary import HealthFacts, make_stats
 from vllm_exporter.web.summary_text import make_summary
 
 NOW = 1_700_000_000.0
@@ -46,7 +46,7 @@ SERVING = ServerSight(
     stall_limit=30.0,
 )
 DOWN = ServerSight("refused", problem="connection refused")
-KNOWN = Known(
+KNOWN = HealthFacts(
     now=NOW,
     servers=("gpu1:8000", "gpu1:8001"),
     views=(SYSTEM, PROBE),
@@ -91,22 +91,22 @@ def test_a_server_has_its_state_its_probes_and_its_processes() -> None:
 @pytest.mark.parametrize("summary", ["a:8000 is stalled, was serving for 9 s", "is stalled"])
 def test_an_event_names_its_server_once(summary: str) -> None:
     bus = Bus(FakeClock())
-    recent = Recent(bus.tap())
+    recent = Recent(bus.subscribe())
     bus.emit(told.changed(summary, "critical", server="a:8000"))
-    [said] = make_stats(Known(NOW, (), (SYSTEM,), Sights({}), events=recent.events()))["errors"]
+    [said] = make_stats(HealthFacts(NOW, (), (SYSTEM,), Sights({}), events=recent.events()))["errors"]
     assert said.count("a:8000") == 1
 
 
 def test_errors_name_servers_collectors_and_the_last_events() -> None:
     bus = Bus(FakeClock(NOW))
-    recent = Recent(bus.tap())
+    recent = Recent(bus.subscribe())
     bus.emit(told.changed("is ready", server="gpu1:8000"))
     for number in range(7):
         bus.emit(told.xid(number, "error"))
     events = recent.events()
     assert [event.summary for event in events] == ["XID 2", "XID 3", "XID 4", "XID 5", "XID 6"]
     assert recent.events() == events  # they stay until newer ones come
-    known = Known(NOW, KNOWN.servers, KNOWN.views, KNOWN.sights, events=events[-1:])
+    known = HealthFacts(NOW, KNOWN.servers, KNOWN.views, KNOWN.sights, events=events[-1:])
     at = time.strftime("%H:%M:%S", time.localtime(NOW))
     assert make_stats(known)["errors"] == [
         "gpu1:8001: connection refused",
@@ -125,7 +125,7 @@ def test_a_stall_and_failed_canaries_are_errors() -> None:
         canary_failures=4,
         values=EngineValues(8, 0),
     )
-    stats = make_stats(Known(NOW, ("a:1",), (), Sights({"a:1": stalled})))
+    stats = make_stats(HealthFacts(NOW, ("a:1",), (), Sights({"a:1": stalled})))
     assert stats["errors"] == ["a:1: stalled, no progress for 41 s", "a:1: 4 test requests in a row failed"]
     assert stats["servers"][0]["state"] == "stalled"
 
@@ -144,7 +144,7 @@ def test_a_stall_and_failed_canaries_are_errors() -> None:
 )
 def test_a_health_that_is_not_fine_is_an_error(health: Health, problem: str, errors: list[str]) -> None:
     sight = replace(SERVING, health=health, problem=problem)
-    known = Known(NOW, ("a:1",), (), Sights({"a:1": sight}), health_timeout=2.5)
+    known = HealthFacts(NOW, ("a:1",), (), Sights({"a:1": sight}), health_timeout=2.5)
     assert make_stats(known)["errors"] == errors
 
 
@@ -164,23 +164,25 @@ def test_the_text_has_a_table_of_servers() -> None:
 
 @pytest.mark.parametrize("name", ["gpu1:8000", "inference-7.cluster-a.region-3.datacentre.example.com:8000"])
 def test_no_line_is_wider_than_80_columns(name: str) -> None:
-    known = Known(NOW, (name,), KNOWN.views, Sights({name: SERVING}), lifecycles=Lifecycles({name: ("S" * 20, 1.0)}))
+    known = HealthFacts(
+        NOW, (name,), KNOWN.views, Sights({name: SERVING}), lifecycles=Lifecycles({name: ("S" * 20, 1.0)})
+    )
     assert max(map(len, make_summary(make_stats(known)).splitlines())) <= 80
 
 
 def test_a_server_that_the_exporter_has_not_seen_since_it_started_is_being_looked_for() -> None:
     begins = View("probe", "not_run", "", 0.0, None, None, 0, 0.0, 1.0)
-    first = make_stats(Known(NOW, ("a:1",), (begins,)))
-    second = make_stats(Known(NOW, ("a:1", "b:1"), (), Sights({"b:1": SERVING})))
+    first = make_stats(HealthFacts(NOW, ("a:1",), (begins,)))
+    second = make_stats(HealthFacts(NOW, ("a:1", "b:1"), (), Sights({"b:1": SERVING})))
     assert [one["state"] for one in (*first["servers"], *second["servers"])] == ["looking", "looking", "ready"]
     assert (first["errors"], second["errors"]) == ([], ["a:1: the first probe waits for an answer"])
 
 
 def test_what_is_not_known_is_said_so() -> None:
-    stats = make_stats(Known(NOW, ("a:1",), ()))
+    stats = make_stats(HealthFacts(NOW, ("a:1",), ()))
     assert (stats["num_running_requests"], stats["system_ram_used_mb"], stats["gpu_stats"]) == (None, None, [])
     text = make_summary(stats)
     assert "a:1     unknown    -     -   -       -     -         -" in text
     assert "Memory: not known" in text
     assert "No errors." in text
-    assert "set VLLM_TARGETS" in make_summary(make_stats(Known(NOW, (), ())))
+    assert "set VLLM_TARGETS" in make_summary(make_stats(HealthFacts(NOW, (), ())))

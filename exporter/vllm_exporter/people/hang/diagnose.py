@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vllm_exporter.people.hang.causes import CAUSES, Cause
-from vllm_exporter.people.hang.evidence import Evidence
+from vllm_exporter.people.hang.evidence import HangEvidence
 from vllm_exporter.people.hang.finding import Finding
 from vllm_exporter.people.hang.rules import RULES
 
@@ -28,7 +28,7 @@ class Diagnosis:
         return self.finding.advice + self.cause.advice
 
 
-def diagnose(seen: Evidence) -> Diagnosis:
+def diagnose(seen: HangEvidence) -> Diagnosis:
     """The last rule always finds something."""
     findings = [finding for rule in RULES if (finding := rule(seen)) is not None]
     first = findings[0]

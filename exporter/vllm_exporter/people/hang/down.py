@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from vllm_exporter.people.hang.evidence import Evidence
+from vllm_exporter.people.hang.evidence import HangEvidence
 from vllm_exporter.people.hang.finding import Certainty, Finding, orphan_words, state_advice, state_words, told
 
 
-def left_over(seen: Evidence) -> Finding | None:
+def left_over(seen: HangEvidence) -> Finding | None:
     """Only engine and workers are there. While another API server starts beside them, that is the news."""
     if seen.health != "refused" or not seen.orphans or _starts(seen):
         return None
     return Finding("left_over_processes", "certain", ("connection refused", *orphan_words(seen)))
 
 
-def starting(seen: Evidence) -> Finding | None:
+def starting(seen: HangEvidence) -> Finding | None:
     """By the exporter, which reads the log; else by a process that nobody can reach yet."""
     if seen.health != "refused" or not _starts(seen):
         return None
@@ -26,18 +26,18 @@ def starting(seen: Evidence) -> Finding | None:
     return Finding("starting", sure, said, advice)
 
 
-def not_running(seen: Evidence) -> Finding | None:
+def not_running(seen: HangEvidence) -> Finding | None:
     if seen.health != "refused":
         return None
     return Finding("not_running", "certain", told("connection refused", state_words(seen)), state_advice(seen))
 
 
-def engine_dead(seen: Evidence) -> Finding | None:
+def engine_dead(seen: HangEvidence) -> Finding | None:
     said = told("/health answers 503", state_words(seen))
     return Finding("engine_dead", "certain", said) if seen.health == "503" else None
 
 
-def _starts(seen: Evidence) -> bool:
+def _starts(seen: HangEvidence) -> bool:
     if seen.state is not None:
         return seen.state.kind == "starting"
     return any(one.role == "api_server" for one in seen.processes)

@@ -15,7 +15,7 @@ LifeKind = Literal["starting", "running", "ending", "down"]
 
 
 @dataclass(frozen=True)
-class Sample:
+class EngineLook:
     """One reading of /metrics, `at` seconds after the first."""
 
     at: float
@@ -63,12 +63,12 @@ class LifeState:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class HangEvidence:
     """All of it."""
 
     server: str
     health: Health
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[EngineLook, ...] = ()
     health_seconds: float = 0.0  # that the answer to /health took, or was waited for
     problem: str = ""  # why /metrics could not be read
     paused: bool | None = None
@@ -131,5 +131,5 @@ class Evidence:
         return known[-1] - known[0] if known else 0.0
 
 
-def _pairs(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
+def _pairs(samples: Sequence[EngineLook]) -> list[tuple[EngineLook, EngineLook]]:
     return list(pairwise(samples))

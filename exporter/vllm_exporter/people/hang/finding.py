@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vllm_exporter.people.hang.causes import CauseName
-from vllm_exporter.people.hang.evidence import Evidence, ProcessSight
+from vllm_exporter.people.hang.evidence import HangEvidence, ProcessSight
 
 Certainty = Literal["certain", "likely", "possible"]
 
@@ -27,26 +27,26 @@ class Finding:
     advice: tuple[str, ...] = ()  # of this case, before that of the cause
 
 
-Rule = Callable[[Evidence], Finding | None]
+Rule = Callable[[HangEvidence], Finding | None]
 
 
-def past_limit(seen: Evidence) -> bool:
+def past_limit(seen: HangEvidence) -> bool:
     """Still for as long as this server may be by the exporter that watches it; else by the exporter's default."""
     return seen.still_seconds >= (LIMIT if seen.stall_limit is None else seen.stall_limit)
 
 
-def requests(seen: Evidence) -> str:
+def requests(seen: HangEvidence) -> str:
     last = seen.last
     return f"{last.running:.0f} requests run, {last.waiting:.0f} wait" if last else ""
 
 
-def cpu_words(seen: Evidence, role: str) -> tuple[str, ...]:
+def cpu_words(seen: HangEvidence, role: str) -> tuple[str, ...]:
     return tuple(
         f"{one.name} uses {one.cpu:.2f} cores" for one in seen.processes if one.role == role and one.cpu is not None
     )
 
 
-def health_words(seen: Evidence) -> str:
+def health_words(seen: HangEvidence) -> str:
     """What is wrong with the answer to /health; '' when nothing is."""
     if seen.health == "timeout":
         return f"no answer to /health in {seen.health_seconds:.0f} s"
@@ -55,7 +55,7 @@ def health_words(seen: Evidence) -> str:
     return f"/health was answered after {seen.health_seconds:.1f} s" if seen.health_seconds >= LATE else ""
 
 
-def state_words(seen: Evidence) -> str:
+def state_words(seen: HangEvidence) -> str:
     """'state by the exporter: crash loop for 12 s: It failed again and again.'"""
     state = seen.state
     if state is None:
@@ -65,7 +65,7 @@ def state_words(seen: Evidence) -> str:
     return f"state by the exporter: {state.name.replace('_', ' ')}{lasts}{meaning}"
 
 
-def state_advice(seen: Evidence) -> tuple[str, ...]:
+def state_advice(seen: HangEvidence) -> tuple[str, ...]:
     return (seen.state.action,) if seen.state is not None and seen.state.action else ()
 
 
@@ -74,13 +74,13 @@ def told(*lines: str) -> tuple[str, ...]:
     return tuple(filter(None, lines))
 
 
-def orphan_words(seen: Evidence) -> tuple[str, ...]:
+def orphan_words(seen: HangEvidence) -> tuple[str, ...]:
     """Those that were left behind, by name where this host sees them."""
     found = tuple(f"left behind: {one.name}" for one in seen.processes if one.orphan)
     return found or ((f"{seen.orphans} processes were left behind",) if seen.orphans else ())
 
 
-def gpus_busy(seen: Evidence) -> bool:
+def gpus_busy(seen: HangEvidence) -> bool:
     return bool(seen.gpus) and all((gpu.utilization or 0) >= BUSY for gpu in seen.gpus)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vllm_exporter.people.hang.evidence import Evidence
+from vllm_exporter.people.hang.evidence import HangEvidence
 from vllm_exporter.people.hang.finding import (
     SPINS,
     Certainty,
@@ -21,7 +21,7 @@ QUEUE = 10  # waiting requests, and half as many as run: less is worked off with
 FULL = 0.95  # of the KV cache: with less there is room for another request
 
 
-def stopped(seen: Evidence) -> Finding | None:
+def stopped(seen: HangEvidence) -> Finding | None:
     """Whatever else is wrong: nothing moves before it goes on."""
     held = [one for one in seen.processes if one.state in ("T", "t") and not one.orphan]
     if not held:
@@ -29,7 +29,7 @@ def stopped(seen: Evidence) -> Finding | None:
     return Finding("stopped_worker", "certain", tuple(f"{one.name} is in state {one.state}" for one in held))
 
 
-def silent(seen: Evidence) -> Finding | None:
+def silent(seen: HangEvidence) -> Finding | None:
     """A saturated server may not get round to /health either, but its values move."""
     if seen.health not in ("timeout", "other") or seen.moved:
         return None
@@ -39,21 +39,21 @@ def silent(seen: Evidence) -> Finding | None:
     return Finding("api_server_silent", "likely", said)
 
 
-def sleeping(seen: Evidence) -> Finding | None:
+def sleeping(seen: HangEvidence) -> Finding | None:
     return Finding("sleeping", "certain", ("vLLM says that an engine is not awake",)) if seen.sleeping else None
 
 
-def paused(seen: Evidence) -> Finding | None:
+def paused(seen: HangEvidence) -> Finding | None:
     return Finding("paused", "certain", ("GET /is_paused answers true",)) if seen.paused else None
 
 
-def unreadable(seen: Evidence) -> Finding | None:
+def unreadable(seen: HangEvidence) -> Finding | None:
     if seen.samples or seen.canary == "timeout":
         return None
     return Finding("unreadable", "certain", (f"/metrics: {seen.problem or 'not read'}",))
 
 
-def kv_overflow(seen: Evidence) -> Finding | None:
+def kv_overflow(seen: HangEvidence) -> Finding | None:
     """Full, and somebody suffers from it."""
     last = seen.last
     if last is None or not seen.moved or (last.kv_usage or 0) < FULL:
@@ -72,7 +72,7 @@ def kv_overflow(seen: Evidence) -> Finding | None:
     )
 
 
-def overload(seen: Evidence) -> Finding | None:
+def overload(seen: HangEvidence) -> Finding | None:
     """In two of three readings: the queue of a burst gets shorter, and that of an overload dips when a batch ends."""
     if not seen.moved or not seen.produced:
         return None
@@ -92,7 +92,7 @@ def overload(seen: Evidence) -> Finding | None:
     )
 
 
-def long_prefill(seen: Evidence) -> Finding | None:
+def long_prefill(seen: HangEvidence) -> Finding | None:
     """Steps of a chunked prefill give no output; only what every step pushes moves, the KV cache above all."""
     last = seen.last
     if last is None or not last.work or seen.produced:
@@ -110,7 +110,7 @@ def long_prefill(seen: Evidence) -> Finding | None:
     return None
 
 
-def working(seen: Evidence) -> Finding | None:
+def working(seen: HangEvidence) -> Finding | None:
     """It moves, or has nothing to do and answers. One that was told to stop does so too, for a while."""
     ends = seen.state is not None and seen.state.kind == "ending"
     ending, advice = (state_words(seen), state_advice(seen)) if ends else ("", ())

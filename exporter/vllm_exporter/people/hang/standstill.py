@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vllm_exporter.people.hang.evidence import Evidence
+from vllm_exporter.people.hang.evidence import HangEvidence
 from vllm_exporter.people.hang.finding import (
     BUSY,
     SPINS,
@@ -26,7 +26,7 @@ NO_MEMORY = ("outofmemoryerror", "out of memory")
 NCCL_SIGNS = ("watchdog caught collective", "nccl error", "no available shared memory broadcast block", "worknccl")
 
 
-def gpu_memory(seen: Evidence) -> Finding | None:
+def gpu_memory(seen: HangEvidence) -> Finding | None:
     lines = [line for line in seen.log if any(sign in line.lower() for sign in NO_MEMORY)]
     full = [gpu for gpu in seen.gpus if (gpu.memory or 0) >= EXHAUSTED]
     if not lines and not full:
@@ -36,7 +36,7 @@ def gpu_memory(seen: Evidence) -> Finding | None:
     return Finding("gpu_memory_exhausted", "likely" if lines else "possible", (_still(seen), *said, *lines[-2:]))
 
 
-def collective(seen: Evidence) -> Finding | None:
+def collective(seen: HangEvidence) -> Finding | None:
     """Signs in the log, frames of a collective, or some GPUs spinning while others have nothing to do."""
     lines = [line for line in seen.log if any(sign in line.lower() for sign in NCCL_SIGNS)]
     waiting = [one for one in seen.workers if _has(one.python, COLLECTIVE)]
@@ -49,7 +49,7 @@ def collective(seen: Evidence) -> Finding | None:
     return Finding("collective_hang", "likely", tuple(filter(None, (_still(seen), split, *said, *lines[-2:]))))
 
 
-def kernel(seen: Evidence) -> Finding | None:
+def kernel(seen: HangEvidence) -> Finding | None:
     """A process that waits in the driver, a GPU at full use without progress, or a thread that waits for one."""
     said = [f"GPU {gpu.gpu_id} has fallen off the bus" for gpu in seen.gpus if gpu.lost]
     for one in seen.workers:
@@ -65,7 +65,7 @@ def kernel(seen: Evidence) -> Finding | None:
     return Finding("kernel_stall", "likely", (_still(seen), *said)) if said else None
 
 
-def scheduler(seen: Evidence) -> Finding | None:
+def scheduler(seen: HangEvidence) -> Finding | None:
     last = seen.last
     if last is None or last.running or not last.waiting or (last.kv_usage or 0) >= FULL:
         return None
@@ -77,7 +77,7 @@ def scheduler(seen: Evidence) -> Finding | None:
     return Finding("scheduler_deadlock", sure, tuple(filter(None, (_still(seen), requests(seen), room, answers))))
 
 
-def stuck(seen: Evidence) -> Finding | None:
+def stuck(seen: HangEvidence) -> Finding | None:
     deep = "the engine does not answer a deep probe" if seen.engine_answers is False else ""
     canary = f"a test request got no answer in {seen.canary_seconds:.0f} s" if seen.canary == "timeout" else ""
     where = [f"{one.name}: {one.python[0]}" for one in seen.processes if one.python and one.role != "api_server"]
@@ -85,11 +85,11 @@ def stuck(seen: Evidence) -> Finding | None:
     return Finding("engine_stuck", "likely" if past_limit(seen) else "possible", tuple(filter(None, said)))
 
 
-def _still(seen: Evidence) -> str:
+def _still(seen: HangEvidence) -> str:
     return f"no value of the engine moved for {seen.still_seconds:.0f} s"
 
 
-def _split(seen: Evidence) -> str:
+def _split(seen: HangEvidence) -> str:
     busy = [gpu.gpu_id for gpu in seen.gpus if (gpu.utilization or 0) >= BUSY]
     idle = [gpu.gpu_id for gpu in seen.gpus if gpu.utilization is not None and gpu.utilization <= IDLE]
     if not busy or not idle:

@@ -52,7 +52,7 @@ class EventsCollector(Collector):
         options = context.options("events", EventOptions)
         self._loki = make_loki(options, context)
         self._file = make_file(options, context.config.state_dir)
-        self._tap = context.bus.tap(QUEUE)
+        self._subscription = context.bus.subscribe(QUEUE)
         self._counts: dict[tuple[str, str], int] = {}
         self._written = 0
         self._lost = 0
@@ -75,7 +75,7 @@ class EventsCollector(Collector):
             yield NamedPath("collectors.events.loki_ca_file", options.loki_ca_file, PUT_CERTIFICATE)
 
     def collect(self) -> Iterator[Sample]:
-        events = self._tap.drain()
+        events = self._subscription.drain()
         for event in events:
             key = (event.kind, event.severity)
             self._counts[key] = self._counts.get(key, 0) + 1
@@ -110,7 +110,7 @@ class EventsCollector(Collector):
     def _samples(self) -> Iterator[Sample]:
         for (kind, severity), count in self._counts.items():
             yield names.EVENTS_TOTAL.sample(count, kind=kind, severity=severity)
-        yield names.EVENTS_DROPPED_TOTAL.sample(self._tap.dropped, place="queue")
+        yield names.EVENTS_DROPPED_TOTAL.sample(self._subscription.dropped, place="queue")
         if self._file is not None:
             yield names.EVENTS_DROPPED_TOTAL.sample(self._lost, place="file")
             yield names.EVENTS_WRITTEN_TOTAL.sample(self._written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 import time
@@ -71,8 +72,6 @@ class EventFile:
 
 def format_event(event: Event) -> bytes:
     """One line of JSON: time (UTC), kind, server, model_name, severity, summary, then the fields of its kind."""
-    import json  # not at the top: costs memory until the first event
-
     line = {
         "time": format_time(event.time),
         "kind": event.kind,

@@ -5,6 +5,7 @@ Push API: POST /loki/api/v1/push, 204 when taken. 429 and 5xx are worth another 
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from vllm_exporter.config.addresses import split_address
 from vllm_exporter.errors import ConfigError
 from vllm_exporter.facts.events import Event
 from vllm_exporter.log import log
-from vllm_exporter.net.http import Origin, RequestFailed, Response, request
+from vllm_exporter.net.http import ClientResponse, Origin, RequestFailed, request
 from vllm_exporter.subjects.events.file import format_event
 
 PATH = "/loki/api/v1/push"
@@ -25,8 +26,8 @@ MAX_WAITING = 2000  # events; about 1 MB
 MAX_PUSH = 500  # events at once
 BACKOFF = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)  # seconds after the first failure, the second …; the last from then on
 
-Result = Literal["ok", "failed", "rejected"]
-Send = Callable[[bytes], Response]
+PushResult = Literal["ok", "failed", "rejected"]
+Send = Callable[[bytes], ClientResponse]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Loki:
         self._due = 0.0
         self._problem = ""
         self.dropped = 0
-        self.pushes: dict[Result, int] = {"ok": 0, "failed": 0, "rejected": 0}
+        self.pushes: dict[PushResult, int] = {"ok": 0, "failed": 0, "rejected": 0}
 
     @property
     def waiting(self) -> int:
@@ -80,7 +81,7 @@ class Loki:
             self.dropped += len(batch)
         self._tell(reason)
 
-    def _try(self, body: bytes) -> tuple[Result, str]:
+    def _try(self, body: bytes) -> tuple[PushResult, str]:
         try:
             answer = self._send(body)
         except RequestFailed as error:
@@ -108,8 +109,6 @@ def prepare(event: Event) -> Waiting:
 
 def format_push(batch: Sequence[Waiting]) -> bytes:
     """The body: a stream for each set of labels, its lines in the order of their times."""
-    import json  # not at the top: costs memory, and is needed only where Loki is configured
-
     streams: dict[tuple[tuple[str, str], ...], list[tuple[int, str]]] = {}
     for one in batch:
         streams.setdefault(one.labels, []).append((one.nanoseconds, one.line))

@@ -15,7 +15,7 @@ from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData
 from vllm_exporter.metrics.family import Family, Sample
 from vllm_exporter.subjects.gpu import families as names
-from vllm_exporter.subjects.gpu.source import Card, Failures, GpuProcess, Snapshot
+from vllm_exporter.subjects.gpu.source import CallFailures, Card, GpuProcess, GpuSnapshot
 
 SLOW_SECONDS = 10.0
 REOPEN_SECONDS = 60.0  # after a failure to open
@@ -37,8 +37,8 @@ class AmdSource:
     """`read` and `close` are for one thread. Costs what amdsmi's wrappers cost: not measured on a GPU."""
 
     def __init__(self, clock: Clock) -> None:
-        self.failures = Failures()
-        self.snapshot: Snapshot | None = None
+        self.failures = CallFailures()
+        self.snapshot: GpuSnapshot | None = None
         self.closed_because = "the library has not been opened yet"
         self._clock = clock
         self._amdsmi: Any = None  # has no types
@@ -92,7 +92,7 @@ class AmdSource:
         self._static = [sample for gpu in self._gpus for sample in self._static_samples(gpu)]
 
     def _read(self, started: float) -> None:
-        before = self.snapshot or Snapshot(slow_at=started - SLOW_SECONDS)
+        before = self.snapshot or GpuSnapshot(slow_at=started - SLOW_SECONDS)
         fast = [sample for gpu in self._gpus for sample in self._fast_samples(gpu)]
         now = self._clock.monotonic()
         slow, slow_at, slow_seconds, processes = before.slow, before.slow_at, before.slow_seconds, before.processes
@@ -104,7 +104,7 @@ class AmdSource:
             slow_seconds = slow_at - now
         cards = tuple(gpu.card for gpu in self._gpus)
         self.closed_because = ""
-        self.snapshot = Snapshot(cards, fast, slow, processes, now, slow_at, now - started, slow_seconds)
+        self.snapshot = GpuSnapshot(cards, fast, slow, processes, now, slow_at, now - started, slow_seconds)
 
     def _shut(self, why: str) -> None:
         if self._amdsmi is not None:

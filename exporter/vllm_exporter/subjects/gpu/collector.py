@@ -18,7 +18,7 @@ from vllm_exporter.run.collector import Collector, Context, read_options
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.choice import open_source
 from vllm_exporter.subjects.gpu.series import ReadingHealth, health_rows, join, make_sights
-from vllm_exporter.subjects.gpu.source import GpuSource, Snapshot
+from vllm_exporter.subjects.gpu.source import GpuSnapshot, GpuSource
 from vllm_exporter.subjects.gpu.worker import Worker
 from vllm_exporter.subjects.gpu.xids import KernelXids, XidLedger
 
@@ -61,7 +61,7 @@ class GpuCollector(Collector):
         self._search_at = 0.0  # the next look for a library
         self._nothing = ""  # why there was none
         self._grace = FIRST_GRACE
-        self._shown: Snapshot | None = None
+        self._shown: GpuSnapshot | None = None
         self._joined: list[Row] = []
         self._posted_at: float | None = None
 
@@ -95,7 +95,7 @@ class GpuCollector(Collector):
         if self._kernel is not None:
             self._kernel.close()
 
-    def _show(self, snapshot: Snapshot) -> Iterator[Row]:
+    def _show(self, snapshot: GpuSnapshot) -> Iterator[Row]:
         if snapshot.links is not None and (self._shown is None or snapshot.links is not self._shown.links):
             self.context.board.post(GpuLinks(snapshot.links))
         if self._shown is None or snapshot.slow_at != self._shown.slow_at:
@@ -106,14 +106,14 @@ class GpuCollector(Collector):
         self._shown = snapshot
         yield from (*snapshot.fast, *snapshot.slow, *self._joined)
 
-    def _post(self, snapshot: Snapshot) -> None:
+    def _post(self, snapshot: GpuSnapshot) -> None:
         """Only what is new: when nobody renews the fact, the driver hangs."""
         now = self.context.clock.monotonic()
         if self._posted_at is None or now - self._posted_at >= POST_SECONDS:
             self._posted_at = now
             self.context.board.post(Gpus(tuple(make_sights(snapshot))))
 
-    def _make_health(self, source: GpuSource, snapshot: Snapshot | None, hung: bool) -> ReadingHealth:
+    def _make_health(self, source: GpuSource, snapshot: GpuSnapshot | None, hung: bool) -> ReadingHealth:
         failures, xids = source.failures.counts.copy(), self._ledger.counts()  # others write to them
         if snapshot is None:
             return ReadingHealth(hung, None, 0.0, 0.0, (), failures, xids)

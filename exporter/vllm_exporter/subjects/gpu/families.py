@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vllm_exporter.metrics.family import Family, Kind
+from vllm_exporter.metrics.family import Family, MetricKind
 
 
-def _family(name: str, kind: Kind, words: str, *labels: str) -> Family:
+def _family(name: str, kind: MetricKind, words: str, *labels: str) -> Family:
     return Family(f"vllm_gpu_{name}", kind, words, ("gpu_id", *labels))
 
 

@@ -9,7 +9,7 @@ from vllm_exporter.facts.facts import GpuSight, Trees
 from vllm_exporter.facts.xids import classify
 from vllm_exporter.metrics.family import Family, Row, Sample
 from vllm_exporter.subjects.gpu import families as names
-from vllm_exporter.subjects.gpu.source import Card, GpuProcess, Snapshot
+from vllm_exporter.subjects.gpu.source import Card, GpuProcess, GpuSnapshot
 from vllm_exporter.subjects.gpu.xids import XidCount
 
 
@@ -67,7 +67,7 @@ SIGHT_FAMILIES: dict[str, tuple[Family, str]] = {
 }
 
 
-def make_sights(snapshot: Snapshot) -> Iterator[GpuSight]:
+def make_sights(snapshot: GpuSnapshot) -> Iterator[GpuSight]:
     """What other collectors are told of each GPU."""
     numbers = {(family.name, *values): number for (family, values), number in snapshot.fast}
     pids: dict[str, dict[int, int]] = {}

@@ -32,7 +32,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class GpuSnapshot:
     """All that is known after a reading. Replaced as a whole by the thread that reads; times are monotonic seconds."""
 
     cards: tuple[Card, ...] = ()
@@ -47,7 +47,7 @@ class Snapshot:
 
 
 @dataclass
-class Failures:
+class CallFailures:
     """Failed calls by (function, code in words). Written by the thread that reads only."""
 
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -61,10 +61,10 @@ class Failures:
 class GpuSource(Protocol):
     """`read` may take long and runs in a thread of its own; what it found is read from any thread."""
 
-    failures: Failures
+    failures: CallFailures
 
     @property
-    def snapshot(self) -> Snapshot | None:
+    def snapshot(self) -> GpuSnapshot | None:
         """The newest; None before the first reading and while the library is closed."""
         ...
 

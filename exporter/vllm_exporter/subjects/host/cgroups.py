@@ -36,7 +36,7 @@ FAMILIES: dict[str, Family] = {
     "processes_limit": names.CGROUP_PROCESSES_LIMIT,
 }
 Parser = Callable[[bytes], float | None]
-Found = dict[str, float]  # by family's key above, and further labels after blanks: 'event oom_kill'
+Numbers = dict[str, float]  # by family's key above, and further labels after blanks: 'event oom_kill'
 
 
 class Cgroup:
@@ -57,9 +57,9 @@ class Cgroup:
             name, *labels = key.split()
             yield (FAMILIES[name], (self.server, *labels)), value
 
-    def _memory(self) -> Found:
+    def _memory(self) -> Numbers:
         level, limit = self._lowest("memory.max", parse_limit)
-        found: Found = {} if limit is None else {"limit": limit}
+        found: Numbers = {} if limit is None else {"limit": limit}
         used = self._text(level, "memory.current")
         if used:
             found["used"] = int(used)
@@ -70,9 +70,9 @@ class Cgroup:
         swap = self._text(OWN, "memory.swap.current")
         return found | ({"swap": int(swap)} if swap else {})
 
-    def _cpu(self) -> Found:
+    def _cpu(self) -> Numbers:
         level, quota = self._lowest("cpu.max", parse_quota)
-        found: Found = {} if quota is None else {"quota": quota}
+        found: Numbers = {} if quota is None else {"quota": quota}
         own = parse_flat(self._text(OWN, "cpu.stat"))
         found |= {"cpu": own["usage_usec"] / 1e6} if "usage_usec" in own else {}
         limited = parse_flat(self._text(level, "cpu.stat")) if quota is not None else {}
@@ -83,17 +83,17 @@ class Cgroup:
         cpus = next(filter(None, (self._text(at, "cpuset.cpus.effective").strip() for at in levels)), b"")
         return found | ({"cpus": count_cpus(cpus)} if cpus else {})
 
-    def _pressure(self) -> Found:
-        found: Found = {}
+    def _pressure(self) -> Numbers:
+        found: Numbers = {}
         for resource in RESOURCES:
             text = self._text(OWN, f"{resource}.pressure")
             if text:
                 found |= {f"pressure {resource} {kind}": value for kind, value in parse_pressure(text).items()}
         return found
 
-    def _processes(self) -> Found:
+    def _processes(self) -> Numbers:
         level, limit = self._lowest("pids.max", parse_limit)
-        found: Found = {} if limit is None else {"processes_limit": limit}
+        found: Numbers = {} if limit is None else {"processes_limit": limit}
         count = self._text(level, "pids.current")
         return found | ({"processes": int(count)} if count else {})
 

@@ -10,7 +10,7 @@ from vllm_exporter.linux.files import read_file
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.subjects.host.cgroups import FAMILIES, Cgroup, parse_path
-from vllm_exporter.subjects.host.part import Part
+from vllm_exporter.subjects.host.guarded_reader import GuardedReader
 
 OWN = ""  # the label `server` of the exporter's own cgroup
 SERVERS = 64  # at most
@@ -28,7 +28,7 @@ class CgroupsCollector(Collector):
         super().__init__(context)
         self._root = context.sys / "fs/cgroup"
         self._paths: Mapping[str, str] = {}
-        self._parts: tuple[Part, ...] = ()
+        self._parts: tuple[GuardedReader, ...] = ()
 
     def collect(self) -> Iterator[Row]:
         """Raises NoData where there is no cgroup v2."""
@@ -38,7 +38,7 @@ class CgroupsCollector(Collector):
         if paths != self._paths:
             self._paths = paths
             self._parts = tuple(
-                Part(f"cgroup {path}", Cgroup(server, self._root, path).rows) for server, path in paths.items()
+                GuardedReader(f"cgroup {path}", Cgroup(server, self._root, path).rows) for server, path in paths.items()
             )
         rows = [row for part in self._parts for row in part.rows()]
         if not rows:

@@ -22,7 +22,7 @@ WINDOWS = ("1m", "5m", "15m")
 RESOURCES = ("cpu", "memory", "io", "irq")  # the last since Linux 6.1
 
 
-class Stat:
+class CpuStat:
     """/proc/stat. Keeps the seconds of the last reading, so that a counter does not go back a little."""
 
     def __init__(self) -> None:

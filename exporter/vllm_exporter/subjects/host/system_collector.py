@@ -11,7 +11,7 @@ from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.subjects.host import cpu, disks, memory, network, nodes
 from vllm_exporter.subjects.host import families as names
-from vllm_exporter.subjects.host.part import Part, file_part
+from vllm_exporter.subjects.host.guarded_reader import GuardedReader, file_part
 
 
 class SystemCollector(Collector):
@@ -62,10 +62,10 @@ class SystemCollector(Collector):
         raise NoData(f"nothing known is in {proc}: not Linux, or /proc is not mounted")
 
 
-def make_parts(proc: Path, sys: Path) -> tuple[Part, ...]:
+def make_parts(proc: Path, sys: Path) -> tuple[GuardedReader, ...]:
     """A part a file, or a kind of files."""
     return (
-        file_part(proc, "stat", cpu.Stat().rows),
+        file_part(proc, "stat", cpu.CpuStat().rows),
         file_part(proc, "loadavg", cpu.load_rows),
         *(file_part(proc, f"pressure/{resource}", cpu.pressure_rows(resource)) for resource in cpu.RESOURCES),
         file_part(proc, "meminfo", memory.meminfo_rows),
@@ -73,8 +73,8 @@ def make_parts(proc: Path, sys: Path) -> tuple[Part, ...]:
         file_part(proc, "net/snmp", network.tcp_rows),
         file_part(proc, "net/netstat", network.tcp_rows),
         file_part(proc, "sys/fs/file-nr", disks.file_rows),
-        Part("net/dev", partial(network.device_rows, proc)),
-        Part("diskstats", partial(disks.disk_rows, proc, sys)),
-        Part("devices/system/node", partial(nodes.node_rows, sys)),
-        Part("devices/system/edac/mc", partial(nodes.memory_error_rows, sys)),
+        GuardedReader("net/dev", partial(network.device_rows, proc)),
+        GuardedReader("diskstats", partial(disks.disk_rows, proc, sys)),
+        GuardedReader("devices/system/node", partial(nodes.node_rows, sys)),
+        GuardedReader("devices/system/edac/mc", partial(nodes.memory_error_rows, sys)),
     )

@@ -7,37 +7,37 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vllm_exporter.state import Content
-from vllm_exporter.subjects.inside.format import Identity
-from vllm_exporter.subjects.inside.sums import Kept, Key
+from vllm_exporter.subjects.inside.format import ProcessIdentity
+from vllm_exporter.subjects.inside.sums import KeptSeries, SeriesKey
 
 
 @dataclass(frozen=True)
-class Base:
+class KeptSums:
     """`folded` are the processes that are in the sums already, though their files may still be there."""
 
-    sums: Mapping[Key, Kept] = field(default_factory=dict)
-    folded: frozenset[Identity] = frozenset()
+    sums: Mapping[SeriesKey, KeptSeries] = field(default_factory=dict)
+    folded: frozenset[ProcessIdentity] = frozenset()
 
 
-def parse_base(content: Content) -> Base:
+def parse_base(content: Content) -> KeptSums:
     """Raises ValueError, LookupError or TypeError when it is not what `format_base` gives."""
     sums = dict(_parse_sum(item) for item in content["sums"])
     folded = frozenset(
-        Identity(str(boot), int(space), int(pid), int(start)) for boot, space, pid, start in content["folded"]
+        ProcessIdentity(str(boot), int(space), int(pid), int(start)) for boot, space, pid, start in content["folded"]
     )
-    return Base(sums, folded)
+    return KeptSums(sums, folded)
 
 
-def format_base(sums: Mapping[Key, Kept], folded: Iterable[Identity]) -> Content:
+def format_base(sums: Mapping[SeriesKey, KeptSeries], folded: Iterable[ProcessIdentity]) -> Content:
     items = [[name, labels, kept.kind, kept.bounds, kept.numbers] for (name, labels), kept in sums.items()]
     return {"sums": items, "folded": [[one.boot, one.namespace, one.pid, one.start] for one in folded]}
 
 
-def _parse_sum(item: Any) -> tuple[Key, Kept]:
+def _parse_sum(item: Any) -> tuple[SeriesKey, KeptSeries]:
     name, labels, kind, bounds, numbers = item
     if kind not in ("counter", "histogram"):
         raise ValueError(f"unknown kind {kind!r}")
-    kept = Kept(kind, tuple(float(one) for one in bounds), tuple(float(one) for one in numbers))
+    kept = KeptSeries(kind, tuple(float(one) for one in bounds), tuple(float(one) for one in numbers))
     if len(kept.numbers) != (len(kept.bounds) + 2 if kind == "histogram" else 1):
         raise ValueError(f"{name}: {len(kept.numbers)} numbers")
     return (str(name), tuple(str(one) for one in labels)), kept

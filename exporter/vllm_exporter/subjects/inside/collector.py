@@ -19,9 +19,9 @@ from vllm_exporter.metrics.family import Row, Sample
 from vllm_exporter.run.collector import Collector, Context, read_options
 from vllm_exporter.state import StateFile
 from vllm_exporter.subjects.inside import families as names
-from vllm_exporter.subjects.inside.base import Base, format_base, parse_base
-from vllm_exporter.subjects.inside.directory import SnapshotDir, lives, read_identity
-from vllm_exporter.subjects.inside.format import BadSnapshot, Directory, Identity, Reason, Snapshot
+from vllm_exporter.subjects.inside.base import KeptSums, format_base, parse_base
+from vllm_exporter.subjects.inside.directory import SnapshotDirectory, lives, read_identity
+from vllm_exporter.subjects.inside.format import BadSnapshot, DamageReason, Directory, ProcessIdentity, ProcessSnapshot
 from vllm_exporter.subjects.inside.sums import Sums
 
 RENDERED = (
@@ -38,7 +38,7 @@ PATIENCE = 3  # readings that find a file being written before that is worth a l
 
 
 @dataclass(frozen=True)
-class Options:
+class InsideOptions:
     directory: str = ""  # '' means the environment's VLLM_MONITOR_DIR
 
 
@@ -54,31 +54,33 @@ class InsideCollector(Collector):
     )
     interval = 2.0  # twice a scrape interval of 5 s, so that no scrape sees the same values as the one before
     turn = 1  # the processes come first
-    options = Options
+    options = InsideOptions
 
     def __init__(self, context: Context, env: Mapping[str, str] = os.environ) -> None:
         super().__init__(context)
-        folder = context.options("inside", Options).directory or env.get("VLLM_MONITOR_DIR", "")
-        self._dir = SnapshotDir(Path(folder), context.clock) if folder else None
+        folder = context.options("inside", InsideOptions).directory or env.get("VLLM_MONITOR_DIR", "")
+        self._dir = SnapshotDirectory(Path(folder), context.clock) if folder else None
         self._here = read_identity(context.proc)
         self._ports = local_servers(context.config.targets, socket.gethostname())
         self._file = StateFile(context.config.state_dir, "inside", "what ended processes had counted")
-        base = self._file.load(parse_base) or Base()
+        base = self._file.load(parse_base) or KeptSums()
         self._sums = Sums({family.name: family for family in RENDERED}, dict(base.sums))
         self._folded = set(base.folded)
-        self._silent: dict[Identity, tuple[str, Snapshot]] = {}  # folded by this exporter, their files still there
-        self._live: dict[Identity, Snapshot] = {}
-        self._servers: dict[Identity, str] = {}
+        self._silent: dict[
+            ProcessIdentity, tuple[str, ProcessSnapshot]
+        ] = {}  # folded by this exporter, their files still there
+        self._live: dict[ProcessIdentity, ProcessSnapshot] = {}
+        self._servers: dict[ProcessIdentity, str] = {}
         self._key: tuple[object, ...] | None = None  # what the plan was made for
         self._plan = self._sums.plan((), ())
-        self._step_places: dict[Identity, tuple[int | None, ...]] = {}
+        self._step_places: dict[ProcessIdentity, tuple[int | None, ...]] = {}
         self._ignored: list[str] = []
-        self._errors: dict[Reason, int] = dict.fromkeys(get_args(Reason), 0)
+        self._errors: dict[DamageReason, int] = dict.fromkeys(get_args(DamageReason), 0)
         self._problems: dict[str, tuple[str, int]] = {}  # file name to message and readings in a row
 
     @classmethod
     def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
-        folder = read_options(config, name, Options).directory or os.environ.get("VLLM_MONITOR_DIR", "")
+        folder = read_options(config, name, InsideOptions).directory or os.environ.get("VLLM_MONITOR_DIR", "")
         if folder:
             fix = "it is read once it is there; correct the path if vLLM's VLLM_MONITOR_DIR is another"
             yield NamedPath("collectors.inside.directory", folder, fix, "directory", "comes_later")
@@ -100,7 +102,7 @@ class InsideCollector(Collector):
         if self._dir is not None:
             self._dir.close()
 
-    def _update(self, snapshots: list[Snapshot], complete: bool) -> None:
+    def _update(self, snapshots: list[ProcessSnapshot], complete: bool) -> None:
         """Who lives, and with what; who has ended goes into the base, once.
 
         A process of a container that was paused counts as ended, and comes back: it is taken out of the base. Where an
@@ -130,10 +132,10 @@ class InsideCollector(Collector):
             self._key = None
             self._file.save(format_base(self._sums.base, self._folded))
 
-    def _lives(self, one: Snapshot, now: float) -> bool:
+    def _lives(self, one: ProcessSnapshot, now: float) -> bool:
         return lives(one.identity, one.written, now, self.context.proc, self._here)
 
-    def _server(self, one: Snapshot) -> str:
+    def _server(self, one: ProcessSnapshot) -> str:
         """Joined by the process tree, else as the process was told, else by its port; '' when none of these helps."""
         trees = self.context.board.latest(Trees)
         process = trees.processes.get(one.identity.pid) if trees is not None else None

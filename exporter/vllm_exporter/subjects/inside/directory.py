@@ -20,8 +20,8 @@ from vllm_exporter.subjects.inside.format import (
     BadSnapshot,
     Directory,
     Header,
-    Identity,
-    Snapshot,
+    ProcessIdentity,
+    ProcessSnapshot,
     is_whole,
     parse_directory,
     parse_header,
@@ -53,7 +53,7 @@ class SnapshotFile:
         self._known: tuple[int, int] | None = None  # generation and checksum of the directory
         self._directory = Directory(())
 
-    def read(self) -> Snapshot:
+    def read(self) -> ProcessSnapshot:
         """9 µs with 300 values. Raises BadSnapshot; reason torn: the process was writing at each try."""
         for _ in range(TRIES):
             data = self._pread(self._size, 0)
@@ -65,7 +65,7 @@ class SnapshotFile:
                 raise BadSnapshot("truncated", f"{len(data)} bytes, the header speaks of {header.end}")
             if is_whole(data, header) and self._describe(header):
                 values = parse_values(data, header)
-                return Snapshot(header.identity, header.port, header.written, self._directory, values)
+                return ProcessSnapshot(header.identity, header.port, header.written, self._directory, values)
         raise BadSnapshot("torn", f"it was being written at each of {TRIES} readings")
 
     def close(self) -> None:
@@ -90,14 +90,14 @@ class SnapshotFile:
 
 
 @dataclass
-class Reading:
+class DirectoryReading:
     """One look at the directory. Problems are by file name."""
 
-    snapshots: list[Snapshot] = field(default_factory=list)
+    snapshots: list[ProcessSnapshot] = field(default_factory=list)
     problems: dict[str, BadSnapshot] = field(default_factory=dict)
 
 
-class SnapshotDir:
+class SnapshotDirectory:
     """All `*.snap` of a directory. A file that cannot be used is a problem of its own; the others are read."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -108,10 +108,10 @@ class SnapshotDir:
         self._changed = -1  # time of the directory, in ns
         self._scanned = 0.0
 
-    def read(self) -> Reading:
+    def read(self) -> DirectoryReading:
         """Raises NoData when there is no such directory, SourceError when strangers may write into it."""
         self._scan()
-        reading = Reading(problems=dict(self._refused))
+        reading = DirectoryReading(problems=dict(self._refused))
         for name, file in self._files.items():
             try:
                 reading.snapshots.append(file.read())
@@ -167,7 +167,7 @@ def check_folder(path: Path, about: os.stat_result) -> frozenset[int]:
     return frozenset((0, os.geteuid(), about.st_uid))
 
 
-def lives(identity: Identity, written: float, now: float, proc: Path, here: Identity) -> bool:
+def lives(identity: ProcessIdentity, written: float, now: float, proc: Path, here: ProcessIdentity) -> bool:
     """Whether the process is still there. `here` is the exporter's own: of another boot it is gone, and in another PID
     namespace its id means nothing here, so that its silence has to tell."""
     if identity.boot != here.boot:
@@ -178,14 +178,14 @@ def lives(identity: Identity, written: float, now: float, proc: Path, here: Iden
     return found is not None and found.ref.start == identity.start and found.state not in GONE
 
 
-def read_identity(proc: Path) -> Identity:
+def read_identity(proc: Path) -> ProcessIdentity:
     """Boot and PID namespace of the exporter itself. Raises SourceError."""
     try:
         boot = (proc / "sys/kernel/random/boot_id").read_text().strip().replace("-", "")
         namespace = os.stat(proc / "self/ns/pid").st_ino
     except OSError as error:
         raise SourceError(f"{error.filename}: cannot be read: {error.strerror}") from None
-    return Identity(boot, namespace, os.getpid(), 0)
+    return ProcessIdentity(boot, namespace, os.getpid(), 0)
 
 
 def _kept(old: dict[str, SnapshotFile], folder: int, name: str) -> SnapshotFile | None:

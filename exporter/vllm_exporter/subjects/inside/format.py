@@ -19,8 +19,8 @@ MAX_FILE = 1 << 20  # bytes
 MAX_VALUES = 16_384
 MAX_TEXT = 128  # characters of a name or of a label value
 
-Reason = Literal["torn", "truncated", "magic", "version", "size", "directory", "value", "untrusted", "unreadable"]
-Kind = Literal[
+DamageReason = Literal["torn", "truncated", "magic", "version", "size", "directory", "value", "untrusted", "unreadable"]
+EntryKind = Literal[
     "counter", "sum", "max", "histogram"
 ]  # sum and max: gauges, and how those of several processes are joined
 Labels = tuple[tuple[str, str], ...]
@@ -29,13 +29,13 @@ Labels = tuple[tuple[str, str], ...]
 class BadSnapshot(SourceError):
     """A file that cannot be used. `reason` is one of a few words, for a label."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: DamageReason, message: str) -> None:
         super().__init__(message)
-        self.reason: Reason = reason
+        self.reason: DamageReason = reason
 
 
 @dataclass(frozen=True)
-class Identity:
+class ProcessIdentity:
     """A process that cannot be confused with another one, of any boot."""
 
     boot: str  # boot id, 32 hexadecimal digits
@@ -56,7 +56,7 @@ class Header:
     directory_checksum: int
     generation: int  # of the directory
     port: int  # on which the process serves; 0: none
-    identity: Identity
+    identity: ProcessIdentity
     written: float  # CLOCK_MONOTONIC of the last write, in seconds
 
     @property
@@ -70,7 +70,7 @@ class Entry:
     """One series of the directory. Its values stand at `at`: one, or for a histogram the counts of each bucket, not
     cumulative and with +Inf last, and then the sum of the observations."""
 
-    kind: Kind
+    kind: EntryKind
     name: str
     labels: Labels  # sorted by name
     at: int
@@ -91,10 +91,10 @@ class Directory:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class ProcessSnapshot:
     """One reading of a file."""
 
-    identity: Identity
+    identity: ProcessIdentity
     port: int
     written: float
     directory: Directory
@@ -112,7 +112,7 @@ def parse_header(data: bytes) -> Header:
         raise BadSnapshot("magic", f"begins with {magic!r}, not {MAGIC!r}")
     if version != VERSION or size != HEADER.size:
         raise BadSnapshot("version", f"version {version}, header of {size} bytes; known: {VERSION}, {HEADER.size}")
-    identity = Identity(boot.hex(), namespace, pid, start)
+    identity = ProcessIdentity(boot.hex(), namespace, pid, start)
     header = Header(sequence, checksum, count, at, length, crc, generation, port, identity, written)
     if count > MAX_VALUES or at < header.end or at + length > MAX_FILE:
         raise BadSnapshot("size", f"{count} values and a directory of {length} bytes at {at}: too many, or overlapping")
@@ -159,9 +159,9 @@ def parse_directory(data: bytes, header: Header) -> Directory:
 
 def _parse_entry(words: list[str], at: int, number: int) -> Entry:
     """`kind TAB name TAB bounds, separated by commas {TAB label=value}`."""
-    if len(words) < 3 or words[0] not in get_args(Kind):
+    if len(words) < 3 or words[0] not in get_args(EntryKind):
         raise BadSnapshot("directory", f"line {number} of the directory is no series: {words[0][:40]!r}")
-    kind: Kind = next(one for one in get_args(Kind) if one == words[0])
+    kind: EntryKind = next(one for one in get_args(EntryKind) if one == words[0])
     labels = [word.partition("=") for word in words[3:]]
     pairs = tuple(sorted((_text(name, number), _text(value, number)) for name, _, value in labels))
     bounds = _parse_bounds(words[2], number) if kind == "histogram" else ()

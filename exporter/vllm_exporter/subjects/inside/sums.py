@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from vllm_exporter.metrics.family import Family, Series, histogram_series
-from vllm_exporter.subjects.inside.format import Entry, Kind, Snapshot
+from vllm_exporter.metrics.family import Family, LabelValues, Series, histogram_series
+from vllm_exporter.subjects.inside.format import Entry, EntryKind, ProcessSnapshot
 
-Values = tuple[str, ...]
-Key = tuple[str, Values]  # name of the family and all label values, server first
+SeriesKey = tuple[str, LabelValues]  # name of the family and all label values, server first
 
 KINDS: Mapping[str, str] = {"counter": "counter", "sum": "gauge", "max": "gauge", "histogram": "histogram"}
 MAX_SERIES = 5000  # of all servers together; a process that makes up labels must not fill the page
@@ -28,10 +27,10 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptSeries:
     """What ended processes left of one series: a count, or the numbers of a histogram."""
 
-    kind: Kind
+    kind: EntryKind
     bounds: tuple[float, ...]
     numbers: tuple[float, ...]
 
@@ -68,17 +67,17 @@ class Sums:
     """The base, and the families that may be rendered."""
 
     families: Mapping[str, Family]
-    base: dict[Key, Kept] = field(default_factory=dict)
+    base: dict[SeriesKey, KeptSeries] = field(default_factory=dict)
 
-    def fold(self, server: str, snapshot: Snapshot) -> None:
+    def fold(self, server: str, snapshot: ProcessSnapshot) -> None:
         """Keeps what a process counted that has ended."""
         self._add(server, snapshot, 1.0)
 
-    def unfold(self, server: str, snapshot: Snapshot) -> None:
+    def unfold(self, server: str, snapshot: ProcessSnapshot) -> None:
         """Takes out again what was folded of a process that was silent and speaks again."""
         self._add(server, snapshot, -1.0)
 
-    def _add(self, server: str, snapshot: Snapshot, sign: float) -> None:
+    def _add(self, server: str, snapshot: ProcessSnapshot, sign: float) -> None:
         for entry, family in self._known(snapshot):
             if KINDS[entry.kind] == "gauge":
                 continue
@@ -87,10 +86,10 @@ class Sums:
             old = self.base.get(key)
             if old is None and len(self.base) >= MAX_SERIES:
                 continue
-            new = Kept(entry.kind, entry.bounds, numbers)
+            new = KeptSeries(entry.kind, entry.bounds, numbers)
             self.base[key] = join(old, new) if old else new
 
-    def plan(self, servers: Sequence[str], snapshots: Sequence[Snapshot]) -> Plan:
+    def plan(self, servers: Sequence[str], snapshots: Sequence[ProcessSnapshot]) -> Plan:
         """For these processes, in this order."""
         slots = self._slots(servers, snapshots)
         series: list[Series] = []
@@ -108,12 +107,12 @@ class Sums:
             [(slot.at, len(slot.entry.bounds) + 1) for slot in slots.values() if slot.entry.kind == "histogram"],
         )
 
-    def ignored(self, snapshots: Iterable[Snapshot]) -> list[str]:
+    def ignored(self, snapshots: Iterable[ProcessSnapshot]) -> list[str]:
         """Names of series that are of no family, or of another kind or with other labels than declared."""
         return sorted({one.name for shot in snapshots for one in shot.directory.entries if not self._family(one)})
 
-    def _slots(self, servers: Sequence[str], snapshots: Sequence[Snapshot]) -> dict[Key, Slot]:
-        found: dict[Key, Slot] = {}
+    def _slots(self, servers: Sequence[str], snapshots: Sequence[ProcessSnapshot]) -> dict[SeriesKey, Slot]:
+        found: dict[SeriesKey, Slot] = {}
         for (name, values), kept in self.base.items():
             _meet(found, (name, values), Entry(kept.kind, name, (), 0, kept.bounds))
         for server, snapshot in zip(servers, snapshots, strict=True):
@@ -121,7 +120,9 @@ class Sums:
                 _meet(found, (family.name, key_of(family, server, entry)), entry)
         return dict(sorted(found.items())[:MAX_SERIES])
 
-    def _moves(self, server: str, snapshot: Snapshot, slots: Mapping[Key, Slot], compared: bool) -> list[Move]:
+    def _moves(
+        self, server: str, snapshot: ProcessSnapshot, slots: Mapping[SeriesKey, Slot], compared: bool
+    ) -> list[Move]:
         moves: list[Move] = []
         for entry, family in self._known(snapshot):
             slot = slots.get((family.name, key_of(family, server, entry)))
@@ -130,7 +131,7 @@ class Sums:
                 moves += [(entry.at + source, slot.at + target) for source, target in enumerate(targets)]
         return moves
 
-    def _start(self, slots: Mapping[Key, Slot], size: int) -> list[float]:
+    def _start(self, slots: Mapping[SeriesKey, Slot], size: int) -> list[float]:
         start = [0.0] * size
         for key, slot in slots.items():
             kept = self.base.get(key)
@@ -142,7 +143,7 @@ class Sums:
                 start[slot.at] = float("-inf")
         return start
 
-    def _known(self, snapshot: Snapshot) -> Iterable[tuple[Entry, Family]]:
+    def _known(self, snapshot: ProcessSnapshot) -> Iterable[tuple[Entry, Family]]:
         pairs = ((entry, self._family(entry)) for entry in snapshot.directory.entries)
         return ((entry, family) for entry, family in pairs if family is not None)
 
@@ -153,7 +154,7 @@ class Sums:
         return family if sorted(family.labels[1:]) == [name for name, _ in entry.labels] else None
 
 
-def key_of(family: Family, server: str, entry: Entry) -> Values:
+def key_of(family: Family, server: str, entry: Entry) -> LabelValues:
     """The label values, in the family's order; its first label is the server."""
     given = dict(entry.labels)
     return (server, *(given[name] for name in family.labels[1:]))
@@ -166,7 +167,7 @@ def spread(bounds: Sequence[float], common: Sequence[float]) -> list[int]:
     return [*into, len(common), len(common) + 1]
 
 
-def join(a: Kept, b: Kept) -> Kept:
+def join(a: KeptSeries, b: KeptSeries) -> KeptSeries:
     """Both together, in the buckets that both have."""
     common = tuple(bound for bound in a.bounds if bound in b.bounds)
     numbers = [0.0] * (len(common) + 2 if b.kind == "histogram" else 1)
@@ -174,10 +175,10 @@ def join(a: Kept, b: Kept) -> Kept:
         targets = spread(one.bounds, common) if b.kind == "histogram" else [0]
         for number, target in zip(one.numbers, targets, strict=True):
             numbers[target] += number
-    return Kept(b.kind, common, tuple(numbers))
+    return KeptSeries(b.kind, common, tuple(numbers))
 
 
-def _meet(slots: dict[Key, Slot], key: Key, entry: Entry) -> None:
+def _meet(slots: dict[SeriesKey, Slot], key: SeriesKey, entry: Entry) -> None:
     """The series with the bounds that all have: counts at these are exact."""
     slot = slots.setdefault(key, Slot(entry))
     if slot.entry.bounds != entry.bounds:

@@ -17,12 +17,12 @@ from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.state import Content, StateFile
 from vllm_exporter.subjects.lifecycle import families as names
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Limits, Processes
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, LifecycleLimits, Processes
 from vllm_exporter.subjects.lifecycle.history import Transition
-from vllm_exporter.subjects.lifecycle.inbox import FAULT_SECONDS, Addresses, Mail, Owner, sort
-from vllm_exporter.subjects.lifecycle.kept import from_plain, to_plain
+from vllm_exporter.subjects.lifecycle.inbox import FAULT_SECONDS, Owner, Owners, ServerNews, sort
 from vllm_exporter.subjects.lifecycle.machine import Machine
 from vllm_exporter.subjects.lifecycle.series import rows
+from vllm_exporter.subjects.lifecycle.state_json import from_plain, to_plain
 from vllm_exporter.subjects.lifecycle.states import ORDER, STATES
 
 FIRST_LOOK = 10.0  # seconds in which the probe's first look is waited for: without it a running server looks absent
@@ -33,15 +33,15 @@ FORGET = 60.0  # seconds without any evidence after which a server's state is no
 class LifecycleOptions:
     """Of exporter.yml; seconds unless said."""
 
-    quiet_seconds: float = Limits.quiet
-    saturated_seconds: float = Limits.saturated
-    suspect_seconds: float = Limits.suspect
-    thrash_share: float = Limits.thrash_share
-    loop_starts: int = Limits.loop_starts
-    loop_gap_seconds: float = Limits.loop_gap
+    quiet_seconds: float = LifecycleLimits.quiet
+    saturated_seconds: float = LifecycleLimits.saturated
+    suspect_seconds: float = LifecycleLimits.suspect
+    thrash_share: float = LifecycleLimits.thrash_share
+    loop_starts: int = LifecycleLimits.loop_starts
+    loop_gap_seconds: float = LifecycleLimits.loop_gap
 
-    def limits(self) -> Limits:
-        return Limits(
+    def limits(self) -> LifecycleLimits:
+        return LifecycleLimits(
             quiet=self.quiet_seconds,
             saturated=self.saturated_seconds,
             suspect=self.suspect_seconds,
@@ -70,7 +70,7 @@ class LifecycleCollector(Collector):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._limits = context.options("lifecycle", LifecycleOptions).limits()
-        self._tap = context.bus.tap(10_000)
+        self._subscription = context.bus.subscribe(10_000)
         self._ports = local_ports(context.config.targets, socket.gethostname())
         self._servers = tuple(target.server for target in context.config.targets)
         self._file = StateFile(context.config.state_dir, "lifecycle", "the lifecycle of servers")
@@ -80,7 +80,7 @@ class LifecycleCollector(Collector):
         self._used: dict[str, frozenset[str]] = {}
         self._trees: Trees | None = None
         self._processes: dict[str, Processes] = {}
-        self._addresses = Addresses(self._servers, {}, self._used)
+        self._owners = Owners(self._servers, {}, self._used)
         self._starts: dict[Ref, float] = {}
         self._saved = 0  # the version that was written last
         self._restore()
@@ -94,10 +94,10 @@ class LifecycleCollector(Collector):
         if sights is None and now - self._began < FIRST_LOOK:
             raise NoData("no server was looked at yet")
         self._look_at(trees, now)
-        mail = sort(self._tap.drain(), self._addresses, offset)
+        news = sort(self._subscription.drain(), self._owners, offset)
         for server in self._servers:
             sight = sights.servers.get(server) if sights else None
-            evidence = self._evidence(server, now, mail[server], sight)
+            evidence = self._evidence(server, now, news[server], sight)
             for transition in self._machines[server].fold(evidence):
                 self._tell(server, transition, offset, sight.model_name if sight else "")
         if self._file.due(now):
@@ -131,16 +131,16 @@ class LifecycleCollector(Collector):
             )
         )
 
-    def _evidence(self, server: str, now: float, mail: Mail, sight: ServerSight | None) -> Evidence:
+    def _evidence(self, server: str, now: float, news: ServerNews, sight: ServerSight | None) -> Evidence:
         return Evidence(
             now=now,
-            marks=tuple(mail.marks),
-            exits=tuple(mail.exits),
-            errors=tuple(mail.errors),
+            marks=tuple(news.marks),
+            exits=tuple(news.exits),
+            errors=tuple(news.errors),
             processes=self._processes.get(server),
             sight=sight,
             bound=self._bound(server),
-            faults=self._known_faults(server, now, mail),
+            faults=self._known_faults(server, now, news),
         )
 
     def _look_at(self, trees: Trees | None, now: float) -> None:
@@ -150,7 +150,7 @@ class LifecycleCollector(Collector):
         processes = trees.processes if trees is not None else {}
         owners = {pid: Owner(one.server, one.role, one.rank) for pid, one in processes.items() if one.server}
         self._note_gpus(owners)
-        self._addresses = Addresses(self._servers, owners, self._used)
+        self._owners = Owners(self._servers, owners, self._used)
         self._starts = {one.ref: self._starts[one.ref] for one in processes.values() if one.ref in self._starts}
         known = () if trees is None else self._ports
         self._processes = {server: self._choose(server, now, processes.values()) for server in known}
@@ -171,11 +171,11 @@ class LifecycleCollector(Collector):
         waits = self._machines[server].state in ("spawned", "args_parsed")
         return is_bound(self._ports[server]) if waits and server in self._ports else None
 
-    def _known_faults(self, server: str, now: float, mail: Mail) -> frozenset[str]:
+    def _known_faults(self, server: str, now: float, news: ServerNews) -> frozenset[str]:
         """Told in the last hour, or seen now."""
-        if not (mail.faults or self._faults[server] or server in self._used):
+        if not (news.faults or self._faults[server] or server in self._used):
             return frozenset()
-        told = {**self._faults[server], **mail.faults}
+        told = {**self._faults[server], **news.faults}
         self._faults[server] = {what: at for what, at in told.items() if now - at < FAULT_SECONDS}
         gpus = self.context.board.latest(Gpus)
         used = self._used.get(server, frozenset())

@@ -61,7 +61,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Limits:
+class LifecycleLimits:
     """How long and how often; seconds unless said. Not tuned on GPUs."""
 
     quiet: float = 15.0  # without requests until it counts as idle: pauses between requests are no change of state

@@ -25,7 +25,7 @@ class Owner:
 
 
 @dataclass
-class Mail:
+class ServerNews:
     """For one server, in the order of the events."""
 
     marks: list[Mark] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Mail:
 
 
 @dataclass(frozen=True)
-class Addresses:
+class Owners:
     """Who is who: to whom an event without a server belongs."""
 
     servers: tuple[str, ...]
@@ -43,50 +43,50 @@ class Addresses:
     gpus: Mapping[str, frozenset[str]]  # the GPUs that each server's processes used
 
 
-def sort(events: Iterable[Event], addresses: Addresses, offset: float) -> dict[str, Mail]:
+def sort(events: Iterable[Event], owners: Owners, offset: float) -> dict[str, ServerNews]:
     """By server. `offset` is Unix time minus monotonic time, now. What concerns none of the servers is left out."""
-    sorted_mail = {server: Mail() for server in addresses.servers}
+    sorted_news = {server: ServerNews() for server in owners.servers}
     for event in events:
         at = event.time - offset
         if isinstance(event, XidReported):
-            for server in _of_gpu(event, addresses):
-                sorted_mail[server].faults[f"XID {event.xid}"] = at
-        elif isinstance(event, LineNoticed) and (mail := sorted_mail.get(_server(event, addresses))):
-            _sort_line(mail, event, addresses, at)
-        elif isinstance(event, ProcessExited) and (mail := sorted_mail.get(event.server)):
+            for server in _of_gpu(event, owners):
+                sorted_news[server].faults[f"XID {event.xid}"] = at
+        elif isinstance(event, LineNoticed) and (news := sorted_news.get(_server(event, owners))):
+            _sort_line(news, event, owners, at)
+        elif isinstance(event, ProcessExited) and (news := sorted_news.get(event.server)):
             code = "" if event.code is None else str(event.code)
-            mail.exits.append(Exit(at, event.role, event.pid, event.cause, code))
-    return sorted_mail
+            news.exits.append(Exit(at, event.role, event.pid, event.cause, code))
+    return sorted_news
 
 
-def _sort_line(mail: Mail, event: LineNoticed, addresses: Addresses, at: float) -> None:
+def _sort_line(news: ServerNews, event: LineNoticed, owners: Owners, at: float) -> None:
     error = event.class_
     state = event.state or ("start_failed" if error in START_FAILED else "")
     if state in ORDER:
-        owner = _owner(event, addresses)
+        owner = _owner(event, owners)
         role, rank = event.role or (owner.role if owner else None), event.rank or (owner.rank if owner else "")
-        mail.marks.append(Mark(at, state, role, rank, event.pid))
+        news.marks.append(Mark(at, state, role, rank, event.pid))
     if event.severity in ("error", "critical") and not event.wrapper:
-        mail.errors.append(error)
+        news.errors.append(error)
     if error in HOST_FAULTS:
-        mail.faults[error] = at
+        news.faults[error] = at
 
 
-def _server(event: LineNoticed, addresses: Addresses) -> str:
+def _server(event: LineNoticed, owners: Owners) -> str:
     """As the event says; else by its process; else the only one there is."""
     if event.server:
         return event.server
-    owner = _owner(event, addresses)
+    owner = _owner(event, owners)
     if owner is not None:
         return owner.server
-    return addresses.servers[0] if len(addresses.servers) == 1 else ""
+    return owners.servers[0] if len(owners.servers) == 1 else ""
 
 
-def _owner(event: LineNoticed, addresses: Addresses) -> Owner | None:
-    return addresses.pids.get(event.pid) if event.pid is not None else None
+def _owner(event: LineNoticed, owners: Owners) -> Owner | None:
+    return owners.pids.get(event.pid) if event.pid is not None else None
 
 
-def _of_gpu(event: XidReported, addresses: Addresses) -> list[str]:
+def _of_gpu(event: XidReported, owners: Owners) -> list[str]:
     if event.severity != "critical":
         return []
-    return [server for server in addresses.servers if event.gpu_id in addresses.gpus.get(server, ())]
+    return [server for server in owners.servers if event.gpu_id in owners.gpus.get(server, ())]

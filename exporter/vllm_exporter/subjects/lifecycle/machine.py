@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Limits, Mark, Processes
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, LifecycleLimits, Mark, Processes
 from vllm_exporter.subjects.lifecycle.history import History, Transition
-from vllm_exporter.subjects.lifecycle.ready_states import Runner
+from vllm_exporter.subjects.lifecycle.ready_states import ReadyStates
 from vllm_exporter.subjects.lifecycle.server_life import Failures, Life, is_alive, is_up
 from vllm_exporter.subjects.lifecycle.states import DOWN, ORDER, STARTING
 from vllm_exporter.subjects.lifecycle.traffic import BUSY
@@ -20,15 +20,15 @@ from vllm_exporter.subjects.lifecycle.traffic import BUSY
 class Machine:
     """One server. All times are monotonic seconds; a time before the last one counts as the last one."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, limits: LifecycleLimits | None = None) -> None:
+        self.limits = limits or LifecycleLimits()
         self.history = History()
         self.last_exit: Exit | None = None
         self.life: Life | None = None
         self.failures = Failures()
         self.joined = False  # its processes were seen at some time
         self.known_at = 0.0  # when there was evidence last
-        self._runner = Runner(self.limits)
+        self._runner = ReadyStates(self.limits)
         self._outcome = "absent"  # what the last life ended as
         self._past: Life | None = None  # the last one
         self._now = 0.0
@@ -54,7 +54,7 @@ class Machine:
     def restore(self, state: str, since: float, life: Life | None, outcome: str) -> None:
         """What was known before the exporter was started again."""
         self.history.state, self.history.since, self.life, self._outcome = state, since, life, outcome
-        self._runner = Runner(self.limits, busy=state in BUSY)
+        self._runner = ReadyStates(self.limits, busy=state in BUSY)
 
     @property
     def state(self) -> str:
@@ -147,7 +147,7 @@ class Machine:
     def _begin(self, life: Life, at: float | None = None) -> None:
         if self.life is not None:
             self._end()
-        self.life, self._runner = life, Runner(self.limits)
+        self.life, self._runner = life, ReadyStates(self.limits)
         began = max(life.began, self.history.since) if self.state else life.began
         if not self.state:
             return  # it may have run for long: its start was not seen

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from vllm_exporter.facts.facts import ServerSight
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Limits
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, LifecycleLimits
 from vllm_exporter.subjects.lifecycle.server_life import Life
-from vllm_exporter.subjects.lifecycle.traffic import Meter
+from vllm_exporter.subjects.lifecycle.traffic import TrafficMeter
 
 LAG = 6.0  # seconds that an answer may be old: /is_paused is asked every 5 s
 HOLD = 10.0  # seconds after a line that tells of a pause or a recovery, in which requests that run may still move
@@ -15,13 +15,13 @@ SUSPICION = 60.0  # seconds after a stall line
 MISSED = 5.0  # seconds without progress that make a missed canary suspicious; an overloaded server misses them too
 
 
-class Runner:
+class ReadyStates:
     """Of one life."""
 
-    def __init__(self, limits: Limits, busy: bool = False) -> None:
+    def __init__(self, limits: LifecycleLimits, busy: bool = False) -> None:
         """`busy`: it had requests when it was looked at last, before the exporter was started again."""
         self._limits = limits
-        self._meter = Meter(limits, busy)
+        self._meter = TrafficMeter(limits, busy)
         self._ready_at: float | None = None
 
     def choose(self, life: Life, evidence: Evidence) -> str:

@@ -7,7 +7,7 @@ from math import inf
 
 from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import Ref
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Limits, Mark
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, LifecycleLimits, Mark
 from vllm_exporter.subjects.lifecycle.startup import Startup
 from vllm_exporter.subjects.lifecycle.states import ENDING, ORDER
 
@@ -153,7 +153,7 @@ class Failures:
     error: str = ""
     at: float = 0.0  # of the last one
 
-    def count(self, life: Life, now: float, limits: Limits) -> None:
+    def count(self, life: Life, now: float, limits: LifecycleLimits) -> None:
         if life.is_planned():
             self.forget()
             return
@@ -165,7 +165,7 @@ class Failures:
             self.error = life.error
         self.at = now
 
-    def looping(self, limits: Limits) -> bool:
+    def looping(self, limits: LifecycleLimits) -> bool:
         return max(self.starts, self.same) >= limits.loop_starts
 
     def forget(self) -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Literal
 
 from vllm_exporter.facts.values import EngineValues
-from vllm_exporter.subjects.lifecycle.evidence import Limits
+from vllm_exporter.subjects.lifecycle.evidence import LifecycleLimits
 
 Traffic = Literal["idle", "serving", "saturated", "thrashing"]
 
@@ -14,10 +14,10 @@ BUSY: tuple[Traffic, ...] = ("serving", "saturated", "thrashing")
 CANARY_STEPS = 2  # engine steps in one look that our own canary alone may have made
 
 
-class Meter:
+class TrafficMeter:
     """Remembers just enough of the last looks. Silence of /metrics keeps the last answer."""
 
-    def __init__(self, limits: Limits, busy: bool = False) -> None:
+    def __init__(self, limits: LifecycleLimits, busy: bool = False) -> None:
         """`busy`: it was so before the first look; whether it still is takes as long to tell as at any other time."""
         self._limits = limits
         self._was_busy = busy

@@ -16,17 +16,17 @@ from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context, check_option, read_options
 from vllm_exporter.state import Content, StateFile
 from vllm_exporter.subjects.logs import families as names
+from vllm_exporter.subjects.logs.class_counts import ClassCounts, EventThrottle
 from vllm_exporter.subjects.logs.classes import read_classes
 from vllm_exporter.subjects.logs.docker import SOCKET, LogDocker
-from vllm_exporter.subjects.logs.fair_share import Turns
+from vllm_exporter.subjects.logs.fair_share import FairShare
 from vllm_exporter.subjects.logs.file import LogFile
 from vllm_exporter.subjects.logs.follow import Follower
 from vllm_exporter.subjects.logs.incident import Incident
 from vllm_exporter.subjects.logs.journal import LogJournal
-from vllm_exporter.subjects.logs.ledger import Ledger, Notices
 from vllm_exporter.subjects.logs.lines import parse_process
-from vllm_exporter.subjects.logs.places import Place, parse_place
-from vllm_exporter.subjects.logs.reader import LogReader, Told
+from vllm_exporter.subjects.logs.places import LogPlace, parse_place
+from vllm_exporter.subjects.logs.reader import DatedFinding, LogReader
 from vllm_exporter.subjects.logs.redact import redact
 from vllm_exporter.subjects.logs.source import LogSource, Position
 from vllm_exporter.subjects.logs.table import kinds
@@ -71,14 +71,14 @@ class LogsCollector(Collector):
             place: LogReader(source, Follower(patterns, incidents[place.server]), context.clock)
             for place, source in self._sources.items()
         }
-        self._turns = Turns(self._readers, context.clock)
-        self._ledger = Ledger(incidents, kinds(patterns).values())
-        self._notices = Notices()
+        self._share = FairShare(self._readers, context.clock)
+        self._counts = ClassCounts(incidents, kinds(patterns).values())
+        self._throttle = EventThrottle()
 
     @classmethod
     def check(cls, config: Config, name: str) -> None:
         read_options(config, name, LogOptions)
-        places: list[Place] = []
+        places: list[LogPlace] = []
         check_option(config, name, "sources", lambda text: add_place(places, text, config))
 
     @classmethod
@@ -96,11 +96,11 @@ class LogsCollector(Collector):
     def collect(self) -> Iterator[Row]:
         if not self._places:
             raise NoData("no log is configured; add sources to collectors: {logs: …} in exporter.yml")
-        for place, reader in self._turns.take():
-            problem = reader.tally.problem
+        for place, reader in self._share.take():
+            problem = reader.counts.problem
             for told in reader.read():
                 self._note(place.server, told)
-            self._tell_problem(place, problem, reader.tally.problem)
+            self._tell_problem(place, problem, reader.counts.problem)
         if self._file.due(self.context.clock.monotonic()):
             self._keep_positions()
         yield from self._rows()
@@ -111,15 +111,15 @@ class LogsCollector(Collector):
         for reader in self._readers.values():
             reader.close()
 
-    def _note(self, server: str, told: Told) -> None:
+    def _note(self, server: str, told: DatedFinding) -> None:
         """Counts a line, and makes an event of it when it is news."""
         finding = told.finding
-        self._ledger.add(server, finding.name, finding.severity, told.at)
+        self._counts.add(server, finding.name, finding.severity, told.at)
         line = finding.line
-        news = finding.state and self._notices.new_state(server, line.process, line.pid, finding.state)
+        news = finding.state and self._throttle.new_state(server, line.process, line.pid, finding.state)
         untold = 0
         if finding.severity != "info":
-            due = self._notices.due(server, finding.name, told.at)
+            due = self._throttle.due(server, finding.name, told.at)
             if due is None and not news:
                 return
             untold = due or 0
@@ -127,7 +127,7 @@ class LogsCollector(Collector):
             return
         self._emit(server, told, untold)
 
-    def _emit(self, server: str, told: Told, untold: int) -> None:
+    def _emit(self, server: str, told: DatedFinding, untold: int) -> None:
         finding = told.finding
         role, rank = parse_process(finding.line.process)
         excerpt = redact(finding.excerpt)
@@ -157,21 +157,21 @@ class LogsCollector(Collector):
         return sights.servers[server].model_name if sights is not None and server in sights.servers else ""
 
     def _rows(self) -> Iterator[Row]:
-        for key, count in self._ledger.counts.items():
+        for key, count in self._counts.counts.items():
             yield (names.LOG_EVENTS_TOTAL, key), count
-        for labels, at in self._ledger.last.items():
+        for labels, at in self._counts.last.items():
             yield (names.LOG_EVENT_LAST_TIMESTAMP_SECONDS, labels), at
         for place, reader in self._readers.items():
-            tally, of = reader.tally, (place.server, place.label)
-            yield (names.LOG_READABLE, of), tally.readable
-            yield (names.LOG_LINES_TOTAL, of), tally.lines
-            yield (names.LOG_CUT_LINES_TOTAL, of), tally.cut
-            yield (names.LOG_SKIPPED_BYTES_TOTAL, of), tally.skipped
-            yield (names.LOG_UNREAD_BYTES, of), tally.unread
-            if tally.last is not None:
-                yield (names.LOG_LAST_LINE_TIMESTAMP_SECONDS, of), tally.last
+            counts, of = reader.counts, (place.server, place.label)
+            yield (names.LOG_READABLE, of), counts.readable
+            yield (names.LOG_LINES_TOTAL, of), counts.lines
+            yield (names.LOG_CUT_LINES_TOTAL, of), counts.cut
+            yield (names.LOG_SKIPPED_BYTES_TOTAL, of), counts.skipped
+            yield (names.LOG_UNREAD_BYTES, of), counts.unread
+            if counts.last is not None:
+                yield (names.LOG_LAST_LINE_TIMESTAMP_SECONDS, of), counts.last
 
-    def _source(self, place: Place, options: LogOptions, position: Position) -> LogSource:
+    def _source(self, place: LogPlace, options: LogOptions, position: Position) -> LogSource:
         if place.kind == "journald":
             return LogJournal(place.name, position, self.context.clock)
         if place.kind == "docker":
@@ -182,7 +182,7 @@ class LogsCollector(Collector):
         positions = {position_key(place): dict(source.position()) for place, source in self._sources.items()}
         self._file.save({"positions": positions})
 
-    def _tell_problem(self, place: Place, before: str, now: str) -> None:
+    def _tell_problem(self, place: LogPlace, before: str, now: str) -> None:
         """One line when a log becomes unreadable, and when it can be read again."""
         if now and now != before:
             log("warning", "log cannot be read", server=place.server, source=place.label, reason=now)
@@ -190,15 +190,15 @@ class LogsCollector(Collector):
             log("info", "log can be read again", server=place.server, source=place.label)
 
 
-def parse_places(sources: tuple[str, ...], config: Config) -> tuple[Place, ...]:
+def parse_places(sources: tuple[str, ...], config: Config) -> tuple[LogPlace, ...]:
     """The logs of the option `sources`, their servers named as in labels. Raises ConfigError naming the entry."""
-    places: list[Place] = []
+    places: list[LogPlace] = []
     for text in sources:
         add_place(places, text, config)
     return tuple(places)
 
 
-def add_place(places: list[Place], text: str, config: Config) -> None:
+def add_place(places: list[LogPlace], text: str, config: Config) -> None:
     """Adds one of the option `sources`. Raises ConfigError naming it."""
     try:
         place = parse_place(text)
@@ -211,7 +211,7 @@ def add_place(places: list[Place], text: str, config: Config) -> None:
     places.append(place)
 
 
-def position_key(place: Place) -> str:
+def position_key(place: LogPlace) -> str:
     return f"{place.server} {place.label}"
 
 

@@ -5,6 +5,8 @@ Where that is too much, read the engine's file instead: /var/lib/docker/containe
 
 from __future__ import annotations
 
+import calendar
+import json
 import socket
 import time
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ STAMP = 30  # bytes of '2026-11-21T15:04:00.123456789Z'
 
 
 @dataclass(frozen=True)
-class Container:
+class LogContainer:
     """What the engine says of it."""
 
     id: str
@@ -40,7 +42,7 @@ class LogDocker:
         self._begun = clock.wall()  # a container that is made later is read from its start
         self._last = str(position.get("last", ""))
         self._connection: socket.socket | None = None
-        self._container = Container("", False)
+        self._container = LogContainer("", False)
         self._resumed = self._last  # what came until then is known
         self._frames = b""
         self._cutters: dict[int, LineCutter] = {}
@@ -91,7 +93,7 @@ class LogDocker:
             self._due = self._clock.monotonic() + AGAIN
             raise self._problem from None
 
-    def _inspect(self) -> Container:
+    def _inspect(self) -> LogContainer:
         with self._ask(f"/containers/{self._name}/json") as connection:
             body = self._head(connection)
             while chunk := connection.recv(MAX_READ):
@@ -193,13 +195,11 @@ def split_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
     return frames, data[at:]
 
 
-def parse_container(body: bytes) -> Container:
+def parse_container(body: bytes) -> LogContainer:
     """Raises SourceError when it is not what the engine documents."""
-    import json  # not at the top: costs memory, and is needed only where a container is configured
-
     try:
         data = json.loads(body)
-        return Container(str(data["Id"]), bool(data["Config"]["Tty"]))
+        return LogContainer(str(data["Id"]), bool(data["Config"]["Tty"]))
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(f"docker: not a description of a container: {type(error).__name__} {error}") from None
 
@@ -215,6 +215,4 @@ def parse_time(stamp: bytes) -> float:
 @lru_cache(maxsize=4)
 def _seconds(stamp: bytes) -> int:
     """Kept, because many lines are of the same second, and this takes longer than all else. Raises ValueError."""
-    import calendar  # not at the top: costs memory, and is needed only where a container is configured
-
     return calendar.timegm(time.strptime(stamp.decode("ascii"), "%Y-%m-%dT%H:%M:%S"))

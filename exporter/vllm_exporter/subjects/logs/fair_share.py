@@ -6,23 +6,23 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from vllm_exporter.clock import Clock
-from vllm_exporter.subjects.logs.places import Place
+from vllm_exporter.subjects.logs.places import LogPlace
 from vllm_exporter.subjects.logs.reader import LogReader
 
 RUN_SECONDS = 0.8  # of each second at most, by the clock: the rest is the other threads', which share Python's lock
 
 
-class Turns:
+class FairShare:
     """Gives each log a chunk in turn, and those that have more another, until none has or the time is up."""
 
-    def __init__(self, readers: Mapping[Place, LogReader], clock: Clock) -> None:
+    def __init__(self, readers: Mapping[LogPlace, LogReader], clock: Clock) -> None:
         self._order = tuple(readers.items())
         self._clock = clock
 
-    def take(self) -> Iterator[tuple[Place, LogReader]]:
+    def take(self) -> Iterator[tuple[LogPlace, LogReader]]:
         """Whom to read next, for one run. Who was left waiting comes first in the next run."""
         waiting = deque(self._order)
-        done: list[tuple[Place, LogReader]] = []
+        done: list[tuple[LogPlace, LogReader]] = []
         until = self._clock.monotonic() + RUN_SECONDS
         while waiting and self._clock.monotonic() < until:
             place, reader = waiting.popleft()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from vllm_exporter.facts.events import Severity
 from vllm_exporter.subjects.logs.incident import Incident
-from vllm_exporter.subjects.logs.lines import Line, split_lines, uncoloured
+from vllm_exporter.subjects.logs.lines import LogLine, split_lines, uncoloured
 from vllm_exporter.subjects.logs.table import LogClass, Pattern
 
 TRACEBACK = b"Traceback (most recent call last):"
@@ -27,12 +27,12 @@ _ANY = Pattern(OTHER, (b"",), b"")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LineFinding:
     """A line that means something."""
 
     name: str  # of the class, as it counts there and then
     severity: Severity
-    line: Line
+    line: LogLine
     excerpt: bytes  # what the pattern spans; not redacted yet
     state: str = ""  # of the lifecycle
     exception: str = ""  # its type, when it ends a traceback
@@ -57,7 +57,7 @@ class Follower:
         self._incident = incident
         self._traces: dict[bytes, _Trace] = {}  # by process
 
-    def feed_all(self, raws: Sequence[bytes], at: float) -> Iterator[tuple[int, Finding]]:
+    def feed_all(self, raws: Sequence[bytes], at: float) -> Iterator[tuple[int, LineFinding]]:
         """What lines mean, mostly nothing: the index of a line, and a finding.
 
         `at`: seconds of any clock, the same for all logs of a server. Looking for each needle once in all of the lines
@@ -75,7 +75,7 @@ class Follower:
                     yield index, finding
         self._expected = self._patterns
 
-    def _one(self, line: Line, at: float) -> Finding | None:
+    def _one(self, line: LogLine, at: float) -> LineFinding | None:
         trace = self._traces.get(line.process)
         if trace is not None:
             return self._inside(trace, line, at)
@@ -86,7 +86,7 @@ class Follower:
             return None  # the rest of a message of several lines, such as a user's grammar
         return self._judge(line, at, "", "")
 
-    def _inside(self, trace: _Trace, line: Line, at: float) -> Finding | None:
+    def _inside(self, trace: _Trace, line: LogLine, at: float) -> LineFinding | None:
         trace.lines += 1
         body = _ungrouped(line.body)
         if body[:1] in (b" ", b"\t", b"\r", b"", b"+") or body.startswith(CHAINED):
@@ -100,12 +100,12 @@ class Follower:
         del self._traces[line.process]
         return self._judge(line, at, exception_type(body), frame_name(trace.frame))
 
-    def _open(self, line: Line) -> None:
+    def _open(self, line: LogLine) -> None:
         if len(self._traces) >= MAX_TRACES:
             del self._traces[next(iter(self._traces))]
         self._traces[line.process] = _Trace()
 
-    def _judge(self, line: Line, at: float, exception: str, frame: str) -> Finding | None:
+    def _judge(self, line: LogLine, at: float, exception: str, frame: str) -> LineFinding | None:
         found = self._find(line.body)
         if found is None:
             if not exception:
@@ -116,7 +116,7 @@ class Follower:
         state = pattern.state if name == pattern.kind.name else ""
         self._incident.saw(state, name == TRIGGER)
         excerpt = line.body[start:end]
-        return Finding(name, severity, line, excerpt, state, exception, frame, pattern.kind.wrapper)
+        return LineFinding(name, severity, line, excerpt, state, exception, frame, pattern.kind.wrapper)
 
     def _find(self, body: bytes) -> tuple[Pattern, tuple[int, int]] | None:
         for needle, pattern in self._expected:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import subprocess
 from contextlib import suppress
 from typing import IO, Protocol
 
@@ -131,8 +133,6 @@ class LogJournal:
 
 def parse_entry(text: bytes) -> tuple[str, RawLine] | None:
     """Cursor and line of an entry as `journalctl --output=json` prints it; None when it is none."""
-    import json  # not at the top: costs memory, and is needed only where a journal is configured
-
     try:
         data = json.loads(text)
     except ValueError:
@@ -155,8 +155,6 @@ def message_bytes(message: object) -> bytes:
 
 def start_program(command: list[str]) -> Follow:
     """Without a shell, its output read without waiting. It ends by itself when nobody reads it any more."""
-    import subprocess  # not at the top: costs memory, and is needed only where a journal is configured
-
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for pipe in (process.stdout, process.stderr):
         if pipe is not None:

@@ -7,6 +7,7 @@ what a container engine adds, or the whole may be JSON (`--logging-config.format
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ _ROLES: tuple[tuple[str, Role], ...] = (  # vLLM's names of its processes begin 
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """`process` and `stamp` are b'' when the line does not say."""
 
     body: bytes
@@ -45,7 +46,7 @@ class Line:
         return self.level in QUIET
 
 
-def split_lines(raw: bytes) -> Iterator[Line]:
+def split_lines(raw: bytes) -> Iterator[LogLine]:
     """The line without what is around it; several when it is JSON, in which a traceback is one line."""
     if raw[:2] == b'{"':
         yield from _json_lines(raw)
@@ -55,7 +56,7 @@ def split_lines(raw: bytes) -> Iterator[Line]:
     yield parse_line(raw[:LIMIT])
 
 
-def parse_line(raw: bytes) -> Line:
+def parse_line(raw: bytes) -> LogLine:
     """Of one line of text, without its end."""
     raw = uncoloured(raw)
     process, pid = b"", None
@@ -68,11 +69,11 @@ def parse_line(raw: bytes) -> Line:
             pid = int(digits) if digits.isdigit() and len(digits) < 10 else None
     level, _, rest = raw[:48].partition(b" ")
     if level not in LEVELS or rest[2:3] != b"-" or not rest[:2].isdigit():
-        return Line(raw, process, pid)
+        return LogLine(raw, process, pid)
     start = raw.find(b"] ", 0, 200)
     if start < 0:  # an empty line of a message, or a release before 0.6 without the bracket
         start = len(raw) if raw.rstrip().endswith(b"]") else len(level) + 14
-    return Line(raw[start + 2 :], process, pid, level, rest[:14])
+    return LogLine(raw[start + 2 :], process, pid, level, rest[:14])
 
 
 def uncoloured(text: bytes) -> bytes:
@@ -108,16 +109,14 @@ def _without_cri(raw: bytes) -> bytes:
     return raw[len(head) + 3 :] if found and head.endswith((b" stdout", b" stderr")) else raw
 
 
-def _json_lines(raw: bytes) -> Iterator[Line]:
+def _json_lines(raw: bytes) -> Iterator[LogLine]:
     """Of vLLM's JSON log, and of Docker's json-file; any other text with a brace in front is taken as it is."""
-    import json  # not at the top: costs memory, and few write logs in JSON
-
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError):  # the latter: brackets in brackets in brackets, which anybody can send
         data = None
     if not isinstance(data, dict):
-        yield Line(raw[:LIMIT])
+        yield LogLine(raw[:LIMIT])
         return
     if isinstance(data.get("log"), str):
         yield from split_lines(_bytes(data["log"].rstrip("\r\n")))
@@ -125,14 +124,14 @@ def _json_lines(raw: bytes) -> Iterator[Line]:
     yield from _record_lines(data)
 
 
-def _record_lines(data: dict[str, object]) -> Iterator[Line]:
+def _record_lines(data: dict[str, object]) -> Iterator[LogLine]:
     name, pid, level = (data.get(key) for key in ("vllm_process_name", "process", "levelname"))
     process = _bytes(name[:MAX_NAME]) if isinstance(name, str) else b""
     stamp = _bytes(str(data.get("asctime", ""))[5:19])  # '2026-11-21 15:08:50,689'
     for key in ("message", "exc_info"):
         text = data.get(key)
         for one in _bytes(text).split(b"\n") if isinstance(text, str) else ():
-            yield Line(
+            yield LogLine(
                 one[:LIMIT],
                 process,
                 pid if isinstance(pid, int) else None,

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["file", "journald", "docker"]
+SourceKind = Literal["file", "journald", "docker"]
 
 EXAMPLE = "gpu1:8000=/var/log/vllm/a.log, gpu1:8000=journald:vllm.service or gpu1:8000=docker:vllm-1"
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}")
@@ -14,11 +14,11 @@ _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 
 
 @dataclass(frozen=True)
-class Place:
+class LogPlace:
     """One log. `name` is a path, a unit of systemd ('kernel' for the kernel's log) or a container's name or id."""
 
     server: str  # as in exporter.yml; '' for a log of the host
-    kind: Kind
+    kind: SourceKind
     name: str
 
     @property
@@ -27,16 +27,16 @@ class Place:
         return self.name if self.kind == "file" else f"{self.kind}:{self.name}"
 
 
-def parse_place(text: str) -> Place:
+def parse_place(text: str) -> LogPlace:
     """Raises ValueError saying what is wrong and what is right."""
     server, found, where = (part.strip() for part in text.partition("="))
     if not found or not where:
         raise ValueError(f"{text!r} is no source of a log; write SERVER=WHERE, such as {EXAMPLE}")
     if where.startswith("/"):
-        return Place(server, "file", where)
+        return LogPlace(server, "file", where)
     kind, _, name = where.partition(":")
     if kind == "journald" and _UNIT.fullmatch(name):
-        return Place(server, "journald", name)
+        return LogPlace(server, "journald", name)
     if kind == "docker" and _CONTAINER.fullmatch(name):
-        return Place(server, "docker", name)
+        return LogPlace(server, "docker", name)
     raise ValueError(f"{text!r}: {where!r} is no absolute path, journald:UNIT or docker:CONTAINER; such as {EXAMPLE}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.subjects.logs.follow import Finding, Follower
+from vllm_exporter.subjects.logs.follow import Follower, LineFinding
 from vllm_exporter.subjects.logs.lines import parse_stamp
 from vllm_exporter.subjects.logs.source import Batch, LogSource
 
@@ -14,15 +14,15 @@ NEAR = 5.0  # seconds by which a line's own time may be off when it has just bee
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DatedFinding:
     """What a line meant, and when it was written, in Unix time."""
 
-    finding: Finding
+    finding: LineFinding
     at: float
 
 
 @dataclass
-class Tally:
+class LogCounts:
     """Of one log, since the exporter's start."""
 
     readable: bool = False
@@ -43,14 +43,14 @@ class LogReader:
         self._clock = clock
         self._caught_up: float | None = None  # when, in Unix time, nothing was left to read; None: not yet
         self.behind = False  # there is more than the last reading took
-        self.tally = Tally()
+        self.counts = LogCounts()
 
-    def read(self) -> list[Told]:
-        """What the new lines mean. A log that cannot be read is said in the tally, and raises nothing."""
+    def read(self) -> list[DatedFinding]:
+        """What the new lines mean. A log that cannot be read is said in the counts, and raises nothing."""
         try:
             batch = self._source.read()
         except (NoData, SourceError) as error:
-            self.tally.readable, self.tally.problem, self.behind = False, str(error), False
+            self.counts.readable, self.counts.problem, self.behind = False, str(error), False
             return []
         self._count(batch)
         told = self._follow(batch)
@@ -63,22 +63,22 @@ class LogReader:
         self._source.close()
 
     def _count(self, batch: Batch) -> None:
-        tally = self.tally
-        tally.readable, tally.problem, tally.unread = True, "", batch.unread
-        tally.lines += len(batch.lines)
-        tally.cut += batch.cut
-        tally.skipped += batch.skipped
+        counts = self.counts
+        counts.readable, counts.problem, counts.unread = True, "", batch.unread
+        counts.lines += len(batch.lines)
+        counts.cut += batch.cut
+        counts.skipped += batch.skipped
         if batch.lines:
-            tally.last = self._clock.wall()
+            counts.last = self._clock.wall()
 
-    def _follow(self, batch: Batch) -> list[Told]:
+    def _follow(self, batch: Batch) -> list[DatedFinding]:
         if not batch.lines:
             return []
         now = self._clock.wall()
         live = self._caught_up is not None and (batch.live or now - self._caught_up <= NEAR)
         times = [line.time for line in batch.lines]
         found = self._follower.feed_all([line.text for line in batch.lines], times[0] or now)
-        return [Told(one, times[at] or line_time(one.line.stamp, now, live)) for at, one in found]
+        return [DatedFinding(one, times[at] or line_time(one.line.stamp, now, live)) for at, one in found]
 
 
 def line_time(stamp: bytes, now: float, live: bool) -> float:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vllm_exporter.facts.ranks import step_group
-from vllm_exporter.subjects.parallel.topology import Host, PciDevice, nearest, nearest_nics
+from vllm_exporter.subjects.parallel.topology import HostTopology, PciDevice, nearest, nearest_nics
 
 
 @dataclass(frozen=True)
-class Placed:
+class RankPlacement:
     """A rank and where it runs."""
 
     server: str
@@ -25,8 +25,8 @@ class Placed:
 
 Apart = frozenset[frozenset[str]]  # pairs of GPU ids, of which the driver says that no NVLink connects them
 
-Reason = Literal["cpus_on_other_node", "no_nic_on_node", "tensor_group_across_nodes"]
-REASONS: tuple[Reason, ...] = ("cpus_on_other_node", "no_nic_on_node", "tensor_group_across_nodes")
+MistakeReason = Literal["cpus_on_other_node", "no_nic_on_node", "tensor_group_across_nodes"]
+REASONS: tuple[MistakeReason, ...] = ("cpus_on_other_node", "no_nic_on_node", "tensor_group_across_nodes")
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Mistake:
     server: str
     rank: str
     gpu_id: str
-    reason: Reason
+    reason: MistakeReason
     words: str
 
 
-def find_mistakes(placed: Iterable[Placed], host: Host, apart: Apart) -> list[Mistake]:
+def find_mistakes(placed: Iterable[RankPlacement], host: HostTopology, apart: Apart) -> list[Mistake]:
     """Nothing is said of tensor groups whose GPUs are not in `apart`: they are linked, or nobody knows."""
-    groups: dict[tuple[str, str], list[Placed]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[RankPlacement]] = defaultdict(list)
     found: list[Mistake] = []
     for one in placed:
         groups[one.server, step_group(one.rank)].append(one)
@@ -50,7 +50,7 @@ def find_mistakes(placed: Iterable[Placed], host: Host, apart: Apart) -> list[Mi
     return found + [mistake for ranks in groups.values() for mistake in _group(ranks, apart)]
 
 
-def _cpus(one: Placed, host: Host) -> Mistake | None:
+def _cpus(one: RankPlacement, host: HostTopology) -> Mistake | None:
     """Allowed on no CPU of its GPU's node: each copy to the GPU crosses the sockets."""
     if one.gpu is None or one.gpu.node is None or one.cpus is None:
         return None
@@ -61,7 +61,7 @@ def _cpus(one: Placed, host: Host) -> Mistake | None:
     return Mistake(one.server, one.rank, one.gpu_id, "cpus_on_other_node", words)
 
 
-def _nic(one: Placed, host: Host) -> Mistake | None:
+def _nic(one: RankPlacement, host: HostTopology) -> Mistake | None:
     """There are network cards, all that can be placed are at another node."""
     if one.gpu is None:
         return None
@@ -72,12 +72,12 @@ def _nic(one: Placed, host: Host) -> Mistake | None:
     return Mistake(one.server, one.rank, one.gpu_id, "no_nic_on_node", words)
 
 
-def _group(ranks: Sequence[Placed], apart: Apart) -> list[Mistake]:
+def _group(ranks: Sequence[RankPlacement], apart: Apart) -> list[Mistake]:
     """All-reduce at each layer over the link between the sockets: of each rank that needs it to reach another one."""
     return [mistake for one in ranks if (mistake := _far(one, ranks, apart))]
 
 
-def _far(one: Placed, ranks: Sequence[Placed], apart: Apart) -> Mistake | None:
+def _far(one: RankPlacement, ranks: Sequence[RankPlacement], apart: Apart) -> Mistake | None:
     for other in ranks:
         if one.gpu is None or other.gpu is None or None in (one.gpu.node, other.gpu.node):
             continue

@@ -24,23 +24,23 @@ from vllm_exporter.subjects.parallel.parallel_ranks import (
     peer_groups,
 )
 from vllm_exporter.subjects.parallel.rank_looks import read_look
-from vllm_exporter.subjects.parallel.stragglers import WINDOW, History, Pace, Verdict, judge, skew
+from vllm_exporter.subjects.parallel.stragglers import WINDOW, RankHistory, RankVerdict, StepRate, judge, skew
 
 JUDGE_SECONDS = 4.0  # between two verdicts; looks are more frequent
 QUIET = 60.0  # seconds a rank must have kept up before it is an event again that it does not
 
 
 @dataclass(frozen=True)
-class Options:
+class DistributedOptions:
     roles: tuple[str, ...] = ()  # 'gpu1:8000=prefill'; vLLM does not say it in a way that can be read from outside
 
 
 @dataclass
-class Watched:
+class WatchedRank:
     """A rank's process while it lives."""
 
     process: VllmProcess
-    history: History
+    history: RankHistory
     run_delay: float | None = None
 
 
@@ -65,12 +65,12 @@ class DistributedCollector(Collector):
     )
     interval = 1.1  # no divisor of a second: what stops a process once a second would never be seen
     turn = 2  # processes, GPUs and steps come first
-    options = Options
+    options = DistributedOptions
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._roles = parse_roles(context.options("distributed", Options).roles, context.config.targets)
-        self._watched: dict[Rank, Watched] = {}
+        self._roles = parse_roles(context.options("distributed", DistributedOptions).roles, context.config.targets)
+        self._watched: dict[Rank, WatchedRank] = {}
         self._trees: Trees | None = None
         self._names: dict[tuple[str, int], str] = {}  # server and process id to rank
         self._sizes: tuple[Sample, ...] = ()
@@ -81,7 +81,7 @@ class DistributedCollector(Collector):
 
     @classmethod
     def check(cls, config: Config, name: str) -> None:
-        read_options(config, name, Options)
+        read_options(config, name, DistributedOptions)
         check_option(config, name, "roles", lambda text: parse_role(text, config.targets))
 
     def collect(self) -> Iterator[Sample]:
@@ -122,7 +122,7 @@ class DistributedCollector(Collector):
                 self._forget(rank)
         for rank, process in wanted.items():
             if rank not in self._watched:
-                self._watched[rank] = Watched(process, History())
+                self._watched[rank] = WatchedRank(process, RankHistory())
 
     def _look(self, now: float, steps: Mapping[Rank, RankSteps]) -> None:
         for rank, one in list(self._watched.items()):
@@ -154,16 +154,16 @@ class DistributedCollector(Collector):
             if found is not None:
                 yield names.STEP_SKEW_RATIO.sample(found, server=server)
 
-    def _judge(self, paces: Mapping[Rank, Pace]) -> dict[Rank, Verdict]:
+    def _judge(self, paces: Mapping[Rank, StepRate]) -> dict[Rank, RankVerdict]:
         sights = self.context.board.latest(Sights)
-        found: dict[Rank, Verdict] = {}
+        found: dict[Rank, RankVerdict] = {}
         for server, ranks, lockstep in peer_groups(paces):
             sight = sights.servers.get(server) if sights is not None else None
             verdicts = judge({rank: paces[server, rank] for rank in ranks}, lockstep, sight is None or bool(sight.work))
             found.update({(server, rank): verdict for rank, verdict in verdicts.items()})
         return found
 
-    def _tell(self, now: float, rank: Rank, verdict: Verdict) -> None:
+    def _tell(self, now: float, rank: Rank, verdict: RankVerdict) -> None:
         """An event when a rank falls behind, not again before it has kept up for a while."""
         before = self._behind.get(rank)
         self._behind[rank] = now

@@ -9,12 +9,12 @@ from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.files import read_file
 from vllm_exporter.linux.stat import GONE, read_stat
-from vllm_exporter.subjects.parallel.stragglers import Look
+from vllm_exporter.subjects.parallel.stragglers import RankLook
 
 TICKS = os.sysconf("SC_CLK_TCK")  # per second, of CPU time in /proc/<pid>/stat
 
 
-def read_look(proc: Path, ref: Ref, now: float) -> Look | None:
+def read_look(proc: Path, ref: Ref, now: float) -> RankLook | None:
     """From /proc/<pid>/stat, and schedstat, which is of the main thread: the one that runs the model.
 
     None when the process has ended. Raises SourceError.
@@ -23,7 +23,7 @@ def read_look(proc: Path, ref: Ref, now: float) -> Look | None:
     if stat is None or stat.ref != ref or stat.state in GONE:
         return None
     run_delay = parse_run_delay(read_file(proc / str(ref.pid) / "schedstat", 256))
-    return Look(now, stat.state, stat.cpu_ticks / TICKS, run_delay)
+    return RankLook(now, stat.state, stat.cpu_ticks / TICKS, run_delay)
 
 
 def parse_run_delay(text: bytes | None) -> float | None:

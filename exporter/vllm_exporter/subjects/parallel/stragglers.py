@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Reason = Literal["stopped", "blocked", "starved", "little_cpu", "slow_steps"]
+StragglerReason = Literal["stopped", "blocked", "starved", "little_cpu", "slow_steps"]
 
 WINDOW = 30.0  # seconds that are looked at: long enough for bursts, and twice within a minute
 LEAST = 10.0  # seconds before anything is said of a rank
@@ -27,7 +27,7 @@ APART = 2.0  # times as much as the median of the peers: what befalls all ranks 
 
 
 @dataclass(frozen=True)
-class Look:
+class RankLook:
     """One rank at one time. Counters are of the process since its start."""
 
     at: float  # monotonic seconds
@@ -39,7 +39,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Pace:
+class StepRate:
     """How a rank did in the window."""
 
     seconds: float  # that the looks span
@@ -51,38 +51,38 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RankVerdict:
     """Of one rank. `reason` is None when it keeps up."""
 
-    pace: Pace
-    reason: Reason | None
+    pace: StepRate
+    reason: StragglerReason | None
     words: str = ""
 
 
-class History:
+class RankHistory:
     """The looks at one process within the window, the oldest of them as old as the window."""
 
     def __init__(self) -> None:
-        self._looks: deque[Look] = deque()
+        self._looks: deque[RankLook] = deque()
 
-    def add(self, look: Look) -> None:
+    def add(self, look: RankLook) -> None:
         self._looks.append(look)
         while len(self._looks) > 2 and look.at - self._looks[1].at >= WINDOW:
             self._looks.popleft()
 
-    def pace(self) -> Pace | None:
+    def pace(self) -> StepRate | None:
         """None before there is enough to say anything."""
         looks = self._looks
         span = looks[-1].at - looks[0].at if looks else 0.0
         return measure(looks, span) if span >= LEAST else None
 
 
-def measure(looks: Sequence[Look] | deque[Look], span: float) -> Pace:
+def measure(looks: Sequence[RankLook] | deque[RankLook], span: float) -> StepRate:
     first, last = looks[0], looks[-1]
     starved = None
     if first.run_delay is not None and last.run_delay is not None:
         starved = min(1.0, max(0.0, last.run_delay - first.run_delay) / span)
-    return Pace(
+    return StepRate(
         seconds=span,
         stopped=sum(1 for look in looks if look.state in "Tt") / len(looks),
         blocked=sum(1 for look in looks if look.state == "D") / len(looks),
@@ -92,21 +92,21 @@ def measure(looks: Sequence[Look] | deque[Look], span: float) -> Pace:
     )
 
 
-def step_time(first: Look, last: Look) -> float | None:
+def step_time(first: RankLook, last: RankLook) -> float | None:
     if first.steps is None or last.steps is None or first.step_seconds is None or last.step_seconds is None:
         return None
     made = last.steps - first.steps
     return (last.step_seconds - first.step_seconds) / made if made > 0 else None
 
 
-def judge(paces: Mapping[str, Pace], lockstep: bool, working: bool) -> dict[str, Verdict]:
+def judge(paces: Mapping[str, StepRate], lockstep: bool, working: bool) -> dict[str, RankVerdict]:
     """Ranks of one group, by name. `lockstep`: they compute each step together, so that their CPU times compare.
     `working`: the server has work; ranks that idle may do so differently.
     """
-    return {rank: Verdict(pace, *_judge(rank, pace, paces, lockstep, working)) for rank, pace in paces.items()}
+    return {rank: RankVerdict(pace, *_judge(rank, pace, paces, lockstep, working)) for rank, pace in paces.items()}
 
 
-def skew(paces: Mapping[str, Pace]) -> float | None:
+def skew(paces: Mapping[str, StepRate]) -> float | None:
     """How much longer the slowest rank's step takes than the median one, as a share. None if none or one tells."""
     steps = [pace.step for pace in paces.values() if pace.step is not None]
     usual = middle(steps) if len(steps) > 1 else 0.0
@@ -119,8 +119,8 @@ def middle(numbers: Sequence[float]) -> float:
 
 
 def _judge(
-    rank: str, pace: Pace, paces: Mapping[str, Pace], lockstep: bool, working: bool
-) -> tuple[Reason | None, str]:
+    rank: str, pace: StepRate, paces: Mapping[str, StepRate], lockstep: bool, working: bool
+) -> tuple[StragglerReason | None, str]:
     """The first reason, the surest first."""
     peers = [other for name, other in paces.items() if name != rank]
     if not peers:
@@ -140,7 +140,7 @@ def _judge(
     return None, ""
 
 
-def _slow_steps(pace: Pace, peers: Sequence[Pace]) -> str:
+def _slow_steps(pace: StepRate, peers: Sequence[StepRate]) -> str:
     steps = [one.step for one in peers if one.step is not None]
     if pace.step is None or not steps:
         return ""

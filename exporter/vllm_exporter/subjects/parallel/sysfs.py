@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 from vllm_exporter.linux.files import list_names, read_link, read_word
-from vllm_exporter.subjects.parallel.topology import Host, Nic, PciDevice, is_gpu, parse_cpulist, parse_pci_path
+from vllm_exporter.subjects.parallel.topology import HostTopology, Nic, PciDevice, is_gpu, parse_cpulist, parse_pci_path
 
 
-def read_host(sys: Path) -> Host:
+def read_host(sys: Path) -> HostTopology:
     """A host without GPUs has none; without /sys/bus/pci too. 4 ms with 200 PCI devices. Raises SourceError."""
     devices = sys / "bus/pci/devices"
     gpus = (address for address in list_names(devices) if _is_gpu(devices / address))
-    return Host(read_nodes(sys), tuple(read_device(sys, address) for address in gpus), tuple(read_nics(sys)))
+    return HostTopology(read_nodes(sys), tuple(read_device(sys, address) for address in gpus), tuple(read_nics(sys)))
 
 
 def read_fingerprint(sys: Path) -> tuple[tuple[str, ...], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vllm_exporter.errors import SourceError
-from vllm_exporter.facts.values import LEVELS, Level
+from vllm_exporter.facts.values import LEVELS, LinkLevel
 
 GPU_VENDORS = ("0x10de", "0x1002")  # NVIDIA, AMD
 GPU_CLASSES = ("0x0300", "0x0302", "0x0380", "0x1200")  # VGA, 3D, other display, processing accelerator
@@ -28,7 +28,7 @@ class Nic:
 
 
 @dataclass(frozen=True)
-class Host:
+class HostTopology:
     """`nodes`: NUMA node to its CPUs; nodes of memory only, such as those of a GPU, are not among them."""
 
     nodes: Mapping[int, frozenset[int]]
@@ -71,7 +71,7 @@ def normal_address(address: str) -> str:
     return f"{domain[-4:]}:{rest}" if len(domain) > 4 and not domain[:-4].strip("0") else f"{domain}:{rest}"
 
 
-def choose_level(a: PciDevice, b: PciDevice, nodes: int) -> Level | None:
+def choose_level(a: PciDevice, b: PciDevice, nodes: int) -> LinkLevel | None:
     """How near two devices are, by the longest common part of their paths. `nodes`: how many the host has.
 
     None when they hang below different host bridges and the firmware does not say at which NUMA node.
@@ -89,24 +89,24 @@ def choose_level(a: PciDevice, b: PciDevice, nodes: int) -> Level | None:
     return "PIX" if below <= 2 else "PXB"  # 2: a port of the switch, and the device
 
 
-def nearest_nics(gpu: PciDevice, host: Host) -> dict[str, Level]:
+def nearest_nics(gpu: PciDevice, host: HostTopology) -> dict[str, LinkLevel]:
     """Every network card that can be placed, with how near it is."""
     found = {nic.name: choose_level(gpu, nic.device, len(host.nodes)) for nic in host.nics}
     return {name: level for name, level in found.items() if level is not None}
 
 
-def gpu_pairs(host: Host) -> dict[tuple[str, str], Level]:
+def gpu_pairs(host: HostTopology) -> dict[tuple[str, str], LinkLevel]:
     """The matrix, each pair once, by PCI address."""
     pairs = ((a, b) for at, a in enumerate(host.gpus) for b in host.gpus[at + 1 :])
     found = {(a.address, b.address): choose_level(a, b, len(host.nodes)) for a, b in pairs}
     return {pair: level for pair, level in found.items() if level is not None}
 
 
-def nearest(levels: Iterable[Level]) -> Level | None:
+def nearest(levels: Iterable[LinkLevel]) -> LinkLevel | None:
     return min(levels, key=LEVELS.index, default=None)
 
 
-def number_gpus(host: Host, known: Mapping[str, str]) -> dict[str, str]:
+def number_gpus(host: HostTopology, known: Mapping[str, str]) -> dict[str, str]:
     """PCI address to gpu_id: as the driver numbers them (`known`), else in the order of addresses, as NVML does too.
 
     A GPU that a driver hides, as in a container with some of them, has its address: no number is another one's.
@@ -114,7 +114,7 @@ def number_gpus(host: Host, known: Mapping[str, str]) -> dict[str, str]:
     return {gpu.address: known.get(gpu.address, gpu.address if known else str(at)) for at, gpu in enumerate(host.gpus)}
 
 
-def _by_node(a: PciDevice, b: PciDevice, nodes: int) -> Level | None:
+def _by_node(a: PciDevice, b: PciDevice, nodes: int) -> LinkLevel | None:
     if nodes == 1:
         return "NODE"
     if a.node is None or b.node is None:

@@ -11,16 +11,16 @@ from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import RankMisplaced
 from vllm_exporter.facts.facts import GpuLink, GpuLinks, Gpus, Trees
 from vllm_exporter.facts.ranks import parse_rank
-from vllm_exporter.facts.values import Level
+from vllm_exporter.facts.values import LinkLevel
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Row, Sample
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.subjects.parallel import topology_families as names
-from vllm_exporter.subjects.parallel.affinity import REASONS, Mistake, Placed, find_mistakes
+from vllm_exporter.subjects.parallel.affinity import REASONS, Mistake, RankPlacement, find_mistakes
 from vllm_exporter.subjects.parallel.infiniband import LANE, WAIT, Port, read_counters, read_links, read_ports
 from vllm_exporter.subjects.parallel.parallel_ranks import full_rank
 from vllm_exporter.subjects.parallel.sysfs import read_allowed, read_fingerprint, read_host
-from vllm_exporter.subjects.parallel.topology import Host, gpu_pairs, nearest_nics, normal_address, number_gpus
+from vllm_exporter.subjects.parallel.topology import HostTopology, gpu_pairs, nearest_nics, normal_address, number_gpus
 
 STATIC_SECONDS = 60.0  # between two looks whether a device has come or gone
 BOARD_AGE = 120.0  # seconds for which facts of other collectors are good enough: where a rank runs rarely changes
@@ -32,7 +32,7 @@ BYTES = {
 
 
 @dataclass(frozen=True)
-class Seen:
+class TopologyInputs:
     """What others posted, as far as it matters here: all is worked out anew when this is another one."""
 
     gpu_ids: tuple[tuple[str, str], ...] = ()  # PCI address to gpu_id
@@ -69,9 +69,9 @@ class TopologyCollector(Collector):
         super().__init__(context)
         self._read_allowed = read_allowed
         self._fingerprint: tuple[tuple[str, ...], ...] = ()
-        self._host = Host({}, (), ())
+        self._host = HostTopology({}, (), ())
         self._looked = float("-inf")
-        self._seen = Seen()
+        self._seen = TopologyInputs()
         self._ports: tuple[Port, ...] = ()
         self._static: tuple[Sample, ...] = ()  # of devices
         self._links: tuple[Sample, ...] = ()  # of ports and network devices: may go up and down
@@ -105,7 +105,7 @@ class TopologyCollector(Collector):
         self._fingerprint = fingerprint
         return True
 
-    def _look_at_board(self) -> Seen:
+    def _look_at_board(self) -> TopologyInputs:
         gpus = self.context.board.latest(Gpus, BOARD_AGE)
         trees = self.context.board.latest(Trees, BOARD_AGE)
         cards = gpus.gpus if gpus is not None else ()
@@ -117,14 +117,14 @@ class TopologyCollector(Collector):
             if one.role in ("worker", "engine_core") and (pid in on or one.role == "worker")
         ]
         ids = tuple((normal_address(card.pci_address), card.gpu_id) for card in cards if card.pci_address)
-        return Seen(ids, self.context.board.latest(GpuLinks, float("inf")), tuple(sorted(ranks)))
+        return TopologyInputs(ids, self.context.board.latest(GpuLinks, float("inf")), tuple(sorted(ranks)))
 
-    def _look_at_ranks(self, seen: Seen) -> None:
+    def _look_at_ranks(self, seen: TopologyInputs) -> None:
         """Each minute too: a rank may have been given other CPUs."""
         at = {gpu_id: address for address, gpu_id in number_gpus(self._host, dict(seen.gpu_ids)).items()}
         gpus = {gpu.address: gpu for gpu in self._host.gpus}
         placed = [
-            Placed(server, rank, pid, gpus.get(at.get(gpu_id, "")), gpu_id, self._read_allowed(pid))
+            RankPlacement(server, rank, pid, gpus.get(at.get(gpu_id, "")), gpu_id, self._read_allowed(pid))
             for server, rank, pid, gpu_id in seen.ranks
         ]
         links = seen.links.links if seen.links else ()
@@ -150,7 +150,7 @@ class TopologyCollector(Collector):
         self._known = mistakes
 
 
-def host_samples(host: Host, seen: Seen) -> Iterator[Sample]:
+def host_samples(host: HostTopology, seen: TopologyInputs) -> Iterator[Sample]:
     """Of what changes only when a device comes or goes."""
     for node, cpus in host.nodes.items():
         yield names.TOPOLOGY_NUMA_NODE_CPUS.sample(len(cpus), node=str(node))
@@ -164,7 +164,7 @@ def host_samples(host: Host, seen: Seen) -> Iterator[Sample]:
     yield from pair_samples(host, ids, seen.links)
 
 
-def pair_samples(host: Host, ids: dict[str, str], links: GpuLinks | None) -> Iterator[Sample]:
+def pair_samples(host: HostTopology, ids: dict[str, str], links: GpuLinks | None) -> Iterator[Sample]:
     """The matrix; NVLink, where there is one, in place of the way over PCIe."""
     told = {frozenset((one.gpu_id, one.peer)): one for one in (links.links if links else ())}
     levels = gpu_pairs(host)
@@ -176,7 +176,7 @@ def pair_samples(host: Host, ids: dict[str, str], links: GpuLinks | None) -> Ite
             yield names.TOPOLOGY_GPU_NVLINKS.sample(one.nvlinks, gpu_id=ids[a], peer=ids[b])
 
 
-def name_link(told: GpuLink | None, level: Level | None) -> str:
+def name_link(told: GpuLink | None, level: LinkLevel | None) -> str:
     """'NV18', or 'NV' when their number is not known; without NVLink the way over PCIe, '' when not known either.
 
     `level` is by sysfs. The driver knows more in a virtual machine whose firmware names no NUMA nodes.
@@ -210,7 +210,7 @@ def counter_samples(sys: Path, port: Port) -> Iterator[Sample]:
             yield names.INFINIBAND_ERRORS_TOTAL.sample(count, **at, error=name)
 
 
-def rank_samples(placed: list[Placed]) -> Iterator[Sample]:
+def rank_samples(placed: list[RankPlacement]) -> Iterator[Sample]:
     """Of the ranks with a GPU."""
     for one in placed:
         if one.gpu_id:
@@ -227,7 +227,7 @@ def rank_samples(placed: list[Placed]) -> Iterator[Sample]:
             )
 
 
-def mistake_samples(placed: list[Placed], mistakes: list[Mistake]) -> Iterator[Sample]:
+def mistake_samples(placed: list[RankPlacement], mistakes: list[Mistake]) -> Iterator[Sample]:
     """0 is said of servers whose ranks were looked at: those with a GPU that was found."""
     for server in sorted({one.server for one in placed if one.gpu is not None}):
         for reason in REASONS:

@@ -11,7 +11,7 @@ from pathlib import Path
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.log import Log
-from vllm_exporter.subjects.processes.cgroup import Place
+from vllm_exporter.subjects.processes.cgroup import CgroupPlace
 from vllm_exporter.subjects.processes.docker_engine import Container, ask_exit, list_containers
 from vllm_exporter.subjects.processes.supervisors import Program, ask_systemd, list_programs
 
@@ -19,7 +19,7 @@ SYSTEMD = Path("/run/systemd/system")  # is there where systemd runs, see sd_boo
 
 
 @dataclass(frozen=True)
-class Whom:
+class Supervisors:
     """Who may be asked; '' and False: not to be asked."""
 
     docker_socket: str = ""
@@ -27,10 +27,10 @@ class Whom:
     systemd: bool = False
 
 
-class Inquiry:
+class SupervisorQueries:
     """What was learned is read by the collector's thread at its next run."""
 
-    def __init__(self, whom: Whom, log: Log) -> None:
+    def __init__(self, whom: Supervisors, log: Log) -> None:
         self.containers: dict[str, Container] = {}  # the newest list, replaced as a whole
         self._whom = whom
         self._log = log
@@ -41,7 +41,7 @@ class Inquiry:
 
     @property
     def can_tell(self) -> bool:
-        return self._whom != Whom()
+        return self._whom != Supervisors()
 
     def renew(self) -> None:
         """Asks who runs what; at most one such question at a time."""
@@ -49,7 +49,7 @@ class Inquiry:
         if (whom.docker_socket or whom.supervisord) and (self._renewal is None or not self._renewal.is_alive()):
             self._renewal = self._start(self._renew)
 
-    def ask(self, ref: Ref, ppid: int, place: Place) -> None:
+    def ask(self, ref: Ref, ppid: int, place: CgroupPlace) -> None:
         """How this process ended; the answer comes by `answers`, always."""
         self._start(lambda: self._statuses.append((ref, self._status(ref, ppid, place))))
 
@@ -78,7 +78,7 @@ class Inquiry:
             self._fails("supervisord", error)
             return {}
 
-    def _status(self, ref: Ref, ppid: int, place: Place) -> int | None:
+    def _status(self, ref: Ref, ppid: int, place: CgroupPlace) -> int | None:
         """Of the first who knows."""
         try:
             if place.container and self._whom.docker_socket:

@@ -16,7 +16,7 @@ CREDIT = 60.0  # seconds from an OOM kill to the end of the process: freeing 100
 
 
 @dataclass(frozen=True)
-class Place:
+class CgroupPlace:
     """Where a process runs."""
 
     container: str = ""  # id of the innermost, 64 digits; '' outside containers
@@ -24,7 +24,7 @@ class Place:
     oom: str = ""  # file below /sys/fs/cgroup that counts kills for lack of memory; '' in the root group
 
 
-def parse_cgroup(text: bytes) -> Place:
+def parse_cgroup(text: bytes) -> CgroupPlace:
     """From /proc/<pid>/cgroup (cgroups(7)). Anything else is no place."""
     paths: dict[str, str] = {}
     for line in text.decode("utf-8", "replace").splitlines():
@@ -34,10 +34,10 @@ def parse_cgroup(text: bytes) -> Place:
     containers = [found for path in paths.values() for found in _CONTAINER.findall(path)[-1:]]
     container = containers[0] if containers else ""
     unit = "" if container else next(filter(None, map(_unit, paths.values())), "")
-    return Place(container, unit, _oom_file(paths))
+    return CgroupPlace(container, unit, _oom_file(paths))
 
 
-def read_place(proc: Path, pid: int) -> Place:
+def read_place(proc: Path, pid: int) -> CgroupPlace:
     return parse_cgroup(read_file(proc / str(pid) / "cgroup", 65536) or b"")
 
 
@@ -62,7 +62,7 @@ class OomKills:
         self._counts: dict[Path, int] = {}
         self._credits: dict[Path, list[float]] = {}  # when a kill was seen that has not explained an end yet
 
-    def follow(self, places: set[Place], now: float) -> None:
+    def follow(self, places: set[CgroupPlace], now: float) -> None:
         """The groups to watch from now on; others are forgotten."""
         files = {self._file(place) for place in places}
         for file in self._counts.keys() - files:
@@ -71,7 +71,7 @@ class OomKills:
         for file in files:
             self._look(file, now)
 
-    def claim(self, place: Place, now: float) -> bool:
+    def claim(self, place: CgroupPlace, now: float) -> bool:
         """Whether a kill explains the SIGKILL of a process that was in this place."""
         file = self._file(place)
         self._look(file, now)
@@ -90,7 +90,7 @@ class OomKills:
         kept = [at for at in self._credits.get(file, []) if now - at < CREDIT]
         self._credits[file] = kept + [now] * min(new, 1000)
 
-    def _file(self, place: Place) -> Path:
+    def _file(self, place: CgroupPlace) -> Path:
         file = self._root / place.oom
         return file if place.oom and (file in self._counts or file.exists()) else self._vmstat
 

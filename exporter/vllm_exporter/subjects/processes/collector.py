@@ -19,15 +19,15 @@ from vllm_exporter.net.unix import check_place, socket_path
 from vllm_exporter.run.collector import Collector, Context, read_options
 from vllm_exporter.state import read_scope
 from vllm_exporter.subjects.processes import families as names
-from vllm_exporter.subjects.processes.ask_supervisors import SYSTEMD, Inquiry, Whom
-from vllm_exporter.subjects.processes.cgroup import SHORT, Place, read_place
+from vllm_exporter.subjects.processes.ask_supervisors import SYSTEMD, SupervisorQueries, Supervisors
+from vllm_exporter.subjects.processes.cgroup import SHORT, CgroupPlace, read_place
 from vllm_exporter.subjects.processes.docker_engine import Container
-from vllm_exporter.subjects.processes.exit_counts import ExitBook
-from vllm_exporter.subjects.processes.extras import Extras, ExtrasReader
+from vllm_exporter.subjects.processes.exit_counts import ExitCounter
 from vllm_exporter.subjects.processes.lineage import Living, Record, choose_orphans, remember
-from vllm_exporter.subjects.processes.match_targets import Joiner, choose_targets
+from vllm_exporter.subjects.processes.match_targets import TargetMatcher, choose_targets
 from vllm_exporter.subjects.processes.memory import ProcessMemory
-from vllm_exporter.subjects.processes.series import TICKS, Scene, rows
+from vllm_exporter.subjects.processes.series import TICKS, ProcessReading, rows
+from vllm_exporter.subjects.processes.slow import SlowReader, SlowReadings
 from vllm_exporter.subjects.processes.tree import ProcTree
 
 SLOW = 10.0  # seconds between two counts of file descriptors and of kills for lack of memory
@@ -73,18 +73,20 @@ class ProcessesCollector(Collector):
         self._proc, self._clock = context.proc, context.clock
         self._tree = ProcTree(context.proc)
         self._booted = read_boot_time(context.proc)
-        self._joiner = Joiner(context.proc, choose_targets(context.config.targets, socket.gethostname()), context.clock)
+        self._matcher = TargetMatcher(
+            context.proc, choose_targets(context.config.targets, socket.gethostname()), context.clock
+        )
         systemd = options.systemd and SYSTEMD.exists()
-        self._inquiry = Inquiry(Whom(options.docker_socket, options.supervisord, systemd), log)
-        self._exits = ExitBook(context, self._inquiry)
-        scope, configured = read_scope(context.proc), self._joiner.targets.names
+        self._supervisors = SupervisorQueries(Supervisors(options.docker_socket, options.supervisord, systemd), log)
+        self._exits = ExitCounter(context, self._supervisors)
+        scope, configured = read_scope(context.proc), self._matcher.targets.names
         self._memory = ProcessMemory(context.config.state_dir, scope, configured)
-        self._places: dict[Ref, Place] = {}
+        self._places: dict[Ref, CgroupPlace] = {}
         self._orphans: frozenset[Ref] = frozenset()
         self._containers: Mapping[str, Container] = {}  # the engine's list that the present names are from
         self._names: dict[int, str] = {}  # pid to its container's name
-        self._reader = ExtrasReader(context.proc, options.pss)
-        self._extras = Extras()
+        self._reader = SlowReader(context.proc, options.pss)
+        self._slow = SlowReadings()
         self._slow_due = self._renew_due = 0.0
 
     @classmethod
@@ -115,7 +117,7 @@ class ProcessesCollector(Collector):
         self.context.board.post(self._make_trees(living))
         if not self._memory.records and not self._memory.servers and not self._exits.counts:
             raise NoData("no vLLM process on this host")
-        yield from rows(self._scene(living))
+        yield from rows(self._reading(living))
 
     def close(self) -> None:
         self._exits.close()
@@ -124,17 +126,17 @@ class ProcessesCollector(Collector):
 
     def _take_stock(self, living: Living) -> None:
         """Works out who belongs to whom."""
-        if self._inquiry.containers is not self._containers:
-            self._containers = self._inquiry.containers
-            self._joiner.hurry()
+        if self._supervisors.containers is not self._containers:
+            self._containers = self._supervisors.containers
+            self._matcher.hurry()
         before, places = self._memory.records, self._places
         vllm = [process.ref for process in living.values() if process.title.role]
         self._places = {ref: places[ref] if ref in places else read_place(self._proc, ref.pid) for ref in vllm}
         if self._places.keys() - places.keys():
             self._slow_due = 0.0  # kills for lack of memory count from now on
-            self._inquiry.renew()
+            self._supervisors.renew()
         containers = {ref: self._containers.get(place.container) for ref, place in self._places.items()}
-        records = remember(before, living, self._joiner.join(living, containers))
+        records = remember(before, living, self._matcher.join(living, containers))
         self._exits.follow(records, living, before, places, self._names)
         self._names = {
             ref.pid: self._container_name(self._places[ref]) for ref in records if self._places[ref].container
@@ -142,27 +144,27 @@ class ProcessesCollector(Collector):
         self._orphans = frozenset(record.ref for record in choose_orphans(records, living))
         self._memory.renew(records)
 
-    def _container_name(self, place: Place) -> str:
-        known = self._inquiry.containers.get(place.container)
+    def _container_name(self, place: CgroupPlace) -> str:
+        known = self._supervisors.containers.get(place.container)
         return known.name if known is not None and known.name else place.container[:SHORT]
 
     def _look_slowly(self, now: float) -> None:
-        self._extras = self._reader.read(self._memory.records, now)
+        self._slow = self._reader.read(self._memory.records, now)
         self._exits.follow_places(self._places.values())
         if now >= self._renew_due:
             self._renew_due = now + RENEW
-            self._inquiry.renew()
+            self._supervisors.renew()
 
-    def _scene(self, living: Living) -> Scene:
+    def _reading(self, living: Living) -> ProcessReading:
         memory = self._memory
-        return Scene(
+        return ProcessReading(
             records=memory.records,
             living=living,
             servers=memory.servers,
             orphans=self._orphans,
             containers=self._names,
             booted=self._booted,
-            extras=self._extras,
+            slow=self._slow,
             exits=self._exits.counts,
             restarts=memory.restarts,
         )

@@ -5,6 +5,7 @@ The interface is the Docker Engine API: /containers/json and /containers/<id>/js
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -37,8 +38,6 @@ def ask_exit(socket_path: str, container: str) -> int | None:
 
 def parse_containers(body: bytes) -> dict[str, Container]:
     """Raises SourceError when it is not such a list."""
-    import json  # 1 MiB, and only who has an engine needs it
-
     try:
         found = json.loads(body)
         return {str(item["Id"]): _container(item) for item in found}
@@ -48,8 +47,6 @@ def parse_containers(body: bytes) -> dict[str, Container]:
 
 def parse_state(body: bytes) -> int | None:
     """As `ask_exit`. Raises SourceError."""
-    import json
-
     try:
         state = json.loads(body)["State"]
         if state["Running"] and not state.get("Restarting", False):

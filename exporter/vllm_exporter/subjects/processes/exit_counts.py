@@ -7,16 +7,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vllm_exporter.facts.events import ProcessExited, ProcessOomKilled, Severity
-from vllm_exporter.facts.values import Cause, Ref, Role
+from vllm_exporter.facts.values import ExitCause, Ref, Role
 from vllm_exporter.run.collector import Context
-from vllm_exporter.subjects.processes.ask_supervisors import Inquiry
-from vllm_exporter.subjects.processes.cgroup import OomKills, Place
-from vllm_exporter.subjects.processes.exit_watch import Exit, ExitWatch
-from vllm_exporter.subjects.processes.exits import Ending, explain, is_sigkill
+from vllm_exporter.subjects.processes.ask_supervisors import SupervisorQueries
+from vllm_exporter.subjects.processes.cgroup import CgroupPlace, OomKills
+from vllm_exporter.subjects.processes.exit_watch import ExitWatch, ProcessExit
+from vllm_exporter.subjects.processes.exits import ExitCode, explain, is_sigkill
 from vllm_exporter.subjects.processes.lineage import Living, Record, Records
 
 PATIENCE = 10.0  # seconds for a cause, then it is unknown; a supervisor answers in milliseconds, or within 4 s
-_SEVERITY: dict[Cause, Severity] = {"clean": "info", "sigterm": "info", "oom_kill": "critical", "unknown": "warning"}
+_SEVERITY: dict[ExitCause, Severity] = {
+    "clean": "info",
+    "sigterm": "info",
+    "oom_kill": "critical",
+    "unknown": "warning",
+}
 
 
 @dataclass
@@ -24,7 +29,7 @@ class _Account:
     """A process that is gone and has no cause yet."""
 
     record: Record
-    place: Place
+    place: CgroupPlace
     container: str  # its name
     parent: int  # pid
     watched: bool  # its end will be, or was, seen
@@ -33,18 +38,18 @@ class _Account:
     asked: bool = False
 
 
-class ExitBook:
+class ExitCounter:
     """All methods are called from the collector's thread."""
 
-    def __init__(self, context: Context, inquiry: Inquiry) -> None:
-        self.counts: Counter[tuple[str, Role, Cause]] = Counter()
+    def __init__(self, context: Context, supervisors: SupervisorQueries) -> None:
+        self.counts: Counter[tuple[str, Role, ExitCause]] = Counter()
         self._clock, self._bus = context.clock, context.bus
         self._watch = ExitWatch(context.proc, context.clock)
         self._oom = OomKills(context.proc, context.sys)
-        self._inquiry = inquiry
+        self._supervisors = supervisors
         self._watched: dict[Ref, bool] = {}
         self._open: dict[Ref, _Account] = {}
-        self._seen: dict[Ref, Exit] = {}  # ends that were seen and not accounted for yet
+        self._seen: dict[Ref, ProcessExit] = {}  # ends that were seen and not accounted for yet
 
     @property
     def quiet(self) -> bool:
@@ -52,7 +57,12 @@ class ExitBook:
         return not self._open and self._watch.quiet and all(self._watched.values())
 
     def follow(
-        self, records: Records, living: Living, before: Records, places: Mapping[Ref, Place], names: Mapping[int, str]
+        self,
+        records: Records,
+        living: Living,
+        before: Records,
+        places: Mapping[Ref, CgroupPlace],
+        names: Mapping[int, str],
     ) -> None:
         """When processes came or went: opens an account for those that are gone, and watches the new ones.
 
@@ -62,12 +72,12 @@ class ExitBook:
         for ref, record in before.items():
             found = living.get(ref.pid)
             if ref in self._watched and ref not in records and (found is None or found.ref != ref):
-                place, parent = places.get(ref, Place()), record.parent.pid if record.parent else 0
+                place, parent = places.get(ref, CgroupPlace()), record.parent.pid if record.parent else 0
                 name = names.get(ref.pid, "")
                 self._open[ref] = _Account(record, place, name, parent, self._watched[ref], now, wall)
         self._watched = {ref: self._watched[ref] if ref in self._watched else self._watch.watch(ref) for ref in records}
 
-    def follow_places(self, places: Iterable[Place]) -> None:
+    def follow_places(self, places: Iterable[CgroupPlace]) -> None:
         """The control groups whose kills for lack of memory are counted; every 10 s or so."""
         self._oom.follow({*places, *(one.place for one in self._open.values())}, self._clock.monotonic())
 
@@ -77,7 +87,7 @@ class ExitBook:
             self._seen[seen.ref] = seen
         if not self._open:
             return False
-        answers = dict(self._inquiry.answers())
+        answers = dict(self._supervisors.answers())
         closed = [ref for ref, account in list(self._open.items()) if self._settle(ref, account, answers)]
         return bool(closed)
 
@@ -99,12 +109,12 @@ class ExitBook:
 
     def _ask(self, account: _Account) -> bool:
         """Of an API server only: supervisors know what they started. False: there is nobody to ask."""
-        if not account.asked and account.record.role == "api_server" and self._inquiry.can_tell:
+        if not account.asked and account.record.role == "api_server" and self._supervisors.can_tell:
             account.asked = True
-            self._inquiry.ask(account.record.ref, account.parent, account.place)
+            self._supervisors.ask(account.record.ref, account.parent, account.place)
         return account.asked
 
-    def _write(self, account: _Account, ending: Ending) -> None:
+    def _write(self, account: _Account, ending: ExitCode) -> None:
         record = account.record
         self.counts[record.server, record.role, ending.cause] += 1
         of = f" of {record.server}" if record.server else ""

@@ -28,7 +28,7 @@ UNCOLLECTED = 5.0  # seconds that a zombie whose status is not for us may wait f
 
 
 @dataclass(frozen=True)
-class Exit:
+class ProcessExit:
     """A process that ended."""
 
     ref: Ref
@@ -52,7 +52,7 @@ class ExitWatch:
         self._usable = is_own_namespace(proc) and hasattr(os, "pidfd_open")
         self._watched: dict[int, _Watched] = {}  # by pidfd
         self._ended: deque[int] = deque()  # pidfds, from the thread to `drain`
-        self._exits: deque[tuple[int, Exit]] = deque()  # the same
+        self._exits: deque[tuple[int, ProcessExit]] = deque()  # the same
         self._epoll: select.epoll | None = None
         self._wake = -1
         self._thread: threading.Thread | None = None
@@ -79,7 +79,7 @@ class ExitWatch:
         """Whether nothing ended since the last `drain`."""
         return not self._exits and not self._ended
 
-    def drain(self) -> list[Exit]:
+    def drain(self) -> list[ProcessExit]:
         """Those that ended since the last call. One whose status may still become known is kept back."""
         if self.quiet:
             return []
@@ -129,18 +129,18 @@ class ExitWatch:
         if status is None:
             self._ended.append(pidfd)
         else:
-            self._exits.append((pidfd, Exit(watched.ref, watched.ended[0], None if status == NEVER else status)))
+            self._exits.append((pidfd, ProcessExit(watched.ref, watched.ended[0], None if status == NEVER else status)))
 
-    def _late(self, pidfd: int) -> Exit | None:
+    def _late(self, pidfd: int) -> ProcessExit | None:
         watched = self._watched[pidfd]
         assert watched.ended is not None  # what makes it be here
         status = read_exit_info(pidfd)
         wall, monotonic = watched.ended
         if status is None and self._clock.monotonic() - monotonic < UNCOLLECTED:
             return None
-        return Exit(watched.ref, wall, None if status in (None, NEVER) else status)
+        return ProcessExit(watched.ref, wall, None if status in (None, NEVER) else status)
 
-    def _forget(self, pidfd: int, ended: Exit) -> Exit:
+    def _forget(self, pidfd: int, ended: ProcessExit) -> ProcessExit:
         del self._watched[pidfd]
         os.close(pidfd)
         return ended

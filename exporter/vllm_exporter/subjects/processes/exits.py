@@ -8,12 +8,12 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from vllm_exporter.facts.values import Cause
+from vllm_exporter.facts.values import ExitCause
 
 CORE = 0x80  # bit of a wait status: memory was dumped
 UNKNOWN_SIGNAL = 0x7F  # in a wait status made from the word of who knows only that it was one; no signal has it
 SHELL = 128  # a shell, and a container engine, report the signal n as the exit code 128 + n
-_BY_SIGNAL: dict[int, Cause] = {
+_BY_SIGNAL: dict[int, ExitCause] = {
     signal.SIGTERM: "sigterm",
     signal.SIGKILL: "sigkill",
     **dict.fromkeys(
@@ -32,22 +32,22 @@ _BY_SIGNAL: dict[int, Cause] = {
 
 
 @dataclass(frozen=True)
-class Ending:
+class ExitCode:
     """How a process ended."""
 
-    cause: Cause
+    cause: ExitCause
     code: int | None  # exit code, or the negative number of the signal; None: not known
     words: str  # for people: 'exit code 1', 'SIGSEGV', 'SIGKILL by the OOM killer'
 
 
-def explain(status: int | None, oom: bool = False) -> Ending:
+def explain(status: int | None, oom: bool = False) -> ExitCode:
     """`status` as wait(2) has it; None: not known. `oom`: the kernel killed a process there for lack of memory."""
     if status is None:
-        return Ending("unknown", None, "nobody knows how")
+        return ExitCode("unknown", None, "nobody knows how")
     number, code = _signal(status), (status >> 8) & 0xFF
     if number:
         return _by_signal(number, oom)
-    return Ending("error" if code else "clean", code, f"exit code {code}")
+    return ExitCode("error" if code else "clean", code, f"exit code {code}")
 
 
 def is_sigkill(status: int) -> bool:
@@ -62,13 +62,13 @@ def _signal(status: int) -> int:
     return number
 
 
-def _by_signal(number: int, oom: bool) -> Ending:
+def _by_signal(number: int, oom: bool) -> ExitCode:
     if number == UNKNOWN_SIGNAL:
-        return Ending("signal", None, "a signal")
+        return ExitCode("signal", None, "a signal")
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
     if oom and number == signal.SIGKILL:
-        return Ending("oom_kill", -number, f"{name} by the kernel, which was out of memory")
-    return Ending(_BY_SIGNAL.get(number, "signal"), -number, name)
+        return ExitCode("oom_kill", -number, f"{name} by the kernel, which was out of memory")
+    return ExitCode(_BY_SIGNAL.get(number, "signal"), -number, name)

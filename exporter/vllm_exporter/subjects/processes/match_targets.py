@@ -16,13 +16,13 @@ from vllm_exporter.subjects.processes.docker_engine import Container
 from vllm_exporter.subjects.processes.lineage import Living, Process
 from vllm_exporter.subjects.processes.titles import Forward
 
-# Seconds between two tries to join a server that is no target: the first while it is loading, then ever rarer, because
+# Seconds between two tries to match a server that is no target: the first while it is loading, then ever rarer, since
 # a table of 28,000 sockets costs 50 ms to read.
 FIRST_RETRY, LAST_RETRY = 4.0, 300.0
 
 
 @dataclass(frozen=True)
-class Targets:
+class KnownTargets:
     """The configured servers, as they may be met."""
 
     local: Mapping[int, str]  # port of this host to server
@@ -48,18 +48,17 @@ class _Try:
 
 
 @dataclass
-class Joiner:
-    """Found by an open port, it holds; by the command line only, it is asked again."""
+class TargetMatcher:
+    """Finds the configured server of each API server.
+
+    A match by listening port is final; a guess from the command line is retried.
+    """
 
     proc: Path
-    targets: Targets
+    targets: KnownTargets
     clock: Clock
     _joined: dict[Ref, str] = field(default_factory=dict)
     _tries: dict[Ref, _Try] = field(default_factory=dict)
-
-    def due(self) -> bool:
-        """Whether an API server without a target should be looked at again."""
-        return bool(self._tries) and min(one.due for one in self._tries.values()) <= self.clock.monotonic()
 
     def hurry(self) -> None:
         """Something was learned of containers: all that have no target are looked at now."""
@@ -97,17 +96,17 @@ class Joiner:
             mine.guess = choose_server(() if port is None else (port,), network, self.targets)
 
 
-def choose_server(ports: Iterable[int], network: Network, targets: Targets) -> str:
+def choose_server(ports: Iterable[int], network: Network, targets: KnownTargets) -> str:
     """Of the first of its ports that leads to a target; '' when none does."""
     return next((server for port in sorted(ports) if (server := _server(port, network, targets))), "")
 
 
-def choose_targets(targets: Sequence[TargetConfig], hostname: str) -> Targets:
+def choose_targets(targets: Sequence[TargetConfig], hostname: str) -> KnownTargets:
     others = {split_address(one.address, f"target {one.address!r}"): one.server for one in reversed(targets)}
-    return Targets(local_servers(targets, hostname), others, frozenset(one.server for one in targets))
+    return KnownTargets(local_servers(targets, hostname), others, frozenset(one.server for one in targets))
 
 
-def _server(port: int, network: Network, targets: Targets) -> str:
+def _server(port: int, network: Network, targets: KnownTargets) -> str:
     if network.own:
         return targets.local.get(port, "")
     outside = {

@@ -11,7 +11,7 @@ from vllm_exporter.subjects.processes.lineage import Record, Records, choose_mai
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownProcesses:
     """All of it. Process ids mean something in one boot and PID namespace only; servers outlive these."""
 
     records: Records = field(default_factory=dict)
@@ -29,7 +29,7 @@ class ProcessMemory:
         self._file = StateFile(state_dir, "processes", "the parentage of processes")
         self._scope = scope
         self._configured = configured
-        self._known = self._file.load(lambda content: parse_known(content, scope)) or Known()
+        self._known = self._file.load(lambda content: parse_known(content, scope)) or KnownProcesses()
         self.restarts: dict[str, int] = {}  # by server, since the exporter started
 
     @property
@@ -52,7 +52,7 @@ class ProcessMemory:
             if self._known.mains.get(server, main) != main:
                 self.restarts[server] = self.restarts.get(server, 0) + 1
         servers = remember_servers(self._known.servers, records.values(), self._configured)
-        self._known = Known(records, servers, mains)
+        self._known = KnownProcesses(records, servers, mains)
         self._file.save(format_known(self._known, self._scope))
 
 
@@ -67,17 +67,17 @@ def remember_servers(
     return {name: tuple(sorted(found)) for name, found in sorted(roles.items())}
 
 
-def parse_known(content: Content, scope: str) -> Known:
+def parse_known(content: Content, scope: str) -> KnownProcesses:
     """Without the processes of another boot or PID namespace. Raises ValueError and LookupError."""
     servers = {str(name): tuple(_role(role) for role in roles) for name, roles in content["servers"].items()}
     if content["scope"] != scope:
-        return Known(servers=servers)
+        return KnownProcesses(servers=servers)
     records = [_record(item) for item in content["processes"]]
     mains = {str(name): Ref.from_plain(ref) for name, ref in content.get("mains", {}).items()}
-    return Known({record.ref: record for record in records}, servers, mains)
+    return KnownProcesses({record.ref: record for record in records}, servers, mains)
 
 
-def format_known(known: Known, scope: str) -> Content:
+def format_known(known: KnownProcesses, scope: str) -> Content:
     processes = [
         {
             "pid": record.ref.pid,

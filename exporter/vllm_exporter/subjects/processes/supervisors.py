@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -52,8 +53,6 @@ def ask_systemd(unit: str, pid: int) -> int | None:
 
     None when the service runs something else already: systemd keeps the status of the newest only.
     """
-    import subprocess  # 0.6 MiB, and only who has systemd and an exit that nobody saw needs it
-
     command = ["systemctl", "show", "--property=ExecMainPID,ExecMainCode,ExecMainStatus", "--", unit]
     try:
         done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.deadline_reader import DeadlineReader
-from vllm_exporter.linux.stat import GONE, Stat, read_stat
+from vllm_exporter.linux.stat import GONE, ProcessStat, read_stat
 from vllm_exporter.subjects.processes.lineage import Living, Process
 from vllm_exporter.subjects.processes.titles import UNREADABLE, Title, parse_title
 
@@ -26,7 +26,7 @@ SETTLED = 2  # scans after which a command line is read once more: it may have b
 
 
 @dataclass
-class Seen:
+class SeenProcess:
     """A process as it was read last."""
 
     process: Process
@@ -41,7 +41,7 @@ class ProcTree:
     def __init__(self, proc: Path) -> None:
         self._proc = proc
         self._titles = DeadlineReader[Ref]("titles", MAX_CMDLINE, TITLE_DEADLINE)
-        self._seen: dict[int, Seen] = {}
+        self._seen: dict[int, SeenProcess] = {}
         self._scan = 0
 
     def scan(self, also: Iterable[int] = ()) -> Living:
@@ -70,21 +70,21 @@ class ProcTree:
         except OSError as error:
             raise SourceError(f"{self._proc} cannot be listed: {error.strerror}") from None
 
-    def _is_due(self, pid: int, seen: Seen) -> bool:
+    def _is_due(self, pid: int, seen: SeenProcess) -> bool:
         """Old strangers are spread over the scans by their ids; threads of the kernel never become anything else."""
         if seen.process.kernel:
             return False
         age = self._scan - seen.since
         return seen.process.title.role is not None or age < YOUNG or (self._scan + pid) % RECHECK == 0
 
-    def _look(self, pid: int, seen: Seen | None) -> None:
+    def _look(self, pid: int, seen: SeenProcess | None) -> None:
         stat = read_stat(self._proc, pid)
         if stat is None or stat.state in GONE:
             self._seen.pop(pid, None)
             return
         if seen is None or seen.process.ref != stat.ref:
             title = Title() if stat.kernel else UNREADABLE
-            seen = self._seen[pid] = Seen(make_process(stat, title), stat.comm, self._scan)
+            seen = self._seen[pid] = SeenProcess(make_process(stat, title), stat.comm, self._scan)
             if not stat.kernel:
                 self._ask(seen)
             return
@@ -93,7 +93,7 @@ class ProcTree:
             seen.comm = stat.comm
             self._ask(seen)
 
-    def _ask(self, seen: Seen) -> None:
+    def _ask(self, seen: SeenProcess) -> None:
         ref = seen.process.ref
         self._titles.ask(ref, self._proc / str(ref.pid) / "cmdline")
 
@@ -104,7 +104,7 @@ class ProcTree:
                 seen.process = replace(seen.process, title=parse_title(cmdline))  # else it got stuck: no title
 
 
-def make_process(stat: Stat, title: Title) -> Process:
+def make_process(stat: ProcessStat, title: Title) -> Process:
     return Process(
         stat.ref, stat.ppid, title, stat.threads, stat.cpu_ticks, stat.resident, stat.state, kernel=stat.kernel
     )

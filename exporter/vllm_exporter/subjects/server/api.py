@@ -10,11 +10,11 @@ from typing import Literal, Protocol
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Health
-from vllm_exporter.net.http import Origin, Refused, RequestFailed, Response, TimedOut, request
-from vllm_exporter.net.kept import KeptConnection
+from vllm_exporter.net.http import ClientResponse, Origin, Refused, RequestFailed, TimedOut, request
+from vllm_exporter.net.keep_alive import KeptConnection
 from vllm_exporter.subjects.server.canaries import NO_TOKENS, CanaryResult, CanaryTokens
 from vllm_exporter.subjects.server.canary_request import NotApplicable, Reply, canary_body, choose_canary, parse_models
-from vllm_exporter.subjects.server.engine import Reading
+from vllm_exporter.subjects.server.engine import EngineReading
 from vllm_exporter.subjects.server.metrics import parse_metrics
 
 PAUSE_TIMEOUT = 2.0  # seconds: a round trip to the engine takes 3 ms, and a hung one never answers
@@ -45,7 +45,7 @@ class DeepAnswer:
 
 
 @dataclass(frozen=True)
-class About:
+class ServerInfo:
     """What a server says of itself. Empty and None: it does not say."""
 
     version: str = ""
@@ -53,7 +53,7 @@ class About:
     load: float | None = None  # requests in flight; always 0 without --enable-server-load-tracking
 
 
-NOTHING_SAID = About()
+NOTHING_SAID = ServerInfo()
 
 
 class VllmApi(Protocol):
@@ -61,7 +61,7 @@ class VllmApi(Protocol):
 
     def health(self) -> Health: ...
 
-    def engine(self) -> Reading | None:
+    def engine(self) -> EngineReading | None:
         """None: /metrics was read and has no vllm: families. Raises SourceError when it could not be read."""
         ...
 
@@ -71,7 +71,7 @@ class VllmApi(Protocol):
 
     def deep(self, probe: DeepProbe) -> DeepAnswer: ...
 
-    def about(self) -> About: ...
+    def about(self) -> ServerInfo: ...
 
     def forget_model(self) -> None:
         """The next canary asks for the model's name again."""
@@ -101,7 +101,7 @@ class HttpVllmApi(VllmApi):
             return "other"
         return choose_health(status)
 
-    def engine(self) -> Reading | None:
+    def engine(self) -> EngineReading | None:
         answer = self._kept.get("/metrics", self._health_timeout)
         if answer.status != 200:
             raise SourceError(f"GET /metrics of {self._origin}: status {answer.status} instead of 200")
@@ -144,14 +144,14 @@ class HttpVllmApi(VllmApi):
             return DeepAnswer(False, time.monotonic() - started)
         return parse_deep(answer, probe, time.monotonic() - started)
 
-    def about(self) -> About:
+    def about(self) -> ServerInfo:
         """Three small questions; one that is not answered leaves its part empty."""
         version, load = self._ask_json("/version"), self._ask_json("/load")
         try:
             models = parse_models(self._get("/v1/models", self._health_timeout))
         except (NotApplicable, SourceError):
             models = ()
-        return About(parse_text(version, "version"), models, parse_number(load, "server_load"))
+        return ServerInfo(parse_text(version, "version"), models, parse_number(load, "server_load"))
 
     def forget_model(self) -> None:
         self._model = ""
@@ -159,7 +159,7 @@ class HttpVllmApi(VllmApi):
     def close(self) -> None:
         self._kept.close()
 
-    def _ask_deep(self, probe: DeepProbe) -> Response:
+    def _ask_deep(self, probe: DeepProbe) -> ClientResponse:
         if probe != "check_health":
             return self._get(f"/{probe}", DEEP_TIMEOUT)
         body = json.dumps({"method": "check_health", "timeout": DEEP_TIMEOUT}).encode()
@@ -172,7 +172,7 @@ class HttpVllmApi(VllmApi):
             return {}
         return parse_object(answer.body) if answer.status == 200 else {}
 
-    def _get(self, path: str, timeout: float) -> Response:
+    def _get(self, path: str, timeout: float) -> ClientResponse:
         return request(self._origin, "GET", path, timeout, headers=AGENT, max_body=MAX_SMALL_BODY)
 
 
@@ -182,7 +182,7 @@ def choose_health(status: int) -> Health:
     return "503" if status == 503 else "other"
 
 
-def parse_pause(answer: Response) -> PauseAnswer:
+def parse_pause(answer: ClientResponse) -> PauseAnswer:
     """Any 4xx: the server does not have the question, and will not before its next start."""
     if 400 <= answer.status < 500:
         return PauseAnswer(None, supported=False)
@@ -190,7 +190,7 @@ def parse_pause(answer: Response) -> PauseAnswer:
     return PauseAnswer(paused if answer.status == 200 and isinstance(paused, bool) else None)
 
 
-def parse_deep(answer: Response, probe: DeepProbe, seconds: float) -> DeepAnswer:
+def parse_deep(answer: ClientResponse, probe: DeepProbe, seconds: float) -> DeepAnswer:
     """Any 4xx: not offered. check_health answers {"results": [null]} when each worker has been reached."""
     if 400 <= answer.status < 500:
         return DeepAnswer(False, seconds, supported=False)

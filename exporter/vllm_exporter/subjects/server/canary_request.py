@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from vllm_exporter.errors import SourceError
-from vllm_exporter.net.http import Response
+from vllm_exporter.net.http import ClientResponse
 from vllm_exporter.subjects.server.canaries import CanaryResult, CanaryTokens
 
 MAX_MODELS = 20  # names kept: a server with LoRA adapters may list thousands
@@ -50,7 +50,7 @@ def canary_body(model: str) -> bytes:
     return json.dumps(asked).encode()
 
 
-def choose_canary(answer: Response) -> CanaryResult:
+def choose_canary(answer: ClientResponse) -> CanaryResult:
     """4xx: this model or this key cannot complete, which says nothing about the engine."""
     if answer.status == 200:
         first = answer.body.partition(b"\n")[0] if answer.body.startswith(b"data:") else answer.body
@@ -72,7 +72,7 @@ def parse_usage(body: bytes) -> Mapping[str, object]:
     return {}
 
 
-def parse_models(answer: Response) -> tuple[str, ...]:
+def parse_models(answer: ClientResponse) -> tuple[str, ...]:
     """The models of /v1/models, the first ones. Raises SourceError when it names none, NotApplicable when it is kept
     secret."""
     if 400 <= answer.status < 500:

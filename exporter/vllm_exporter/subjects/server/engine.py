@@ -9,7 +9,7 @@ from vllm_exporter.facts.values import EngineValues
 
 
 @dataclass(frozen=True)
-class Reading:
+class EngineReading:
     """One reading of /metrics: all engines together, and each by its label ("0" where the release has none)."""
 
     values: EngineValues

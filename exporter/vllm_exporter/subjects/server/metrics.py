@@ -10,7 +10,7 @@ from math import isfinite
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import EngineValues
-from vllm_exporter.subjects.server.engine import Reading, count_blocks
+from vllm_exporter.subjects.server.engine import EngineReading, count_blocks
 
 # Concept to names, the newest first. One of those that the text has is taken: where a release has both, they are equal.
 NAMES: dict[str, tuple[bytes, ...]] = {
@@ -33,7 +33,7 @@ STARTED = b"process_start_time_seconds"  # of prometheus_client
 WANTED = (*(name for names in NAMES.values() for name in names), CACHE_CONFIG, HTTP_REQUESTS, STARTED)
 
 Samples = Mapping[bytes, list[tuple[bytes, bytes]]]  # name to labels and the rest of each of its lines
-Found = dict[str, dict[str, float]]  # concept to the value of each engine, '' where there is no such label
+Concepts = dict[str, dict[str, float]]  # concept to the value of each engine, '' where there is no such label
 
 
 def parse_engine(text: bytes) -> EngineValues | None:
@@ -42,7 +42,7 @@ def parse_engine(text: bytes) -> EngineValues | None:
     return None if reading is None else reading.values
 
 
-def parse_metrics(text: bytes) -> Reading | None:
+def parse_metrics(text: bytes) -> EngineReading | None:
     """None when there are no vllm: families (--disable-log-stats, or not vLLM at all).
 
     Raises SourceError when the text is cut or damaged where it matters: a wrong number is worse than none.
@@ -50,7 +50,7 @@ def parse_metrics(text: bytes) -> Reading | None:
     if not text.startswith(b"vllm:") and b"\nvllm:" not in text:
         return None
     samples = find_samples(whole_families(text))
-    found: Found = {}
+    found: Concepts = {}
     for concept, names in NAMES.items():
         name = next((name for name in names if name in samples), None)
         if name is not None:
@@ -106,7 +106,7 @@ def count_failed(samples: Samples) -> float | None:
 
 def make_reading(
     found: Mapping[str, Mapping[str, float]], blocks: int, started: float | None, failed: float | None
-) -> Reading:
+) -> EngineReading:
     """`blocks` is the number of KV blocks of all engines together, which is what each of them says (0.9.0 on)."""
     names = tuple(found["running"])
     awake = found.get("awake")
@@ -124,7 +124,7 @@ def make_reading(
         for name, values in shown.items()
         if blocks and values.kv_usage is not None
     }
-    return Reading(total, shown, tables, started, failed)
+    return EngineReading(total, shown, tables, started, failed)
 
 
 def _one(found: Mapping[str, Mapping[str, float]], engine: str) -> EngineValues:

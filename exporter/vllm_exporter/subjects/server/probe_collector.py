@@ -19,7 +19,7 @@ from vllm_exporter.subjects.server.failed_requests import FailedRequests
 from vllm_exporter.subjects.server.incarnation import Identity
 from vllm_exporter.subjects.server.memory import ProbeMemory
 from vllm_exporter.subjects.server.series import rows
-from vllm_exporter.subjects.server.watch import Sighting, Watch
+from vllm_exporter.subjects.server.watch import ProbeResult, Watch
 
 FIRST_LOOK = 2.0  # seconds the first collection waits for all servers together, so that `vllm-exporter once` shows them
 
@@ -142,7 +142,7 @@ class ProbeCollector(Collector):
         else:
             log("info", "metrics of the server can be read again", server=server)
 
-    def _tell_failed(self, server: str, sighting: Sighting) -> None:
+    def _tell_failed(self, server: str, sighting: ProbeResult) -> None:
         """An event of requests that were answered with 5xx, every ten seconds at most."""
         if sighting.reading is None or sighting.reading.failed is None:
             return

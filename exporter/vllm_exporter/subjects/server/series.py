@@ -8,13 +8,13 @@ from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import HEALTH_RESULTS, EngineValues
 from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.subjects.server import families as names
-from vllm_exporter.subjects.server.api import About
+from vllm_exporter.subjects.server.api import ServerInfo
 from vllm_exporter.subjects.server.canaries import CanaryState
-from vllm_exporter.subjects.server.engine import Reading
-from vllm_exporter.subjects.server.watch import Sighting
+from vllm_exporter.subjects.server.engine import EngineReading
+from vllm_exporter.subjects.server.watch import ProbeResult
 
 
-def rows(server: str, sighting: Sighting) -> Iterator[Row]:
+def rows(server: str, sighting: ProbeResult) -> Iterator[Row]:
     """All series of one server."""
     sight, of_server = sighting.sight, (server,)
     for result in HEALTH_RESULTS:
@@ -61,7 +61,7 @@ def _canary(server: str, canary: CanaryState) -> Iterator[Row]:
         yield from _known(server, (names.CANARY_TIME_TO_FIRST_TOKEN_SECONDS, canary.first_token))
 
 
-def _about(server: str, about: About) -> Iterator[Row]:
+def _about(server: str, about: ServerInfo) -> Iterator[Row]:
     if about.version or about.models:
         yield (names.SERVER_INFO, (server, about.version, about.models[0] if about.models else "")), 1
     for model in dict.fromkeys(about.models):
@@ -80,7 +80,7 @@ def _values(server: str, values: EngineValues) -> Iterator[Row]:
     )
 
 
-def _blocks(server: str, reading: Reading, sighting: Sighting) -> Iterator[Row]:
+def _blocks(server: str, reading: EngineReading, sighting: ProbeResult) -> Iterator[Row]:
     for engine, blocks in reading.blocks.items():
         for state, count in (("total", blocks.total), ("used", blocks.used), ("free", blocks.free)):
             yield (names.KV_BLOCKS, (server, engine, state)), count

@@ -11,10 +11,10 @@ from vllm_exporter.config.config import ProbeConfig
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import Health
-from vllm_exporter.run.periodic import Errand
-from vllm_exporter.subjects.server.api import DEEP_PROBES, NOTHING_SAID, About, DeepAnswer, DeepProbe, VllmApi
+from vllm_exporter.run.periodic import PeriodicTask
+from vllm_exporter.subjects.server.api import DEEP_PROBES, NOTHING_SAID, DeepAnswer, DeepProbe, ServerInfo, VllmApi
 from vllm_exporter.subjects.server.canaries import CanaryState
-from vllm_exporter.subjects.server.engine import BlockTraffic, Reading
+from vllm_exporter.subjects.server.engine import BlockTraffic, EngineReading
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
 from vllm_exporter.subjects.server.progress import Progress
 
@@ -25,7 +25,7 @@ DEEP_SECONDS = 15.0  # between two deep probes, each of which goes through the e
 
 
 @dataclass(frozen=True)
-class Traffic:
+class BlockCounts:
     """KV blocks that an engine took and gave back, as far as it was seen."""
 
     allocated: int
@@ -33,15 +33,15 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class ProbeResult:
     """The latest of one server: what others are told, and what only its own series show."""
 
     sight: ServerSight
     canary: CanaryState
     health_seconds: float = 0.0
-    reading: Reading | None = None  # of the last look only, by engine; None: /metrics was not readable in it
-    traffic: Mapping[str, Traffic] = field(default_factory=dict)  # by engine
-    about: About = NOTHING_SAID
+    reading: EngineReading | None = None  # of the last look only, by engine; None: /metrics was not readable in it
+    traffic: Mapping[str, BlockCounts] = field(default_factory=dict)  # by engine
+    about: ServerInfo = NOTHING_SAID
     deep: Mapping[DeepProbe, DeepAnswer] = field(default_factory=dict)  # those that the server offers
 
 
@@ -66,13 +66,13 @@ class Watch:
         self._traffic = BlockTraffic()
         self._lock = threading.Lock()  # guards _progress and what follows
         self._health_seconds = 0.0
-        self._reading: Reading | None = None
+        self._reading: EngineReading | None = None
         self._problem = ""
-        self._about = About()
+        self._about = ServerInfo()
         self._deep: dict[DeepProbe, DeepAnswer] = {}
         self._pause_supported = True
-        self._ask_about = Errand(f"about {name}", self._learn, ABOUT_SECONDS)
-        self._ask_deep = Errand(f"deep {name}", self._probe_deep, DEEP_SECONDS) if deep else None
+        self._ask_about = PeriodicTask(f"about {name}", self._learn, ABOUT_SECONDS)
+        self._ask_deep = PeriodicTask(f"deep {name}", self._probe_deep, DEEP_SECONDS) if deep else None
         self._looked = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -89,7 +89,7 @@ class Watch:
         """Until the first look is done, at most `timeout` seconds."""
         self._looked.wait(timeout)
 
-    def sighting(self) -> Sighting | None:
+    def sighting(self) -> ProbeResult | None:
         """None before the first look."""
         with self._lock:
             sight = self._progress.sight(self._clock.monotonic())
@@ -108,7 +108,7 @@ class Watch:
             )
             deep = {probe: answer for probe, answer in self._deep.items() if answer.supported}
             canary = self._progress.canary
-            return Sighting(sight, canary, self._health_seconds, reading, self._traffic_now(), about, deep)
+            return ProbeResult(sight, canary, self._health_seconds, reading, self._traffic_now(), about, deep)
 
     def saw_process(self, identity: Identity) -> None:
         """Which of this host's processes the server is, as others found out."""
@@ -165,12 +165,12 @@ class Watch:
         self._pause_supported = True
         self._ask_about.hurry()
         with self._lock:
-            self._about = About()
+            self._about = ServerInfo()
             self._deep = {}
             self._traffic.restart()
 
     def _look_at_metrics(self, health: Health) -> None:
-        reading: Reading | None = None
+        reading: EngineReading | None = None
         problem = ""
         if health == "refused":
             problem = "connection refused"
@@ -190,9 +190,9 @@ class Watch:
             self._progress.saw_values(now, reading.values, engines, Identity(reading.started))
             self._traffic.saw(reading.blocks)
 
-    def _traffic_now(self) -> dict[str, Traffic]:
+    def _traffic_now(self) -> dict[str, BlockCounts]:
         allocated, released = self._traffic.allocated, self._traffic.released
-        return {engine: Traffic(allocated[engine], released[engine]) for engine in allocated}
+        return {engine: BlockCounts(allocated[engine], released[engine]) for engine in allocated}
 
     def _send_canary_if_due(self) -> None:
         with self._lock:

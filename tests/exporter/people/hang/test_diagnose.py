@@ -9,19 +9,19 @@ import pytest
 from vllm_exporter.facts.values import EngineValues
 from vllm_exporter.people.hang.causes import CAUSES
 from vllm_exporter.people.hang.diagnose import diagnose
-from vllm_exporter.people.hang.evidence import Evidence, Gpu, LifeState, ProcessSight, Sample
+from vllm_exporter.people.hang.evidence import EngineLook, Gpu, HangEvidence, LifeState, ProcessSight
 
 ENGINE = ProcessSight(11, "engine_core", state="S", cpu=0.01)
 WORKER = ProcessSight(12, "worker", state="S", cpu=0.01)
 
 
-def watched(first: EngineValues, last: EngineValues | None = None, seconds: float = 30.0) -> tuple[Sample, ...]:
+def watched(first: EngineValues, last: EngineValues | None = None, seconds: float = 30.0) -> tuple[EngineLook, ...]:
     """Two readings; the second is the same unless given."""
-    return Sample(0.0, first), Sample(seconds, last or first)
+    return EngineLook(0.0, first), EngineLook(seconds, last or first)
 
 
-def seen(*samples: Sample, **facts: object) -> Evidence:
-    made = Evidence("gpu1:8000", "ok", samples, processes=(ENGINE, WORKER))
+def seen(*samples: EngineLook, **facts: object) -> HangEvidence:
+    made = HangEvidence("gpu1:8000", "ok", samples, processes=(ENGINE, WORKER))
     return replace(made, **facts)  # type: ignore[arg-type] # names and types are the test's
 
 
@@ -29,7 +29,7 @@ RUNS = EngineValues(running=8, waiting=0, kv_usage=0.4, iterations=100, preempti
 STILL = seen(*watched(RUNS), canary="timeout", canary_seconds=8.0)
 
 
-def cause(evidence: Evidence) -> str:
+def cause(evidence: HangEvidence) -> str:
     return diagnose(evidence).finding.cause
 
 
@@ -144,7 +144,8 @@ def test_a_queue_behind_a_moving_engine_is_overload() -> None:
 def test_a_queue_that_was_worked_off_meanwhile_is_none() -> None:
     full = replace(RUNS, running=64, waiting=136)
     samples = [
-        Sample(at / 2, replace(full, waiting=max(5, 136 - 30 * at), generation_tokens=500 + 90 * at)) for at in range(9)
+        EngineLook(at / 2, replace(full, waiting=max(5, 136 - 30 * at), generation_tokens=500 + 90 * at))
+        for at in range(9)
     ]
     assert cause(seen(*samples)) == "no_hang"
 
@@ -152,7 +153,7 @@ def test_a_queue_that_was_worked_off_meanwhile_is_none() -> None:
 def test_a_queue_that_dips_when_a_batch_ends_is_overload_all_the_same() -> None:
     waiting = (48, 48, 2, 48, 47, 48, 48, 48)
     samples = [
-        Sample(at / 2, replace(RUNS, running=16, waiting=queue, generation_tokens=500 + 90 * at))
+        EngineLook(at / 2, replace(RUNS, running=16, waiting=queue, generation_tokens=500 + 90 * at))
         for at, queue in enumerate(waiting)
     ]
     assert cause(seen(*samples)) == "overload"

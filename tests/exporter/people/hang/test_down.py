@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vllm_exporter.people.hang.diagnose import Diagnosis, diagnose
-from vllm_exporter.people.hang.evidence import Evidence, LifeState, ProcessSight
+from vllm_exporter.people.hang.evidence import HangEvidence, LifeState, ProcessSight
 
 API = ProcessSight(10, "api_server", state="S")
 ENGINE = ProcessSight(11, "engine_core", state="S")
@@ -13,7 +13,7 @@ LOOPS = LifeState("crash_loop", 12.4, "down", "It failed again and again.", "Sto
 
 
 def down(**facts: object) -> Diagnosis:
-    return diagnose(Evidence("gpu1:8000", "refused", **facts))  # type: ignore[arg-type] # names and types are the test's
+    return diagnose(HangEvidence("gpu1:8000", "refused", **facts))  # type: ignore[arg-type] # names and types are the test's
 
 
 def test_without_any_process_it_is_not_running() -> None:
@@ -83,6 +83,6 @@ def test_a_left_over_process_that_is_stopped_is_left_over() -> None:
 
 
 def test_left_over_processes_are_no_matter_of_a_server_that_answers() -> None:
-    answers = Evidence("gpu1:8000", "ok", canary="ok", processes=LEFT, orphans=2)
+    answers = HangEvidence("gpu1:8000", "ok", canary="ok", processes=LEFT, orphans=2)
     assert diagnose(answers).finding.cause == "unreadable"  # as without them
     assert answers.workers == ()

@@ -20,7 +20,7 @@ from tests.ports import free_ports
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.errors import ConfigError
 from vllm_exporter.facts.events import Event
-from vllm_exporter.net.http import Refused, Response
+from vllm_exporter.net.http import ClientResponse, Refused
 from vllm_exporter.subjects.events.loki import MAX_PUSH, MAX_WAITING, Loki, format_push, parse_url, prepare, sender
 
 
@@ -35,12 +35,12 @@ class Server:
         self.statuses = list(statuses)
         self.bodies: list[bytes] = []
 
-    def __call__(self, body: bytes) -> Response:
+    def __call__(self, body: bytes) -> ClientResponse:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         if status == 0:
             raise Refused("POST http://loki:3100: connection refused")
         self.bodies.append(body)
-        return Response(status, b"entry too far behind" if status >= 400 else b"")
+        return ClientResponse(status, b"entry too far behind" if status >= 400 else b"")
 
     def sent(self) -> list[str]:
         streams = [stream for body in self.bodies for stream in json.loads(body)["streams"]]

@@ -25,7 +25,7 @@ from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.collector import GpuCollector, GpuOptions
 from vllm_exporter.subjects.gpu.nvml import driver as nvml
 from vllm_exporter.subjects.gpu.series import join, make_sights
-from vllm_exporter.subjects.gpu.source import Card, GpuProcess, Snapshot
+from vllm_exporter.subjects.gpu.source import Card, GpuProcess, GpuSnapshot
 from vllm_exporter.subjects.parallel.topology_collector import TopologyCollector
 
 GIB = 1 << 30
@@ -49,7 +49,7 @@ class Rig:
         self.context = Context(Config(state_dir=state_dir), self.clock, sys=sys)
         self.collector = GpuCollector(self.context)
         self.collector._options = GpuOptions(library=library)
-        self.tap = self.context.bus.tap()
+        self.subscription = self.context.bus.subscribe()
 
     def run(self, seconds: float = 1.0) -> dict[tuple[str, ...], float]:
         self.clock.advance(seconds)
@@ -229,7 +229,7 @@ def test_xids_are_counted_and_are_events(stub: Stub, make_rig: MakeRig) -> None:
         time.sleep(0.002)
     assert found["xid_errors_total", "0", "79", "restart_host"] == 1
     assert found["xid_last_seen_timestamp_seconds", "0", "79"] == 1_700_000_001
-    (event,) = [event for event in rig.tap.drain() if event.kind == "xid"]
+    (event,) = [event for event in rig.subscription.drain() if event.kind == "xid"]
     assert (event.severity, event.summary) == ("critical", "GPU 0: XID 79, GPU has fallen off the bus")
     assert event.own_fields() == {"gpu_id": "0", "xid": 79, "xid_class": "restart_host"}
 
@@ -273,14 +273,14 @@ def test_what_the_driver_does_not_say_of_a_process_is_absent() -> None:
 
 
 def test_what_is_not_known_of_a_gpu_is_none() -> None:
-    (sight,) = make_sights(Snapshot(cards=(Card("0:1", "MIG-1", "H100 MIG 1g.10gb", "0000:17:00.0"),)))
+    (sight,) = make_sights(GpuSnapshot(cards=(Card("0:1", "MIG-1", "H100 MIG 1g.10gb", "0000:17:00.0"),)))
     assert (sight.utilization, sight.memory_used, sight.temperature, sight.pids) == (None, None, None, {})
 
 
 def test_a_lost_gpu_is_not_given_the_numbers_of_the_one_that_has_its_index_now() -> None:
     lost, present = Card("0", "GPU-a", "H100", "", lost=True), Card("0", "GPU-b", "H100", "")
     fast = [names.GPU_UTILIZATION_PERCENT.sample(50, gpu_id="0")]
-    assert [one.utilization for one in make_sights(Snapshot(cards=(present, lost), fast=fast))] == [0.5, None]
+    assert [one.utilization for one in make_sights(GpuSnapshot(cards=(present, lost), fast=fast))] == [0.5, None]
 
 
 def test_the_wait_for_the_library_to_be_left_is_not_taken_for_a_call_that_hangs() -> None:

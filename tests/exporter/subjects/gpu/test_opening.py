@@ -15,7 +15,7 @@ from tests.exporter.subjects.gpu.stub import Stub
 from tests.patience import PATIENCE
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData
-from vllm_exporter.linux.kernel_log import KernelLog, Line
+from vllm_exporter.linux.kernel_log import KernelLine, KernelLog
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.gpu import collector as gpu
 from vllm_exporter.subjects.gpu.collector import GpuCollector, GpuOptions
@@ -28,9 +28,9 @@ class FakeLog(KernelLog):
     def __init__(self) -> None:
         self.printed: list[str] = []
 
-    def read(self, limit: int = 1000) -> list[Line]:
+    def read(self, limit: int = 1000) -> list[KernelLine]:
         lines, self.printed = self.printed, []
-        return [Line(1, 0.0, 3, text) for text in lines]
+        return [KernelLine(1, 0.0, 3, text) for text in lines]
 
     def close(self) -> None: ...
 

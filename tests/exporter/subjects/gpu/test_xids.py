@@ -3,7 +3,7 @@ from __future__ import annotations
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.facts.xids import XIDS, classify
-from vllm_exporter.linux.kernel_log import KernelLog, Line
+from vllm_exporter.linux.kernel_log import KernelLine, KernelLog
 from vllm_exporter.subjects.gpu.xids import KernelXids, XidCount, XidLedger
 
 FELL_OFF = "NVRM: Xid (PCI:0000:17:00): 79, pid=1234, name=VLLM::Worker, GPU has fallen off the bus."
@@ -22,11 +22,11 @@ class FakeLog(KernelLog):
         self.batches = list(batches)
         self.closed = False
 
-    def read(self, limit: int = 1000) -> list[Line]:
+    def read(self, limit: int = 1000) -> list[KernelLine]:
         batch = self.batches.pop(0) if self.batches else []
         if isinstance(batch, SourceError):
             raise batch
-        return [Line(1, 0.0, 3, text) for text in batch]
+        return [KernelLine(1, 0.0, 3, text) for text in batch]
 
     def close(self) -> None:
         self.closed = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.errors import SourceError
-from vllm_exporter.linux.kernel_log import KernelLog, Line
+from vllm_exporter.linux.kernel_log import KernelLine, KernelLog
 from vllm_exporter.subjects.gpu.xids import HELD_MAX, KernelXids, XidLedger
 
 GPUS = {"0000:17:00.0": "0", "0000:18:00.0": "1"}
@@ -19,11 +19,11 @@ class FakeLog(KernelLog):
         self.printed: list[str] = []
         self.broken = False
 
-    def read(self, limit: int = 1000) -> list[Line]:
+    def read(self, limit: int = 1000) -> list[KernelLine]:
         if self.broken:
             raise SourceError("gone")
         lines, self.printed = self.printed, []
-        return [Line(1, 0.0, 3, text) for text in lines]
+        return [KernelLine(1, 0.0, 3, text) for text in lines]
 
     def close(self) -> None: ...
 

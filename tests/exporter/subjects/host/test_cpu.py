@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vllm_exporter.subjects.host import families as names
-from vllm_exporter.subjects.host.cpu import Stat, load_rows, parse_cpu, parse_pressure, without_small_steps_back
+from vllm_exporter.subjects.host.cpu import CpuStat, load_rows, parse_cpu, parse_pressure, without_small_steps_back
 
 STAT = (
     b"cpu  100 0 0 %d 5 0 0 0 0 0\ncpu0 1 1\nintr 9 1\nctxt 7\nbtime 8\nprocesses 9\nprocs_running 1\nprocs_blocked 2\n"
@@ -19,23 +19,23 @@ def test_a_counter_follows_when_a_cpu_was_taken_offline() -> None:
 
 
 def test_keeps_the_counts_of_the_reading_before() -> None:
-    stat = Stat()
+    stat = CpuStat()
     assert idle(stat, 1000) == 10.0
     assert idle(stat, 999) == 10.0
     assert idle(stat, 1001) == 10.01
 
 
-def idle(stat: Stat, ticks: int) -> float:
+def idle(stat: CpuStat, ticks: int) -> float:
     return {values: value for (_, values), value in stat.rows(STAT % ticks)}[("idle",)]
 
 
 def test_counts_the_cpus_that_have_a_line() -> None:
-    assert dict(Stat().rows(STAT % 1))[names.HOST_CPUS, ()] == 1
+    assert dict(CpuStat().rows(STAT % 1))[names.HOST_CPUS, ()] == 1
 
 
 def test_refuses_a_stat_without_a_count() -> None:
     with pytest.raises(LookupError, match="processes"):
-        list(Stat().rows(STAT.replace(b"processes", b"forks") % 1))
+        list(CpuStat().rows(STAT.replace(b"processes", b"forks") % 1))
 
 
 def test_refuses_a_cpu_line_that_is_too_short() -> None:

@@ -13,10 +13,16 @@ from tests.exporter.fake_proc import FakeProc
 from tests.exporter.fakes import FakeClock
 from tests.exporter.subjects.inside.snapshot_writer import Line, SnapshotWriter
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.subjects.inside.directory import Reading, SnapshotDir, check_folder, lives, read_identity
-from vllm_exporter.subjects.inside.format import Identity
+from vllm_exporter.subjects.inside.directory import (
+    DirectoryReading,
+    SnapshotDirectory,
+    check_folder,
+    lives,
+    read_identity,
+)
+from vllm_exporter.subjects.inside.format import ProcessIdentity
 
-HERE = Identity("b" * 32, 10, 1, 0)
+HERE = ProcessIdentity("b" * 32, 10, 1, 0)
 
 
 @pytest.fixture
@@ -33,18 +39,18 @@ def write(folder: Path, pid: int, *values: float) -> SnapshotWriter:
     return writer
 
 
-def counts(reading: Reading) -> dict[int, tuple[float, ...]]:
+def counts(reading: DirectoryReading) -> dict[int, tuple[float, ...]]:
     return {one.identity.pid: one.values for one in reading.snapshots}
 
 
-def reasons(reading: Reading) -> dict[str, str]:
+def reasons(reading: DirectoryReading) -> dict[str, str]:
     return {name: problem.reason for name, problem in reading.problems.items()}
 
 
 def test_reads_every_file_and_follows_its_changes(folder: Path, clock: FakeClock) -> None:
     one = write(folder, 1, 1, 2)
     write(folder, 2, 3)
-    found = SnapshotDir(folder, clock)
+    found = SnapshotDirectory(folder, clock)
     assert counts(found.read()) == {1: (1, 2), 2: (3,)}
     one.write([5, 6])
     assert counts(found.read()) == {1: (5, 6), 2: (3,)}
@@ -55,7 +61,7 @@ def test_reads_every_file_and_follows_its_changes(folder: Path, clock: FakeClock
 
 def test_a_new_file_is_seen_and_a_removed_one_forgotten(folder: Path, clock: FakeClock) -> None:
     first = write(folder, 1, 1)
-    found = SnapshotDir(folder, clock)
+    found = SnapshotDirectory(folder, clock)
     found.read()
     time.sleep(0.01)  # the time of a directory may be as coarse as 4 ms
     write(folder, 2, 2)
@@ -65,7 +71,7 @@ def test_a_new_file_is_seen_and_a_removed_one_forgotten(folder: Path, clock: Fak
 
 def test_a_file_put_in_the_place_of_another_is_read_instead(folder: Path, clock: FakeClock) -> None:
     write(folder, 1, 1)
-    found = SnapshotDir(folder, clock)
+    found = SnapshotDirectory(folder, clock)
     found.read()
     write(folder, 1, 9)
     clock.advance(10)
@@ -79,7 +85,7 @@ def test_the_others_are_read_when_one_makes_no_sense(folder: Path, clock: FakeCl
     (folder / "other.snap").write_bytes(b"not a snapshot, but long enough to be taken for one" * 5)
     (folder / "new.snap").write_bytes(b"VLLMSNAP\x09\0\0\0" + bytes(200))
     (folder / "notes.txt").write_text("not ours")
-    reading = SnapshotDir(folder, clock).read()
+    reading = SnapshotDirectory(folder, clock).read()
     assert counts(reading) == {1: (1,), 2: (2,)}
     assert reasons(reading) == {
         "empty.snap": "truncated",
@@ -91,12 +97,12 @@ def test_the_others_are_read_when_one_makes_no_sense(folder: Path, clock: FakeCl
 
 def test_a_writer_killed_half_way_leaves_a_torn_file(folder: Path, clock: FakeClock) -> None:
     write(folder, 1, 1).begin()
-    assert reasons(SnapshotDir(folder, clock).read()) == {"1-1.snap": "torn"}
+    assert reasons(SnapshotDirectory(folder, clock).read()) == {"1-1.snap": "torn"}
 
 
 def test_a_file_cut_short_while_it_is_open_is_an_error_and_no_end(folder: Path, clock: FakeClock) -> None:
     writer = write(folder, 1, 1)
-    found = SnapshotDir(folder, clock)
+    found = SnapshotDirectory(folder, clock)
     found.read()
     os.truncate(writer.path, 64)
     assert reasons(found.read()) == {"1-1.snap": "truncated"}
@@ -108,7 +114,7 @@ def test_refuses_links_pipes_and_what_others_may_write(folder: Path, clock: Fake
     (folder / "link.snap").symlink_to(write(outside, 1, 1).path)
     os.mkfifo(folder / "pipe.snap", 0o644)
     write(folder, 2, 2).path.chmod(0o666)
-    reading = SnapshotDir(folder, clock).read()
+    reading = SnapshotDirectory(folder, clock).read()
     assert counts(reading) == {}
     assert reasons(reading) == {"link.snap": "unreadable", "pipe.snap": "untrusted", "2-1.snap": "untrusted"}
     assert "chmod" not in str(reading.problems["link.snap"])
@@ -118,7 +124,7 @@ def test_refuses_a_file_of_a_stranger(folder: Path, clock: FakeClock) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
     os.chown(write(folder, 1, 1).path, 12345, -1)
-    reading = SnapshotDir(folder, clock).read()
+    reading = SnapshotDirectory(folder, clock).read()
     assert reasons(reading) == {"1-1.snap": "untrusted"}
     assert "belongs to user 12345" in str(reading.problems["1-1.snap"])
 
@@ -128,34 +134,34 @@ def test_trusts_the_owner_of_the_folder(folder: Path, clock: FakeClock) -> None:
         pytest.skip("only root can give files away")
     os.chown(write(folder, 1, 1).path, 12345, -1)
     os.chown(folder, 12345, -1)
-    assert counts(SnapshotDir(folder, clock).read()) == {1: (1,)}
+    assert counts(SnapshotDirectory(folder, clock).read()) == {1: (1,)}
 
 
 def test_refuses_a_file_that_is_too_large(folder: Path, clock: FakeClock) -> None:
     SnapshotWriter(folder, pid=1, start=1, size=(1 << 20) + 1)
-    assert reasons(SnapshotDir(folder, clock).read()) == {"1-1.snap": "size"}
+    assert reasons(SnapshotDirectory(folder, clock).read()) == {"1-1.snap": "size"}
 
 
 def test_refuses_a_folder_into_which_others_may_write(folder: Path, clock: FakeClock) -> None:
     folder.chmod(0o777)
     with pytest.raises(SourceError, match="others may write into it; chmod 0755, or 1777"):
-        SnapshotDir(folder, clock).read()
+        SnapshotDirectory(folder, clock).read()
     folder.chmod(0o1777)
     assert check_folder(folder, folder.stat()) == {0, os.geteuid(), folder.stat().st_uid}
 
 
 def test_a_folder_that_is_not_there_is_no_fault_but_a_link_is(clock: FakeClock, tmp_path: Path, folder: Path) -> None:
     with pytest.raises(NoData, match="is not there"):
-        SnapshotDir(tmp_path / "none", clock).read()
+        SnapshotDirectory(tmp_path / "none", clock).read()
     (tmp_path / "link").symlink_to(folder)
     with pytest.raises(SourceError, match="must be a directory"):
-        SnapshotDir(tmp_path / "link", clock).read()
+        SnapshotDirectory(tmp_path / "link", clock).read()
 
 
 def test_says_so_when_there_are_too_many_files(folder: Path, clock: FakeClock) -> None:
     for at in range(257):
         (folder / f"{at}.snap").touch()
-    snapshots = SnapshotDir(folder, clock)
+    snapshots = SnapshotDirectory(folder, clock)
     for _ in range(2):
         with pytest.raises(SourceError, match="257 files, at most 256"):
             snapshots.read()
@@ -166,22 +172,22 @@ def test_a_process_lives_while_its_id_and_start_time_are_in_proc(tmp_path: Path)
     proc.process(100, 1, "VLLM::EngineCore", start=77)
     proc.process(101, 1, "VLLM::EngineCore", start=78, state="Z")
     now = 5.0
-    assert lives(Identity(HERE.boot, HERE.namespace, 100, 77), now, now, proc.root, HERE)
-    assert not lives(Identity(HERE.boot, HERE.namespace, 100, 76), now, now, proc.root, HERE)
-    assert not lives(Identity(HERE.boot, HERE.namespace, 101, 78), now, now, proc.root, HERE)
-    assert not lives(Identity(HERE.boot, HERE.namespace, 102, 77), now, now, proc.root, HERE)
-    assert not lives(Identity("c" * 32, HERE.namespace, 100, 77), now, now, proc.root, HERE)
+    assert lives(ProcessIdentity(HERE.boot, HERE.namespace, 100, 77), now, now, proc.root, HERE)
+    assert not lives(ProcessIdentity(HERE.boot, HERE.namespace, 100, 76), now, now, proc.root, HERE)
+    assert not lives(ProcessIdentity(HERE.boot, HERE.namespace, 101, 78), now, now, proc.root, HERE)
+    assert not lives(ProcessIdentity(HERE.boot, HERE.namespace, 102, 77), now, now, proc.root, HERE)
+    assert not lives(ProcessIdentity("c" * 32, HERE.namespace, 100, 77), now, now, proc.root, HERE)
 
 
 def test_a_process_of_another_container_lives_while_it_writes(tmp_path: Path) -> None:
-    other = Identity(HERE.boot, 11, 100, 77)
+    other = ProcessIdentity(HERE.boot, 11, 100, 77)
     assert lives(other, 1000.0, 1059.0, tmp_path, HERE)
     assert not lives(other, 1000.0, 1061.0, tmp_path, HERE)
 
 
 def test_the_writer_of_the_tests_is_this_process(folder: Path, clock: FakeClock) -> None:
     SnapshotWriter(folder)
-    [one] = SnapshotDir(folder, clock).read().snapshots
+    [one] = SnapshotDirectory(folder, clock).read().snapshots
     proc = Path("/proc")
     assert lives(one.identity, one.written, one.written, proc, read_identity(proc))
 
@@ -198,7 +204,7 @@ def keep_writing(folder: str, seconds: float) -> None:
 def test_never_sees_half_a_write_of_a_process_that_writes_all_the_time(folder: Path, clock: FakeClock) -> None:
     process = multiprocessing.get_context("fork").Process(target=keep_writing, args=(str(folder), 0.5))
     process.start()
-    found, good = SnapshotDir(folder, clock), 0
+    found, good = SnapshotDirectory(folder, clock), 0
     while process.is_alive():
         clock.advance(10)
         reading = found.read()

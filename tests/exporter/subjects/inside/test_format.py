@@ -13,7 +13,7 @@ from vllm_exporter.subjects.inside.format import (
     Directory,
     Entry,
     Header,
-    Identity,
+    ProcessIdentity,
     is_whole,
     parse_directory,
     parse_header,
@@ -46,7 +46,7 @@ def test_reads_what_the_reference_writer_wrote(tmp_path: Path) -> None:
     ]
     data = written(tmp_path, lines, [3, 5, 6, 7, 9.5, 2])
     header = parse_header(data)
-    assert header.identity == Identity(BOOT, 4026531836, 7, 99)
+    assert header.identity == ProcessIdentity(BOOT, 4026531836, 7, 99)
     assert (header.port, header.written, header.count) == (8000, 12.5, 6)
     assert is_whole(data, header)
     assert parse_values(data, header) == (3, 5, 6, 7, 9.5, 2)
@@ -131,7 +131,7 @@ def test_refuses_a_value_that_no_sum_would_survive(tmp_path: Path, value: float)
     ],
 )
 def test_names_the_line_of_a_directory_that_makes_no_sense(text: bytes, count: int, words: str) -> None:
-    header = Header(2, 0, count, 200, len(text), 0, 1, 0, Identity(BOOT, 0, 1, 1), 0.0)
+    header = Header(2, 0, count, 200, len(text), 0, 1, 0, ProcessIdentity(BOOT, 0, 1, 1), 0.0)
     with pytest.raises(BadSnapshot, match=words) as caught:
         parse_directory(text, header)
     assert caught.value.reason == "directory"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vllm_exporter.metrics.family import Family
-from vllm_exporter.subjects.inside.format import Directory, Entry, Identity, Kind, Snapshot
+from vllm_exporter.subjects.inside.format import Directory, Entry, EntryKind, ProcessIdentity, ProcessSnapshot
 from vllm_exporter.subjects.inside.sums import Sums, spread
 
 REQUESTS = Family("requests_total", "counter", "Requests.", ("server", "status"))
@@ -12,23 +12,23 @@ SPEED = Family("speed", "gauge", "Speed.", ("server",))
 FAMILIES = {one.name: one for one in (REQUESTS, LATENCY, SPEED)}
 
 
-def snapshot(entries: list[Entry], *values: float, pid: int = 1) -> Snapshot:
-    return Snapshot(Identity("b", 0, pid, 1), 0, 0.0, Directory(tuple(entries)), values)
+def snapshot(entries: list[Entry], *values: float, pid: int = 1) -> ProcessSnapshot:
+    return ProcessSnapshot(ProcessIdentity("b", 0, pid, 1), 0, 0.0, Directory(tuple(entries)), values)
 
 
-def requests(count: float, status: str = "success") -> Snapshot:
+def requests(count: float, status: str = "success") -> ProcessSnapshot:
     return snapshot([Entry("counter", "requests_total", (("status", status),), 0)], count)
 
 
-def latency(bounds: tuple[float, ...], *numbers: float) -> Snapshot:
+def latency(bounds: tuple[float, ...], *numbers: float) -> ProcessSnapshot:
     return snapshot([Entry("histogram", "latency_seconds", (), 0, bounds)], *numbers)
 
 
-def speed(kind: Kind, value: float) -> Snapshot:
+def speed(kind: EntryKind, value: float) -> ProcessSnapshot:
     return snapshot([Entry(kind, "speed", (), 0)], value)
 
 
-def show(sums: Sums, *live: tuple[str, Snapshot]) -> dict[str, float]:
+def show(sums: Sums, *live: tuple[str, ProcessSnapshot]) -> dict[str, float]:
     """The series as text with their numbers."""
     plan = sums.plan([server for server, _ in live], [one for _, one in live])
     numbers = plan.add([one.values for _, one in live])

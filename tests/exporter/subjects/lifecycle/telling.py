@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import EngineValues, Ref, Role
-from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Limits, Mark, Processes
+from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, LifecycleLimits, Mark, Processes
 from vllm_exporter.subjects.lifecycle.history import Transition
 from vllm_exporter.subjects.lifecycle.machine import Machine
 from vllm_exporter.subjects.logs.table import Pattern, parse_table
@@ -66,7 +66,7 @@ GONE = Processes()
 class Server:
     """A machine with a clock. Each call is one look, a second after the one before."""
 
-    machine: Machine = field(default_factory=lambda: Machine(Limits(quiet=3.0, saturated=2.0)))
+    machine: Machine = field(default_factory=lambda: Machine(LifecycleLimits(quiet=3.0, saturated=2.0)))
     now: float = 1000.0
     made: list[Transition] = field(default_factory=list)
 

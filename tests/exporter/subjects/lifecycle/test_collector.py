@@ -63,7 +63,7 @@ class Host:
         """A new exporter."""
         self.context = Context(self.config, self.clock, proc=self.proc)
         self.collector = LifecycleCollector(self.context)
-        self.tap = self.context.bus.tap()
+        self.subscription = self.context.bus.subscribe()
 
     def look(self, sights: Mapping[str, ServerSight] | None, *processes: VllmProcess) -> dict[str, float]:
         """{family/label values behind the server: value} of what is not 0, of the first server."""
@@ -79,7 +79,7 @@ class Host:
         return posted.states[server][0] if posted is not None and server in posted.states else ""
 
     def events(self) -> list[Event]:
-        return [event for event in self.tap.drain() if event.kind == "lifecycle"]
+        return [event for event in self.subscription.drain() if event.kind == "lifecycle"]
 
 
 def shown(collector: LifecycleCollector, server: str = FIRST) -> dict[str, float]:

@@ -14,13 +14,13 @@ from tests.exporter.subjects.logs.recorded import LOGS
 from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig, load
 from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import ConfigError, NoData
-from vllm_exporter.facts.events import LineNoticed, Tap
+from vllm_exporter.facts.events import LineNoticed, Subscription
 from vllm_exporter.facts.facts import Sights
 from vllm_exporter.metrics.render import render
 from vllm_exporter.metrics.series import SeriesCache
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.logs.collector import LogsCollector, parse_places
-from vllm_exporter.subjects.logs.places import Place
+from vllm_exporter.subjects.logs.places import LogPlace
 
 TARGETS = (TargetConfig("localhost:8000", "host:8000"), TargetConfig("localhost:8001", "host:8001"))
 NOW = time.mktime((2026, 11, 21, 15, 2, 40, 0, 0, -1))  # a second after the worker of worker_killed.log died
@@ -45,7 +45,7 @@ class World:
             state_dir=str(self.state),
         )
         self.context = Context(config, self.clock)
-        self.tap = self.context.bus.tap()
+        self.subscription = self.context.bus.subscribe()
         return LogsCollector(self.context)
 
     def write(self, text: bytes) -> None:
@@ -68,12 +68,12 @@ def world(tmp_path: Path) -> World:
     return made
 
 
-def told(tap: Tap) -> list[tuple[object, ...]]:
-    return [(one.severity, one.class_, one.state) for one in noticed(tap)]
+def told(subscription: Subscription) -> list[tuple[object, ...]]:
+    return [(one.severity, one.class_, one.state) for one in noticed(subscription)]
 
 
-def noticed(tap: Tap) -> list[LineNoticed]:
-    return [one for one in tap.drain() if isinstance(one, LineNoticed)]
+def noticed(subscription: Subscription) -> list[LineNoticed]:
+    return [one for one in subscription.drain() if isinstance(one, LineNoticed)]
 
 
 def only(events: list[LineNoticed], name: str) -> LineNoticed:
@@ -103,7 +103,7 @@ def test_shows_0_for_a_serious_class_and_nothing_for_another_before_its_first_li
 def test_a_healthy_run_makes_events_of_its_steps_only(world: World) -> None:
     world.write((LOGS / "healthy.log").read_bytes())
     world.collect()
-    events = told(world.tap)
+    events = told(world.subscription)
     assert {severity for severity, _, _ in events} == {"info"}
     assert all(state for _, _, state in events)
     assert len(events) == 17  # a step is told once for each process that takes it
@@ -112,7 +112,7 @@ def test_a_healthy_run_makes_events_of_its_steps_only(world: World) -> None:
 def test_an_event_says_which_process_and_what_with_nothing_of_users_in_it(world: World) -> None:
     world.write((LOGS / "worker_stopped.log").read_bytes())
     world.collect()
-    event = only(noticed(world.tap), "executor.rpc_timeout")
+    event = only(noticed(world.subscription), "executor.rpc_timeout")
     assert (event.kind, event.severity, event.server) == ("log", "critical", SERVER)
     assert event.summary == "executor.rpc_timeout: RPC call to execute_model timed out."
     assert event.own_fields() == {
@@ -135,7 +135,7 @@ def test_a_flood_of_one_class_is_one_event_a_minute(world: World) -> None:
     world.pass_seconds(60)
     world.write(line)
     world.collect()
-    assert [event.untold for event in noticed(world.tap)] == [0, 499]
+    assert [event.untold for event in noticed(world.subscription)] == [0, 499]
 
 
 def test_an_event_has_the_model_that_the_probe_knows(world: World) -> None:
@@ -145,7 +145,7 @@ def test_an_event_has_the_model_that_the_probe_knows(world: World) -> None:
     world.context.board.post(Sights({SERVER: Sight()}))  # type: ignore[dict-item] # the name is all that is read
     world.write(b"EngineCore encountered a fatal error.\n")
     world.collect()
-    assert [event.model_name for event in world.tap.drain()] == ["llama"]
+    assert [event.model_name for event in world.subscription.drain()] == ["llama"]
 
 
 def test_goes_on_after_a_restart_without_counting_twice(world: World) -> None:
@@ -235,10 +235,10 @@ def test_without_a_log_there_is_nothing_to_say() -> None:
 def test_a_server_is_named_as_in_labels() -> None:
     sources = ("localhost:8000=/a.log", "host:8000=/b.log", "127.0.0.1:8001=/c.log", "=journald:kernel")
     assert parse_places(sources, Config(targets=TARGETS)) == (
-        Place("host:8000", "file", "/a.log"),
-        Place("host:8000", "file", "/b.log"),
-        Place("host:8001", "file", "/c.log"),
-        Place("", "journald", "kernel"),
+        LogPlace("host:8000", "file", "/a.log"),
+        LogPlace("host:8000", "file", "/b.log"),
+        LogPlace("host:8001", "file", "/c.log"),
+        LogPlace("", "journald", "kernel"),
     )
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.errors import NoData
-from vllm_exporter.subjects.logs.fair_share import Turns
+from vllm_exporter.subjects.logs.fair_share import FairShare
 from vllm_exporter.subjects.logs.file import LogFile
 from vllm_exporter.subjects.logs.follow import Follower
 from vllm_exporter.subjects.logs.incident import Incident
-from vllm_exporter.subjects.logs.places import Place
+from vllm_exporter.subjects.logs.places import LogPlace
 from vllm_exporter.subjects.logs.reader import LogReader
 from vllm_exporter.subjects.logs.source import MAX_READ, Batch, LogSource, Position, RawLine
 
@@ -37,17 +37,17 @@ class Chunks:
     def close(self) -> None: ...
 
 
-def place(name: str) -> Place:
-    return Place("gpu1:8000", "file", name)
+def place(name: str) -> LogPlace:
+    return LogPlace("gpu1:8000", "file", name)
 
 
-def make(clock: FakeClock, **sources: LogSource) -> Turns:
-    return Turns(
+def make(clock: FakeClock, **sources: LogSource) -> FairShare:
+    return FairShare(
         {place(name): LogReader(source, Follower((), Incident()), clock) for name, source in sources.items()}, clock
     )
 
 
-def run(turns: Turns) -> str:
+def run(turns: FairShare) -> str:
     """Whose chunks were read, in this order."""
     order = []
     for where, reader in turns.take():
@@ -92,15 +92,15 @@ def test_20_000_lines_a_second_are_read_to_the_last_each_second(tmp_path: Path) 
     path = tmp_path / "vllm.log"
     path.write_bytes(b"")
     reader = LogReader(LogFile(path, {}), Follower((), Incident()), clock)
-    turns = Turns({place("a"): reader}, clock)
+    turns = FairShare({place("a"): reader}, clock)
     run(turns)
     for _ in range(3):
         with path.open("ab") as file:
             file.write(LINE * 20_000)
         clock.advance(1.0)
         run(turns)
-        assert reader.tally.unread == 0
-    assert (reader.tally.lines, reader.tally.skipped) == (60_000, 0)
+        assert reader.counts.unread == 0
+    assert (reader.counts.lines, reader.counts.skipped) == (60_000, 0)
 
 
 def test_a_chunk_is_bounded(tmp_path: Path) -> None:

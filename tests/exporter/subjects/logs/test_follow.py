@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.exporter.subjects.logs.recorded import follow, lines, meant, one_by_one, serious, states
-from vllm_exporter.subjects.logs.follow import Finding, exception_type, frame_name
+from vllm_exporter.subjects.logs.follow import LineFinding, exception_type, frame_name
 from vllm_exporter.subjects.logs.incident import Incident
 
 START = (
@@ -21,7 +21,7 @@ STATS = (
 )
 
 
-def names(findings: list[Finding]) -> list[str]:
+def names(findings: list[LineFinding]) -> list[str]:
     return [finding.name for finding in findings]
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from vllm_exporter.subjects.logs.lines import LIMIT, Line, parse_line, parse_process, parse_stamp, split_lines
+from vllm_exporter.subjects.logs.lines import LIMIT, LogLine, parse_line, parse_process, parse_stamp, split_lines
 
 
 @pytest.mark.parametrize(
@@ -14,40 +14,40 @@ from vllm_exporter.subjects.logs.lines import LIMIT, Line, parse_line, parse_pro
     [
         (
             b"(EngineCore pid=9512) INFO 11-21 14:55:06 [core.py:133] Initializing [x] y",
-            Line(b"Initializing [x] y", b"EngineCore", 9512, b"INFO", b"11-21 14:55:06"),
+            LogLine(b"Initializing [x] y", b"EngineCore", 9512, b"INFO", b"11-21 14:55:06"),
         ),
         (
             b"(EngineCore pid=9512) INFO 11-21 14:55:06 [core.py:133]",
-            Line(b"", b"EngineCore", 9512, b"INFO", b"11-21 14:55:06"),
+            LogLine(b"", b"EngineCore", 9512, b"INFO", b"11-21 14:55:06"),
         ),
         (
             b"ERROR 07-31 11:57:33 async_llm_engine.py:658] Engine",
-            Line(b"Engine", b"", None, b"ERROR", b"07-31 11:57:33"),
+            LogLine(b"Engine", b"", None, b"ERROR", b"07-31 11:57:33"),
         ),
         (
             b"(RayWorkerWrapper pid=206994, ip=192.168.10.25) ERROR 03-27 10:29:13 [worker_base.py:620]   File",
-            Line(b"  File", b"RayWorkerWrapper", 206994, b"ERROR", b"03-27 10:29:13"),
+            LogLine(b"  File", b"RayWorkerWrapper", 206994, b"ERROR", b"03-27 10:29:13"),
         ),
         (
             b"(VllmWorker rank=1 pid=103080) INFO 05-28 17:47:14 [utils.py:993] x",
-            Line(b"x", b"VllmWorker", 103080, b"INFO", b"05-28 17:47:14"),
+            LogLine(b"x", b"VllmWorker", 103080, b"INFO", b"05-28 17:47:14"),
         ),
         (
             b"\x1b[0;36m(APIServer pid=7)\x1b[0;0m \x1b[32mINFO\x1b[0m \x1b[90m11-21 14:55:06\x1b[0m "
             b"\x1b[90m[a.py:1]\x1b[0m x",
-            Line(b"x", b"APIServer", 7, b"INFO", b"11-21 14:55:06"),
+            LogLine(b"x", b"APIServer", 7, b"INFO", b"11-21 14:55:06"),
         ),
         (
             b"WARNING 05-09 00:49:33 scheduler.py:1057 Sequence group 0",
-            Line(b"scheduler.py:1057 Sequence group 0", b"", None, b"WARNING", b"05-09 00:49:33"),
+            LogLine(b"scheduler.py:1057 Sequence group 0", b"", None, b"WARNING", b"05-09 00:49:33"),
         ),
-        (b"INFO:     Application startup complete.", Line(b"INFO:     Application startup complete.")),
-        (b"(no pid) text", Line(b"(no pid) text")),
-        (b"INFO is a word", Line(b"INFO is a word")),
-        (b"", Line(b"")),
+        (b"INFO:     Application startup complete.", LogLine(b"INFO:     Application startup complete.")),
+        (b"(no pid) text", LogLine(b"(no pid) text")),
+        (b"INFO is a word", LogLine(b"INFO is a word")),
+        (b"", LogLine(b"")),
     ],
 )
-def test_takes_a_line_apart(raw: bytes, line: Line) -> None:
+def test_takes_a_line_apart(raw: bytes, line: LogLine) -> None:
     assert list(split_lines(raw)) == [line]
 
 
@@ -57,7 +57,7 @@ def test_looks_at_the_first_2048_bytes_only() -> None:
 
 
 def test_takes_off_what_kubernetes_and_docker_put_around_a_line() -> None:
-    inner = Line(b"x", b"EngineCore", 1, b"INFO", b"11-21 14:55:06")
+    inner = LogLine(b"x", b"EngineCore", 1, b"INFO", b"11-21 14:55:06")
     text = "(EngineCore pid=1) INFO 11-21 14:55:06 [a.py:1] x"
     assert list(split_lines(f"2026-11-21T14:55:06.123456789Z stderr F {text}".encode())) == [inner]
     assert list(split_lines(f'{{"log":"{text}\\n","stream":"stderr","time":"2026-11-21T14:55:06Z"}}'.encode())) == [
@@ -71,7 +71,11 @@ def test_a_record_in_json_becomes_the_lines_of_its_message() -> None:
         b'"message": "first\\nsecond", "exc_info": "ValueError: x", "vllm_process_name": "EngineCore_DP1"}'
     )
     parts = (b"EngineCore_DP1", 12, b"ERROR", b"11-21 15:08:50")
-    assert list(split_lines(raw)) == [Line(b"first", *parts), Line(b"second", *parts), Line(b"ValueError: x", *parts)]
+    assert list(split_lines(raw)) == [
+        LogLine(b"first", *parts),
+        LogLine(b"second", *parts),
+        LogLine(b"ValueError: x", *parts),
+    ]
 
 
 @pytest.mark.parametrize("raw", [b'{"log":', b'{"a": 1}', b'{"message": 3}', b'{"log": 3}'])
@@ -82,13 +86,13 @@ def test_text_that_only_looks_like_json_does_no_harm(raw: bytes) -> None:
 def test_json_that_only_an_attacker_writes_does_no_harm() -> None:
     nested = b'{"a":' + b"[" * 60_000
     assert [line.body for line in split_lines(nested)] == [nested[:2048]]
-    assert list(split_lines(b'{"message": "half \\ud800", "asctime": "\\ud800"}')) == [Line(b"half ?")]
-    assert list(split_lines(b'{"log": "half \\ud800\\n"}')) == [Line(b"half ?")]
+    assert list(split_lines(b'{"message": "half \\ud800", "asctime": "\\ud800"}')) == [LogLine(b"half ?")]
+    assert list(split_lines(b'{"log": "half \\ud800\\n"}')) == [LogLine(b"half ?")]
 
 
 def test_the_name_of_a_process_is_bounded() -> None:
     raw = b'{"vllm_process_name": "' + b"x" * 50_000 + b'", "message": "m"}'
-    assert list(split_lines(raw)) == [Line(b"m", b"x" * 64)]
+    assert list(split_lines(raw)) == [LogLine(b"m", b"x" * 64)]
 
 
 def test_a_time_without_a_year_is_of_the_past_year() -> None:

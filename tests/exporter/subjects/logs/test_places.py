@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from vllm_exporter.subjects.logs.places import Place, parse_place
+from vllm_exporter.subjects.logs.places import LogPlace, parse_place
 
 
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("gpu1:8000=/var/log/vllm/a=b.log", Place("gpu1:8000", "file", "/var/log/vllm/a=b.log")),
-        ("gpu1:8000 = journald:vllm@1.service", Place("gpu1:8000", "journald", "vllm@1.service")),
-        ("gpu1:8000=docker:vllm-1", Place("gpu1:8000", "docker", "vllm-1")),
-        ("=journald:kernel", Place("", "journald", "kernel")),
+        ("gpu1:8000=/var/log/vllm/a=b.log", LogPlace("gpu1:8000", "file", "/var/log/vllm/a=b.log")),
+        ("gpu1:8000 = journald:vllm@1.service", LogPlace("gpu1:8000", "journald", "vllm@1.service")),
+        ("gpu1:8000=docker:vllm-1", LogPlace("gpu1:8000", "docker", "vllm-1")),
+        ("=journald:kernel", LogPlace("", "journald", "kernel")),
     ],
 )
-def test_reads_an_entry(text: str, place: Place) -> None:
+def test_reads_an_entry(text: str, place: LogPlace) -> None:
     assert parse_place(text) == place
 
 
@@ -38,5 +38,5 @@ def test_says_what_is_wrong_with_an_entry(text: str, problem: str) -> None:
 
 
 def test_metrics_call_a_file_by_its_path_and_others_with_their_kind() -> None:
-    assert Place("a:1", "file", "/a.log").label == "/a.log"
-    assert Place("a:1", "docker", "vllm-1").label == "docker:vllm-1"
+    assert LogPlace("a:1", "file", "/a.log").label == "/a.log"
+    assert LogPlace("a:1", "docker", "vllm-1").label == "docker:vllm-1"

@@ -32,7 +32,7 @@ class World:
         options = {"roles": Value([Value(role, "line 1") for role in roles], "line 1")} if roles else {}
         config = Config(targets=TARGETS, collectors={"distributed": CollectorConfig(options=options)})
         self.context = Context(config, clock, proc=self.proc.root)
-        self.tap = self.context.bus.tap()
+        self.subscription = self.context.bus.subscribe()
         self.collector = DistributedCollector(self.context)
         self.processes: dict[int, VllmProcess] = {}
 
@@ -79,7 +79,7 @@ def test_a_rank_stopped_in_bursts_is_named_within_half_a_minute_and_again_fine_a
         world.set(101, state="T" if at % 3 == 0 else "R")
         shown = world.show(names.RANK_STRAGGLER)
     assert shown == {(SERVER, "TP0"): 0, (SERVER, "TP1"): 1}
-    [event] = world.tap.drain()
+    [event] = world.subscription.drain()
     assert isinstance(event, RankFellBehind)
     assert (event.kind, event.server, event.rank, event.reason) == (
         "straggler", SERVER, "TP1", "stopped",
@@ -103,7 +103,7 @@ def test_a_healthy_group_has_no_straggler_and_no_event(world: World) -> None:
         world.set(101, ticks=95 * at)
         shown = world.show(names.RANK_STRAGGLER)
     assert shown == {(SERVER, "TP0"): 0, (SERVER, "TP1"): 0}
-    assert world.tap.drain() == []
+    assert world.subscription.drain() == []
 
 
 def test_a_rank_that_computes_less_than_its_peer_is_one(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vllm_exporter.subjects.parallel.stragglers import History, Look, Pace, judge, measure, skew
+from vllm_exporter.subjects.parallel.stragglers import RankHistory, RankLook, StepRate, judge, measure, skew
 
 
 def pace(
@@ -13,14 +13,14 @@ def pace(
     cpu: float = 0.9,
     starved: float | None = 0.01,
     step: float | None = None,
-) -> Pace:
-    return Pace(30, stopped, blocked, cpu, starved, step)
+) -> StepRate:
+    return StepRate(30, stopped, blocked, cpu, starved, step)
 
 
 FINE = pace()
 
 
-def reasons(paces: list[Pace], lockstep: bool = True, working: bool = True) -> list[str | None]:
+def reasons(paces: list[StepRate], lockstep: bool = True, working: bool = True) -> list[str | None]:
     verdicts = judge({f"TP{at}": one for at, one in enumerate(paces)}, lockstep, working)
     return [one.reason for one in verdicts.values()]
 
@@ -39,7 +39,7 @@ def test_ranks_that_do_the_same_all_keep_up() -> None:
         (pace(cpu=0.4), "little_cpu"),
     ],
 )
-def test_the_one_that_differs_is_named_with_the_reason(slow: Pace, reason: str) -> None:
+def test_the_one_that_differs_is_named_with_the_reason(slow: StepRate, reason: str) -> None:
     assert reasons([FINE, slow]) == [None, reason]
     assert reasons([FINE, slow, FINE, FINE]) == [None, reason, None, None]
 
@@ -47,7 +47,7 @@ def test_the_one_that_differs_is_named_with_the_reason(slow: Pace, reason: str) 
 @pytest.mark.parametrize(
     "all_alike", [pace(stopped=1.0), pace(blocked=0.5), pace(starved=0.5), pace(cpu=0.0), pace(step=9.0)]
 )
-def test_what_befalls_all_makes_none_a_straggler(all_alike: Pace) -> None:
+def test_what_befalls_all_makes_none_a_straggler(all_alike: StepRate) -> None:
     assert reasons([all_alike, all_alike]) == [None, None]
 
 
@@ -80,10 +80,10 @@ def test_skew_is_the_slowest_above_the_median() -> None:
 
 def test_measures_a_window() -> None:
     looks = [
-        Look(0.0, "R", 10.0, 1.0, 100, 5.0),
-        Look(10.0, "T", 14.0, 2.0, 150, 6.0),
-        Look(20.0, "D", 20.0, 3.0, 200, 7.0),
-        Look(30.0, "T", 25.0, 4.0, 250, 8.0),
+        RankLook(0.0, "R", 10.0, 1.0, 100, 5.0),
+        RankLook(10.0, "T", 14.0, 2.0, 150, 6.0),
+        RankLook(20.0, "D", 20.0, 3.0, 200, 7.0),
+        RankLook(30.0, "T", 25.0, 4.0, 250, 8.0),
     ]
     found = measure(looks, 30.0)
     assert (found.seconds, found.stopped, found.blocked, found.cpu) == (30.0, 0.5, 0.25, 0.5)
@@ -92,18 +92,18 @@ def test_measures_a_window() -> None:
 
 
 def test_what_the_kernel_or_the_rank_does_not_say_stays_unknown() -> None:
-    found = measure([Look(0.0, "S", 1.0), Look(10.0, "S", 1.0)], 10.0)
+    found = measure([RankLook(0.0, "S", 1.0), RankLook(10.0, "S", 1.0)], 10.0)
     assert (found.starved, found.step) == (None, None)
 
 
 def test_nothing_is_said_before_ten_seconds_and_looks_older_than_the_window_are_forgotten() -> None:
-    history = History()
+    history = RankHistory()
     assert history.pace() is None
-    history.add(Look(0.0, "T", 0.0))
-    history.add(Look(9.0, "S", 0.0))
+    history.add(RankLook(0.0, "T", 0.0))
+    history.add(RankLook(9.0, "S", 0.0))
     assert history.pace() is None
     for at in range(10, 50):
-        history.add(Look(float(at), "S", 0.0))
+        history.add(RankLook(float(at), "S", 0.0))
     found = history.pace()
     assert found is not None
     assert (found.seconds, found.stopped) == (30.0, 0.0)

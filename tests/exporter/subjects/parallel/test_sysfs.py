@@ -20,7 +20,7 @@ from vllm_exporter.subjects.parallel.infiniband import (
     read_ports,
 )
 from vllm_exporter.subjects.parallel.sysfs import read_allowed, read_fingerprint, read_host, read_nics, read_nodes
-from vllm_exporter.subjects.parallel.topology import Host
+from vllm_exporter.subjects.parallel.topology import HostTopology
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_devices_that_are_not_on_pci_are_no_network_cards(tree: SysTree) -> None
 
 
 def test_an_empty_sys_is_a_host_without_anything(tmp_path: Path) -> None:
-    assert read_host(tmp_path) == Host({}, (), ())
+    assert read_host(tmp_path) == HostTopology({}, (), ())
     assert read_fingerprint(tmp_path) == ((), (), (), ())
 
 

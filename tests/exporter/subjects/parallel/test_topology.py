@@ -9,10 +9,10 @@ import pytest
 from tests.exporter.sys_tree import SysTree
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.ranks import count_ranks, parse_rank, step_group
-from vllm_exporter.subjects.parallel.affinity import Placed, find_mistakes
+from vllm_exporter.subjects.parallel.affinity import RankPlacement, find_mistakes
 from vllm_exporter.subjects.parallel.sysfs import read_host
 from vllm_exporter.subjects.parallel.topology import (
-    Host,
+    HostTopology,
     Nic,
     PciDevice,
     choose_level,
@@ -27,16 +27,16 @@ from vllm_exporter.subjects.parallel.topology import (
 
 
 @pytest.fixture
-def dgx2(tmp_path: Path, fixtures: Path) -> Host:
+def dgx2(tmp_path: Path, fixtures: Path) -> HostTopology:
     return read_host(SysTree(tmp_path).load(fixtures / "topology/dgx2h.txt").root)
 
 
 @pytest.fixture
-def h100(tmp_path: Path, fixtures: Path) -> Host:
+def h100(tmp_path: Path, fixtures: Path) -> HostTopology:
     return read_host(SysTree(tmp_path).load(fixtures / "topology/h100_vsi.txt").root)
 
 
-def test_finds_sixteen_gpus_of_a_dgx2_and_none_of_its_switches(dgx2: Host) -> None:
+def test_finds_sixteen_gpus_of_a_dgx2_and_none_of_its_switches(dgx2: HostTopology) -> None:
     assert [gpu.address for gpu in dgx2.gpus] == [
         f"0000:{bus}:00.0"
         for bus in ("34", "36", "39", "3b", "57", "59", "5c", "5e", "b7", "b9", "bc", "be", "e0", "e2", "e5", "e7")
@@ -45,7 +45,7 @@ def test_finds_sixteen_gpus_of_a_dgx2_and_none_of_its_switches(dgx2: Host) -> No
     assert dgx2.nodes == {0: {0, 1}, 1: {24, 25}}
 
 
-def test_levels_on_a_dgx2_are_those_of_its_switches(dgx2: Host) -> None:
+def test_levels_on_a_dgx2_are_those_of_its_switches(dgx2: HostTopology) -> None:
     pairs = gpu_pairs(dgx2)
     first = dgx2.gpus[0].address
     levels = [pairs[first, gpu.address] for gpu in dgx2.gpus[1:]]
@@ -53,7 +53,7 @@ def test_levels_on_a_dgx2_are_those_of_its_switches(dgx2: Host) -> None:
     assert len(pairs) == 16 * 15 / 2
 
 
-def test_each_h100_has_a_network_card_below_its_own_switch(h100: Host) -> None:
+def test_each_h100_has_a_network_card_below_its_own_switch(h100: HostTopology) -> None:
     near = [[nic for nic, level in nearest_nics(gpu, h100).items() if level == "PIX"] for gpu in h100.gpus]
     assert near == [["mlx5_7"], ["mlx5_6"], ["mlx5_5"], ["mlx5_4"], ["mlx5_3"], ["mlx5_2"], ["mlx5_1"], ["mlx5_0"]]
     assert nearest_nics(h100.gpus[0], h100)["mlx5_6"] == "NODE"
@@ -85,12 +85,12 @@ def test_addresses_of_nvml_and_of_sysfs_are_the_same() -> None:
     assert normal_address("00010000:17:00.0") == "00010000:17:00.0"
 
 
-def test_gpus_are_numbered_as_the_driver_does_else_by_address(h100: Host) -> None:
+def test_gpus_are_numbered_as_the_driver_does_else_by_address(h100: HostTopology) -> None:
     assert number_gpus(h100, {})["0000:a4:00.0"] == "0"
     assert number_gpus(h100, {"0000:a4:00.0": "5"})["0000:a4:00.0"] == "5"
 
 
-def test_a_gpu_that_the_driver_hides_does_not_take_the_number_of_another(h100: Host) -> None:
+def test_a_gpu_that_the_driver_hides_does_not_take_the_number_of_another(h100: HostTopology) -> None:
     last = h100.gpus[-1].address
     ids = number_gpus(h100, {last: "0"})
     assert ids[last] == "0"
@@ -117,22 +117,22 @@ def test_ranks_are_read_from_titles() -> None:
     assert (sizes["tensor"], sizes["data"], sizes["pipeline"]) == (2, 2, 1)
 
 
-def placed(host: Host, gpu: int, rank: str, cpus: frozenset[int] | None = None) -> Placed:
-    return Placed("gpu1:8000", rank, 100 + gpu, host.gpus[gpu], str(gpu), cpus)
+def placed(host: HostTopology, gpu: int, rank: str, cpus: frozenset[int] | None = None) -> RankPlacement:
+    return RankPlacement("gpu1:8000", rank, 100 + gpu, host.gpus[gpu], str(gpu), cpus)
 
 
 def unlinked(*pairs: tuple[int, int]) -> frozenset[frozenset[str]]:
     return frozenset(frozenset(map(str, pair)) for pair in pairs)
 
 
-def test_a_rank_that_may_not_run_where_its_gpu_is_is_a_mistake(h100: Host) -> None:
+def test_a_rank_that_may_not_run_where_its_gpu_is_is_a_mistake(h100: HostTopology) -> None:
     wrong, right = placed(h100, 0, "TP0", frozenset({80, 81})), placed(h100, 1, "TP1", frozenset({79, 80}))
     [found] = find_mistakes([wrong, right], h100, frozenset())
     assert (found.rank, found.gpu_id, found.reason) == ("TP0", "0", "cpus_on_other_node")
     assert found.words == "may run on no CPU of NUMA node 0, where its GPU 0 is"
 
 
-def test_a_tensor_group_across_sockets_is_a_mistake_without_nvlink_only(h100: Host) -> None:
+def test_a_tensor_group_across_sockets_is_a_mistake_without_nvlink_only(h100: HostTopology) -> None:
     group = [placed(h100, 3, "TP0"), placed(h100, 4, "TP1")]
     found = find_mistakes(group, h100, unlinked((3, 4)))
     assert [(one.rank, one.reason) for one in found] == [
@@ -143,15 +143,15 @@ def test_a_tensor_group_across_sockets_is_a_mistake_without_nvlink_only(h100: Ho
     assert find_mistakes(group, h100, frozenset()) == [], "the driver was not asked"
 
 
-def test_pipeline_stages_and_replicas_may_be_on_different_sockets(h100: Host) -> None:
+def test_pipeline_stages_and_replicas_may_be_on_different_sockets(h100: HostTopology) -> None:
     apart = [placed(h100, 3, "PP0"), placed(h100, 4, "PP1"), placed(h100, 0, "DP0"), placed(h100, 7, "DP1")]
     assert find_mistakes(apart, h100, unlinked((3, 4), (0, 7))) == []
 
 
-def test_a_gpu_without_a_network_card_on_its_socket_is_a_mistake(h100: Host) -> None:
-    far = Host(h100.nodes, h100.gpus, tuple(nic for nic in h100.nics if nic.device.node == 1))
+def test_a_gpu_without_a_network_card_on_its_socket_is_a_mistake(h100: HostTopology) -> None:
+    far = HostTopology(h100.nodes, h100.gpus, tuple(nic for nic in h100.nics if nic.device.node == 1))
     assert [one.reason for one in find_mistakes([placed(far, 0, "")], far, frozenset())] == ["no_nic_on_node"]
-    none = Host(h100.nodes, h100.gpus, ())
+    none = HostTopology(h100.nodes, h100.gpus, ())
     assert find_mistakes([placed(none, 0, "")], none, frozenset()) == []
-    unknown = Host(h100.nodes, h100.gpus, (Nic("eth0", PciDevice("0000:01:00.0", ("pci0000:00",))),))
+    unknown = HostTopology(h100.nodes, h100.gpus, (Nic("eth0", PciDevice("0000:01:00.0", ("pci0000:00",))),))
     assert find_mistakes([placed(unknown, 0, "")], unknown, frozenset()) == []

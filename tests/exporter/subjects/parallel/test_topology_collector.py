@@ -103,7 +103,7 @@ def test_shows_which_rank_runs_on_which_gpu(tree: SysTree, clock: FakeClock) -> 
 
 def test_a_mistake_is_a_series_a_count_and_one_event(tree: SysTree, clock: FakeClock) -> None:
     collector = start(tree.root, clock)
-    tap = collector.context.bus.tap()
+    subscription = collector.context.bus.subscribe()
     post_ranks(collector, links=0)
     for _ in range(3):
         assert show(collector, names.TOPOLOGY_MISTAKES) == {
@@ -117,7 +117,7 @@ def test_a_mistake_is_a_series_a_count_and_one_event(tree: SysTree, clock: FakeC
         ("gpu1:8000", "TP0", "3", "tensor_group_across_nodes"),
         ("gpu1:8000", "TP1", "4", "tensor_group_across_nodes"),
     }
-    events = tap.drain()
+    events = subscription.drain()
     assert len(events) == 3
     assert "rank TP1 of gpu1:8000 may run on no CPU of NUMA node 1, where its GPU 4 is" in {
         event.summary for event in events

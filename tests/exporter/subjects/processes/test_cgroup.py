@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from vllm_exporter.subjects.processes.cgroup import CREDIT, OomKills, Place, parse_cgroup, parse_oom_kills, read_place
+from vllm_exporter.subjects.processes.cgroup import (
+    CREDIT,
+    CgroupPlace,
+    OomKills,
+    parse_cgroup,
+    parse_oom_kills,
+    read_place,
+)
 
 ID = "4f2ab1c09de87766554433221100ffeeddccbbaa99887766554433221100abcd"
 OTHER = "0123456789abcdef" * 4
@@ -54,9 +61,9 @@ def test_knows_the_file_that_counts_oom_kills() -> None:
 
 
 def test_nonsense_and_a_missing_file_are_no_place(tmp_path: Path) -> None:
-    assert parse_cgroup(b"") == Place()
-    assert parse_cgroup(b"\xff\xfe no colon\n") == Place()
-    assert read_place(tmp_path, 42) == Place()
+    assert parse_cgroup(b"") == CgroupPlace()
+    assert parse_cgroup(b"\xff\xfe no colon\n") == CgroupPlace()
+    assert read_place(tmp_path, 42) == CgroupPlace()
 
 
 def test_reads_the_count_of_both_versions_and_of_the_host() -> None:
@@ -72,7 +79,7 @@ def kills(root: Path, count: int) -> None:
 
 
 def test_a_kill_explains_one_end_once(tmp_path: Path) -> None:
-    place = Place(oom="a/memory.events")
+    place = CgroupPlace(oom="a/memory.events")
     kills(tmp_path, 4)
     oom = OomKills(tmp_path, tmp_path)
     oom.follow({place}, 100)
@@ -83,7 +90,7 @@ def test_a_kill_explains_one_end_once(tmp_path: Path) -> None:
 
 
 def test_a_kill_is_remembered_for_the_time_that_an_end_may_take(tmp_path: Path) -> None:
-    place = Place(oom="a/memory.events")
+    place = CgroupPlace(oom="a/memory.events")
     kills(tmp_path, 0)
     oom = OomKills(tmp_path, tmp_path)
     oom.follow({place}, 100)
@@ -96,13 +103,13 @@ def test_a_kill_is_remembered_for_the_time_that_an_end_may_take(tmp_path: Path) 
 def test_without_a_group_of_its_own_the_hosts_count_decides(tmp_path: Path) -> None:
     (tmp_path / "vmstat").write_text("nr_free_pages 5\noom_kill 1\n")
     oom = OomKills(tmp_path, tmp_path / "sys")
-    oom.follow({Place(), Place(oom="gone/memory.events")}, 100)
+    oom.follow({CgroupPlace(), CgroupPlace(oom="gone/memory.events")}, 100)
     (tmp_path / "vmstat").write_text("nr_free_pages 5\noom_kill 2\n")
-    assert oom.claim(Place(), 101)
-    assert not oom.claim(Place(), 101)
+    assert oom.claim(CgroupPlace(), 101)
+    assert not oom.claim(CgroupPlace(), 101)
 
 
 def test_where_nothing_is_counted_nothing_is_claimed(tmp_path: Path) -> None:
     oom = OomKills(tmp_path, tmp_path)
-    oom.follow({Place()}, 100)
-    assert not oom.claim(Place(), 101)
+    oom.follow({CgroupPlace()}, 100)
+    assert not oom.claim(CgroupPlace(), 101)

@@ -222,12 +222,12 @@ def test_every_cause_of_an_end_is_there_with_0(proc: FakeProc) -> None:
 def test_an_end_that_nobody_saw_and_nobody_can_tell_of_is_unknown(proc: FakeProc) -> None:
     tree(proc)
     collector = start(proc, "localhost:8000", systemd=False)
-    tap = collector.context.bus.tap()
+    subscription = collector.context.bus.subscribe()
     show(collector, names.PROCESSES)
     proc.end(103)
     exits = show(collector, names.PROCESS_EXITS_TOTAL)
     assert {key: value for key, value in exits.items() if value} == {("gpu1:8000", "worker", "unknown"): 1}
-    assert tap.drain() == [
+    assert subscription.drain() == [
         ProcessExited(
             severity="warning",
             summary="worker TP1 of gpu1:8000 (pid 103) ended: nobody knows how",

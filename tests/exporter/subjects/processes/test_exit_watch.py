@@ -17,7 +17,7 @@ from vllm_exporter.clock import SystemClock
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.stat import read_stat
 from vllm_exporter.subjects.processes import exit_watch
-from vllm_exporter.subjects.processes.exit_watch import Exit, ExitWatch
+from vllm_exporter.subjects.processes.exit_watch import ExitWatch, ProcessExit
 
 PROC = Path("/proc")
 
@@ -82,7 +82,7 @@ def start(helpers: list[Helper], end: str, collects_at_once: bool = False) -> He
     return helpers[-1]
 
 
-def exits(watch: ExitWatch) -> list[Exit]:
+def exits(watch: ExitWatch) -> list[ProcessExit]:
     deadline = time.monotonic() + 10
     while not (found := watch.drain()) and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -145,7 +145,7 @@ def test_a_status_that_is_not_for_us_stays_unknown_in_the_end(
     ended = clock.wall()
     assert watch.drain() == []
     clock.advance(exit_watch.UNCOLLECTED)
-    assert watch.drain() == [Exit(ref, ended, None)]
+    assert watch.drain() == [ProcessExit(ref, ended, None)]
     watch.close()
 
 

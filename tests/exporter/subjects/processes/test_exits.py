@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vllm_exporter.subjects.processes.exits import UNKNOWN_SIGNAL, Ending, explain
+from vllm_exporter.subjects.processes.exits import UNKNOWN_SIGNAL, ExitCode, explain
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ def test_says_it_in_words() -> None:
 
 
 def test_only_a_sigkill_can_be_one_of_the_kernel_for_lack_of_memory() -> None:
-    assert explain(9, oom=True) == Ending("oom_kill", -9, "SIGKILL by the kernel, which was out of memory")
+    assert explain(9, oom=True) == ExitCode("oom_kill", -9, "SIGKILL by the kernel, which was out of memory")
     assert explain(15, oom=True).cause == "sigterm"
     assert explain(0, oom=True).cause == "clean"
 
 
 def test_what_nobody_knows_is_unknown() -> None:
-    assert explain(None) == Ending("unknown", None, "nobody knows how")
-    assert explain(UNKNOWN_SIGNAL) == Ending("signal", None, "a signal")
+    assert explain(None) == ExitCode("unknown", None, "nobody knows how")
+    assert explain(UNKNOWN_SIGNAL) == ExitCode("signal", None, "a signal")

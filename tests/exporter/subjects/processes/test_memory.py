@@ -11,12 +11,12 @@ import pytest
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.state import Content
 from vllm_exporter.subjects.processes.lineage import Record
-from vllm_exporter.subjects.processes.memory import Known, ProcessMemory, format_known, parse_known
+from vllm_exporter.subjects.processes.memory import KnownProcesses, ProcessMemory, format_known, parse_known
 
 API = Record(Ref(100, 1000), "api_server", "", "gpu1:8000", None)
 ENGINE = Record(Ref(200, 2000), "engine_core", "DP0", "gpu1:8000", Ref(100, 1000))
 FOUND = Record(Ref(300, 3000), "worker", "", "", None)
-KNOWN = Known(
+KNOWN = KnownProcesses(
     {ENGINE.ref: ENGINE, FOUND.ref: FOUND}, {"gpu1:8000": ("api_server", "engine_core")}, {"gpu1:8000": API.ref}
 )
 
@@ -36,7 +36,7 @@ def test_what_was_written_is_read_again() -> None:
 
 
 def test_after_a_reboot_only_the_servers_are_remembered() -> None:
-    assert parse_known(kept(), "boot-2") == Known(servers=KNOWN.servers)
+    assert parse_known(kept(), "boot-2") == KnownProcesses(servers=KNOWN.servers)
 
 
 def test_the_next_exporter_knows_what_this_one_saw(tmp_path: Path) -> None:

@@ -53,11 +53,11 @@ def of_server(collector: ProcessesCollector, name: str) -> dict[str, VllmProcess
 
 
 def all_ended(
-    collector: ProcessesCollector, ends: dict[str, ProcessExited], tap: Callable[[], list[Event]], name: str
+    collector: ProcessesCollector, ends: dict[str, ProcessExited], subscription: Callable[[], list[Event]], name: str
 ) -> bool:
     """Adds to `ends`, by role, what ended of that server since the last time."""
     list(collector.collect())
-    ends.update({one.role: one for one in tap() if isinstance(one, ProcessExited) and one.server == name})
+    ends.update({one.role: one for one in subscription() if isinstance(one, ProcessExited) and one.server == name})
     return ends.keys() == {"api_server", "engine_core", "worker"}
 
 
@@ -71,7 +71,7 @@ def test_sees_a_worker_killed_and_the_server_end_with_code_0(server: Running, tm
     """Code 0 is what vLLM ends with after a fatal death of its engine."""
     name = f"localhost:{server.port}"
     with collecting(tmp_path, name) as collector:
-        tap = collector.context.bus.tap()
+        subscription = collector.context.bus.subscribe()
         soon(lambda: "worker" in of_server(collector, name))
         mine = of_server(collector, name)
         assert mine.keys() == {"api_server", "engine_core", "worker"}
@@ -80,7 +80,7 @@ def test_sees_a_worker_killed_and_the_server_end_with_code_0(server: Running, tm
         by_role: dict[str, ProcessExited] = {}
         killed = time.time()
         kill(mine["worker"].ref.pid, signal.SIGKILL)
-        soon(lambda: all_ended(collector, by_role, tap.drain, name))
+        soon(lambda: all_ended(collector, by_role, subscription.drain, name))
         assert (by_role["worker"].cause, by_role["worker"].code) == ("sigkill", -9)
         assert 0 <= by_role["worker"].time - killed < 1
         assert by_role["worker"].time <= by_role["api_server"].time

@@ -11,13 +11,13 @@ from typing import ClassVar
 import pytest
 
 from vllm_exporter.errors import SourceError
-from vllm_exporter.net.http import Origin, Response
+from vllm_exporter.net.http import ClientResponse, Origin
 from vllm_exporter.subjects.server.api import (
-    About,
     DeepAnswer,
     DeepProbe,
     HttpVllmApi,
     PauseAnswer,
+    ServerInfo,
     choose_health,
     parse_deep,
     parse_pause,
@@ -129,7 +129,7 @@ def test_without_a_count_of_tokens_none_is_made_up(body: bytes) -> None:
     ],
 )
 def test_the_answer_to_a_canary_is_judged_by_its_status(status: int, body: bytes, result: str) -> None:
-    assert choose_canary(Response(status, body)) == result
+    assert choose_canary(ClientResponse(status, body)) == result
 
 
 def test_after_a_4xx_the_model_is_asked_for_again(api: HttpVllmApi) -> None:
@@ -148,7 +148,7 @@ def test_a_server_that_keeps_its_models_secret_gets_no_canary(api: HttpVllmApi) 
 def test_a_server_that_is_gone_is_refused_and_raises_nothing_but_for_metrics() -> None:
     api = HttpVllmApi(Origin("127.0.0.1", 1), 0.2, 0.2)
     assert (api.health(), api.canary()[0], api.pause()) == ("refused", "error", PauseAnswer(None))
-    assert (api.about(), api.deep("is_paused").answered) == (About(), False)
+    assert (api.about(), api.deep("is_paused").answered) == (ServerInfo(), False)
     with pytest.raises(SourceError, match="connection refused"):
         api.engine()
 
@@ -173,20 +173,20 @@ def test_metrics_behind_a_login_are_an_error_that_names_the_status(api: HttpVllm
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"data": []}', b'{"data": [{"id": 7}]}', b'{"data": [{"id": ""}]}'])
 def test_an_answer_without_a_model_is_an_error(body: bytes) -> None:
     with pytest.raises(SourceError, match="no model in"):
-        parse_models(Response(200, body))
+        parse_models(ClientResponse(200, body))
 
 
 def test_of_many_models_the_first_20_are_kept() -> None:
     body = json.dumps({"data": [{"id": f"lora-{number}"} for number in range(500)]}).encode()
-    assert parse_models(Response(200, body)) == tuple(f"lora-{number}" for number in range(20))
+    assert parse_models(ClientResponse(200, body)) == tuple(f"lora-{number}" for number in range(20))
 
 
 def test_a_server_says_its_release_its_models_and_its_load(api: HttpVllmApi) -> None:
     Handler.answers["/version"] = (200, b'{"version": "0.32.0"}')
     Handler.answers["/load"] = (200, b'{"server_load": 3}')
-    assert api.about() == About("0.32.0", ("tiny", "lora"), 3.0)
+    assert api.about() == ServerInfo("0.32.0", ("tiny", "lora"), 3.0)
     Handler.answers["/version"], Handler.answers["/load"] = (404, b""), (200, b"[]")
-    assert api.about() == About("", ("tiny", "lora"), None)
+    assert api.about() == ServerInfo("", ("tiny", "lora"), None)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_server_says_its_release_its_models_and_its_load(api: HttpVllmApi) -> 
 def test_a_deep_probe_is_answered_or_not_or_not_offered(
     probe: DeepProbe, status: int, body: bytes, answer: DeepAnswer
 ) -> None:
-    assert parse_deep(Response(status, body), probe, 0.1) == answer
+    assert parse_deep(ClientResponse(status, body), probe, 0.1) == answer
 
 
 def test_the_deepest_probe_asks_the_workers(api: HttpVllmApi) -> None:
@@ -224,4 +224,4 @@ def test_the_deepest_probe_asks_the_workers(api: HttpVllmApi) -> None:
     ],
 )
 def test_a_pause_is_known_only_when_the_server_says_so(status: int, body: bytes, answer: PauseAnswer) -> None:
-    assert parse_pause(Response(status, body)) == answer
+    assert parse_pause(ClientResponse(status, body)) == answer

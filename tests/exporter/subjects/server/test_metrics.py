@@ -9,7 +9,7 @@ import pytest
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import EngineValues
-from vllm_exporter.subjects.server.engine import Blocks, Reading
+from vllm_exporter.subjects.server.engine import Blocks, EngineReading
 from vllm_exporter.subjects.server.metrics import NAMES, engine_of, parse_block_count, parse_engine, parse_metrics
 
 # Answers of real servers and the families of each release: data that is kept outside the repository.
@@ -164,7 +164,7 @@ def test_every_value_has_a_name() -> None:
     assert set(NAMES) | {"awake"} == set(EngineValues.__dataclass_fields__)
 
 
-def read(text: bytes) -> Reading:
+def read(text: bytes) -> EngineReading:
     reading = parse_metrics(text)
     assert reading is not None
     return reading

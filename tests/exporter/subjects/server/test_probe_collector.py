@@ -25,15 +25,15 @@ from vllm_exporter.metrics.family import Sample
 from vllm_exporter.net.http import Origin
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.server import families as names
-from vllm_exporter.subjects.server.api import About, DeepAnswer
+from vllm_exporter.subjects.server.api import DeepAnswer, ServerInfo
 from vllm_exporter.subjects.server.canaries import CANARY_RESULTS, CanaryState
-from vllm_exporter.subjects.server.engine import Blocks, Reading
+from vllm_exporter.subjects.server.engine import Blocks, EngineReading
 from vllm_exporter.subjects.server.probe_collector import ProbeCollector, origin
 from vllm_exporter.subjects.server.series import rows
-from vllm_exporter.subjects.server.watch import Sighting, Traffic
+from vllm_exporter.subjects.server.watch import BlockCounts, ProbeResult
 
 NO_CANARY = CanaryState(None, 0.0, 0, dict.fromkeys(CANARY_RESULTS, 0))
-NOTHING = Sighting(ServerSight("refused", problem="refused"), NO_CANARY, 0.1)
+NOTHING = ProbeResult(ServerSight("refused", problem="refused"), NO_CANARY, 0.1)
 METRICS = (
     b"process_start_time_seconds 1.7e+09\nvllm:num_requests_running 2\nvllm:num_requests_waiting 1\n"
     b"vllm:kv_cache_usage_perc 0.25\n"
@@ -42,7 +42,7 @@ METRICS = (
 
 VALUES = EngineValues(running=47, waiting=3, swapped=1, kv_usage=0.25, iterations=1234)
 CANARY = CanaryState("timeout", 8.0, 2, {"ok": 5, "timeout": 2, "error": 0, "not_applicable": 0}, 0.05, 84, 7)
-EVERYTHING = Sighting(
+EVERYTHING = ProbeResult(
     ServerSight(
         "ok",
         ready_age=400.0,
@@ -57,9 +57,9 @@ EVERYTHING = Sighting(
     ),
     CANARY,
     0.002,
-    Reading(VALUES, {"0": VALUES}, {"0": Blocks(100, 25, 74)}),
-    {"0": Traffic(30, 5)},
-    About("0.32.0", ("tiny", "lora"), 5.0),
+    EngineReading(VALUES, {"0": VALUES}, {"0": Blocks(100, 25, 74)}),
+    {"0": BlockCounts(30, 5)},
+    ServerInfo("0.32.0", ("tiny", "lora"), 5.0),
     {"check_health": DeepAnswer(True, 0.003)},
 )
 
@@ -73,7 +73,7 @@ def collected(probe: ProbeCollector) -> list[Sample]:
     return samples(probe.collect())
 
 
-def render(server: str, sighting: Sighting) -> list[Sample]:
+def render(server: str, sighting: ProbeResult) -> list[Sample]:
     return samples(rows(server, sighting))
 
 
@@ -149,14 +149,14 @@ def test_failed_requests_are_an_event(servers: list[Vllm], monkeypatch: pytest.M
     count = b'http_requests_total{handler="/v1/completions",method="POST",status="5xx"} %d\n'
     servers[0].metrics = METRICS + count % 4
     probe = collector(target(servers[0].address, "gpu1:8000"))
-    tap = probe.context.bus.tap()
+    subscription = probe.context.bus.subscribe()
     list(probe.collect())
     servers[0].metrics = METRICS + count % 6
     events: list[Event] = []
     until = time.monotonic() + PATIENCE
     while not events and time.monotonic() < until:
         list(probe.collect())
-        events += tap.drain()
+        events += subscription.drain()
         time.sleep(0.02)
     probe.close()
     assert [(one.kind, one.severity, one.server, one.summary) for one in events] == [

@@ -12,11 +12,11 @@ from tests.exporter.fakes import FakeClock
 from vllm_exporter.config.config import ProbeConfig
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import EngineValues, Health, Ref
-from vllm_exporter.subjects.server.api import About, DeepAnswer, DeepProbe, PauseAnswer, VllmApi
+from vllm_exporter.subjects.server.api import DeepAnswer, DeepProbe, PauseAnswer, ServerInfo, VllmApi
 from vllm_exporter.subjects.server.canaries import NO_TOKENS, CanaryResult, CanaryTokens
-from vllm_exporter.subjects.server.engine import Blocks, Reading
+from vllm_exporter.subjects.server.engine import Blocks, EngineReading
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
-from vllm_exporter.subjects.server.watch import Traffic, Watch
+from vllm_exporter.subjects.server.watch import BlockCounts, Watch
 
 
 class FakeApi(VllmApi):
@@ -30,20 +30,20 @@ class FakeApi(VllmApi):
         self.asked: list[str] = []
         self.pause_answer = PauseAnswer(None)
         self.blocks: dict[str, Blocks] = {}
-        self.said = About("0.32.0", ("tiny",), 0.0)
+        self.said = ServerInfo("0.32.0", ("tiny",), 0.0)
         self.deep_answers: dict[str, DeepAnswer] = {}
 
     def health(self) -> Health:
         self.asked.append("health")
         return self.answer
 
-    def engine(self) -> Reading | None:
+    def engine(self) -> EngineReading | None:
         self.asked.append("metrics")
         if self.problem:
             raise SourceError(self.problem)
         if self.values is None:
             return None
-        return Reading(self.values, {"0": self.values}, self.blocks, self.started)
+        return EngineReading(self.values, {"0": self.values}, self.blocks, self.started)
 
     def canary(self) -> tuple[CanaryResult, CanaryTokens]:
         self.asked.append("canary")
@@ -57,7 +57,7 @@ class FakeApi(VllmApi):
         self.asked.append(probe)
         return self.deep_answers.get(probe, DeepAnswer(False, supported=False))
 
-    def about(self) -> About:
+    def about(self) -> ServerInfo:
         self.asked.append("about")
         return self.said
 
@@ -206,19 +206,19 @@ def test_version_and_models_are_asked_for_when_ready_then_every_5_minutes_and_af
     assert api.asked.count("about") == 2  # in the first second and in the 301st
     sighting = watch.sighting()
     assert sighting is not None
-    assert sighting.about == About("0.32.0", ("tiny",), 0.0)
+    assert sighting.about == ServerInfo("0.32.0", ("tiny",), 0.0)
     api.answer = "refused"
     look(watch, clock)
     sighting = watch.sighting()
     assert sighting is not None
-    assert sighting.about == About()
+    assert sighting.about == ServerInfo()
     api.answer = "ok"
     look(watch, clock)
     assert api.asked.count("about") == 3
 
 
 def test_where_load_counts_it_is_asked_for_every_15_seconds(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
-    api.said = About("0.32.0", ("tiny",), 3.0)
+    api.said = ServerInfo("0.32.0", ("tiny",), 3.0)
     look(watch, clock)
     clock.advance(300)
     look(watch, clock, 31)
@@ -245,7 +245,7 @@ def test_changes_of_used_blocks_are_counted_up_and_down(api: FakeApi, watch: Wat
         look(watch, clock)
     sighting = watch.sighting()
     assert sighting is not None
-    assert sighting.traffic == {"0": Traffic(allocated=4, released=11)}
+    assert sighting.traffic == {"0": BlockCounts(allocated=4, released=11)}
 
 
 def test_blocks_that_went_down_with_their_server_were_not_released(
@@ -259,7 +259,7 @@ def test_blocks_that_went_down_with_their_server_were_not_released(
     look(watch, clock)
     sighting = watch.sighting()
     assert sighting is not None
-    assert sighting.traffic == {"0": Traffic(0, 0)}
+    assert sighting.traffic == {"0": BlockCounts(0, 0)}
 
 
 def test_a_thread_that_died_is_started_again(api: FakeApi, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:

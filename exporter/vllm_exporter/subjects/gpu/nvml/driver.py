@@ -9,7 +9,7 @@ from vllm_exporter.errors import NoData
 from vllm_exporter.subjects.gpu.nvml.events import WAIT
 from vllm_exporter.subjects.gpu.nvml.library import Gone, Lost
 from vllm_exporter.subjects.gpu.nvml.session import Session, Setup
-from vllm_exporter.subjects.gpu.source import Card, Failures, Snapshot
+from vllm_exporter.subjects.gpu.source import CallFailures, Card, GpuSnapshot
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 SLOW_SECONDS = 10.0
@@ -30,8 +30,8 @@ class NvmlSource:
         event_wait: float = WAIT,
     ) -> None:
         """The ledger is written from another thread."""
-        self.failures = Failures()
-        self.snapshot: Snapshot | None = None
+        self.failures = CallFailures()
+        self.snapshot: GpuSnapshot | None = None
         self.closed_because = "the library has not been opened yet"
         self._clock = clock
         self._setup = Setup(clock, self.failures, ledger, {}, path, gpm, event_wait)
@@ -83,7 +83,7 @@ class NvmlSource:
         fast = session.read_fast()
         now = self._clock.monotonic()
         cards = self._cards(session.cards)
-        snapshot = replace(before or Snapshot(), cards=cards, fast=fast, at=now, fast_seconds=now - started)
+        snapshot = replace(before or GpuSnapshot(), cards=cards, fast=fast, at=now, fast_seconds=now - started)
         if slow_due:
             if before is not None:
                 self.snapshot = snapshot  # what was read fast need not wait for the rest
@@ -93,7 +93,7 @@ class NvmlSource:
             self.snapshot = replace(snapshot, links=session.read_links(snapshot.slow))
         self._pause = REOPEN_SECONDS
 
-    def _add_slow(self, session: Session, snapshot: Snapshot, started: float) -> Snapshot:
+    def _add_slow(self, session: Session, snapshot: GpuSnapshot, started: float) -> GpuSnapshot:
         samples, processes = session.read_slow()
         now = self._clock.monotonic()
         return replace(

@@ -25,13 +25,13 @@ from vllm_exporter.subjects.gpu.nvml.fields import FUNCTION as FIELD_VALUES
 from vllm_exporter.subjects.gpu.nvml.fields import field_name, read_fields
 from vllm_exporter.subjects.gpu.nvml.gpm import GpmProbe, read_metrics
 from vllm_exporter.subjects.gpu.nvml.library import FUNCTION_NOT_FOUND, Library, Lost
-from vllm_exporter.subjects.gpu.nvml.meter import Meter
+from vllm_exporter.subjects.gpu.nvml.meter import WrappingCounter
 
-Meters = dict[tuple[str, str], Meter]  # by uuid and family
+Meters = dict[tuple[str, str], WrappingCounter]  # by uuid and family
 
 
 @dataclass
-class Readings:
+class DeviceReadings:
     """What is remembered of one device from one reading to the next."""
 
     device: Device
@@ -53,7 +53,7 @@ class FastReader:
         self._meters = meters
         self._clock = clock
         by_id = {probe.device.gpu_id: probe for probe in probes}
-        self._readings = [Readings(device, by_id.get(device.gpu_id)) for device in devices]
+        self._readings = [DeviceReadings(device, by_id.get(device.gpu_id)) for device in devices]
 
     @property
     def incomplete(self) -> bool:
@@ -75,7 +75,7 @@ class FastReader:
                     self.lost.add(one.device.gpu_id)
         return rows
 
-    def _read(self, one: Readings) -> list[Row]:
+    def _read(self, one: DeviceReadings) -> list[Row]:
         """Of two calls that give the same series the first that answers is taken."""
         found: dict[Series, tuple[Output, float]] = {}
         if one.device.parent is None:
@@ -89,7 +89,7 @@ class FastReader:
             rows += self._read_gpm(one, one.probe)
         return rows
 
-    def _read_fields(self, one: Readings, found: dict[Series, tuple[Output, float]]) -> None:
+    def _read_fields(self, one: DeviceReadings, found: dict[Series, tuple[Output, float]]) -> None:
         if FIELD_VALUES in one.out:
             return
         keys = {(each.id, each.scope): each.output for each in FIELDS}
@@ -105,7 +105,7 @@ class FastReader:
                 one.working.add(field_name(key))
                 found.setdefault(series_of(one, keys[key]), (keys[key], answer.value))
 
-    def _call(self, one: Readings, call: Call, found: dict[Series, tuple[Output, float]]) -> None:
+    def _call(self, one: DeviceReadings, call: Call, found: dict[Series, tuple[Output, float]]) -> None:
         uuid, name = one.device.uuid, f"{call.function}{call.arguments}"
         if name in one.out or self._library.refused(uuid, call.function):
             return
@@ -122,13 +122,13 @@ class FastReader:
         for output, value in zip(call.outputs, struct.unpack(f"={call.format}", memory.raw), strict=True):
             found.setdefault(series_of(one, output), (output, value))
 
-    def _read_gpm(self, one: Readings, probe: GpmProbe) -> Iterator[Row]:
+    def _read_gpm(self, one: DeviceReadings, probe: GpmProbe) -> Iterator[Row]:
         values = read_metrics(self._library, probe, self._clock.monotonic(), one.out)
         for metric, value in values.items():
             output = GPM[metric]
             yield series_of(one, output), value * output.multiply / output.divide
 
-    def _fails(self, one: Readings, name: str) -> None:
+    def _fails(self, one: DeviceReadings, name: str) -> None:
         """Calls fail while a GPU is reset: one that answered before makes what fell meanwhile no wrap."""
         one.out.add(name)
         if name in one.working:
@@ -137,7 +137,7 @@ class FastReader:
                 if uuid == one.device.uuid:
                     meter.pause()
 
-    def _metered(self, one: Readings, found: dict[Series, tuple[Output, float]]) -> Iterator[Row]:
+    def _metered(self, one: DeviceReadings, found: dict[Series, tuple[Output, float]]) -> Iterator[Row]:
         """In the units of the families; a mask as a value for each of its bits."""
         counts = {
             series: value
@@ -151,7 +151,7 @@ class FastReader:
                 for reason, bit in THROTTLE_REASONS.items():
                     yield (output.family, (one.device.gpu_id, reason)), int(value) & bit != 0
             elif output.wraps:
-                meter = self._meters.setdefault((one.device.uuid, output.family.name), Meter())
+                meter = self._meters.setdefault((one.device.uuid, output.family.name), WrappingCounter())
                 yield series, meter.add(value, restarted)
             elif output.divide != 1:
                 yield series, value / output.divide
@@ -159,6 +159,6 @@ class FastReader:
                 yield series, value * output.multiply
 
 
-def series_of(one: Readings, output: Output) -> Series:
+def series_of(one: DeviceReadings, output: Output) -> Series:
     label = (output.label,) if output.label else ()
     return output.family, (one.device.gpu_id, *label)

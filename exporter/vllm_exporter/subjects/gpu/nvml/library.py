@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.subjects.gpu.source import Failures
+from vllm_exporter.subjects.gpu.source import CallFailures
 
 UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION = 1, 2, 3, 4
 NOT_FOUND, DRIVER_NOT_LOADED = 6, 9
@@ -62,7 +62,7 @@ class Library:
     (5 MiB) only when there is a library at all.
     """
 
-    def __init__(self, path: str, failures: Failures) -> None:
+    def __init__(self, path: str, failures: CallFailures) -> None:
         """Raises NoData when there is no library or no driver, Gone when it cannot be initialised now."""
         self.failures = failures
         self._cdll = load(path)

@@ -12,7 +12,7 @@ from itertools import combinations
 
 from vllm_exporter.clock import Clock
 from vllm_exporter.facts.facts import GpuLink
-from vllm_exporter.facts.values import Level
+from vllm_exporter.facts.values import LinkLevel
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.nvml.devices import Device, parse_pci_address
@@ -25,7 +25,7 @@ SWITCH_LINKS = 147  # field id: links that end at an NVSwitch
 GPU, NPU, SWITCH = 0, 1, 2  # nvmlIntNvLinkDeviceType_t; 255: the driver does not know
 BY_NVLINK = 2  # nvmlGpuP2PCapsIndex_t
 STATUS_OK, STATUS_UNKNOWN = 0, 6  # nvmlGpuP2PStatus_t; between them are reasons why not
-LEVELS: Mapping[int | None, Level] = {0: "PIX", 10: "PIX", 20: "PXB", 30: "PHB", 40: "NODE", 50: "SYS"}
+LEVELS: Mapping[int | None, LinkLevel] = {0: "PIX", 10: "PIX", 20: "PXB", 30: "PHB", 40: "NODE", 50: "SYS"}
 # When one of these changes, links may have come or gone.
 SIGNS = frozenset({names.GPU_NVLINK_LINKS.name, names.GPU_FABRIC_STATE.name})
 QUIET = (NOT_SUPPORTED,)  # of one link or pair; the others may answer
@@ -118,7 +118,7 @@ def count_between(a: Ends | None, b: Ends | None) -> int | None:
     return found or (None if a.unknown or b.unknown else 0)
 
 
-def make_link(gpu_id: str, peer: str, reaches: bool | None, count: int | None, level: Level | None) -> GpuLink:
+def make_link(gpu_id: str, peer: str, reaches: bool | None, count: int | None, level: LinkLevel | None) -> GpuLink:
     """`reaches`: the driver's word whether they reach each other by NVLink; where it has none, the links tell."""
     if reaches is None:
         return GpuLink(gpu_id, peer, None if count is None else count > 0, count, level)
@@ -139,5 +139,5 @@ def _reaches(library: Library, a: Device, b: Device) -> bool | None:
     return None if status in (None, STATUS_UNKNOWN) else status == STATUS_OK
 
 
-def _level(library: Library, a: Device, b: Device) -> Level | None:
+def _level(library: Library, a: Device, b: Device) -> LinkLevel | None:
     return LEVELS.get(library.ask(a.uuid, "nvmlDeviceGetTopologyCommonAncestor", a.handle, b.handle, quiet=QUIET))

@@ -9,7 +9,7 @@ WRAP = 1 << 32  # the driver counts PCIe bytes in 32 bits: pexCounters in ctrl20
 
 
 @dataclass
-class Meter:
+class WrappingCounter:
     """It wraps, and a reset of the GPU starts it again.
 
     After a fall that was a wrap WRAP is added; after any other the count goes on from where it was. In doubt it is the

@@ -20,7 +20,7 @@ from vllm_exporter.subjects.gpu.nvml.links import LinkReader
 from vllm_exporter.subjects.gpu.nvml.processes import ProcessReader
 from vllm_exporter.subjects.gpu.nvml.slow import LinkErrors, read_slow
 from vllm_exporter.subjects.gpu.nvml.static import read_static
-from vllm_exporter.subjects.gpu.source import Card, Failures, GpuProcess
+from vllm_exporter.subjects.gpu.source import CallFailures, Card, GpuProcess
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 RETIRED_MAX = 2  # threads that wait for XIDs although another took their place: one, unless the driver hangs
@@ -33,7 +33,7 @@ class Setup:
     """What a session is made with; the ledger and the meters go on from one session to the next."""
 
     clock: Clock
-    failures: Failures
+    failures: CallFailures
     ledger: XidLedger
     meters: Meters
     path: str  # of the library, or its name

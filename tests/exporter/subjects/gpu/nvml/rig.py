@@ -10,7 +10,7 @@ from tests.exporter.subjects.gpu.stub import Stub
 from vllm_exporter.facts.facts import GpuLink
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.subjects.gpu.nvml.driver import NvmlSource
-from vllm_exporter.subjects.gpu.source import Snapshot
+from vllm_exporter.subjects.gpu.source import GpuSnapshot
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 GIB = 1 << 30
@@ -25,7 +25,7 @@ class Rig:
         self.ledger = XidLedger(self.clock, lambda gpu_id, code: self.told.append((gpu_id, code)))
         self.source = NvmlSource(self.clock, self.ledger, stub.path, gpm, event_wait=0.02)
 
-    def cycle(self, seconds: float = 1.0) -> Snapshot:
+    def cycle(self, seconds: float = 1.0) -> GpuSnapshot:
         self.clock.advance(seconds)
         self.source.read()
         assert self.source.snapshot is not None, self.source.closed_because

@@ -6,7 +6,7 @@ import pytest
 
 from tests.exporter.subjects.gpu.nvml.rig import MakeRig, Rig, values
 from tests.exporter.subjects.gpu.stub import Stub
-from vllm_exporter.subjects.gpu.nvml.meter import Meter
+from vllm_exporter.subjects.gpu.nvml.meter import WrappingCounter
 
 SENT = "field.197"
 ENERGY = "field.83"  # mJ
@@ -136,7 +136,7 @@ def test_calls_that_go_on_failing_turn_no_wrap_into_a_reset(stub: Stub, make_rig
     ],
 )
 def test_only_the_first_count_after_a_pause_is_in_doubt(counts: list[int], shown: list[int]) -> None:
-    meter = Meter()
+    meter = WrappingCounter()
     found = [meter.add(counts[0])]
     meter.pause()
     meter.pause()
@@ -145,16 +145,16 @@ def test_only_the_first_count_after_a_pause_is_in_doubt(counts: list[int], shown
 
 
 def test_a_count_that_wraps_at_32_bits_goes_on() -> None:
-    meter = Meter()
+    meter = WrappingCounter()
     assert [meter.add(count) for count in (4_294_967_290, 4, 10)] == [4_294_967_290, 4_294_967_300, 4_294_967_306]
 
 
 def test_a_larger_count_that_starts_again_goes_on_from_where_it_was() -> None:
-    meter = Meter()
+    meter = WrappingCounter()
     assert [meter.add(count) for count in (10_000_000_000, 5)] == [10_000_000_000, 10_000_000_005]
 
 
 def test_a_meter_that_is_paused_before_its_first_count_shows_it() -> None:
-    meter = Meter()
+    meter = WrappingCounter()
     meter.pause()
     assert meter.add(4_000_000_000) == 4_000_000_000

@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 
 from vllm_exporter.net.http import (
+    ClientResponse,
     Garbled,
     Origin,
-    Response,
     Stream,
     authorization,
     build,
@@ -32,7 +32,7 @@ class KeptConnection:
         self._socket: socket.socket | None = None
         self._used_at = 0.0
 
-    def get(self, path: str, timeout: float) -> Response:
+    def get(self, path: str, timeout: float) -> ClientResponse:
         """The whole answer, within `timeout` seconds from now. Raises RequestFailed."""
         deadline = time.monotonic() + timeout
         try:
@@ -50,7 +50,7 @@ class KeptConnection:
             self._socket.close()
             self._socket = None
 
-    def _get(self, path: str, deadline: float) -> Response:
+    def _get(self, path: str, deadline: float) -> ClientResponse:
         headers = {**authorization(self._origin.api_key_file), **self._headers}
         message = build("GET", path, str(self._origin), headers, keep=True)
         if self._socket is not None and time.monotonic() - self._used_at < KEEP_SECONDS:

@@ -16,14 +16,14 @@ PSS_DEADLINE = 5.0  # seconds; 80 GB of small pages take 1 s
 
 
 @dataclass(frozen=True)
-class Extras:
+class SlowReadings:
     """By pid. Processes that cannot be read are left out."""
 
     fds: Mapping[int, int] = field(default_factory=dict)
     proportional: Mapping[int, int] = field(default_factory=dict)  # bytes
 
 
-class ExtrasReader:
+class SlowReader:
     def __init__(self, proc: Path, pss: bool) -> None:
         self._proc = proc
         self._fds = OpenFds(proc)
@@ -31,10 +31,10 @@ class ExtrasReader:
         self._known: dict[Ref, int] = {}
         self._due = 0.0
 
-    def read(self, records: Records, now: float) -> Extras:
+    def read(self, records: Records, now: float) -> SlowReadings:
         """`now`: monotonic seconds."""
         pss = self._read_pss(records, now) if self._pss is not None else {}
-        return Extras(self._fds.count([ref.pid for ref in records]), pss)
+        return SlowReadings(self._fds.count([ref.pid for ref in records]), pss)
 
     def close(self) -> None:
         if self._pss is not None:

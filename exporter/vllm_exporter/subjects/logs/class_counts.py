@@ -10,15 +10,15 @@ from vllm_exporter.subjects.logs.table import LogClass
 QUIET_SECONDS = 60.0  # after an event of a class; what comes in between is counted, and told with the next
 ALWAYS = ("error", "critical")  # severities whose classes are shown with 0: rate() misses the first of a new series
 
-Key = tuple[str, str, str]  # server, class, severity
+ClassKey = tuple[str, str, str]  # server, class, severity
 
 
-class Ledger:
+class ClassCounts:
     """Of all servers. `order` has the keys in the order in which they came; one never goes."""
 
     def __init__(self, servers: Iterable[str], kinds: Iterable[LogClass]) -> None:
         named = tuple(kinds)
-        self.counts: dict[Key, int] = {
+        self.counts: dict[ClassKey, int] = {
             (server, kind.name, kind.severity): 0
             for server in dict.fromkeys(servers)
             for kind in named
@@ -32,7 +32,7 @@ class Ledger:
         self.last[server, name] = max(at, self.last.get((server, name), 0.0))
 
 
-class Notices:
+class EventThrottle:
     """What was told already."""
 
     def __init__(self) -> None:

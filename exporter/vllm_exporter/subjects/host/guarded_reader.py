@@ -13,7 +13,7 @@ from vllm_exporter.metrics.family import Row
 Parse = Callable[[bytes], Iterable[Row]]
 
 
-class Part:
+class GuardedReader:
     """A file that is not understood takes its own values away, is counted and said once in the log."""
 
     def __init__(self, file: str, read: Callable[[], Iterable[Row]]) -> None:
@@ -49,7 +49,7 @@ class Part:
         self._failing = True
 
 
-def file_part(root: Path, file: str, parse: Parse) -> Part:
+def file_part(root: Path, file: str, parse: Parse) -> GuardedReader:
     """One file, by its path below a root."""
 
     def read() -> Iterable[Row]:
@@ -58,4 +58,4 @@ def file_part(root: Path, file: str, parse: Parse) -> Part:
             raise NoData(f"{root / file} is not there")
         return parse(data)
 
-    return Part(file, read)
+    return GuardedReader(file, read)

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.exporter.subjects.lifecycle.telling import AFTER, GONE, REFUSED, Server, sight, tree, values
+from vllm_exporter.state import Content
 from vllm_exporter.subjects.lifecycle.evidence import Exit
-from vllm_exporter.subjects.lifecycle.kept import Plain, from_plain, to_plain
 from vllm_exporter.subjects.lifecycle.machine import Machine
+from vllm_exporter.subjects.lifecycle.state_json import from_plain, to_plain
 
 WALL = 1_700_000_000.0  # Unix time at which the old exporter's monotonic clock was at 0
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError)  # what StateFile.load expects
 AFTER_BOOT = WALL + 5000.0  # the same of the new one's: the host was booted in between
 
 
-def plain(server: Server) -> Plain:
+def plain(server: Server) -> dict[str, Any]:
     """Through JSON, as the file has it."""
-    kept: Plain = json.loads(json.dumps(to_plain(server.machine, WALL)))
+    kept: dict[str, Any] = json.loads(json.dumps(to_plain(server.machine, WALL)))
     return kept
 
 
-def again(kept: Plain, now: float, offset: float = WALL) -> Server:
+def again(kept: Content, now: float, offset: float = WALL) -> Server:
     machine = Machine()
     from_plain(machine, kept, now, offset)
     return Server(machine, now)

@@ -6,20 +6,17 @@ Times are kept as Unix time: the monotonic clock begins anew with each boot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from vllm_exporter.facts.values import Ref
-from vllm_exporter.state import count, seconds
+from vllm_exporter.state import Content, count, seconds
 from vllm_exporter.subjects.lifecycle.evidence import Exit
 from vllm_exporter.subjects.lifecycle.machine import Machine
 from vllm_exporter.subjects.lifecycle.phases import PHASES
 from vllm_exporter.subjects.lifecycle.server_life import Life
 from vllm_exporter.subjects.lifecycle.states import ORDER
 
-Plain = dict[str, Any]  # what json reads and writes
 
-
-def to_plain(machine: Machine, offset: float) -> Plain:
+def to_plain(machine: Machine, offset: float) -> Content:
     """`offset` is Unix time minus monotonic time, now."""
     life = machine.life
     return {
@@ -41,7 +38,7 @@ def to_plain(machine: Machine, offset: float) -> Plain:
     }
 
 
-def from_plain(machine: Machine, plain: Plain, now: float, offset: float) -> None:
+def from_plain(machine: Machine, plain: Content, now: float, offset: float) -> None:
     """Fills a new machine. Raises ValueError, LookupError or TypeError when the values make no sense."""
     state, outcome = _state(plain["state"]), _state(plain["outcome"])
     life = None if plain["life"] is None else _life_from_plain(plain["life"], now, offset)
@@ -56,7 +53,7 @@ def from_plain(machine: Machine, plain: Plain, now: float, offset: float) -> Non
     machine.last_exit = None if plain["exit"] is None else _exit_from_plain(plain["exit"], now, offset)
 
 
-def _life_to_plain(life: Life, offset: float) -> Plain:
+def _life_to_plain(life: Life, offset: float) -> Content:
     return {
         "ref": None if life.ref is None else life.ref.to_plain(),
         "began": life.began + offset,
@@ -71,7 +68,7 @@ def _life_to_plain(life: Life, offset: float) -> Plain:
     }
 
 
-def _life_from_plain(plain: Plain, now: float, offset: float) -> Life:
+def _life_from_plain(plain: Content, now: float, offset: float) -> Life:
     ref = None if plain["ref"] is None else Ref.from_plain(plain["ref"])
     life = Life(_past(plain["began"], now, offset), ref, marked=now)
     life.startup.api = ORDER[_state(plain["reached"])]
@@ -84,7 +81,7 @@ def _life_from_plain(plain: Plain, now: float, offset: float) -> Life:
     return life
 
 
-def _exit_to_plain(ended: Exit, offset: float) -> Plain:
+def _exit_to_plain(ended: Exit, offset: float) -> Content:
     return {
         "at": ended.at + offset,
         "role": ended.role,
@@ -94,7 +91,7 @@ def _exit_to_plain(ended: Exit, offset: float) -> Plain:
     }
 
 
-def _exit_from_plain(plain: Plain, now: float, offset: float) -> Exit:
+def _exit_from_plain(plain: Content, now: float, offset: float) -> Exit:
     pid = None if plain["pid"] is None else count(plain["pid"])
     return Exit(_past(plain["at"], now, offset), str(plain["role"]), pid, str(plain["cause"]), str(plain["code"]))
 

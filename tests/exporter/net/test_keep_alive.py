@@ -11,7 +11,7 @@ import pytest
 
 from tests.exporter.answering import Answering, ok
 from vllm_exporter.net.http import Garbled, Origin, Refused, TimedOut
-from vllm_exporter.net.kept import KEEP_SECONDS, KeptConnection
+from vllm_exporter.net.keep_alive import KEEP_SECONDS, KeptConnection
 
 OK = ok(b"hello")
 
@@ -88,7 +88,7 @@ def test_a_connection_that_was_not_used_for_long_is_replaced_before_the_server_c
     kept = KeptConnection(server.origin)
     kept.get("/", 1)
     now = time.monotonic()
-    monkeypatch.setattr("vllm_exporter.net.kept.time.monotonic", lambda: now + KEEP_SECONDS)
+    monkeypatch.setattr("vllm_exporter.net.keep_alive.time.monotonic", lambda: now + KEEP_SECONDS)
     kept.get("/", KEEP_SECONDS + 1)
     assert server.connections == 2
 
