@@ -1,9 +1,9 @@
-"""Reads exporter.yml into values that know their line, so that every message can name it."""
+"""Reads a YAML file into values that know their line, so that every message can name it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -21,20 +21,26 @@ class Value:
 
     data: object
     where: str  # "exporter.yml line 14"
+    written: str = ""  # a single value as it stands in the file, whatever type YAML takes it for
 
     def mapping(self, known: Collection[str], what: str) -> dict[str, Value]:
         """The value as a mapping with only known keys; nothing written counts as an empty one."""
         if self.data is None:
             return {}
         if not isinstance(self.data, dict):
-            raise self.wrong(what, "keys with values")
+            raise self.wrong(what, "keys with values", "write key: value")
         for key, value in self.data.items():
             if key not in known:
                 value.unknown(key, what, known)
         return self.data
 
+    def section(self, known: Collection[str], what: str) -> dict[str, Value]:
+        """The value as a mapping in which every known key is present; a key that is not written has no data."""
+        given = self.mapping(known, what)
+        return {key: given.get(key, Value(None, self.where)) for key in known}
+
     def unknown(self, key: str, what: str, known: Collection[str]) -> NoReturn:
-        """Raises the ConfigError of a key, at whose place this value stands, that nobody knows."""
+        """Raises ConfigError for an unknown key; `where` is the key's line."""
         raise ConfigError(f"{self.where}: unknown key {key!r} in {what}; known: {', '.join(sorted(known))}")
 
     def items(self, what: str) -> list[Value]:
@@ -42,7 +48,7 @@ class Value:
         if self.data is None:
             return []
         if not isinstance(self.data, list):
-            raise self.wrong(what, "a list")
+            raise self.wrong(what, "a list", "begin each item with '- ', or write [one, two]")
         return self.data
 
     def text(self, what: str) -> str:
@@ -52,6 +58,34 @@ class Value:
         if not isinstance(self.data, str):
             raise self.wrong(what, "text; put it in quotes")
         return self.data
+
+    def scalar(self, what: str, default: str = "") -> str:
+        """The single value as it stands in the file (`8000` is text too); nothing written counts as `default`."""
+        if self.data is None:
+            return default
+        if isinstance(self.data, list | dict):
+            raise self.wrong(what, "a single value")
+        return self.written.strip()
+
+    def number(self, what: str, minimum: float, default: float) -> float:
+        """The value as a finite number of at least `minimum`; nothing written counts as `default`."""
+        text = self.scalar(what)
+        if not text:
+            return default
+        try:
+            number = float(text)
+        except ValueError:
+            raise self.wrong(what, "a number") from None
+        if not minimum <= number < float("inf"):
+            raise self.wrong(what, f"a number of at least {minimum:g}")
+        return number
+
+    def whole(self, what: str, minimum: int, default: int) -> int:
+        """The value as a whole number of at least `minimum`; nothing written counts as `default`."""
+        number = self.number(what, minimum, default)
+        if number != int(number):
+            raise self.wrong(what, "a whole number")
+        return int(number)
 
     def switch(self, what: str) -> bool:
         if not isinstance(self.data, bool):
@@ -77,16 +111,17 @@ class Value:
         return [value.plain() for value in self.data] if isinstance(self.data, list) else self.data
 
     def checked(self, parse: Callable[[str], T], what: str) -> T:
-        """The text as `parse` understands it; its ConfigError is told with the line."""
+        """Runs `parse` on the text and adds the line to its ConfigError."""
         text = self.text(what)
         try:
             return parse(text)
         except ConfigError as error:
             raise ConfigError(f"{self.where}: {error}") from None
 
-    def wrong(self, what: str, expected: str) -> ConfigError:
+    def wrong(self, what: str, expected: str, fix: str = "") -> ConfigError:
+        """The error for a value of another kind than `expected`; `fix` says how to write it."""
         shown = "a list" if isinstance(self.data, list) else "keys" if isinstance(self.data, dict) else repr(self.data)
-        return ConfigError(f"{self.where}: {what} must be {expected}, not {shown}")
+        return ConfigError(f"{self.where}: {what} must be {expected}, not {shown}{fix and f'; {fix}'}")
 
 
 def read_file(path: Path) -> Value:
@@ -126,7 +161,7 @@ def _value(loader: yaml.SafeLoader, node: yaml.Node, name: str) -> Value:
     if isinstance(node, yaml.SequenceNode):
         return Value([_value(loader, item, name) for item in node.value], where)
     try:
-        return Value(loader.construct_object(node), where)
+        return Value(loader.construct_object(node), where, node.value)
     except ValueError:  # what looks like a date or a number and is none: 2026-13-01, 0x_
         raise ConfigError(f"{where}: {node.value!r} cannot be read as YAML; put it in quotes") from None
 
@@ -141,5 +176,5 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, name: str) -> dict
         key = key_node.value
         if key in values:
             raise ConfigError(f"{where}: {key!r} is there twice, first on {values[key].where}; remove one")
-        values[key] = Value(_value(loader, value_node, name).data, where)
+        values[key] = replace(_value(loader, value_node, name), where=where)
     return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vllm_healer.actuators import DryRun, make_actuators
-from vllm_healer.config_targets import OPTIONS
+from vllm_healer.config.targets import OPTIONS
 from vllm_healer.errors import PermanentError
 from vllm_healer.model import RunState, Target
 

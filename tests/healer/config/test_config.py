@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vllm_healer.config import Config, Limits, Mode, load, server_name
-from vllm_healer.config_checks import plugin_names
+from vllm_healer.config.checks import plugin_names
 from vllm_healer.errors import ConfigError
 
 Write = Callable[[str], Path]
@@ -112,28 +112,40 @@ def test_a_remediation_without_a_cooldown_of_its_own_takes_the_longest() -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("mode: dry_run\ncooldwon: 3\n", r"healer\.yml line 2: unknown key 'cooldwon'; known: alertmanager_url, "),
-        ("limits:\n  budget: 3\n", r"line 2: unknown key 'budget'; known: budget_per_hour, cooldown_seconds, "),
-        ("limits:\n  cooldown_seconds:\n    restart: 3\n", r"line 3: unknown key 'restart'; known: .*restart_engine"),
+        (
+            "mode: dry_run\ncooldwon: 3\n",
+            r"healer\.yml line 2: unknown key 'cooldwon' in the file; known: alertmanager_url, ",
+        ),
+        (
+            "limits:\n  budget: 3\n",
+            r"line 2: unknown key 'budget' in limits; known: budget_per_hour, cooldown_seconds, ",
+        ),
+        (
+            "limits:\n  cooldown_seconds:\n    restart: 3\n",
+            r"line 3: unknown key 'restart' in cooldown_seconds; known: .*restart_engine",
+        ),
         ("mode: of\n", r"healer\.yml line 1: mode: unknown mode 'of'; known: act, dry_run"),
-        ("mode: [act]\n", r"line 1: mode is a single value"),
-        ("mode: act\nmode: dry_run\n", r"line 2: 'mode' is given twice; the first is in .* line 1"),
+        ("mode: [act]\n", r"line 1: mode must be a single value, not a list"),
+        ("mode: act\nmode: dry_run\n", r"line 2: 'mode' is there twice, first on healer\.yml line 1; remove one"),
         ("remediations: [restart]\n", r"line 1: unknown remediation 'restart'; known: .*restart_engine"),
-        ("remediations: restart_engine\n", r"line 1: remediations is a list of names"),
-        ("limits: {budget_per_hour: 1.5}\n", r"budget_per_hour is 1\.5; it must be a whole number"),
-        ("limits: {budget_per_hour: -1}\n", r"budget_per_hour is -1; it must be at least 0"),
-        ("limits: {max_signal_age: .nan}\n", r"max_signal_age is a number, not '\.nan'"),
-        ("limits: {max_signal_age: nan}\n", r"max_signal_age is nan; it must be at least 1"),
-        ("limits: {max_signal_age: soon}\n", r"max_signal_age is a number, not 'soon'"),
-        ("limits: 3\n", r"line 1: limits is a mapping"),
+        (
+            "remediations: restart_engine\n",
+            r"line 1: remediations must be a list, not 'restart_engine'; begin each item with '- '",
+        ),
+        ("limits: {budget_per_hour: 1.5}\n", r"budget_per_hour must be a whole number, not 1\.5"),
+        ("limits: {budget_per_hour: -1}\n", r"budget_per_hour must be a number of at least 0, not -1"),
+        ("limits: {max_signal_age: .nan}\n", r"max_signal_age must be a number, not nan"),
+        ("limits: {max_signal_age: nan}\n", r"max_signal_age must be a number of at least 1, not 'nan'"),
+        ("limits: {max_signal_age: soon}\n", r"max_signal_age must be a number, not 'soon'"),
+        ("limits: 3\n", r"line 1: limits must be keys with values, not 3; write key: value"),
         ("listen: 9856\n", r"line 1: listen '9856' is not host:port"),
         ("prometheus_url: localhost:9090\n", r"line 1: prometheus_url 'localhost:9090' is not a URL; write http://"),
         ("alertmanager_url: http://a:port\n", r"line 1: alertmanager_url 'http://a:port' is not a URL"),
         ("token_file: nowhere\n", r"line 1: token_file .*nowhere: No such file or directory; create it"),
-        ("- a\n", r"healer\.yml line 1: the file is a mapping"),
+        ("- a\n", r"healer\.yml line 1: the file must be keys with values, not a list; write key"),
         ("a: [\n", r"healer\.yml line 2: is not YAML"),
-        ("targets: {server: a}\n", r"line 1: targets is a list; begin each entry with '- '"),
-        ("targets:\n  - gpu1:8000\n", r"line 2: an entry of targets is a mapping"),
+        ("targets: {server: a}\n", r"line 1: targets must be a list, not keys; begin each item with '- '"),
+        ("targets:\n  - gpu1:8000\n", r"line 2: a target must be keys with values, not 'gpu1:8000'; write key: value"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(write: Write, text: str, message: str) -> None:
@@ -155,14 +167,22 @@ def test_a_mistake_is_named_with_its_line(write: Write, text: str, message: str)
             r"line 3: unknown actuator 'systemd'; known: docker, dry_run, superv",
         ),
         ("    actuator: supervisord\n", "", r"line 2: this target has no actuator; known:"),
-        ("program: vllm", "programme: vllm", r"line 4: unknown key 'programme'; known: password_file, program, "),
+        (
+            "program: vllm",
+            "programme: vllm",
+            r"line 4: unknown key 'programme' in options; known: password_file, program, ",
+        ),
         (", program: vllm", "", r"line 4: actuator supervisord needs options\.program; for example program: vllm"),
         ("unix:///run", "unix://run", r"line 4: url 'unix://run/s\.sock' has no absolute path"),
         ("unix:///run/s.sock", "ftp://h", r"line 4: url 'ftp://h' is not a URL"),
         ("unix:///run/s.sock", "https://h:9001", r"line 4: url 'https://h:9001': supervisord speaks no TLS"),
         ("program: vllm", "program: vllm, username: u", r"line 4: username and password_file go together"),
         ("    actuator", "    url: gpu1:8000\n    actuator", r"line 3: url 'gpu1:8000' is not a URL"),
-        ("    actuator", "    start_timeout: 0\n    actuator", r"line 3: start_timeout is 0; it must be at least 1"),
+        (
+            "    actuator",
+            "    start_timeout: 0\n    actuator",
+            r"line 3: start_timeout must be a number of at least 1, not 0",
+        ),
         ("    actuator", "    ca_file: none.pem\n    actuator", r"line 3: ca_file .*none\.pem is not there"),
     ],
 )
@@ -261,7 +281,7 @@ def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
         read(tmp_path / "healer.yml")
 
 
-SHIPPED = Path(__file__).parents[2] / "healer" / "healer.yml"
+SHIPPED = Path(__file__).parents[3] / "healer" / "healer.yml"
 
 
 def test_the_shipped_policy_is_a_dry_run_that_says_the_defaults() -> None:

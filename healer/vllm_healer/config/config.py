@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from vllm_healer.config_checks import check_address, check_secret, check_url, plugin_names, server_name
-from vllm_healer.config_file import EMPTY, Section, read_file
-from vllm_healer.config_targets import read_targets
+from vllm_healer.config.checks import check_address, check_secret, check_url, plugin_names
+from vllm_healer.config.targets import read_targets
+from vllm_healer.config.yaml_lines import Value, read_file
 from vllm_healer.errors import ConfigError
 from vllm_healer.model import Target
-
-__all__ = ["Config", "Limits", "Mode", "load", "server_name"]
 
 ENVIRONMENT = "VLLM_HEALER_"  # VLLM_HEALER_MODE, _LISTEN, _TOKEN_FILE, _JOURNAL, _PROMETHEUS_URL, _ALERTMANAGER_URL
 
@@ -66,6 +64,7 @@ class Config:
 
 SETTINGS = ("mode", "listen", "token_file", "journal", "prometheus_url", "alertmanager_url")
 FILE_ONLY = ("limits", "remediations", "targets", "reconcile_seconds", "fallback_webhook_file", "max_body_bytes")
+NO_FILE = Value(None, "the defaults")
 LIMITS = ("cooldown_seconds", "budget_per_hour", "minimum_healthy", "max_signal_age", "reopen_after")
 
 
@@ -77,9 +76,9 @@ def load(
     `overrides` are flags by the name of the key they replace. Relative paths in the file start from its directory.
     Raises ConfigError with file, line, key and fix.
     """
-    file = read_file(path).only((*SETTINGS, *FILE_ONLY)) if path else EMPTY
+    file = (read_file(path) if path else NO_FILE).section((*SETTINGS, *FILE_ONLY), "the file")
     base = path.parent if path else Path()
-    given = {key: _setting(key, file, base, env, overrides) for key in SETTINGS}
+    given = {key: _setting(key, file[key], base, env, overrides) for key in SETTINGS}
     return Config(
         mode=_mode(*given["mode"]),
         listen=check_address(*given["listen"]),
@@ -87,17 +86,19 @@ def load(
         journal=given["journal"][0] or str(_state_directory(env) / "journal.sqlite"),
         prometheus_url=check_url(*given["prometheus_url"]),
         alertmanager_url=check_url(*given["alertmanager_url"]),
-        limits=_limits(file.section("limits").only(LIMITS)),
-        remediations=_remediations(file),
-        targets=read_targets(file.sections("targets"), base, hostname or socket.gethostname()),
-        reconcile_seconds=file.number("reconcile_seconds", Config.reconcile_seconds, minimum=1.0),
-        fallback_webhook_file=check_secret(*_setting("fallback_webhook_file", file, base, {}, {})),
-        max_body_bytes=int(file.number("max_body_bytes", Config.max_body_bytes, minimum=1024)),
+        limits=_limits(file["limits"].section(LIMITS, "limits")),
+        remediations=_remediations(file["remediations"]),
+        targets=read_targets(file["targets"].items("targets"), base, hostname or socket.gethostname()),
+        reconcile_seconds=file["reconcile_seconds"].number("reconcile_seconds", 1, Config.reconcile_seconds),
+        fallback_webhook_file=check_secret(
+            *_setting("fallback_webhook_file", file["fallback_webhook_file"], base, {}, {})
+        ),
+        max_body_bytes=int(file["max_body_bytes"].number("max_body_bytes", 1024, Config.max_body_bytes)),
     )
 
 
 def _setting(
-    key: str, file: Section, base: Path, env: Mapping[str, str], overrides: Mapping[str, str]
+    key: str, value: Value, base: Path, env: Mapping[str, str], overrides: Mapping[str, str]
 ) -> tuple[str, str]:
     """(value, where it was set): flag, else environment, else file, else default. An empty one counts as not set."""
     variable = ENVIRONMENT + key.upper()
@@ -105,9 +106,9 @@ def _setting(
         return overrides[key], f"--{key.replace('_', '-')}"
     if env.get(variable):
         return env[variable], variable
-    text = file.text(key, str(getattr(Config, key)))
+    text = value.scalar(key, str(getattr(Config, key)))
     is_path = key.endswith("_file") or key == "journal"
-    return (str(base / text) if text and is_path else text), f"{file.where(key)}: {key}"
+    return (str(base / text) if text and is_path else text), f"{value.where}: {key}"
 
 
 def _mode(text: str, where: str) -> Mode:
@@ -117,31 +118,28 @@ def _mode(text: str, where: str) -> Mode:
         raise ConfigError(f"{where}: unknown mode {text!r}; known: {', '.join(sorted(Mode))}") from None
 
 
-def _remediations(file: Section) -> tuple[str, ...]:
-    names, known = file.texts("remediations", Config.remediations), plugin_names("remediations")
-    for name in names:
+def _remediations(value: Value) -> tuple[str, ...]:
+    """The names that are allowed; each must be a remediation's."""
+    known = plugin_names("remediations")
+    items = [(item.scalar("a remediation's name"), item.where) for item in value.items("remediations")]
+    for name, where in items:
         if name not in known:
-            raise file.error("remediations", f"unknown remediation {name!r}; known: {', '.join(known)}")
-    return names
+            raise ConfigError(f"{where}: unknown remediation {name!r}; known: {', '.join(known)}")
+    return tuple(name for name, _ in items)
 
 
-def _limits(section: Section) -> Limits:
-    cooldowns = section.section("cooldown_seconds").only(plugin_names("remediations"))
-    own = {name: cooldowns.number(name, Limits().cooldown(name)) for name in cooldowns.keys()}  # noqa: SIM118 - Section is no dict
+def _limits(given: Mapping[str, Value]) -> Limits:
+    cooldowns = given["cooldown_seconds"].mapping(plugin_names("remediations"), "cooldown_seconds")
+    own = {
+        name: value.number(f"cooldown_seconds.{name}", 0, Limits().cooldown(name)) for name, value in cooldowns.items()
+    }
     return Limits(
         cooldown_seconds={**COOLDOWNS, **own},
-        budget_per_hour=_whole(section, "budget_per_hour", Limits.budget_per_hour),
-        minimum_healthy=_whole(section, "minimum_healthy", Limits.minimum_healthy),
-        max_signal_age=section.number("max_signal_age", Limits.max_signal_age, minimum=1.0),
-        reopen_after=section.number("reopen_after", Limits.reopen_after),
+        budget_per_hour=given["budget_per_hour"].whole("budget_per_hour", 0, Limits.budget_per_hour),
+        minimum_healthy=given["minimum_healthy"].whole("minimum_healthy", 0, Limits.minimum_healthy),
+        max_signal_age=given["max_signal_age"].number("max_signal_age", 1, Limits.max_signal_age),
+        reopen_after=given["reopen_after"].number("reopen_after", 0, Limits.reopen_after),
     )
-
-
-def _whole(section: Section, key: str, default: int) -> int:
-    value = section.number(key, default)
-    if value != int(value):
-        raise section.error(key, f"{key} is {value:g}; it must be a whole number")
-    return int(value)
 
 
 def _state_directory(env: Mapping[str, str]) -> Path:

@@ -62,7 +62,7 @@ def check_secret(path: str, where: str) -> str:
 
 def plugin_names(package: str) -> tuple[str, ...]:
     """The plug-ins of one of the healer's packages, without importing them: a plug-in's file is its name."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent / package)])))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / package)])))
 
 
 def _is_loopback(host: str) -> bool:
