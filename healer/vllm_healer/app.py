@@ -23,11 +23,12 @@ from vllm_healer.errors import ConfigError
 from vllm_healer.journal import Journal, JournalReader
 from vllm_healer.metrics import HealerMetrics
 from vllm_healer.model import ProcessRef
+from vllm_healer.pipeline.sources import Sources
 from vllm_healer.ports import Clock
 from vllm_healer.probes import Probes
 from vllm_healer.promapi import Prometheus
 from vllm_healer.web import WebDeps, create_app, make_server, read_token
-from vllm_healer.worker.deps import Deps, Sight
+from vllm_healer.worker.deps import Deps
 from vllm_healer.worker.loop import Worker
 
 log = logging.getLogger(__name__)
@@ -35,13 +36,13 @@ log = logging.getLogger(__name__)
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
-def make_sight(config: Config, journal: JournalReader, clock: Clock) -> Sight:
-    """The world, for real, to look at."""
+def make_sources(config: Config, journal: JournalReader, clock: Clock) -> Sources:
+    """The real world, to be read."""
 
     def remembered(server: str) -> dict[str, tuple[ProcessRef, ...]]:
         return journal.memory(server).trees
 
-    return Sight(
+    return Sources(
         config=config,
         clock=clock,
         journal=journal,
@@ -53,10 +54,10 @@ def make_sight(config: Config, journal: JournalReader, clock: Clock) -> Sight:
 
 
 def make_deps(config: Config, journal: Journal, clock: Clock, own: HealerMetrics) -> Deps:
-    """The same to act on."""
-    sight = make_sight(config, journal, clock)
-    seen = {field.name: getattr(sight, field.name) for field in fields(sight)} | {"journal": journal}
-    return Deps(**seen, own=own, tell=fallback(config.fallback_webhook_file))
+    """The real world, to be acted on."""
+    sources = make_sources(config, journal, clock)
+    read = {field.name: getattr(sources, field.name) for field in fields(sources)} | {"journal": journal}
+    return Deps(**read, own=own, tell=fallback(config.fallback_webhook_file))
 
 
 def fallback(webhook_file: str) -> Callable[[str], None]:

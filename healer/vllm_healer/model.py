@@ -170,6 +170,17 @@ class Target:
 
 
 @dataclass(frozen=True)
+class TargetMemory:
+    """What the healer remembers of one server."""
+
+    seen_ready: bool = False
+    ready_incarnation: str = ""  # key of the incarnation that was ready last
+    incarnation: str = ""  # Incarnation.key seen last; '' when none was ever seen
+    incarnation_first_seen: Instant | None = None
+    trees: dict[str, tuple[ProcessRef, ...]] = field(default_factory=dict)  # by incarnation, oldest first
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that a decision about one incident rests on, read beforehand; `blind` names what did not answer."""
 

@@ -8,11 +8,14 @@ from typing import Protocol
 from vllm_healer.model import (
     Alert,
     Instant,
+    Ledger,
     Look,
+    Plan,
     Result,
     Signals,
     SupervisorView,
     Target,
+    TargetMemory,
 )
 
 
@@ -20,6 +23,16 @@ class Clock(Protocol):
     def now(self) -> Instant: ...
 
     def sleep(self, seconds: float) -> None: ...
+
+
+class Memory(Protocol):
+    """The journal, as far as decisions read it. Both raise JournalError."""
+
+    def memory(self, server: str) -> TargetMemory: ...
+
+    def ledger(self, plan: Plan) -> Ledger:
+        """What `reserve` would show the guards of this plan."""
+        ...
 
 
 class Metrics(Protocol):

@@ -1,4 +1,4 @@
-"""simulate: the same stages on a payload from a file, with the world read and nothing written."""
+"""simulate: shows what the worker would decide about a payload from a file. The world is read, nothing is written."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from vllm_healer.app import make_sight
+from vllm_healer.app import make_sources
 from vllm_healer.clock import SystemClock
 from vllm_healer.config import Config
 from vllm_healer.errors import BadPayload
 from vllm_healer.journal import Journal
 from vllm_healer.model import Incident, IncidentState, Instant, Plan, Refusal
-from vllm_healer.pipeline.choose import choose
-from vllm_healer.pipeline.diagnose import diagnose
-from vllm_healer.pipeline.guard import guard
+from vllm_healer.pipeline.decide import decide
+from vllm_healer.pipeline.sources import Sources
 from vllm_healer.webhook import parse
-from vllm_healer.worker.deps import Sight
-from vllm_healer.worker.facts import gather
 
 
 def simulate(config: Config, arguments: argparse.Namespace) -> int:
     clock = SystemClock()
     with closing(Journal.read_only(Path(config.journal))) as journal:
-        deps = make_sight(config, journal, clock)
-        outcomes = [_judge(incident, deps) for incident in _incidents(arguments.payload, clock.now())]
+        sources = make_sources(config, journal, clock)
+        outcomes = [_judge(incident, sources) for incident in _incidents(arguments.payload, clock.now())]
     if arguments.json:
         print(json.dumps(outcomes, indent=2, default=str))
     else:
@@ -48,24 +45,21 @@ def _incidents(payload: Path, now: Instant) -> list[Incident]:
     ]
 
 
-def _judge(incident: Incident, deps: Sight) -> dict[str, object]:
-    facts = gather(incident, deps)
-    diagnosis = diagnose(incident, facts)
-    plan = choose(incident, diagnosis, facts, deps.config.remediations)
-    refusal = None
-    if plan.destructive:
-        refusal = guard(plan, facts, deps.journal.ledger(plan), deps.config.limits, deps.config.mode)
+def _judge(incident: Incident, sources: Sources) -> dict[str, object]:
+    decision = decide(incident, sources)
+    diagnosis, plan = decision.diagnosis, decision.plan
+    refusal = decision.against(sources.journal.ledger(plan))
     found = f"{incident.server or '(no server)'}: {diagnosis.cause}: {diagnosis.evidence}"
     return {
         "server": incident.server,
         "diagnosis": asdict(diagnosis),
         "plan": asdict(plan),
         "refusal": asdict(refusal) if refusal else None,
-        "words": f"{found}\n  -> {_decision(plan, refusal)}",
+        "words": f"{found}\n  -> {_words(plan, refusal)}",
     }
 
 
-def _decision(plan: Plan, refusal: Refusal | None) -> str:
+def _words(plan: Plan, refusal: Refusal | None) -> str:
     if not plan.destructive:
         return f"{plan.remediation}: {plan.reason}"
     if refusal is None:

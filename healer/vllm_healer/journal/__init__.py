@@ -2,6 +2,6 @@
 
 from vllm_healer.journal.journal import Journal
 from vllm_healer.journal.reader import JournalReader
-from vllm_healer.journal.values import Entry, StoredAlert, TargetMemory, Unfinished
+from vllm_healer.journal.values import Entry, StoredAlert, Unfinished
 
-__all__ = ["Entry", "Journal", "JournalReader", "StoredAlert", "TargetMemory", "Unfinished"]
+__all__ = ["Entry", "Journal", "JournalReader", "StoredAlert", "Unfinished"]

@@ -7,8 +7,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from vllm_healer.journal import schema
 from vllm_healer.journal.codec import tree_from_json, tree_to_json
 from vllm_healer.journal.schema import targets, trees
-from vllm_healer.journal.values import TargetMemory
-from vllm_healer.model import NO_INCARNATION, Instant, ProcessRef
+from vllm_healer.model import NO_INCARNATION, Instant, ProcessRef, TargetMemory
 
 Tree = tuple[ProcessRef, ...]
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine
 from vllm_healer.errors import JournalError
 from vllm_healer.journal import actions, alerts, entries, incidents, ledger, memory, schema
 from vllm_healer.journal.store import journal_errors, read_only_engine
-from vllm_healer.journal.values import Entry, StoredAlert, TargetMemory, Unfinished
-from vllm_healer.model import Incident, IncidentState, Instant, Ledger, Lesson, Plan
+from vllm_healer.journal.values import Entry, StoredAlert, Unfinished
+from vllm_healer.model import Incident, IncidentState, Instant, Ledger, Lesson, Plan, TargetMemory
 
 T = TypeVar("T")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from vllm_healer.model import Alert, Instant, Permit, ProcessRef, Result
+from vllm_healer.model import Alert, Instant, Permit, Result
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,3 @@ class Unfinished:
     permit: Permit
     steps: tuple[str, ...]  # taken so far, in order
     result: Result | None  # None: it was still being carried out
-
-
-@dataclass(frozen=True)
-class TargetMemory:
-    """What the healer remembers of one server."""
-
-    seen_ready: bool = False
-    ready_incarnation: str = ""  # key of the incarnation that was ready last
-    incarnation: str = ""  # Incarnation.key seen last; '' when none was ever seen
-    incarnation_first_seen: Instant | None = None
-    trees: dict[str, tuple[ProcessRef, ...]] = field(default_factory=dict)  # by incarnation, oldest first

@@ -10,7 +10,6 @@ from dataclasses import replace
 from vllm_healer.elapsed import elapsed
 from vllm_healer.journal import Unfinished
 from vllm_healer.model import (
-    Diagnosis,
     Facts,
     Incident,
     IncidentState,
@@ -22,11 +21,8 @@ from vllm_healer.model import (
     RunState,
 )
 from vllm_healer.pipeline.act import act
-from vllm_healer.pipeline.choose import choose
-from vllm_healer.pipeline.diagnose import diagnose
-from vllm_healer.pipeline.guard import guard
+from vllm_healer.pipeline.decide import Decision, decide
 from vllm_healer.worker.deps import Deps
-from vllm_healer.worker.facts import gather
 from vllm_healer.worker.follow import Follow
 from vllm_healer.worker.recorder import Recorder, log
 
@@ -66,37 +62,28 @@ class Advance:
             self._consider(incident)
 
     def _consider(self, incident: Incident) -> None:
-        """Diagnose, choose, guard and reserve; then act."""
+        """Decides; then tells what was found, or reserves the action and takes it."""
         memory = self._recorder.memory(incident)
-        facts = gather(incident, self._deps, earlier=memory.before)
-        diagnosis = diagnose(incident, facts)
-        plan = choose(incident, diagnosis, facts, self._deps.config.remediations)
-        memory.plan, memory.before = plan, facts.look
-        if not plan.destructive:
-            self._tell(incident, diagnosis, plan)
+        decision = decide(incident, self._deps, earlier=memory.before)
+        memory.plan, memory.before = decision.plan, decision.facts.look
+        if not decision.plan.destructive:
+            self._tell(incident, decision)
             return
-        self._recorder.finding(incident, diagnosis.cause, f"{diagnosis.cause}: {diagnosis.evidence}")
-        decision = self._reserve(plan, facts)
-        if isinstance(decision, Refusal):
-            self._deps.own.refusals.labels(reason=decision.reason).inc()
-            log.info("incident=%d refused reason=%s: %s", incident.id, decision.reason, decision.words)
+        found = decision.diagnosis
+        self._recorder.finding(incident, found.cause, f"{found.cause}: {found.evidence}")
+        answer = self._deps.journal.reserve(decision.plan, self._deps.clock.now(), decision.against)
+        if isinstance(answer, Refusal):
+            self._deps.own.refusals.labels(reason=answer.reason).inc()
+            log.info("incident=%d refused reason=%s: %s", incident.id, answer.reason, answer.words)
             return
-        self._recorder.state(incident, IncidentState.ACTING, f"{plan.remediation} is under way")
-        self._act(incident, decision)
+        self._recorder.state(incident, IncidentState.ACTING, f"{decision.plan.remediation} is under way")
+        self._act(incident, answer)
 
-    def _tell(self, incident: Incident, diagnosis: Diagnosis, plan: Plan) -> None:
-        words = f"{diagnosis.cause}: {diagnosis.evidence}; {plan.reason}"
-        self._recorder.finding(incident, diagnosis.cause, words)
+    def _tell(self, incident: Incident, decision: Decision) -> None:
+        found, plan = decision.diagnosis, decision.plan
+        self._recorder.finding(incident, found.cause, f"{found.cause}: {found.evidence}; {plan.reason}")
         if plan.verify:
             self._recorder.state(incident, IncidentState.VERIFYING, f"nothing is done, it is watched: {plan.reason}")
-
-    def _reserve(self, plan: Plan, facts: Facts) -> Permit | Refusal:
-        config = self._deps.config
-        return self._deps.journal.reserve(
-            plan,
-            self._deps.clock.now(),
-            lambda ledger: guard(plan, facts, ledger, config.limits, config.mode),
-        )
 
     def _resume(self, incident: Incident, unfinished: Unfinished) -> None:
         """Goes on with an intent that has no result. The actuator converges, so what was done is not done twice.
@@ -119,19 +106,17 @@ class Advance:
 
     def _against(self, incident: Incident, unfinished: Unfinished) -> str:
         """Why an action that has not reached its server should not do so any more; '' when it should, or has."""
-        deps, permit, memory = self._deps, unfinished.permit, self._recorder.memory(incident)
-        facts = gather(incident, deps, earlier=memory.before)
-        if facts.target is None or (unfinished.steps and not _untouched(permit.plan, facts)):
+        permit, memory = unfinished.permit, self._recorder.memory(incident)
+        decision = decide(incident, self._deps, earlier=memory.before)
+        if decision.facts.target is None or (unfinished.steps and not _untouched(permit.plan, decision.facts)):
             return ""
-        memory.before = facts.look
-        diagnosis = diagnose(incident, facts)
-        plan = choose(incident, diagnosis, facts, deps.config.remediations)
-        if plan.remediation != permit.plan.remediation:
-            return f"{diagnosis.cause}: {diagnosis.evidence}"
-        ledger = deps.journal.ledger(plan)
+        memory.before = decision.facts.look
+        if decision.plan.remediation != permit.plan.remediation:
+            return f"{decision.diagnosis.cause}: {decision.diagnosis.evidence}"
+        ledger = self._deps.journal.ledger(decision.plan)
         others = replace(ledger, entries=tuple(entry for entry in ledger.entries if entry.action != permit.action))
-        plan = replace(plan, incarnation=permit.plan.incarnation)
-        refusal = guard(plan, facts, others, deps.config.limits, deps.config.mode)
+        same = replace(decision, plan=replace(decision.plan, incarnation=permit.plan.incarnation))
+        refusal = same.against(others)
         return f"{refusal.reason}, {refusal.words}" if refusal is not None else ""
 
     def _act(self, incident: Incident, permit: Permit) -> None:

@@ -16,10 +16,10 @@ from vllm_healer.model import (
     Verdict,
     Verification,
 )
+from vllm_healer.pipeline.gather import patient_look, view
 from vllm_healer.pipeline.learn import learn
 from vllm_healer.pipeline.verify import verify
 from vllm_healer.worker.deps import Deps
-from vllm_healer.worker.facts import patient_look, view
 from vllm_healer.worker.recorder import Recorder, log
 
 ENDED = frozenset({RunState.EXITED, RunState.FATAL, RunState.STOPPED})

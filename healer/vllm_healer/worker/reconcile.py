@@ -13,8 +13,8 @@ from vllm_healer.elapsed import elapsed
 from vllm_healer.errors import Blind
 from vllm_healer.model import Alert, Health, Incident, IncidentState, Instant, Target
 from vllm_healer.pipeline.correlate import names
+from vllm_healer.pipeline.gather import PATIENT_CANARY, WATCHDOG, view
 from vllm_healer.worker.deps import Deps
-from vllm_healer.worker.facts import PATIENT_CANARY, WATCHDOG, view
 
 log = logging.getLogger(__name__)
 

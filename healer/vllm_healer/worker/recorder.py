@@ -14,7 +14,7 @@ REPEAT_WORDS = 300.0  # the same finding is written again after this many second
 
 
 @dataclass
-class Memory:
+class Scratch:
     """What is remembered of an incident between two steps; all of it can be lost without harm."""
 
     plan: Plan | None = None
@@ -28,10 +28,10 @@ class Recorder:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._memories: dict[int, Memory] = {}
+        self._memories: dict[int, Scratch] = {}
 
-    def memory(self, incident: Incident) -> Memory:
-        return self._memories.setdefault(incident.id, Memory())
+    def memory(self, incident: Incident) -> Scratch:
+        return self._memories.setdefault(incident.id, Scratch())
 
     def forget(self, incident_id: int) -> None:
         self._memories.pop(incident_id, None)

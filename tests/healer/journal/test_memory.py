@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from vllm_healer.journal import Journal, TargetMemory
-from vllm_healer.model import ProcessRef
+from vllm_healer.journal import Journal
+from vllm_healer.model import ProcessRef, TargetMemory
 
 API = ProcessRef(100, 5000, "api_server", "vllm serve")
 ENGINE = ProcessRef(101, 5100, "engine_core", "VLLM::EngineCore")

@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from types import ModuleType
 
-from vllm_healer.config import Limits, Mode
+from vllm_healer.config import Config, Mode
 from vllm_healer.model import NO_INCARNATION, Facts, Incident, IncidentState, Ledger, Plan, Refusal, RunState
-from vllm_healer.pipeline.choose import choose
 from vllm_healer.pipeline.correlate import Move, correlate
-from vllm_healer.pipeline.diagnose import diagnose
-from vllm_healer.pipeline.guard import guard
+from vllm_healer.pipeline.decide import decide_on
 
 
 def decide(
     incident: Incident, facts: Facts, ledger: Ledger | None = None, mode: Mode = Mode.ACT
 ) -> tuple[Plan, Refusal | None]:
-    plan = choose(incident, diagnose(incident, facts), facts, ("restart_engine", "reap_orphans"))
-    return plan, guard(plan, facts, ledger or Ledger(), Limits(), mode)
+    decision = decide_on(incident, facts, Config(mode=mode, remediations=("restart_engine", "reap_orphans")))
+    return decision.plan, decision.against(ledger or Ledger())
 
 
 def test_a_hung_server_that_looks_healthy_is_restarted(cases: ModuleType) -> None:

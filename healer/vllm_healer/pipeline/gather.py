@@ -1,89 +1,91 @@
-"""Gathers what a decision rests on. Reads the world, decides nothing; what does not answer is named in `blind`."""
+"""Gather: reads what a decision rests on, through ports. It decides nothing, and names what does not answer."""
 
 from __future__ import annotations
 
 from vllm_healer.errors import Blind
 from vllm_healer.model import Alert, Facts, Incident, Look, Signals, SupervisorView, Target
-from vllm_healer.worker.deps import Sight
+from vllm_healer.pipeline.sources import Sources
 
 WATCHDOG = "Watchdog"
 QUICK_CANARY = 5.0  # seconds; the exporter's have waited 8 s, twice or more, by the time that this one is sent
 PATIENT_CANARY = 30.0
 
 
-def gather(incident: Incident, deps: Sight, earlier: Look | None = None) -> Facts:
+def gather(incident: Incident, sources: Sources, earlier: Look | None = None) -> Facts:
     """All facts about one incident. Never raises for a source that is down; the guards refuse on `blind`."""
-    target = deps.target(incident.server)
+    target = sources.target(incident.server)
     if target is None:
-        return Facts(now=deps.clock.now(), target=None, target_problem=_problem(incident.server, deps))
+        return Facts(now=sources.clock.now(), target=None, target_problem=_problem(incident.server, sources))
     blind: list[str] = []
-    seen, supervisor = _look_and_view(target, deps, blind)  # first: it takes up to 23 s, and the rest is to be of now
-    active = _active(deps, blind)
-    memory = deps.journal.memory(target.server)
+    seen, supervisor = _look_and_view(
+        target, sources, blind
+    )  # first: it takes up to 23 s, and the rest is to be of now
+    active = _active(sources, blind)
+    memory = sources.journal.memory(target.server)
     return Facts(
-        now=deps.clock.now(),
+        now=sources.clock.now(),
         target=target,
-        signals=_signals(target, deps, blind),
+        signals=_signals(target, sources, blind),
         supervisor=supervisor,
         look=seen,
         earlier=earlier,
-        max_signal_age=deps.config.limits.max_signal_age,
+        max_signal_age=sources.config.limits.max_signal_age,
         seen_ready=memory.seen_ready,
         was_ready=supervisor is not None and supervisor.incarnation.key == memory.ready_incarnation,
         last_alive=next(reversed(memory.trees), ""),
         seen_at=memory.incarnation_first_seen.wall if memory.incarnation_first_seen else None,
         still_firing=_still_firing(incident, active),
         watchdog=any(alert.name == WATCHDOG for alert in active),
-        healthy_others=_healthy_others(target, deps, blind),
+        healthy_others=_healthy_others(target, sources, blind),
         blind=tuple(blind),
     )
 
 
-def patient_look(target: Target, deps: Sight) -> Look:
+def patient_look(target: Target, sources: Sources) -> Look:
     """For seeing whether it works again: the first answers of a cold or slow server take their time."""
-    return deps.eyes.look(target, canary=PATIENT_CANARY)
+    return sources.eyes.look(target, canary=PATIENT_CANARY)
 
 
-def view(target: Target, deps: Sight, blind: list[str]) -> SupervisorView | None:
+def view(target: Target, sources: Sources, blind: list[str]) -> SupervisorView | None:
     """What the target's supervisor says, or None, with the reason in `blind`, when it does not answer."""
     try:
-        return deps.actuators[target.actuator].view(target)
+        return sources.actuators[target.actuator].view(target)
     except Blind as error:
         blind.append(f"supervisor: {error}")
         return None
 
 
-def _look_and_view(target: Target, deps: Sight, blind: list[str]) -> tuple[Look, SupervisorView | None]:
+def _look_and_view(target: Target, sources: Sources, blind: list[str]) -> tuple[Look, SupervisorView | None]:
     """Our own look, and what the supervisor says after it: a person may have stopped the server during the look.
 
     If it is another process by then, nobody knows which of the two was looked at.
     """
-    before = view(target, deps, blind)
-    seen = deps.eyes.look(target, canary=QUICK_CANARY)
-    after = view(target, deps, blind) if before is not None else None
+    before = view(target, sources, blind)
+    seen = sources.eyes.look(target, canary=QUICK_CANARY)
+    after = view(target, sources, blind) if before is not None else None
     if before is not None and after is not None and before.incarnation.key != after.incarnation.key:
         blind.append(f"own look: the process of {target.server} changed during it")
     return seen, after
 
 
-def _problem(server: str, deps: Sight) -> str:
+def _problem(server: str, sources: Sources) -> str:
     if not server:
         return "the alerts carry no server label, so they name no target"
-    known = ", ".join(sorted(target.server for target in deps.config.targets)) or "none"
+    known = ", ".join(sorted(target.server for target in sources.config.targets)) or "none"
     return f"{server} is not listed in healer.yml (targets: {known}), so it is only reported"
 
 
-def _active(deps: Sight, blind: list[str]) -> tuple[Alert, ...]:
+def _active(sources: Sources, blind: list[str]) -> tuple[Alert, ...]:
     try:
-        return deps.alertmanager.active()
+        return sources.alertmanager.active()
     except Blind as error:
         blind.append(f"Alertmanager: {error}")
         return ()
 
 
-def _signals(target: Target, deps: Sight, blind: list[str]) -> Signals | None:
+def _signals(target: Target, sources: Sources, blind: list[str]) -> Signals | None:
     try:
-        return deps.prometheus.signals(target.server)
+        return sources.prometheus.signals(target.server)
     except Blind as error:
         blind.append(f"Prometheus: {error}")
         return None
@@ -97,12 +99,12 @@ def _still_firing(incident: Incident, active: tuple[Alert, ...]) -> frozenset[st
     return frozenset(alert.name for alert in healable if alert.server == incident.server and alert.name in names)
 
 
-def _healthy_others(target: Target, deps: Sight, blind: list[str]) -> int:
-    others = frozenset(t.server for t in deps.config.targets if t.pool == target.pool and t.server != target.server)
+def _healthy_others(target: Target, sources: Sources, blind: list[str]) -> int:
+    others = frozenset(t.server for t in sources.config.targets if t.pool == target.pool and t.server != target.server)
     if not others:
         return 0
     try:
-        return len(deps.prometheus.healthy(others, deps.config.limits.max_signal_age))
+        return len(sources.prometheus.healthy(others, sources.config.limits.max_signal_age))
     except Blind as error:
         blind.append(f"Prometheus: {error}")
         return 0
