@@ -7,6 +7,7 @@ HealerError
 ├── JournalError       the journal could not be written or read; nothing was acknowledged
 │   └── JournalLocked  another healer holds the journal; the message names the holder
 ├── Blind              a source that a decision needs did not answer; no action is taken
+├── Superseded         another incarnation lives than the one to act on; it is left alone
 ├── TemporaryError     an actuator could not do it now; may be tried again after `delay` seconds
 └── PermanentError     an actuator cannot do it at all; a person must look
 
@@ -40,6 +41,14 @@ class JournalLocked(JournalError):
 
 class Blind(HealerError):
     """A source that a decision needs did not answer."""
+
+
+class Superseded(HealerError):
+    """Another incarnation lives than the one to act on; `incarnation` is its key."""
+
+    def __init__(self, message: str, incarnation: str) -> None:
+        super().__init__(message)
+        self.incarnation = incarnation
 
 
 class TemporaryError(HealerError):

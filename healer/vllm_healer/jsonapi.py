@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import requests
 
 from vllm_healer.errors import Blind
+from vllm_healer.sessions import direct_session
 
 QUOTED = 200  # characters of an unexpected answer that are repeated in the message
 
@@ -38,13 +39,6 @@ def ask(
     except requests.JSONDecodeError:
         raise Blind(f"{who} answered something that is not JSON: {_quoted(body)}") from None
     return answer
-
-
-def direct_session() -> requests.Session:
-    """One that takes neither proxies nor passwords from the environment: these are this installation's own servers."""
-    session = requests.Session()
-    session.trust_env = False
-    return session
 
 
 def _words(error: requests.RequestException) -> str:

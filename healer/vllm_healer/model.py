@@ -5,6 +5,7 @@ bytes -> Alert -> Incident -> Diagnosis -> Plan -> Refusal | Permit -> Result ->
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -97,6 +98,7 @@ class SupervisorView:
     incarnation: Incarnation
     tree: tuple[ProcessRef, ...] = ()  # living processes of this incarnation
     orphans: tuple[ProcessRef, ...] = ()  # living processes of an earlier incarnation whose API server is gone
+    survivors: Mapping[str, tuple[ProcessRef, ...]] = field(default_factory=dict)  # what lives of each one on record
     restarts_itself: bool | None = None  # whether the supervisor restarts what exits; None: it does not say
     detail: str = ""
 
@@ -282,6 +284,9 @@ class Lesson:
     cause: str
     recovered: bool
     seconds: float  # from intent to verified
+
+
+STOP_STEP = "stop"  # the step that ends a server; a ledger entry tells by it whether an action has begun to
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
 from typing import Protocol
 
 from vllm_healer.model import (
@@ -11,7 +11,7 @@ from vllm_healer.model import (
     Ledger,
     Look,
     Plan,
-    Result,
+    ProcessRef,
     Signals,
     SupervisorView,
     Target,
@@ -63,20 +63,32 @@ class Eyes(Protocol):
 
 
 class Actuator(Protocol):
-    """One way to act on a target. Every destructive method re-reads the incarnation just before acting."""
+    """One way to act on a target, in small verbs; `Handle` makes them safe and remediations put them together.
 
-    def view(self, target: Target) -> SupervisorView:
+    All but `observe` raise TemporaryError or PermanentError when it was not done.
+    """
+
+    def observe(self, target: Target) -> SupervisorView:
         """Raises Blind when the supervisor does not answer."""
         ...
 
-    def restart(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> Result:
-        """Converges to: running, with an incarnation other than the given one, and nothing left of that one's tree.
+    def stop(self, target: Target, grace: float) -> None:
+        """Tells the supervisor to end the server and not to start it by itself. It may be ending still on return.
 
-        May be called again after a crash at any point: what is done already is not done twice. `step(name)` journals a
-        step before it is taken. Raises TemporaryError or PermanentError.
+        `grace`: seconds from SIGTERM to SIGKILL, where the supervisor takes orders about it.
         """
         ...
 
-    def reap(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> Result:
-        """Removes the orphans of the target, and only those."""
+    def start(self, target: Target) -> None:
+        """Tells the supervisor to start the server; that it runs already is no error."""
+        ...
+
+    def signal(
+        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
+    ) -> tuple[ProcessRef, ...]:
+        """Signals exactly these processes and what they started; returns those still there after `wait` seconds."""
+        ...
+
+    def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> str:
+        """The text that the server itself answers with a status of 2xx; `body` is sent as JSON, None as nothing."""
         ...

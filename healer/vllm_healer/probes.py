@@ -8,12 +8,11 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import requests
 
-from vllm_healer.jsonapi import direct_session
 from vllm_healer.model import Canary, Health, Look, Target
+from vllm_healer.sessions import key_header, server_session
 from vllm_healer.vllm_text import parse_asleep, parse_work
 
 
@@ -27,15 +26,13 @@ class Timeouts:
 
 
 class Probes:
-    """The port Eyes. Connections are not kept: vLLM closes idle ones after 5 s, and closing one aborts its request."""
+    """The port Eyes."""
 
     def __init__(self, timeouts: Timeouts | None = None) -> None:
         self._timeouts = timeouts or Timeouts()
 
     def look(self, target: Target, canary: float) -> Look:
-        with direct_session() as session:
-            session.verify = target.ca_file or True
-            session.headers["Connection"] = "close"
+        with server_session(target) as session:
             return _Visit(target, session, self._timeouts).look(canary)
 
 
@@ -105,7 +102,7 @@ class _Visit:
     def _complete(self, seconds: float) -> requests.Response:
         """The answer to the model list if that fails, else to the completion; both within one timeout."""
         end = time.monotonic() + seconds
-        headers = self._headers()
+        headers = key_header(self.target)
         models = self.session.get(self._url("/v1/models"), headers=headers, timeout=seconds)
         model = choose_model(_json(models))
         if models.status_code != 200 or not model:
@@ -113,12 +110,6 @@ class _Visit:
         body = {"model": model, "prompt": f"canary {self.marker}", "max_tokens": 1, "temperature": 0}
         left = max(0.1, end - time.monotonic())
         return self.session.post(self._url("/v1/completions"), json=body, headers=headers, timeout=left)
-
-    def _headers(self) -> dict[str, str]:
-        """Read at each use, so that a rotated key needs no restart."""
-        if not self.target.api_key_file:
-            return {}
-        return {"Authorization": f"Bearer {Path(self.target.api_key_file).read_text(encoding='utf-8').strip()}"}
 
     def _url(self, path: str) -> str:
         return self.target.url + path

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
-from vllm_healer.model import Diagnosis, Facts, Incident, Plan, Result, Target
-from vllm_healer.ports import Actuator
+from vllm_healer.handle import Handle
+from vllm_healer.model import Diagnosis, Facts, Incident, Plan, Result
 
 
 class Remediation:
@@ -39,10 +38,9 @@ class Remediation:
         """Whether verification follows: always after a destructive action."""
         return self.destructive
 
-    def carry_out(
-        self, actuator: Actuator, target: Target, incarnation: str, step: Callable[[str], None], deadline: float
-    ) -> Result:
-        """Calls the one method of the actuator that does it. What that raises is the caller's."""
+    def carry_out(self, handle: Handle) -> Result:
+        """Does it with the handle's verbs. May be called again after a crash at any point, so what is done already must
+        not be done twice. What the verbs raise is the caller's."""
         raise NotImplementedError
 
     def name(self) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 from vllm_healer.config import Limits, Mode
+from vllm_healer.handle import Handle
 from vllm_healer.model import (
+    NO_INCARNATION,
     Alert,
     Canary,
     Diagnosis,
@@ -29,6 +33,7 @@ from vllm_healer.pipeline.guard import guard
 
 SERVER = "gpu1:8000"
 KEY = "boot-a/4711/99000"  # of the API server that hangs
+NEW_KEY = "boot-a/5000/120000"  # of the one that is started in its place
 NOW = Instant(wall=1_700_000_000.0, boot=50_000.0, boot_id="boot-a")
 TARGET = Target(server=SERVER, url="http://127.0.0.1:8000", pool="chat", actuator="supervisord", start_timeout=600.0)
 
@@ -121,6 +126,48 @@ def earlier(ago: float = 3000.0, **changes: object) -> LedgerEntry:
         "recovered": True,
     }
     return LedgerEntry(**{**base, **changes})  # type: ignore[arg-type]
+
+
+class Server:
+    """Actuator and clock of a server that obeys; `story` is what was done to it, steps included."""
+
+    def __init__(self, view: SupervisorView | None = None) -> None:
+        self.view = view or supervisor()
+        self.stubborn: tuple[ProcessRef, ...] = ()
+        self.story: list[str] = []
+
+    def now(self) -> Instant:
+        return NOW
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("there is nothing to wait for")
+
+    def observe(self, target: Target) -> SupervisorView:
+        return self.view
+
+    def stop(self, target: Target, grace: float) -> None:
+        self.story.append("told to stop")
+        self.view = supervisor(RunState.STOPPED, incarnation=NO_INCARNATION)
+
+    def start(self, target: Target) -> None:
+        self.story.append("told to start")
+        self.view = supervisor(incarnation=process(0.0, NEW_KEY), detail="it runs")
+
+    def signal(
+        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
+    ) -> tuple[ProcessRef, ...]:
+        self.story.append(f"{number.name} to {', '.join(str(process.pid) for process in processes)}")
+        return tuple(process for process in processes if process in self.stubborn and number != signal.SIGKILL)
+
+    def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> str:
+        self.story.append(f"{method} {path}")
+        return ""
+
+
+def handle(server: Server | None = None, incarnation: str = KEY) -> Handle:
+    """A remediation's handle on the server; its steps are in the server's story."""
+    on = server or Server()
+    return Handle(on, TARGET, incarnation, on.story.append, on, NOW.boot + 60.0)
 
 
 _plan = plan  # `judge` has an argument of that name

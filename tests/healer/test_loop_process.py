@@ -47,7 +47,7 @@ class Scene:
 
     def begin(self) -> None:
         """The server runs, and the healer has seen it ready."""
-        self.program.start(Supervisord(lambda server: {}).view)
+        self.program.start(Supervisord(lambda server: {}).observe)
         self.healer.start()
         self.wait_for(self.is_known, "the healer to have seen the server")
 

@@ -1,20 +1,19 @@
-"""Docker: restarts a container whose processes no longer obey.
+"""Docker: starts and stops a container.
 
 Docker does all stopping and starting, so that its own restart policy cannot race with ours, and a container's processes
-end with its PID namespace, so that nothing is left to reap. It wants only three requests about the containers that
+end with its PID namespace, so that nothing is left to signal. It wants only three requests about the containers that
 healer.yml lists: put the proxy of docker-compose.yml between this and the socket, which is worth root.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import signal
 
 from vllm_healer.actuators.docker_api import TIMEOUT, Container, Docker
-from vllm_healer.model import NO_INCARNATION, Incarnation, Outcome, Result, RunState, SupervisorView, Target
+from vllm_healer.actuators.vllm_http import ask_server
+from vllm_healer.errors import PermanentError
+from vllm_healer.model import NO_INCARNATION, Incarnation, ProcessRef, RunState, SupervisorView, Target
 
-GRACE = 2.0  # seconds from SIGTERM to SIGKILL: a stalled engine answers nobody, so nothing is drained
-POLL = 0.2  # seconds between two looks at a container that is starting
 BY_REQUEST = (137, 143)  # ended by SIGKILL or SIGTERM: exit codes of `docker kill` and `docker stop`
 ITSELF = frozenset({"always", "unless-stopped"})  # policies that start again whatever its exit code was
 
@@ -22,18 +21,11 @@ ITSELF = frozenset({"always", "unless-stopped"})  # policies that start again wh
 class DockerActuator:
     """The actuator. Stateless. Safe to call from several threads."""
 
-    def __init__(
-        self,
-        timeout: float = TIMEOUT,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, timeout: float = TIMEOUT) -> None:
         self._timeout = timeout
-        self._monotonic = monotonic
-        self._sleep = sleep
 
-    def view(self, target: Target) -> SupervisorView:
-        container = Docker(target, self._timeout).inspect()
+    def observe(self, target: Target) -> SupervisorView:
+        container = self._docker(target).inspect()
         return SupervisorView(
             state=choose_state(container),
             incarnation=choose_incarnation(container),
@@ -41,35 +33,23 @@ class DockerActuator:
             detail=describe(container),
         )
 
-    def restart(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> Result:
-        """See the port. `deadline`: seconds from now in which it must have stopped and started; loading comes later."""
-        docker, end = Docker(target, self._timeout), self._monotonic() + deadline
-        container = docker.inspect()
-        if is_alive(container) and not is_superseded(container, incarnation):
-            step("stop")
-            container = docker.inspect()  # the journal took its time: the incarnation is read just before
-        if is_superseded(container, incarnation):
-            words = f"{target.server} was already started again ({describe(container)}); nothing was done"
-            return Result(Outcome.ALREADY, words, choose_incarnation(container).key)
-        if is_alive(container):
-            docker.stop(GRACE)
-        step("start")
-        docker.start()
-        container = self._started(docker, incarnation, end)
-        words = f"restarted container {docker.container} of {target.server}: {describe(container)}"
-        return Result(Outcome.DONE, words, choose_incarnation(container).key)
+    def stop(self, target: Target, grace: float) -> None:
+        """Returns when the container has ended."""
+        self._docker(target).stop(grace)
 
-    def reap(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> Result:
-        """Nothing to do: the kernel ends all processes of a container with its first one (pid_namespaces(7))."""
-        return Result(Outcome.ALREADY, f"{target.server} runs in a container, which leaves no orphans", incarnation)
+    def start(self, target: Target) -> None:
+        self._docker(target).start()
 
-    def _started(self, docker: Docker, incarnation: str, end: float) -> Container:
-        """Waits for the new process, not for the model: verification does that."""
-        container, old = docker.inspect(), (incarnation, NO_INCARNATION.key)
-        while choose_incarnation(container).key in old and is_alive(container) and self._monotonic() < end:
-            self._sleep(POLL)
-            container = docker.inspect()
-        return container
+    def signal(
+        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
+    ) -> tuple[ProcessRef, ...]:
+        raise PermanentError(f"the processes of {target.server} are Docker's: it stops and starts all of them together")
+
+    def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> str:
+        return ask_server(target, method, path, body, timeout)
+
+    def _docker(self, target: Target) -> Docker:
+        return Docker(target, self._timeout)
 
 
 def choose_state(container: Container) -> RunState:
@@ -108,14 +88,6 @@ def choose_incarnation(container: Container) -> Incarnation:
 def is_alive(container: Container) -> bool:
     """Also while its policy is about to start it: `stop` ends that too."""
     return container.word in ("running", "paused", "restarting")
-
-
-def is_superseded(container: Container, incarnation: str) -> bool:
-    """Another incarnation lives, or Docker is about to start one by itself."""
-    present = choose_incarnation(container).key
-    if present == NO_INCARNATION.key:
-        return container.word == "restarting" and incarnation != present
-    return present != incarnation
 
 
 def describe(container: Container) -> str:

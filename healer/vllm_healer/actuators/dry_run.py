@@ -1,28 +1,30 @@
-"""Dry run: looks, and refuses to act. For targets that are to be watched and never touched."""
+"""Dry run: refuses to act. For targets that are to be watched and never touched."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
 from typing import NoReturn
 
 from vllm_healer.errors import PermanentError
-from vllm_healer.model import NO_INCARNATION, RunState, SupervisorView, Target
-from vllm_healer.ports import Actuator
+from vllm_healer.model import NO_INCARNATION, ProcessRef, RunState, SupervisorView, Target
 
 
 class DryRun:
-    """Views through another actuator if there is one. The guard refuses in dry run anyway; this is the second lock."""
+    """The guard refuses in dry run anyway; this is the second lock."""
 
-    def __init__(self, eyes: Actuator | None = None) -> None:
-        self._eyes = eyes
-
-    def view(self, target: Target) -> SupervisorView:
-        if self._eyes:
-            return self._eyes.view(target)
+    def observe(self, target: Target) -> SupervisorView:
         return SupervisorView(RunState.UNKNOWN, NO_INCARNATION, detail="actuator dry_run knows no supervisor")
 
-    def restart(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> NoReturn:
-        raise PermanentError(f"dry run: {target.server} ({incarnation}) would be restarted; nothing was done")
+    def stop(self, target: Target, grace: float) -> NoReturn:
+        raise PermanentError(f"dry run: {target.server} would be stopped; nothing was done")
 
-    def reap(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> NoReturn:
-        raise PermanentError(f"dry run: the orphans of {target.server} would be removed; nothing was done")
+    def start(self, target: Target) -> NoReturn:
+        raise PermanentError(f"dry run: {target.server} would be started; nothing was done")
+
+    def signal(
+        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
+    ) -> NoReturn:
+        raise PermanentError(f"dry run: processes of {target.server} would get {number.name}; nothing was done")
+
+    def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> NoReturn:
+        raise PermanentError(f"dry run: {target.server} would be asked to {method} {path}; nothing was done")

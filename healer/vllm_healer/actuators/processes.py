@@ -81,6 +81,12 @@ class Snapshot:
             queue.extend(children.get(process.pid, ()))
         return tuple(process for process in queue if process.state not in DEAD)
 
+    def with_descendants(self, refs: Iterable[ProcessRef]) -> tuple[ProcessRef, ...]:
+        """Those of `refs` that live, and all that they have started."""
+        alive = self.alive(refs)
+        below = (process.ref for ref in alive for process in self.tree(ref.pid))
+        return tuple({ref.pid: ref for ref in (*alive, *below)}.values())
+
     def key(self, process: Process) -> str:
         """The incarnation key of an API server."""
         return f"{self.boot_id}/{process.pid}/{process.start_ticks}"

@@ -16,7 +16,7 @@ from vllm_healer.clock import SystemClock
 from vllm_healer.config import Config
 from vllm_healer.errors import Blind
 from vllm_healer.journal import Journal
-from vllm_healer.jsonapi import direct_session
+from vllm_healer.sessions import direct_session
 from vllm_healer.web import read_token
 
 

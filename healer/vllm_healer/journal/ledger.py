@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, delete, insert, or_, select
 
 from vllm_healer.journal import codec, entries, schema
 from vllm_healer.journal.schema import actions, meta, steps
-from vllm_healer.model import Instant, Ledger, LedgerEntry, Outcome, Plan, Refusal, Verification
+from vllm_healer.model import STOP_STEP, Instant, Ledger, LedgerEntry, Outcome, Plan, Refusal, Verification
 
 Check = Callable[[Ledger], Refusal | None]
 
@@ -53,7 +53,7 @@ def _forget(connection: Connection) -> None:
 
 def _entry(connection: Connection, row: Row[tuple[object, ...]]) -> LedgerEntry:
     columns = row._mapping
-    stopped = select(steps.c.id).where(steps.c.action == columns["id"], steps.c.name == "stop").limit(1)
+    stopped = select(steps.c.id).where(steps.c.action == columns["id"], steps.c.name == STOP_STEP).limit(1)
     return LedgerEntry(
         action=columns["id"],
         server=columns["server"],

@@ -1,23 +1,14 @@
-"""Act: the remediation calls its actuator, and whatever comes of it becomes a Result."""
+"""Act: the remediation uses its handle, and whatever comes of it becomes a Result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from vllm_healer.errors import Blind, JournalError, PermanentError, TemporaryError
-from vllm_healer.model import Outcome, Plan, Result, Target
+from vllm_healer.errors import Blind, JournalError, PermanentError, Superseded, TemporaryError
+from vllm_healer.handle import Handle
+from vllm_healer.model import Outcome, Plan, Result
 from vllm_healer.pipeline.plugged import Remediations, remediations
-from vllm_healer.ports import Actuator
 
 
-def act(
-    plan: Plan,
-    target: Target,
-    actuator: Actuator,
-    step: Callable[[str], None],
-    deadline: float,
-    using: Remediations | None = None,
-) -> Result:
+def act(plan: Plan, handle: Handle, using: Remediations | None = None) -> Result:
     """What happened, never an actuator's exception. Raises JournalError when a step could not be journalled: then the
     step was not taken, and the action is finished when the journal can be written again."""
     known = remediations() if using is None else using
@@ -26,9 +17,11 @@ def act(
         words = f"{what}: there is no such remediation (any more); known: {', '.join(sorted(known))}"
         return Result(Outcome.FAILED, words)
     try:
-        return known[plan.remediation].carry_out(actuator, target, plan.incarnation, step, deadline)
+        return known[plan.remediation].carry_out(handle)
     except JournalError:
         raise
+    except Superseded as error:
+        return Result(Outcome.ALREADY, str(error), error.incarnation)
     except TemporaryError as error:
         words = f"{what} could not be done now: {error}; it may be tried again in {error.delay:.0f} s"
         return Result(Outcome.FAILED, words, retry_after=error.delay)

@@ -17,7 +17,7 @@ def gather(incident: Incident, sources: Sources, earlier: Look | None = None) ->
     if target is None:
         return Facts(now=sources.clock.now(), target=None, target_problem=_problem(incident.server, sources))
     blind: list[str] = []
-    seen, supervisor = _look_and_view(
+    seen, supervisor = _look_and_observe(
         target, sources, blind
     )  # first: it takes up to 23 s, and the rest is to be of now
     active = _active(sources, blind)
@@ -46,23 +46,23 @@ def patient_look(target: Target, sources: Sources) -> Look:
     return sources.eyes.look(target, canary=PATIENT_CANARY)
 
 
-def view(target: Target, sources: Sources, blind: list[str]) -> SupervisorView | None:
+def observe(target: Target, sources: Sources, blind: list[str]) -> SupervisorView | None:
     """What the target's supervisor says, or None, with the reason in `blind`, when it does not answer."""
     try:
-        return sources.actuators[target.actuator].view(target)
+        return sources.actuators[target.actuator].observe(target)
     except Blind as error:
         blind.append(f"supervisor: {error}")
         return None
 
 
-def _look_and_view(target: Target, sources: Sources, blind: list[str]) -> tuple[Look, SupervisorView | None]:
+def _look_and_observe(target: Target, sources: Sources, blind: list[str]) -> tuple[Look, SupervisorView | None]:
     """Our own look, and what the supervisor says after it: a person may have stopped the server during the look.
 
     If it is another process by then, nobody knows which of the two was looked at.
     """
-    before = view(target, sources, blind)
+    before = observe(target, sources, blind)
     seen = sources.eyes.look(target, canary=QUICK_CANARY)
-    after = view(target, sources, blind) if before is not None else None
+    after = observe(target, sources, blind) if before is not None else None
     if before is not None and after is not None and before.incarnation.key != after.incarnation.key:
         blind.append(f"own look: the process of {target.server} changed during it")
     return seen, after

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from vllm_healer.model import Diagnosis, Facts, Outcome, Result, Target
-from vllm_healer.ports import Actuator
+from vllm_healer.handle import Handle
+from vllm_healer.model import Diagnosis, Facts, Outcome, Result
 from vllm_healer.remediation import Remediation
 
 WHY = {
@@ -28,7 +26,5 @@ class NotifyOnly(Remediation):
     def waits(self, diagnosis: Diagnosis) -> bool:
         return diagnosis.cause == "starting"
 
-    def carry_out(
-        self, actuator: Actuator, target: Target, incarnation: str, step: Callable[[str], None], deadline: float
-    ) -> Result:
-        return Result(Outcome.DONE, f"nothing was done to {target.server}: it is only reported", incarnation)
+    def carry_out(self, handle: Handle) -> Result:
+        return Result(Outcome.DONE, f"nothing was done to {handle.server}: it is only reported", handle.incarnation)

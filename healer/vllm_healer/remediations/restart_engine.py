@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from vllm_healer.model import Diagnosis, Facts, Result, Target
-from vllm_healer.ports import Actuator
+from vllm_healer.handle import Handle
+from vllm_healer.model import Diagnosis, Facts, Outcome, Result
 from vllm_healer.remediation import Remediation
+
+GRACE = 2.0  # seconds from SIGTERM to SIGKILL: a stalled engine answers nobody, so nothing is drained
 
 
 class RestartEngine(Remediation):
@@ -19,7 +19,12 @@ class RestartEngine(Remediation):
     def reason(self, diagnosis: Diagnosis, facts: Facts) -> str:
         return f"restart the engine: {diagnosis.evidence}"
 
-    def carry_out(
-        self, actuator: Actuator, target: Target, incarnation: str, step: Callable[[str], None], deadline: float
-    ) -> Result:
-        return actuator.restart(target, incarnation, step, deadline)
+    def carry_out(self, handle: Handle) -> Result:
+        ended = handle.stop(GRACE)
+        seen = handle.start()
+        what = (
+            f"ended {ended} processes of {handle.server} and started it again"
+            if ended
+            else f"started {handle.server} again"
+        )
+        return Result(Outcome.DONE, f"{what}: {seen.detail}", seen.incarnation.key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vllm_healer.elapsed import elapsed
+from vllm_healer.handle import Handle
 from vllm_healer.journal import Unfinished
 from vllm_healer.model import (
     Facts,
@@ -27,7 +28,7 @@ from vllm_healer.worker.follow import Follow
 from vllm_healer.worker.recorder import Recorder, log
 
 RETRY_FOR = 120.0  # seconds in which what could not be done now is tried again; after that a person is told
-ACT_DEADLINE = 60.0  # seconds an actuator may take to stop and start; a model's own loading comes after it
+ACT_DEADLINE = 60.0  # seconds a remediation may take to stop and start; a model's own loading comes after it
 
 
 class Advance:
@@ -129,7 +130,9 @@ class Advance:
         def step(name: str) -> None:
             deps.journal.step(permit.action, name, deps.clock.now())
 
-        result = act(plan, target, deps.actuators[target.actuator], step, ACT_DEADLINE)
+        until = deps.clock.now().boot + ACT_DEADLINE
+        handle = Handle(deps.actuators[target.actuator], target, plan.incarnation, step, deps.clock, until)
+        result = act(plan, handle)
         if result.retry_after and elapsed(permit.at, deps.clock.now()) < RETRY_FOR:
             self._recorder.finding(incident, f"retry {permit.action}", result.words, kind="note")
             return  # without a result it is taken up again at the next step

@@ -16,7 +16,7 @@ from vllm_healer.model import (
     Verdict,
     Verification,
 )
-from vllm_healer.pipeline.gather import patient_look, view
+from vllm_healer.pipeline.gather import observe, patient_look
 from vllm_healer.pipeline.learn import learn
 from vllm_healer.pipeline.verify import verify
 from vllm_healer.worker.deps import Deps
@@ -40,7 +40,7 @@ class Follow:
             self._conclude(incident, permit, result, Verdict(Verification.FAILED, words))
             return
         age = elapsed(permit.at, self._deps.clock.now())
-        verdict = self._judge(incident, permit.plan, target, view(target, self._deps, []), age)
+        verdict = self._judge(incident, permit.plan, target, observe(target, self._deps, []), age)
         if verdict.verification is not Verification.NOT_YET:
             self._conclude(incident, permit, result, verdict)
 
@@ -57,7 +57,7 @@ class Follow:
     def start(self, incident: Incident) -> None:
         """No action of ours: the supervisor is starting the server, and the end of that is awaited."""
         target = self._deps.target(incident.server)
-        supervisor = view(target, self._deps, []) if target is not None else None
+        supervisor = observe(target, self._deps, []) if target is not None else None
         if target is None or (supervisor is not None and supervisor.state in ENDED):
             self._recorder.state(incident, IncidentState.OPEN, "its supervisor no longer starts it; looking again")
             return

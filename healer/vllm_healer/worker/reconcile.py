@@ -13,7 +13,7 @@ from vllm_healer.elapsed import elapsed
 from vllm_healer.errors import Blind
 from vllm_healer.model import Alert, Health, Incident, IncidentState, Instant, Target
 from vllm_healer.pipeline.correlate import names
-from vllm_healer.pipeline.gather import PATIENT_CANARY, WATCHDOG, view
+from vllm_healer.pipeline.gather import PATIENT_CANARY, WATCHDOG, observe
 from vllm_healer.worker.deps import Deps
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Reconciler:
 
     def observe(self, target: Target) -> None:
         """Remembers the target's incarnation, its processes, and whether it was ever ready."""
-        supervisor = view(target, self._deps, [])
+        supervisor = observe(target, self._deps, [])
         if supervisor is None:
             return
         unsettled = self._deps.journal.unsettled(target.server)

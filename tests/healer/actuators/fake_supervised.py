@@ -80,11 +80,11 @@ class Program:
         found = (process for process in read_snapshot().processes.values() if self.marker in process.argv)
         return {process.role: process for process in found if process.state != "Z"}
 
-    def start(self, view: Callable[[Target], SupervisorView]) -> SupervisorView:
+    def start(self, observe: Callable[[Target], SupervisorView]) -> SupervisorView:
         """Starts it and remembers its tree, as the worker does for a server that is well."""
         Supervisor(self.target).start()
         wait_for(lambda: len(self.processes()) == 3 and self.starts() == 1, f"{self.name} with its children")
-        seen = view(self.target)
+        seen = observe(self.target)
         self.remembered[seen.incarnation.key] = seen.tree
         return seen
 

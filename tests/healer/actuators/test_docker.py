@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,22 +11,18 @@ from typing import Any
 
 import pytest
 
+from tests.healer.actuators.acting import handle, reap, restart
 from vllm_healer.actuators.docker import DockerActuator, choose_state
 from vllm_healer.actuators.docker_api import Container, parse_container
-from vllm_healer.errors import Blind, PermanentError, TemporaryError
-from vllm_healer.model import Outcome, Result, RunState
+from vllm_healer.errors import Blind, PermanentError, Superseded, TemporaryError
+from vllm_healer.model import Outcome, ProcessRef, RunState
+from vllm_healer.remediations.restart_engine import RestartEngine
 
-DEADLINE = 10.0
 EXITED = Container("c0ffee", "exited", "2026-01-01T00:00:00Z", 0, 0, False, "", "no", 0, 0, "")
 
 
 class Crash(Exception):
     """The healer dies here."""
-
-
-def restart(engine: Any, incarnation: str) -> tuple[Result, list[str]]:
-    steps: list[str] = []
-    return DockerActuator().restart(engine.target, incarnation, steps.append, DEADLINE), steps
 
 
 def crash_at(step: str) -> Callable[[str], None]:
@@ -37,7 +34,7 @@ def crash_at(step: str) -> Callable[[str], None]:
 
 
 def test_sees_a_running_container(engine: Any) -> None:
-    view = DockerActuator().view(engine.target)
+    view = DockerActuator().observe(engine.target)
     assert view.state is RunState.RUNNING
     assert (view.incarnation.key, view.incarnation.pid) == (engine.key(1), 4001)
     assert view.incarnation.started == pytest.approx(1767225601.123456)  # 2026-01-01T00:00:01.123456Z
@@ -47,7 +44,7 @@ def test_sees_a_running_container(engine: Any) -> None:
 
 
 def test_restarts_once(engine: Any) -> None:
-    result, steps = restart(engine, engine.key(1))
+    result, steps = restart(DockerActuator(), engine.target, engine.key(1))
     assert (result.outcome, result.incarnation) == (Outcome.DONE, engine.key(2))
     assert steps == ["stop", "start"]
     assert engine.verbs == ["stop?t=2", "start"]
@@ -55,7 +52,7 @@ def test_restarts_once(engine: Any) -> None:
 
 def test_what_was_restarted_meanwhile_is_left_alone(engine: Any) -> None:
     engine.starts = 2
-    result, steps = restart(engine, engine.key(1))
+    result, steps = restart(DockerActuator(), engine.target, engine.key(1))
     assert (result.outcome, result.incarnation) == (Outcome.ALREADY, engine.key(2))
     assert (steps, engine.verbs) == ([], [])
 
@@ -64,21 +61,22 @@ def test_what_is_restarted_while_the_step_is_journalled_is_left_alone(engine: An
     def step(name: str) -> None:
         engine.starts = 2
 
-    result = DockerActuator().restart(engine.target, engine.key(1), step, DEADLINE)
-    assert result.outcome is Outcome.ALREADY
+    with pytest.raises(Superseded) as left_alone:
+        RestartEngine().carry_out(handle(DockerActuator(), engine.target, engine.key(1), step))
+    assert left_alone.value.incarnation == engine.key(2)
     assert engine.verbs == []
 
 
 def test_what_docker_is_about_to_start_itself_is_left_alone(engine: Any) -> None:
     engine.status = "restarting"
-    result, steps = restart(engine, engine.key(1))
+    result, steps = restart(DockerActuator(), engine.target, engine.key(1))
     assert result.outcome is Outcome.ALREADY
     assert (steps, engine.verbs) == ([], [])
 
 
 def test_starts_what_has_ended_without_stopping_it(engine: Any) -> None:
     engine.status = "exited"
-    result, steps = restart(engine, "none")
+    result, steps = restart(DockerActuator(), engine.target, "none")
     assert (result.outcome, result.incarnation) == (Outcome.DONE, engine.key(2))
     assert (steps, engine.verbs) == (["start"], ["start"])
 
@@ -86,15 +84,15 @@ def test_starts_what_has_ended_without_stopping_it(engine: Any) -> None:
 @pytest.mark.parametrize("step", ["stop", "start"])
 def test_after_a_crash_it_goes_on_and_restarts_once(engine: Any, step: str) -> None:
     with pytest.raises(Crash):
-        DockerActuator().restart(engine.target, engine.key(1), crash_at(step), DEADLINE)
-    result, _ = restart(engine, engine.key(1))
+        RestartEngine().carry_out(handle(DockerActuator(), engine.target, engine.key(1), crash_at(step)))
+    result, _ = restart(DockerActuator(), engine.target, engine.key(1))
     assert result.incarnation == engine.key(2)
     assert engine.verbs == ["stop?t=2", "start"]
 
 
 def test_after_a_crash_behind_the_start_nothing_is_repeated(engine: Any) -> None:
-    restart(engine, engine.key(1))
-    result, steps = restart(engine, engine.key(1))
+    restart(DockerActuator(), engine.target, engine.key(1))
+    result, steps = restart(DockerActuator(), engine.target, engine.key(1))
     assert result.outcome is Outcome.ALREADY
     assert (steps, engine.verbs) == ([], ["stop?t=2", "start"])
 
@@ -104,19 +102,25 @@ def test_a_start_by_another_in_between_is_no_error(engine: Any) -> None:
         engine.status, engine.starts = "running", 2
 
     engine.before["start"] = another_starts
-    result, _ = restart(engine, engine.key(1))
+    result, _ = restart(DockerActuator(), engine.target, engine.key(1))
     assert (result.outcome, result.incarnation) == (Outcome.DONE, engine.key(2))
 
 
 def test_a_container_has_no_orphans_to_reap(engine: Any) -> None:
-    result = DockerActuator().reap(engine.target, engine.key(1), crash_at("kill"), DEADLINE)
+    result, steps = reap(DockerActuator(), engine.target, engine.key(1))
     assert result.outcome is Outcome.ALREADY
-    assert engine.requests == []
+    assert (steps, engine.verbs) == ([], [])
+
+
+def test_a_containers_processes_are_never_signalled_one_by_one(engine: Any) -> None:
+    stranger = ProcessRef(4001, 1, "api_server", "vllm serve")
+    with pytest.raises(PermanentError, match="the processes of gpu1:8000 are Docker's"):
+        DockerActuator().signal(engine.target, (stranger,), signal.SIGTERM, 1.0)
 
 
 def test_speaks_the_version_of_an_older_engine(engine: Any) -> None:
     engine.version = "1.41"
-    result, _ = restart(engine, engine.key(1))
+    result, _ = restart(DockerActuator(), engine.target, engine.key(1))
     assert result.outcome is Outcome.DONE
     assert engine.requests[0] == "GET /v1.41/containers/vllm/json"
 
@@ -124,7 +128,7 @@ def test_speaks_the_version_of_an_older_engine(engine: Any) -> None:
 def test_a_stop_that_docker_refuses_is_tried_again_later(engine: Any) -> None:
     engine.refuse["stop"] = (500, "tried to kill container, but did not receive an exit event")
     with pytest.raises(TemporaryError, match=r"stop vllm: HTTP 500 tried to kill container, but did not receive"):
-        restart(engine, engine.key(1))
+        RestartEngine().carry_out(handle(DockerActuator(), engine.target, engine.key(1)))
     assert engine.verbs == ["stop?t=2"]
 
 
@@ -133,21 +137,21 @@ def test_a_request_that_the_proxy_refuses_names_the_fix(engine: Any) -> None:
     with pytest.raises(
         PermanentError, match=r"lets nobody POST vllm/stop\?t=2; list it in healer\.yml, then `make up`"
     ):
-        restart(engine, engine.key(1))
+        RestartEngine().carry_out(handle(DockerActuator(), engine.target, engine.key(1)))
 
 
 def test_an_unknown_container_is_named_and_not_tried_again(engine: Any) -> None:
     target = engine.target
     engine.name = "other"
     with pytest.raises(PermanentError, match="has no container 'vllm': No such container: vllm") as caught:
-        DockerActuator().view(target)
+        DockerActuator().observe(target)
     assert isinstance(caught.value, Blind)
 
 
 def test_without_docker_it_is_blind(engine: Any) -> None:
     engine.path.unlink()
     with pytest.raises(Blind, match=r"did not answer GET vllm/json: .*No such file"):
-        DockerActuator().view(engine.target)
+        DockerActuator().observe(engine.target)
 
 
 def test_a_docker_that_hangs_is_given_up_on(engine: Any) -> None:
@@ -156,7 +160,7 @@ def test_a_docker_that_hangs_is_given_up_on(engine: Any) -> None:
         silent.bind(str(engine.path))
         silent.listen()
         with pytest.raises(TemporaryError, match="timed out"):
-            DockerActuator(timeout=0.1).view(engine.target)
+            DockerActuator(timeout=0.1).observe(engine.target)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"Id": 1, "State": {"Status": "running"}}', b'{"State": 3}'])

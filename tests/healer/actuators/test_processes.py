@@ -88,6 +88,18 @@ def test_a_tree_has_parents_before_children_and_no_strangers() -> None:
     assert seen.tree(99) == ()
 
 
+def test_descendants_are_of_those_that_live_and_never_of_a_later_process_with_their_pid() -> None:
+    seen = snapshot(
+        process(20, 1, "VLLM::EngineCore"),
+        process(21, 20, "VLLM::Worker"),
+        process(30, 1, "VLLM::Worker"),
+        process(31, 30, "VLLM::Worker"),
+    )
+    earlier = ProcessRef(30, 299, "worker", "VLLM::Worker")
+    refs = (seen.processes[20].ref, earlier, ProcessRef(99, 990, "worker", "VLLM::Worker"))
+    assert [ref.pid for ref in seen.with_descendants(refs)] == [20, 21]
+
+
 def test_the_api_server_is_the_topmost_vllm_serve_below_a_wrapper() -> None:
     wrapper, server = process(10, 1, "bash", "-c", "vllm serve"), process(11, 10, "vllm", "serve")
     assert choose_api_server((wrapper, server, process(12, 11, "VLLM::APIServer_0"))) == server

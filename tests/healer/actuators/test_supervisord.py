@@ -10,33 +10,25 @@ from typing import Any
 
 import pytest
 
+from tests.healer.actuators.acting import handle, reap, restart
 from vllm_healer.actuators import processes
 from vllm_healer.actuators.supervisor_rpc import Supervisor
 from vllm_healer.actuators.supervisord import Supervisord
 from vllm_healer.errors import Blind, PermanentError, TemporaryError
-from vllm_healer.model import NO_INCARNATION, Outcome, ProcessRef, Result, RunState, Target
+from vllm_healer.handle import Handle
+from vllm_healer.model import NO_INCARNATION, Outcome, ProcessRef, RunState, Target
+from vllm_healer.remediations.restart_engine import RestartEngine
 
 pytestmark = pytest.mark.real
-
-DEADLINE = 15.0  # seconds; a restart here takes less than one, or 2 s of grace where SIGTERM is ignored
 
 
 class Crash(Exception):
     """The healer dies here."""
 
 
-def no_step(name: str) -> None:
-    """A journal that nobody reads."""
-
-
-def restart(actuator: Supervisord, program: Any, incarnation: str) -> tuple[Result, list[str]]:
-    steps: list[str] = []
-    return actuator.restart(program.target, incarnation, steps.append, DEADLINE), steps
-
-
 def test_sees_the_tree_with_its_roles(fleet: Any, supervisord: Supervisord) -> None:
     program = fleet.programs["plain"]
-    view = program.start(supervisord.view)
+    view = program.start(supervisord.observe)
     assert view.state is RunState.RUNNING
     assert [ref.role for ref in view.tree] == ["api_server", "engine_core", "worker"]
     assert view.incarnation.pid == program.processes()["api_server"].pid
@@ -47,26 +39,26 @@ def test_sees_the_tree_with_its_roles(fleet: Any, supervisord: Supervisord) -> N
 
 def test_restarts_once_and_leaves_nothing_of_the_old_tree(fleet: Any, supervisord: Supervisord) -> None:
     program = fleet.programs["restarted"]
-    old = program.start(supervisord.view)
-    result, steps = restart(supervisord, program, old.incarnation.key)
+    old = program.start(supervisord.observe)
+    result, steps = restart(supervisord, program.target, old.incarnation.key)
     assert result.outcome is Outcome.DONE
     assert steps == ["stop", "start"]
     assert result.incarnation not in (old.incarnation.key, NO_INCARNATION.key)
     assert processes.still_alive(old.tree) == ()
-    assert supervisord.view(program.target).state is RunState.RUNNING
+    assert supervisord.observe(program.target).state is RunState.RUNNING
 
 
 def test_a_changed_incarnation_is_recorded_and_not_restarted_again(
     fleet: Any, supervisord: Supervisord, supervised: ModuleType
 ) -> None:
     program = fleet.programs["changed"]
-    old = program.start(supervisord.view)
-    restart(supervisord, program, old.incarnation.key)
+    old = program.start(supervisord.observe)
+    restart(supervisord, program.target, old.incarnation.key)
     supervised.wait_for(lambda: program.starts() == 2, "the second start")
-    result, steps = restart(supervisord, program, old.incarnation.key)
+    result, steps = restart(supervisord, program.target, old.incarnation.key)
     assert result.outcome is Outcome.ALREADY
     assert steps == []
-    assert result.incarnation == supervisord.view(program.target).incarnation.key
+    assert result.incarnation == supervisord.observe(program.target).incarnation.key
     assert program.starts() == 2
 
 
@@ -74,8 +66,8 @@ def test_restarts_what_supervisord_restarts_itself_without_a_second_start(
     fleet: Any, supervisord: Supervisord, supervised: ModuleType
 ) -> None:
     program = fleet.programs["autorestarted"]
-    old = program.start(supervisord.view)
-    result, _ = restart(supervisord, program, old.incarnation.key)
+    old = program.start(supervisord.observe)
+    result, _ = restart(supervisord, program.target, old.incarnation.key)
     supervised.wait_for(lambda: program.starts() == 2, "the second start")
     assert result.outcome is Outcome.DONE
     assert processes.still_alive(old.tree) == ()
@@ -85,10 +77,10 @@ def test_names_the_api_server_below_a_wrapper_and_ends_both(
     fleet: Any, supervisord: Supervisord, supervised: ModuleType
 ) -> None:
     program = fleet.programs["wrapped"]
-    old = program.start(supervisord.view)
+    old = program.start(supervisord.observe)
     assert [ref.role for ref in old.tree] == ["helper", "api_server", "engine_core", "worker"]
     assert old.incarnation.pid == program.processes()["api_server"].pid
-    result, _ = restart(supervisord, program, old.incarnation.key)
+    result, _ = restart(supervisord, program.target, old.incarnation.key)
     assert result.outcome is Outcome.DONE
     assert processes.still_alive(old.tree) == ()
     supervised.wait_for(lambda: program.starts() == 2, "the second start")
@@ -96,18 +88,18 @@ def test_names_the_api_server_below_a_wrapper_and_ends_both(
 
 def test_ends_processes_that_ignore_sigterm(fleet: Any, supervisord: Supervisord) -> None:
     program = fleet.programs["stubborn"]
-    old = program.start(supervisord.view)
-    result, _ = restart(supervisord, program, old.incarnation.key)
+    old = program.start(supervisord.observe)
+    result, _ = restart(supervisord, program.target, old.incarnation.key)
     assert result.outcome is Outcome.DONE
     assert processes.still_alive(old.tree) == ()
 
 
 def test_ends_stopped_children(fleet: Any, supervisord: Supervisord) -> None:
     program = fleet.programs["frozen"]
-    old = program.start(supervisord.view)
+    old = program.start(supervisord.observe)
     for role in ("engine_core", "worker"):
         os.kill(program.processes()[role].pid, signal.SIGSTOP)
-    result, _ = restart(supervisord, program, old.incarnation.key)
+    result, _ = restart(supervisord, program.target, old.incarnation.key)
     assert result.outcome is Outcome.DONE
     assert processes.still_alive(old.tree) == ()
 
@@ -116,10 +108,10 @@ def test_starts_what_exited_and_removes_what_it_left(
     fleet: Any, supervisord: Supervisord, supervised: ModuleType
 ) -> None:
     program = fleet.programs["exited"]
-    old = program.start(supervisord.view)
+    old = program.start(supervisord.observe)
     os.kill(old.incarnation.pid, signal.SIGKILL)
-    supervised.wait_for(lambda: supervisord.view(program.target).state is RunState.EXITED, "the exit")
-    result, _ = restart(supervisord, program, old.incarnation.key)
+    supervised.wait_for(lambda: supervisord.observe(program.target).state is RunState.EXITED, "the exit")
+    result, _ = restart(supervisord, program.target, old.incarnation.key)
     supervised.wait_for(lambda: program.starts() == 2, "the second start")
     assert result.outcome is Outcome.DONE
     assert processes.still_alive(old.tree) == ()
@@ -129,10 +121,10 @@ def test_leaves_it_to_supervisord_when_that_has_restarted_it(
     fleet: Any, supervisord: Supervisord, supervised: ModuleType
 ) -> None:
     program = fleet.programs["auto_exited"]
-    old = program.start(supervisord.view)
+    old = program.start(supervisord.observe)
     os.kill(old.incarnation.pid, signal.SIGKILL)
     supervised.wait_for(lambda: program.starts() == 2, "supervisord's own start")
-    result, steps = restart(supervisord, program, old.incarnation.key)
+    result, steps = restart(supervisord, program.target, old.incarnation.key)
     assert (result.outcome, steps) == (Outcome.ALREADY, [])
     assert program.starts() == 2
 
@@ -140,7 +132,7 @@ def test_leaves_it_to_supervisord_when_that_has_restarted_it(
 CRASHES = {
     "when the step stop is journalled": ("step", "stop"),
     "when supervisord was told to stop it": (Supervisor, "stop"),
-    "when its processes were killed": (Supervisord, "_kill"),
+    "when its processes were killed": (Handle, "_kill"),
     "when the step start is journalled": ("step", "start"),
     "when supervisord was told to start it": (Supervisor, "start"),
 }
@@ -151,7 +143,7 @@ def test_a_crash_leads_to_exactly_one_new_start(
     number: int, fleet: Any, supervisord: Supervisord, supervised: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = fleet.programs[f"crash_{number}"]
-    old = program.start(supervisord.view)
+    old = program.start(supervisord.observe)
     where, name = list(CRASHES.values())[number]
 
     def step(taken: str) -> None:
@@ -162,13 +154,13 @@ def test_a_crash_leads_to_exactly_one_new_start(
         if where != "step":
             patch.setattr(where, name, dies_after(getattr(where, name)))
         with pytest.raises(Crash):
-            supervisord.restart(program.target, old.incarnation.key, step, DEADLINE)
-    result, _ = restart(supervisord, program, old.incarnation.key)
+            RestartEngine().carry_out(handle(supervisord, program.target, old.incarnation.key, step))
+    result, _ = restart(supervisord, program.target, old.incarnation.key)
     supervised.wait_for(lambda: program.starts() >= 2, "the second start")
     assert program.starts() == 2
     assert result.outcome is (Outcome.ALREADY if (where, name) == (Supervisor, "start") else Outcome.DONE)
     assert processes.still_alive(old.tree) == ()
-    assert supervisord.view(program.target).state is RunState.RUNNING
+    assert supervisord.observe(program.target).state is RunState.RUNNING
 
 
 def dies_after(function: Any) -> Any:
@@ -183,20 +175,19 @@ def test_reaps_orphans_and_leaves_a_look_alike_alone(
     fleet: Any, supervisord: Supervisord, supervised: ModuleType
 ) -> None:
     program = fleet.programs["orphaned"]
-    old = program.start(supervisord.view)
+    old = program.start(supervisord.observe)
     look_alike = subprocess.Popen(["VLLM::EngineCore", "600"], executable="/bin/sleep")
     try:
         os.kill(old.incarnation.pid, signal.SIGKILL)
-        supervised.wait_for(lambda: len(supervisord.view(program.target).orphans) == 2, "two orphans")
-        orphans = supervisord.view(program.target).orphans
+        supervised.wait_for(lambda: len(supervisord.observe(program.target).orphans) == 2, "two orphans")
+        orphans = supervisord.observe(program.target).orphans
         assert {ref.role for ref in orphans} == {"engine_core", "worker"}
-        steps: list[str] = []
-        result = supervisord.reap(program.target, NO_INCARNATION.key, steps.append, DEADLINE)
+        result, steps = reap(supervisord, program.target, NO_INCARNATION.key)
         assert result.outcome is Outcome.DONE
         assert steps == ["terminate"]
         assert processes.still_alive(orphans) == ()
         assert look_alike.poll() is None
-        again = supervisord.reap(program.target, NO_INCARNATION.key, no_step, DEADLINE)
+        again, _ = reap(supervisord, program.target, NO_INCARNATION.key)
         assert again.outcome is Outcome.ALREADY
     finally:
         look_alike.kill()
@@ -213,7 +204,7 @@ def test_a_reused_pid_is_no_orphan_and_is_not_signalled(fleet: Any, supervisord:
         earlier = ProcessRef(process.pid, process.start_ticks - 1, "engine_core", "VLLM::EngineCore")
         boot_id = processes.read_snapshot().boot_id
         program.remembered[f"{boot_id}/{stranger.pid}/1"] = (earlier,)
-        assert supervisord.view(program.target).orphans == ()
+        assert supervisord.observe(program.target).orphans == ()
         assert processes.send(earlier, signal.SIGKILL) is False
         assert stranger.poll() is None
     finally:
@@ -223,7 +214,7 @@ def test_a_reused_pid_is_no_orphan_and_is_not_signalled(fleet: Any, supervisord:
 
 def test_speaks_http_with_a_password(fleet: Any, supervisord: Supervisord) -> None:
     program = fleet.programs["spoken_to"]
-    view = supervisord.view(over_http(fleet, program, "swordfish"))
+    view = supervisord.observe(over_http(fleet, program, "swordfish"))
     assert (view.state, view.incarnation) == (RunState.STOPPED, NO_INCARNATION)
 
 
@@ -232,17 +223,17 @@ def test_a_wrong_password_is_blindness_for_a_look_and_permanent_for_an_action(
 ) -> None:
     target = over_http(fleet, fleet.programs["spoken_to"], "tunafish")
     with pytest.raises(Blind, match="401 Unauthorized; check username and password_file"):
-        supervisord.view(target)
+        supervisord.observe(target)
     with pytest.raises(PermanentError):
-        supervisord.restart(target, "none", no_step, DEADLINE)
+        RestartEngine().carry_out(handle(supervisord, target, "none"))
 
 
 def test_an_unknown_program_is_named_with_the_known_ones(fleet: Any, supervisord: Supervisord) -> None:
     target = with_options(fleet.programs["plain"].target, program="plane")
     with pytest.raises(PermanentError, match=r"has no program 'plane'; known: .*orphaned, plain, "):
-        supervisord.restart(target, "none", no_step, DEADLINE)
+        RestartEngine().carry_out(handle(supervisord, target, "none"))
     with pytest.raises(Blind, match="known:"):
-        supervisord.view(target)
+        supervisord.observe(target)
 
 
 def test_nobody_listening_is_blindness_for_a_look_and_temporary_for_an_action() -> None:
@@ -250,9 +241,9 @@ def test_nobody_listening_is_blindness_for_a_look_and_temporary_for_an_action() 
     for url in ("unix:///nowhere/s.sock", "http://127.0.0.1:9"):
         target = Target("gpu1:8000", "", "pool", "supervisord", {"url": url, "program": "vllm"})
         with pytest.raises(Blind, match="did not answer getProcessInfo"):
-            actuator.view(target)
+            actuator.observe(target)
         with pytest.raises(TemporaryError):
-            actuator.restart(target, "none", no_step, DEADLINE)
+            RestartEngine().carry_out(handle(actuator, target, "none"))
 
 
 def over_http(fleet: Any, program: Any, password: str) -> Target:

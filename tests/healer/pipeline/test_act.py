@@ -1,69 +1,54 @@
-"""Acting calls one method of the actuator and turns whatever comes of it into a Result."""
+"""Acting gives the remediation its handle and turns whatever comes of it into a Result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
-from vllm_healer.errors import Blind, JournalError, PermanentError, TemporaryError
-from vllm_healer.model import Outcome, Result, SupervisorView, Target
+from vllm_healer.errors import Blind, JournalError, PermanentError, Superseded, TemporaryError
+from vllm_healer.handle import Handle
+from vllm_healer.model import Outcome, Result
 from vllm_healer.pipeline.act import act
+from vllm_healer.remediation import Remediation
 
 DONE = Result(Outcome.DONE, "restarted", "boot-a/5000/120000")
 
 
-class Recording:
-    """An actuator that notes how it was called and returns, or raises, what it was given."""
+class Sample(Remediation):
+    """Returns, or raises, what it was given."""
 
     def __init__(self, answer: Result | Exception = DONE) -> None:
-        self.calls: list[tuple[object, ...]] = []
         self.answer = answer
+        self.handles: list[Handle] = []
 
-    def view(self, target: Target) -> SupervisorView:
-        raise AssertionError("acting does not look")
-
-    def restart(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> Result:
-        return self._answer("restart", target, incarnation, step, deadline)
-
-    def reap(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> Result:
-        return self._answer("reap", target, incarnation, step, deadline)
-
-    def _answer(
-        self, method: str, target: Target, incarnation: str, step: Callable[[str], None], deadline: float
-    ) -> Result:
-        self.calls.append((method, target.server, incarnation, deadline))
-        step("stop")
+    def carry_out(self, handle: Handle) -> Result:
+        self.handles.append(handle)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
 
-def ignore(name: str) -> None:
-    pass
+def acted(cases: ModuleType, remediation: Remediation) -> Result:
+    return act(cases.plan(), cases.handle(), {"restart_engine": remediation})
 
 
-@pytest.mark.parametrize(("remediation", "method"), [("restart_engine", "restart"), ("reap_orphans", "reap")])
-def test_each_remediation_calls_its_method_once(cases: ModuleType, remediation: str, method: str) -> None:
-    actuator, steps = Recording(), list[str]()
-    result = act(cases.plan(remediation=remediation), cases.TARGET, actuator, steps.append, 60.0)
-    assert result == DONE
-    assert actuator.calls == [(method, "gpu1:8000", "boot-a/4711/99000", 60.0)]
-    assert steps == ["stop"]
+def test_the_remediation_of_the_plan_gets_the_handle_once(cases: ModuleType) -> None:
+    remediation, handle = Sample(), cases.handle()
+    assert act(cases.plan(), handle, {"restart_engine": remediation, "reap_orphans": Sample()}) == DONE
+    assert remediation.handles == [handle]
 
 
 def test_telling_calls_nothing(cases: ModuleType) -> None:
-    actuator = Recording()
-    result = act(cases.plan(remediation="notify_only"), cases.TARGET, actuator, ignore, 60.0)
+    result = act(cases.plan(remediation="notify_only"), cases.handle())
     assert result.outcome is Outcome.DONE
     assert result.words == "nothing was done to gpu1:8000: it is only reported"
-    assert actuator.calls == []
 
 
 def test_already_restarted_by_another_is_passed_on(cases: ModuleType) -> None:
     already = Result(Outcome.ALREADY, "it had been restarted", "boot-a/5000/120000")
-    assert act(cases.plan(), cases.TARGET, Recording(already), ignore, 60.0) == already
+    assert acted(cases, Sample(already)) == already
+    assert acted(cases, Sample(Superseded(already.words, already.incarnation))) == already
 
 
 @pytest.mark.parametrize(
@@ -102,20 +87,17 @@ def test_already_restarted_by_another_is_passed_on(cases: ModuleType) -> None:
     ],
 )
 def test_an_error_becomes_a_failed_result(cases: ModuleType, error: Exception, result: Result) -> None:
-    assert act(cases.plan(), cases.TARGET, Recording(error), ignore, 60.0) == result
+    assert acted(cases, Sample(error)) == result
 
 
 def test_a_step_that_could_not_be_journalled_is_not_an_actuators_failure(cases: ModuleType) -> None:
-    def full(name: str) -> None:
-        raise JournalError("disk full")
-
     with pytest.raises(JournalError, match="disk full"):
-        act(cases.plan(), cases.TARGET, Recording(), full, 60.0)
+        acted(cases, Sample(JournalError("disk full")))
 
 
 def test_a_remediation_that_is_gone_fails_and_names_those_there_are(cases: ModuleType) -> None:
-    result = act(cases.plan(remediation="drain"), cases.TARGET, Recording(), ignore, 60.0)
+    result = act(cases.plan(remediation="pray"), cases.handle(), {"restart_engine": Sample(), "reap_orphans": Sample()})
     assert result.outcome is Outcome.FAILED
     assert result.words == (
-        "drain on gpu1:8000: there is no such remediation (any more); known: notify_only, reap_orphans, restart_engine"
+        "pray on gpu1:8000: there is no such remediation (any more); known: reap_orphans, restart_engine"
     )

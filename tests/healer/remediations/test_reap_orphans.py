@@ -1,10 +1,10 @@
-"""Reap orphans: what it plans; that it calls `reap` is tested with act."""
+"""Reap orphans: what it plans and does; with real processes it is tested in actuators/."""
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from vllm_healer.model import Diagnosis
+from vllm_healer.model import Diagnosis, Outcome, Result
 from vllm_healer.remediations.reap_orphans import ReapOrphans
 
 
@@ -17,3 +17,25 @@ def test_plans_to_remove_what_was_found(cases: ModuleType) -> None:
 
 def test_serves_orphans_only() -> None:
     assert ReapOrphans.causes == {"orphans"}
+
+
+def test_ends_the_orphans_and_nothing_else(cases: ModuleType) -> None:
+    server = cases.Server(cases.supervisor(orphans=(cases.ENGINE, cases.WORKER)))
+    result = ReapOrphans().carry_out(cases.handle(server, incarnation="none"))
+    assert server.story == ["terminate", "SIGTERM to 4712, 4713"]
+    words = "removed the orphans of gpu1:8000: pid 4712, 4713"
+    assert result == Result(Outcome.DONE, words, cases.KEY)
+
+
+def test_kills_only_those_that_do_not_obey(cases: ModuleType) -> None:
+    server = cases.Server(cases.supervisor(orphans=(cases.ENGINE, cases.WORKER)))
+    server.stubborn = (cases.WORKER,)
+    ReapOrphans().carry_out(cases.handle(server))
+    assert server.story == ["terminate", "SIGTERM to 4712, 4713", "kill", "SIGKILL to 4713"]
+
+
+def test_does_nothing_when_they_are_gone(cases: ModuleType) -> None:
+    server = cases.Server()
+    result = ReapOrphans().carry_out(cases.handle(server))
+    assert (result.outcome, result.words) == (Outcome.ALREADY, "gpu1:8000 has no orphans; nothing was done")
+    assert server.story == []

@@ -1,10 +1,13 @@
-"""Restart engine: what it plans; that it calls `restart` is tested with act."""
+"""Restart engine: what it plans and does; with a real supervisord and Docker's API it is tested in actuators/."""
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from vllm_healer.model import Diagnosis
+import pytest
+
+from vllm_healer.errors import Superseded
+from vllm_healer.model import NO_INCARNATION, Diagnosis, Outcome, Result, RunState
 from vllm_healer.remediations.restart_engine import RestartEngine
 
 
@@ -27,3 +30,24 @@ def test_permits_nothing_by_itself(cases: ModuleType) -> None:
 
 def test_serves_a_stalled_and_a_dead_engine_and_never_an_overloaded_one() -> None:
     assert RestartEngine.causes == {"engine_dead", "engine_stalled"}
+
+
+def test_stops_the_whole_tree_before_it_starts_it_again(cases: ModuleType) -> None:
+    server = cases.Server(cases.supervisor(tree=(cases.ENGINE, cases.WORKER)))
+    result = RestartEngine().carry_out(cases.handle(server))
+    assert server.story == ["stop", "told to stop", "SIGTERM to 4712, 4713", "start", "told to start"]
+    words = "ended 2 processes of gpu1:8000 and started it again: it runs"
+    assert result == Result(Outcome.DONE, words, cases.NEW_KEY)
+
+
+def test_starts_what_has_ended(cases: ModuleType) -> None:
+    server = cases.Server(cases.supervisor(RunState.EXITED, incarnation=NO_INCARNATION))
+    assert RestartEngine().carry_out(cases.handle(server)).words == "started gpu1:8000 again: it runs"
+    assert server.story == ["start", "told to start"]
+
+
+def test_leaves_alone_what_another_has_restarted(cases: ModuleType) -> None:
+    server = cases.Server()
+    with pytest.raises(Superseded):
+        RestartEngine().carry_out(cases.handle(server, incarnation="boot-a/1/1"))
+    assert server.story == []

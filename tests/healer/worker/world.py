@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
@@ -20,9 +21,7 @@ from vllm_healer.model import (
     IncidentState,
     Instant,
     Look,
-    Outcome,
     ProcessRef,
-    Result,
     RunState,
     Signal,
     Signals,
@@ -78,32 +77,34 @@ class FakeServer:
     start_fails: HealerError | None = None  # raised after the server was stopped
     started: float = 1_799_999_000.0
 
-    def view(self, target: Target) -> SupervisorView:
+    def observe(self, target: Target) -> SupervisorView:
         if self.blind:
             raise Blind("supervisord does not answer")
         return SupervisorView(self.state, self._incarnation(), (), self.orphans, restarts_itself=False)
 
-    def restart(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> Result:
-        if self.state is RunState.RUNNING and incarnation != self._incarnation().key:
-            return Result(Outcome.ALREADY, "it has another process by now", self._incarnation().key)
-        step("stop")
+    def stop(self, target: Target, grace: float) -> None:
         if self.interrupt is not None:
             self.interrupt()
+        self.state, self.health = RunState.STOPPED, Health.REFUSED
+
+    def start(self, target: Target) -> None:
         if self.start_fails is not None:
-            self.state, self.health = RunState.STOPPED, Health.REFUSED
             raise self.start_fails
-        step("start")
         self.restarts += 1
         self.life += 1
-        self.state, self.orphans = RunState.RUNNING, ()
+        self.state = RunState.RUNNING
         if self.heals:
             self.health, self.answers = Health.OK, True
-        return Result(Outcome.DONE, "restarted", self._incarnation().key)
 
-    def reap(self, target: Target, incarnation: str, step: Callable[[str], None], deadline: float) -> Result:
+    def signal(
+        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
+    ) -> tuple[ProcessRef, ...]:
         self.reaped += 1
         self.orphans = ()
-        return Result(Outcome.DONE, "orphans removed", incarnation)
+        return ()
+
+    def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> str:
+        raise AssertionError("no shipped remediation asks the server itself")
 
     def look(self, target: Target, canary: float) -> Look:
         if self.health is not Health.OK:

@@ -1,4 +1,4 @@
-"""supervisord's word and /proc put together: whose pids they are, and what is superseded."""
+"""supervisord's word and /proc put together: whose pids they are, and what lives of earlier trees."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from vllm_healer.actuators.processes import TICKS, Process, Snapshot
-from vllm_healer.actuators.scene import choose_members, choose_restarts_itself, is_superseded, make_scene
 from vllm_healer.actuators.supervisor_rpc import Info, parse_autorestart, parse_info, parse_names
+from vllm_healer.actuators.supervisor_view import choose_restarts_itself, make_view
 from vllm_healer.errors import Blind
 from vllm_healer.model import ProcessRef, RunState
 
@@ -23,9 +23,9 @@ KEY = f"boot-a/10/{4900 * TICKS}"
 
 
 def test_names_the_incarnation_by_boot_pid_and_start() -> None:
-    scene = make_scene(RUNNING, 5, HERE, {}, local_socket=False)
-    assert scene.incarnation.key == KEY
-    assert [process.pid for process in scene.tree] == [10, 11]
+    view = make_view(RUNNING, 5, HERE, {}, local_socket=False)
+    assert view.incarnation.key == KEY
+    assert [process.pid for process in view.tree] == [10, 11]
 
 
 @pytest.mark.parametrize(
@@ -39,46 +39,23 @@ def test_names_the_incarnation_by_boot_pid_and_start() -> None:
     ids=["no such supervisord here", "that pid is another program", "not its child", "of another age"],
 )
 def test_pids_of_another_host_are_never_taken_for_ours(info: Info, supervisor: int, snapshot: Snapshot) -> None:
-    scene = make_scene(info, supervisor, snapshot, {}, local_socket=False)
-    assert scene.tree == ()
-    assert scene.incarnation.key == f"elsewhere/10/{info.start:.0f}"
-    assert choose_members(scene, (ENGINE.ref,)) == ()
-    assert "another host" in scene.words
+    view = make_view(info, supervisor, snapshot, {KEY: (ENGINE.ref,)}, local_socket=False)
+    assert view.tree == ()
+    assert view.incarnation.key == f"elsewhere/10/{info.start:.0f}"
+    assert (view.orphans, view.survivors) == ((), {})
+    assert "another host" in view.detail
 
 
 def test_over_a_shared_socket_the_age_need_not_match_after_a_clock_step() -> None:
-    assert make_scene(replace(RUNNING, start=1000.0), 5, HERE, {}, local_socket=True).incarnation.key == KEY
+    assert make_view(replace(RUNNING, start=1000.0), 5, HERE, {}, local_socket=True).incarnation.key == KEY
 
 
-def test_members_are_the_tree_the_remembered_and_what_those_started() -> None:
+def test_tells_what_lives_of_each_remembered_tree_of_this_boot() -> None:
     left = Process(20, 1, 200, "S", "VLLM::EngineCor", ("VLLM::EngineCore",))
-    below = Process(21, 20, 210, "S", "VLLM::Worker", ("VLLM::Worker",))
-    stranger = Process(30, 1, 300, "S", "VLLM::Worker", ("VLLM::Worker",))
-    snapshot = replace(HERE, processes={**HERE.processes, 20: left, 21: below, 30: stranger})
-    scene = make_scene(RUNNING, 5, snapshot, {}, local_socket=True)
     gone = ProcessRef(99, 990, "worker", "VLLM::Worker")
-    assert {ref.pid for ref in choose_members(scene, (left.ref, gone))} == {10, 11, 20, 21}
-
-
-@pytest.mark.parametrize(
-    ("state", "pid", "incarnation", "superseded"),
-    [
-        (RunState.RUNNING, 10, KEY, False),
-        (RunState.RUNNING, 10, "boot-a/9/90", True),
-        (RunState.STOPPING, 10, "boot-a/9/90", True),
-        (RunState.RUNNING, 10, "none", True),
-        (RunState.EXITED, 0, "boot-a/9/90", False),
-        (RunState.STOPPED, 0, "boot-a/9/90", False),
-        (RunState.STARTING, 0, "boot-a/9/90", True),  # BACKOFF: supervisord is at it
-        (RunState.STARTING, 0, "none", False),
-        (RunState.FATAL, 0, "none", False),
-    ],
-)
-def test_only_another_living_or_coming_incarnation_supersedes(
-    state: RunState, pid: int, incarnation: str, superseded: bool
-) -> None:
-    scene = make_scene(replace(RUNNING, state=state, pid=pid), 5, HERE, {}, local_socket=True)
-    assert is_superseded(scene, incarnation) is superseded
+    snapshot = replace(HERE, processes={**HERE.processes, 20: left})
+    trees = {"boot-a/9/90": (left.ref, gone), "boot-b/9/90": (left.ref,), "elsewhere/9/90": (left.ref,)}
+    assert make_view(RUNNING, 5, snapshot, trees, local_socket=True).survivors == {"boot-a/9/90": (left.ref,)}
 
 
 @pytest.mark.parametrize(
@@ -131,5 +108,5 @@ def test_names_are_written_as_in_the_configuration() -> None:
 
 def test_the_age_of_a_server_elsewhere_is_told_by_its_own_clock() -> None:
     """That host's clock is years behind ours; the server is 100 s old all the same."""
-    started = make_scene(RUNNING, 6, HERE, {}, local_socket=False).incarnation.started
+    started = make_view(RUNNING, 6, HERE, {}, local_socket=False).incarnation.started
     assert time.time() - started == pytest.approx(100.0, abs=5.0)

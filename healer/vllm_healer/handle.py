@@ -1,0 +1,141 @@
+"""A remediation's handle on the one server that it acts on: small verbs, made safe in one place.
+
+A verb that changes something is journalled before it is taken, and the incarnation is read again in between, so that no
+remediation can forget either. A healer that was killed carries a remediation out again from its beginning: each verb
+therefore leaves alone what is done already.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vllm_healer.errors import PermanentError, Superseded, TemporaryError
+from vllm_healer.model import NO_INCARNATION, STOP_STEP, ProcessRef, RunState, SupervisorView, Target
+from vllm_healer.ports import Actuator, Clock
+
+POLL = 0.2  # seconds between two looks at what is ending or starting
+DRIVER_DELAY = 30.0  # seconds before another try at a process that SIGKILL did not end: it hangs in the kernel
+
+ENDED = frozenset({RunState.STOPPED, RunState.EXITED, RunState.FATAL})
+COMING = frozenset({RunState.STARTING, RunState.RUNNING})
+
+
+@dataclass(frozen=True)
+class Handle:
+    """One action's hold on one server. All verbs raise TemporaryError, PermanentError, or JournalError for a step."""
+
+    actuator: Actuator
+    target: Target
+    incarnation: str  # Incarnation.key that the action was decided on
+    step: Callable[[str], None]  # journals a step before it is taken
+    clock: Clock
+    until: float  # boot-clock seconds after which nothing is waited for
+
+    @property
+    def server(self) -> str:
+        return self.target.server
+
+    def observe(self) -> SupervisorView:
+        """What the supervisor says now."""
+        return self.actuator.observe(self.target)
+
+    def stop(self, grace: float) -> int:
+        """Ends the server with all its processes, by SIGKILL after `grace` seconds; returns how many were signalled.
+
+        The supervisor is told first, so that it does not start again what is ended here. Nothing is journalled or done
+        when nothing lives. Raises Superseded when another incarnation does.
+        """
+        seen = self._same_incarnation()
+        if not _runs(seen) and not members(seen, self.incarnation):
+            return 0
+        self.step(STOP_STEP)
+        seen = self._same_incarnation()  # writing the step took its time
+        processes = members(seen, self.incarnation)
+        if _runs(seen):
+            self.actuator.stop(self.target, grace)
+        self._kill(self._signal(processes, signal.SIGTERM, grace))
+        self._wait_until_stopped()
+        return len(processes)
+
+    def start(self) -> SupervisorView:
+        """Starts the server and waits for its new process, not for the model: verification does that."""
+        self.step("start")
+        self.actuator.start(self.target)
+        seen, old = self.observe(), (self.incarnation, NO_INCARNATION.key)
+        while seen.incarnation.key in old and seen.state in COMING and self._left() > 0:
+            self.clock.sleep(POLL)
+            seen = self.observe()
+        return seen
+
+    def terminate(self, processes: tuple[ProcessRef, ...], grace: float) -> tuple[ProcessRef, ...]:
+        """Sends SIGTERM to exactly these processes and what they started; returns those left after `grace` seconds."""
+        self.step("terminate")
+        return self._signal(processes, signal.SIGTERM, grace)
+
+    def kill(self, processes: tuple[ProcessRef, ...]) -> None:
+        """Sends SIGKILL to exactly these processes and waits for their end. Raises TemporaryError when one stays."""
+        self.step("kill")
+        self._kill(processes)
+
+    def http(self, method: str, path: str, body: object = None) -> str:
+        """Asks the server itself and returns the text of its answer. After a crash the same request is sent again.
+
+        Raises Superseded when another incarnation lives by now.
+        """
+        self._same_incarnation()
+        self.step(f"http {method} {path}")
+        self._same_incarnation()
+        return self.actuator.http(self.target, method, path, body, max(1.0, self._left()))
+
+    def _same_incarnation(self) -> SupervisorView:
+        """What the supervisor says of the incarnation that the action was decided on."""
+        seen = self.observe()
+        if seen.state is RunState.UNKNOWN:
+            raise PermanentError(f"nobody knows whether {self.server} runs ({seen.detail}); nothing was done")
+        if is_superseded(seen, self.incarnation):
+            words = f"{self.server} was already started again ({seen.detail}); nothing was done"
+            raise Superseded(words, seen.incarnation.key)
+        return seen
+
+    def _signal(self, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float) -> tuple[ProcessRef, ...]:
+        """Those that are still there after `wait` seconds, or at the end of the action's own time."""
+        if not processes:
+            return ()
+        return self.actuator.signal(self.target, processes, number, min(wait, self._left()))
+
+    def _kill(self, processes: tuple[ProcessRef, ...]) -> None:
+        left = self._signal(processes, signal.SIGKILL, self._left())
+        if left:
+            named = ", ".join(f"{ref.title} (pid {ref.pid})" for ref in left)
+            raise TemporaryError(f"still there after SIGKILL: {named}; they may hang in a driver call", DRIVER_DELAY)
+
+    def _wait_until_stopped(self) -> None:
+        while (seen := self.observe()).state not in ENDED | COMING:
+            if self._left() <= 0:
+                raise TemporaryError(f"{self.server} is still being stopped ({seen.detail}): its supervisor is patient")
+            self.clock.sleep(POLL)
+
+    def _left(self) -> float:
+        """Seconds until nothing is waited for any more."""
+        return max(0.0, self.until - self.clock.now().boot)
+
+
+def is_superseded(seen: SupervisorView, incarnation: str) -> bool:
+    """True if another incarnation lives, or the supervisor is about to start one by itself."""
+    present = seen.incarnation.key
+    if present == NO_INCARNATION.key:
+        return seen.state is RunState.STARTING and incarnation != present
+    return present != incarnation
+
+
+def members(seen: SupervisorView, incarnation: str) -> tuple[ProcessRef, ...]:
+    """All that must be gone before the next start: the tree, what is left of the incarnation's own, and orphans."""
+    every = (*seen.tree, *seen.survivors.get(incarnation, ()), *seen.orphans)
+    return tuple({ref.pid: ref for ref in every}.values())
+
+
+def _runs(seen: SupervisorView) -> bool:
+    """True if there is something for the supervisor to stop; a paused container is one that runs."""
+    return seen.state not in ENDED or seen.incarnation.key != NO_INCARNATION.key
