@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from vllm_healer.model import Diagnosis, Facts, Incident, Look, Signal
+from vllm_healer.model import Diagnosis, Facts, Incident
 
 
 class Detector:
@@ -14,6 +15,8 @@ class Detector:
     """
 
     alerts: ClassVar[frozenset[str]] = frozenset()  # alert names that support an action on this cause
+    destructive_may_help: ClassVar[bool] = False  # True: the guard lets a destructive remediation answer this cause
+    series: ClassVar[Mapping[str, str]] = {}  # {name in facts.signals.more: a series of Prometheus with label `server`}
     order: ClassVar[int] = 100  # lower is asked first, and the first that recognises its cause wins
 
     def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:
@@ -24,14 +27,3 @@ class Detector:
         """Those of the incident's alerts that support an action: an alert labelled healable="false" never does."""
         healable = {alert.name for alert in incident.alerts if alert.labels.get("healable") != "false"}
         return self.alerts & healable
-
-
-def fresh(signal: Signal | None, max_age: float) -> float | None:
-    """The signal's value, or None when it is absent or too old to be evidence."""
-    return signal.value if signal is not None and signal.age <= max_age else None
-
-
-def moved(earlier: Look | None, look: Look) -> bool:
-    """Whether an engine-pushed value changed since an earlier look, or while this look's canary waited."""
-    values = (earlier.work if earlier is not None else None, look.work_before, look.work)
-    return len({shown for shown in values if shown is not None}) > 1

@@ -155,6 +155,7 @@ class Signals:
     waiting: Signal | None = None
     canary_failures: Signal | None = None
     orphans: Signal | None = None
+    more: Mapping[str, Signal] = field(default_factory=dict)  # what detectors read beyond these; see Detector.series
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,6 @@ class Plan:
     diagnosis: Diagnosis
     verify: bool = False  # a non-destructive plan that still waits for the server to come back
     allowed: bool = False  # healer.yml lists the remediation; set by `choose`, judged by the guard
-    proof: str = "answers"  # what verification must see: answers, new_incarnation (and answers), no_orphans
 
 
 @dataclass(frozen=True)

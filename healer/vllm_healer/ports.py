@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from typing import Protocol
 
 from vllm_healer.model import (
@@ -38,7 +39,9 @@ class Memory(Protocol):
 class Metrics(Protocol):
     """Prometheus. Both raise Blind when it does not answer or answers with an error."""
 
-    def signals(self, server: str) -> Signals: ...
+    def signals(self, server: str, more: Mapping[str, str]) -> Signals:
+        """`more`: series by the names that they get in Signals.more."""
+        ...
 
     def healthy(self, servers: frozenset[str], max_age: float) -> frozenset[str]:
         """Those of `servers` whose /health is ok and that are not stalled, by samples of at most `max_age` seconds."""

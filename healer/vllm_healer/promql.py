@@ -25,13 +25,16 @@ SERIES = {
     "canary_failures": "vllm_canary_consecutive_failures",
     "orphans": "vllm_process_orphans",
 }
+MORE = "more_"  # stands before the names of series that detectors read beyond these
 HEALTHY, STALLED = 'vllm_probe_health{result="ok",%s}', "vllm_server_stalled{%s}"
 
 _TERM = "healer_term"
 
 
-def signals_query(server: str) -> str:
-    return _query({field: f"{name}{{server={quote(server)}}}" for field, name in SERIES.items()})
+def signals_query(server: str, more: Mapping[str, str]) -> str:
+    """`more`: series beyond SERIES, by the names that they get in Signals.more."""
+    series = {**SERIES, **{f"{MORE}{name}": one for name, one in more.items()}}
+    return _query({field: f"{name}{{server={quote(server)}}}" for field, name in series.items()})
 
 
 def healthy_query(servers: frozenset[str]) -> str:
@@ -52,9 +55,10 @@ def parse_signals(answer: object, who: str) -> Signals:
     """Absent series are None. Of several series (two exporters) the freshest counts."""
     fresh: dict[str, Signal] = {}
     for field, _, signal in parse_samples(answer, who):
-        if field in SERIES and (field not in fresh or signal.age < fresh[field].age):
+        if field not in fresh or signal.age < fresh[field].age:
             fresh[field] = signal
-    return Signals(**fresh)
+    more = {field.removeprefix(MORE): signal for field, signal in fresh.items() if field.startswith(MORE)}
+    return Signals(**{field: signal for field, signal in fresh.items() if field in SERIES}, more=more)
 
 
 def parse_healthy(answer: object, max_age: float, who: str) -> frozenset[str]:

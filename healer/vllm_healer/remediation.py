@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from vllm_healer.handle import Handle
 from vllm_healer.model import Diagnosis, Facts, Incident, Plan, Result
+from vllm_healer.proof import Evidence, Proof, answers
 
 
 class Remediation:
-    """Answers some causes with one action. Its module's name is its name: in healer.yml, in the journal, in metrics."""
+    """Answers some causes with one action. Its module's name is its name: in healer.yml, in the journal, in metrics.
+
+    Everything about the action is here: what it does, how long it rests, what proves it, and what follows. All but
+    `carry_out` is pure.
+    """
 
     causes: ClassVar[frozenset[str]] = frozenset()  # the diagnoses it serves
-    destructive: ClassVar[bool] = True  # kills or restarts something: every guard applies
-    proof: ClassVar[str] = "answers"  # what verification must see: answers, new_incarnation, no_orphans
+    destructive: ClassVar[bool] = True  # kills, restarts or changes something: every guard applies
+    cooldown: ClassVar[float] = 300.0  # seconds before it may run on the same server again, unless healer.yml says
+    proven_within: ClassVar[float] = math.inf  # seconds from the intent, if that is sooner than the start_timeout
+    look_again: ClassVar[bool] = False  # once proven, it is looked whether anything else is wrong; False: healed
 
     def plan(self, incident: Incident, diagnosis: Diagnosis, facts: Facts) -> Plan:
-        """Names the one incarnation it is decided on; pure. `choose` adds whether healer.yml allows it."""
+        """Names the one incarnation it is decided on. `choose` adds whether healer.yml allows it."""
         return Plan(
             incident=incident.id,
             server=incident.server,
@@ -27,7 +35,6 @@ class Remediation:
             reason=self.reason(diagnosis, facts),
             diagnosis=diagnosis,
             verify=self.waits(diagnosis),
-            proof=self.proof,
         )
 
     def reason(self, diagnosis: Diagnosis, facts: Facts) -> str:
@@ -35,13 +42,23 @@ class Remediation:
         raise NotImplementedError
 
     def waits(self, diagnosis: Diagnosis) -> bool:
-        """Whether verification follows: always after a destructive action."""
+        """True if verification follows, as it always does after a destructive action."""
         return self.destructive
 
     def carry_out(self, handle: Handle) -> Result:
-        """Does it with the handle's verbs. May be called again after a crash at any point, so what is done already must
-        not be done twice. What the verbs raise is the caller's."""
+        """Does it with the handle's verbs; what they raise is the caller's.
+
+        After a crash of the healer it is called again from its beginning: what is done already must not be done twice.
+        """
         raise NotImplementedError
+
+    def untouched(self, plan: Plan, facts: Facts) -> bool:
+        """True if nothing has reached the server although a step was journalled: then the plan is judged anew."""
+        return False
+
+    def prove(self, plan: Plan, evidence: Evidence) -> Proof:
+        """How far it is proven that the action helped. Asked again until it is, or its time is over."""
+        return answers(evidence)
 
     def name(self) -> str:
         return type(self).__module__.rpartition(".")[2]

@@ -77,7 +77,7 @@ def supervisor(state: RunState = RunState.RUNNING, age: float = 7200.0, **more: 
 def signals(age: float = 4.0, **values: float) -> Signals:
     """A stall of 45 s with a limit of 30 s, unless told otherwise; every sample `age` seconds old."""
     stall = {"stalled": 1.0, "progress_age": 45.0, "stall_limit": 30.0, "running": 3.0, "waiting": 2.0}
-    return Signals(**{name: Signal(value, age) for name, value in {**stall, **values}.items()})
+    return Signals(**{name: Signal(value, age) for name, value in {**stall, **values}.items()})  # type: ignore[arg-type]
 
 
 def facts(**changes: object) -> Facts:
@@ -109,7 +109,6 @@ def plan(**changes: object) -> Plan:
         "reason": "restart the engine",
         "diagnosis": Diagnosis("engine_stalled", "no progress", frozenset({"VllmEngineStalled"})),
         "allowed": True,
-        "proof": "new_incarnation",
     }
     return Plan(**{**base, **changes})  # type: ignore[arg-type]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import pkgutil
 import re
 import stat
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from vllm_healer.errors import ConfigError
@@ -58,11 +56,6 @@ def check_secret(path: str, where: str) -> str:
         mode = stat.S_IMODE(mode)
         raise ConfigError(f"{where} {path} is open to every user (mode {mode:04o}); run: chmod 600 {path}")
     return path
-
-
-def plugin_names(package: str) -> tuple[str, ...]:
-    """The plug-ins of one of the healer's packages, without importing them: a plug-in's file is its name."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / package)])))
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from vllm_healer.config.checks import check_address, check_secret, check_url, plugin_names
+from vllm_healer.config.checks import check_address, check_secret, check_url
 from vllm_healer.config.targets import read_targets
 from vllm_healer.config.yaml_lines import Value, read_file
 from vllm_healer.errors import ConfigError
 from vllm_healer.model import Target
+from vllm_healer.registry import remediations
 
 ENVIRONMENT = "VLLM_HEALER_"  # VLLM_HEALER_MODE, _LISTEN, _TOKEN_FILE, _JOURNAL, _PROMETHEUS_URL, _ALERTMANAGER_URL
 
@@ -24,24 +25,28 @@ class Mode(StrEnum):
     ACT = "act"
 
 
-# Seconds before the same remediation may run on the same server again. A restart that did not help needs time to show
-# it, or a person: 300 s is twice a small model's load time. Orphans are gone for good once killed, so 60 s is plenty.
-COOLDOWNS = {"restart_engine": 300.0, "reap_orphans": 60.0}
+def own_cooldowns() -> dict[str, float]:
+    """Seconds, as each destructive remediation declares them."""
+    return {name: one.cooldown for name, one in remediations().items() if one.destructive}
 
 
 @dataclass(frozen=True)
 class Limits:
     """The brakes. Each bounds what one wrong diagnosis can break."""
 
-    cooldown_seconds: dict[str, float] = field(default_factory=lambda: dict(COOLDOWNS))
+    cooldown_seconds: dict[str, float] = field(default_factory=own_cooldowns)
     budget_per_hour: int = 3  # destructive actions per server; what three restarts do not cure, a fourth will not
     minimum_healthy: int = 0  # other servers of the pool that must be healthy; 0 fits a single server, fleets want >= 1
     max_signal_age: float = 15.0  # seconds; a sample older than three scrapes says nothing of now
     reopen_after: float = 120.0  # seconds in which an echo of a closed incident opens none: Alertmanager resolves late
 
     def cooldown(self, remediation: str) -> float:
-        """Seconds; a remediation without its own takes the longest there is."""
-        return self.cooldown_seconds.get(remediation, max([*self.cooldown_seconds.values(), *COOLDOWNS.values()]))
+        """Seconds; a remediation that is not known takes the longest there is."""
+        return self.cooldown_seconds.get(remediation, self.longest_cooldown)
+
+    @property
+    def longest_cooldown(self) -> float:
+        return max([*self.cooldown_seconds.values(), *own_cooldowns().values()])
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def _mode(text: str, where: str) -> Mode:
 
 def _remediations(value: Value) -> tuple[str, ...]:
     """The names that are allowed; each must be a remediation's."""
-    known = plugin_names("remediations")
+    known = remediations()
     items = [(item.scalar("a remediation's name"), item.where) for item in value.items("remediations")]
     for name, where in items:
         if name not in known:
@@ -129,12 +134,12 @@ def _remediations(value: Value) -> tuple[str, ...]:
 
 
 def _limits(given: Mapping[str, Value]) -> Limits:
-    cooldowns = given["cooldown_seconds"].mapping(plugin_names("remediations"), "cooldown_seconds")
+    cooldowns = given["cooldown_seconds"].mapping(remediations(), "cooldown_seconds")
     own = {
         name: value.number(f"cooldown_seconds.{name}", 0, Limits().cooldown(name)) for name, value in cooldowns.items()
     }
     return Limits(
-        cooldown_seconds={**COOLDOWNS, **own},
+        cooldown_seconds={**own_cooldowns(), **own},
         budget_per_hour=given["budget_per_hour"].whole("budget_per_hour", 0, Limits.budget_per_hour),
         minimum_healthy=given["minimum_healthy"].whole("minimum_healthy", 0, Limits.minimum_healthy),
         max_signal_age=given["max_signal_age"].number("max_signal_age", 1, Limits.max_signal_age),

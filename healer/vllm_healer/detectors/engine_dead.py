@@ -23,6 +23,7 @@ class EngineDead(Detector):
     """Own look and supervisor must agree. A /health that times out is a busy server and never counts."""
 
     alerts = frozenset({"VllmDown"})
+    destructive_may_help = True
     order = 20
 
     def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:

@@ -6,14 +6,16 @@ its KV usage moved at every step. So Prometheus and the healer's own look must s
 
 from __future__ import annotations
 
-from vllm_healer.detector import Detector, fresh, moved
+from vllm_healer.detector import Detector
 from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, Signals
+from vllm_healer.progress import fresh, moved
 
 
 class EngineStalled(Detector):
     """Needs a fresh stall from the exporter, a failed canary of the healer's own, and nothing that contradicts them."""
 
     alerts = frozenset({"VllmEngineStalled"})
+    destructive_may_help = True
     order = 30
 
     def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:

@@ -15,6 +15,7 @@ class Orphans(Detector):
     """Believes the supervisor's view alone: it compares pid and start time with what was recorded at launch."""
 
     alerts = frozenset({"VllmProcessOrphaned", "VllmDown"})
+    destructive_may_help = True
     order = 10
 
     def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:

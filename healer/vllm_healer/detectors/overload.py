@@ -5,8 +5,9 @@ Never a reason to restart: the queue would be lost, and a cold cache is slower s
 
 from __future__ import annotations
 
-from vllm_healer.detector import Detector, fresh, moved
+from vllm_healer.detector import Detector
 from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, Signals
+from vllm_healer.progress import fresh, moved
 
 QUEUE_LIMIT = 100  # waiting requests; the same number as the alert VllmQueueOverload
 
@@ -15,6 +16,7 @@ class Overload(Detector):
     """A long queue, or a /health too late to be counted, on a server that still makes progress."""
 
     alerts = frozenset({"VllmQueueOverload"})
+    destructive_may_help = False  # a restart loses the queue, and the next server gets its load
     order = 40
 
     def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vllm_healer.errors import Blind, JournalError, PermanentError, Superseded, TemporaryError
 from vllm_healer.handle import Handle
-from vllm_healer.model import Outcome, Plan, Result
-from vllm_healer.pipeline.plugged import Remediations, remediations
+from vllm_healer.model import Facts, Outcome, Plan, Result
+from vllm_healer.registry import Remediations, remediations
 
 
 def act(plan: Plan, handle: Handle, using: Remediations | None = None) -> Result:
@@ -31,3 +31,9 @@ def act(plan: Plan, handle: Handle, using: Remediations | None = None) -> Result
         return Result(Outcome.FAILED, f"{what} was broken off: {error}; a person must look")
     except Exception as error:  # noqa: BLE001 - the plug-in boundary: an unknown error counts as permanent and is told
         return Result(Outcome.FAILED, f"{what} failed with {type(error).__name__}: {error}; a person must look")
+
+
+def untouched(plan: Plan, facts: Facts, using: Remediations | None = None) -> bool:
+    """True if the plan's remediation says that nothing has reached the server, whatever step was journalled."""
+    known = remediations() if using is None else using
+    return plan.remediation in known and known[plan.remediation].untouched(plan, facts)

@@ -9,9 +9,8 @@ from dataclasses import fields
 
 from vllm_healer.model import Refusal, RunState, Signal, Signals
 from vllm_healer.pipeline.case import Case
+from vllm_healer.registry import detectors
 
-# A restart never answers these, whatever a plug-in says: overload gets worse by it, a start is only set back.
-NEVER_DESTRUCTIVE = frozenset({"none", "overload", "starting", "unknown"})
 BY_A_PERSON = frozenset({RunState.STOPPED, RunState.STOPPING})
 
 
@@ -25,8 +24,10 @@ def unlisted_target(case: Case) -> Refusal | None:
 
 
 def not_destructive_cause(case: Case) -> Refusal | None:
+    """The cause's own detector says that a destructive action may help; of 'starting' or 'unknown' none says so."""
     cause = case.plan.diagnosis.cause
-    if cause not in NEVER_DESTRUCTIVE:
+    detector = detectors().get(cause)
+    if detector is not None and detector.destructive_may_help:
         return None
     return Refusal("not_destructive_cause", f"{case.plan.remediation} does not cure the cause '{cause}'")
 
@@ -106,5 +107,5 @@ def minimum_healthy(case: Case) -> Refusal | None:
 
 
 def _known(signals: Signals) -> list[tuple[str, Signal]]:
-    pairs = ((field.name, getattr(signals, field.name)) for field in fields(signals))
-    return [(name, signal) for name, signal in pairs if isinstance(signal, Signal)]
+    every = {field.name: getattr(signals, field.name) for field in fields(signals)} | dict(signals.more)
+    return [(name, signal) for name, signal in every.items() if isinstance(signal, Signal)]

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from vllm_healer.model import Diagnosis, Facts, Incident, Plan
-from vllm_healer.pipeline.plugged import Remediations, remediations
+from vllm_healer.registry import Remediations, remediations
 
 FALLBACK = "notify_only"
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from vllm_healer.detector import Detector, fresh, moved
+from vllm_healer.detector import Detector
 from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, RunState
-from vllm_healer.pipeline.plugged import Detectors, detectors
+from vllm_healer.progress import fresh, moved
+from vllm_healer.registry import Detectors, detectors
 
 
 def diagnose(incident: Incident, facts: Facts, using: Detectors | None = None) -> Diagnosis:

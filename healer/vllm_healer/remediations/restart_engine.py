@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vllm_healer.handle import Handle
-from vllm_healer.model import Diagnosis, Facts, Outcome, Result
+from vllm_healer.model import NO_INCARNATION, Diagnosis, Facts, Outcome, Plan, Result, RunState, SupervisorView
+from vllm_healer.proof import Evidence, Proof, answers
 from vllm_healer.remediation import Remediation
 
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL: a stalled engine answers nobody, so nothing is drained
@@ -13,8 +16,7 @@ class RestartEngine(Remediation):
     """For an engine that cannot come back by itself. Requests in flight and the prefix cache are lost."""
 
     causes = frozenset({"engine_dead", "engine_stalled"})
-    destructive = True
-    proof = "new_incarnation"
+    cooldown = 300.0  # twice a small model's load time: a restart that did not help needs time to show it, or a person
 
     def reason(self, diagnosis: Diagnosis, facts: Facts) -> str:
         return f"restart the engine: {diagnosis.evidence}"
@@ -22,9 +24,35 @@ class RestartEngine(Remediation):
     def carry_out(self, handle: Handle) -> Result:
         ended = handle.stop(GRACE)
         seen = handle.start()
-        what = (
-            f"ended {ended} processes of {handle.server} and started it again"
-            if ended
-            else f"started {handle.server} again"
-        )
-        return Result(Outcome.DONE, f"{what}: {seen.detail}", seen.incarnation.key)
+        before = f"ended {ended} processes of {handle.server} and started it" if ended else f"started {handle.server}"
+        return Result(Outcome.DONE, f"{before} again: {seen.detail}", seen.incarnation.key)
+
+    def untouched(self, plan: Plan, facts: Facts) -> bool:
+        """True if the old process runs as before: the healer died between journalling a step and taking it."""
+        seen = facts.supervisor
+        return seen is not None and seen.state is RunState.RUNNING and seen.incarnation.key == plan.incarnation
+
+    def prove(self, plan: Plan, evidence: Evidence) -> Proof:
+        """A new process, and it answers: the old one answering again is no restart."""
+        missing = missing_process(plan, evidence.supervisor)
+        proof = Proof(missing=missing) if missing else answers(evidence)
+        return replace(proof, seen=f"a new process, {proof.seen}", hopeless=has_given_up(evidence.supervisor))
+
+
+def missing_process(plan: Plan, supervisor: SupervisorView | None) -> str:
+    """Why there is no new process as far as can be seen, or ''."""
+    if supervisor is None:
+        return "the supervisor does not answer"
+    if supervisor.incarnation.key == NO_INCARNATION.key:
+        return f"no process runs (the supervisor says {supervisor.state.value})"
+    if supervisor.incarnation.key == plan.incarnation:
+        return f"the old process still runs (pid {supervisor.incarnation.pid})"
+    return ""
+
+
+def has_given_up(supervisor: SupervisorView | None) -> bool:
+    """True if the program ended again and nobody starts it: waiting would only keep the pool locked."""
+    if supervisor is None:
+        return False
+    ended_for_good = supervisor.state is RunState.EXITED and supervisor.restarts_itself is False
+    return ended_for_good or supervisor.state is RunState.FATAL

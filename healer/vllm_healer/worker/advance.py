@@ -11,17 +11,14 @@ from vllm_healer.elapsed import elapsed
 from vllm_healer.handle import Handle
 from vllm_healer.journal import Unfinished
 from vllm_healer.model import (
-    Facts,
     Incident,
     IncidentState,
     Outcome,
     Permit,
-    Plan,
     Refusal,
     Result,
-    RunState,
 )
-from vllm_healer.pipeline.act import act
+from vllm_healer.pipeline.act import act, untouched
 from vllm_healer.pipeline.decide import Decision, decide
 from vllm_healer.worker.deps import Deps
 from vllm_healer.worker.follow import Follow
@@ -109,7 +106,7 @@ class Advance:
         """Why an action that has not reached its server should not do so any more; '' when it should, or has."""
         permit, memory = unfinished.permit, self._recorder.memory(incident)
         decision = decide(incident, self._deps, earlier=memory.before)
-        if decision.facts.target is None or (unfinished.steps and not _untouched(permit.plan, decision.facts)):
+        if decision.facts.target is None or (unfinished.steps and not untouched(permit.plan, decision.facts)):
             return ""
         memory.before = decision.facts.look
         if decision.plan.remediation != permit.plan.remediation:
@@ -148,10 +145,3 @@ class Advance:
             self._follow.failed(incident, permit, result)
             return
         self._recorder.state(incident, IncidentState.VERIFYING, "now looking whether it works")
-
-
-def _untouched(plan: Plan, facts: Facts) -> bool:
-    """Whether a server to be restarted runs as before: a step was journalled, and the healer died before taking it."""
-    if plan.proof != "new_incarnation" or facts.supervisor is None:
-        return False
-    return facts.supervisor.state is RunState.RUNNING and facts.supervisor.incarnation.key == plan.incarnation

@@ -18,7 +18,8 @@ from vllm_healer.model import (
 )
 from vllm_healer.pipeline.gather import observe, patient_look
 from vllm_healer.pipeline.learn import learn
-from vllm_healer.pipeline.verify import verify
+from vllm_healer.pipeline.verify import next_state, verify
+from vllm_healer.proof import Evidence
 from vllm_healer.worker.deps import Deps
 from vllm_healer.worker.recorder import Recorder, log
 
@@ -73,7 +74,8 @@ class Follow:
         self, incident: Incident, plan: Plan, target: Target, supervisor: SupervisorView | None, age: float
     ) -> Verdict:
         seen = patient_look(target, self._deps)
-        return verify(plan, self._recorder.memory(incident).before, seen, supervisor, age, target.start_timeout)
+        evidence = Evidence(self._recorder.memory(incident).before, seen, supervisor)
+        return verify(plan, evidence, age, target.start_timeout)
 
     def _age(self, supervisor: SupervisorView | None) -> float:
         """Seconds since the start that is watched; 0, so that nothing is given up, when the supervisor does not say."""
@@ -88,16 +90,7 @@ class Follow:
         deps.own.verification_seconds.observe(seconds)
         if lesson is not None:
             log.info("lesson remediation=%s recovered=%s seconds=%.1f", lesson.remediation, lesson.recovered, seconds)
-        self._after(incident, permit.plan, verdict)
-
-    def _after(self, incident: Incident, plan: Plan, verdict: Verdict) -> None:
-        """A restart that worked heals the incident; anything smaller that worked is followed by another look."""
-        if verdict.verification is Verification.FAILED:
-            self._recorder.state(incident, IncidentState.FAILED, f"{plan.server} is not healed: a person is needed")
-        elif plan.proof == "no_orphans":
-            self._recorder.state(incident, IncidentState.OPEN, "looking whether anything else is wrong")
-        else:
-            self._recorder.state(incident, IncidentState.HEALED, f"{plan.server} is healed")
+        self._recorder.state(incident, *next_state(permit.plan, verdict))
 
 
 def _waiting_plan(incident: Incident, target: Target) -> Plan:

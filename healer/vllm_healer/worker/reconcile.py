@@ -84,7 +84,7 @@ class Reconciler:
         incident, at = closed
         wait = self._deps.config.limits.reopen_after
         if incident.state is IncidentState.FAILED:
-            wait = max(wait, self._deps.config.limits.cooldown("restart_engine"))
+            wait = max(wait, self._deps.config.limits.longest_cooldown)
         return elapsed(at, now) >= wait
 
     def _close_gone(self, incidents: Iterable[Incident], active: tuple[Alert, ...]) -> None:

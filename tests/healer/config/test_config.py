@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from vllm_healer.config import Config, Limits, Mode, load, server_name
-from vllm_healer.config.checks import plugin_names
 from vllm_healer.errors import ConfigError
+from vllm_healer.registry import remediations
 
 Write = Callable[[str], Path]
 
@@ -104,9 +104,9 @@ def test_environment_overrides_the_file_and_flags_override_both(write: Write) ->
     assert (config.listen, config.prometheus_url, config.mode) == ("127.0.0.1:3", "http://env:2", Mode.ACT)
 
 
-def test_a_remediation_without_a_cooldown_of_its_own_takes_the_longest() -> None:
+def test_a_remediation_that_is_not_known_takes_the_longest_cooldown() -> None:
     assert Limits().cooldown("reap_orphans") == 60.0
-    assert Limits().cooldown("drain") == 300.0
+    assert Limits().cooldown("a name that no remediation has") == 300.0
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_the_shipped_policy_is_a_dry_run_that_says_the_defaults() -> None:
     assert shipped.mode is Mode.DRY_RUN
     assert shipped.limits == defaults.limits
     assert shipped.targets == ()
-    assert set(shipped.remediations) == set(plugin_names("remediations"))
+    assert set(shipped.remediations) == set(remediations())
 
 
 def test_the_example_targets_of_the_shipped_policy_are_some(tmp_path: Path) -> None:

@@ -29,7 +29,6 @@ def test_a_stall_is_answered_by_a_restart_of_that_process(cases: ModuleType) -> 
         diagnosis=Diagnosis("engine_stalled", "as seen", frozenset({"VllmEngineStalled"})),
         verify=True,
         allowed=True,
-        proof="new_incarnation",
     )
 
 

@@ -7,8 +7,18 @@ from types import ModuleType
 
 import pytest
 
-from vllm_healer.model import NO_INCARNATION, Look, Plan, RunState, SupervisorView, Verdict, Verification
-from vllm_healer.pipeline.verify import verify
+from vllm_healer.model import (
+    NO_INCARNATION,
+    IncidentState,
+    Look,
+    Plan,
+    RunState,
+    SupervisorView,
+    Verdict,
+    Verification,
+)
+from vllm_healer.pipeline.verify import next_state, verify
+from vllm_healer.proof import Evidence
 
 NEW = "boot-a/5000/120000"
 
@@ -22,7 +32,8 @@ def after(
     plan: Plan | None = None,
 ) -> Verdict:
     view = supervisor or cases.supervisor(incarnation=cases.process(30.0, NEW))
-    return verify(plan or cases.plan(), before or cases.HUNG, look or cases.WELL, view, elapsed, 600.0)
+    evidence = Evidence(before or cases.HUNG, look or cases.WELL, view)
+    return verify(plan or cases.plan(), evidence, elapsed, 600.0)
 
 
 def test_a_new_process_that_answers_has_recovered(cases: ModuleType) -> None:
@@ -83,7 +94,7 @@ def test_a_program_that_its_supervisor_starts_again_is_waited_for(cases: ModuleT
 
 
 def test_a_supervisor_that_does_not_answer_proves_nothing(cases: ModuleType) -> None:
-    verdict = verify(cases.plan(), cases.HUNG, cases.WELL, None, 42.0, 600.0)
+    verdict = verify(cases.plan(), Evidence(cases.HUNG, cases.WELL, None), 42.0, 600.0)
     assert verdict.words == "gpu1:8000 after 42 of 600 s: the supervisor does not answer"
 
 
@@ -113,7 +124,7 @@ def test_values_that_are_shown_again_count_as_moving(cases: ModuleType) -> None:
 
 
 def reaping(cases: ModuleType) -> Plan:
-    plan: Plan = cases.plan(remediation="reap_orphans", proof="no_orphans")
+    plan: Plan = cases.plan(remediation="reap_orphans")
     return plan
 
 
@@ -133,7 +144,7 @@ def test_orphans_that_stay_fail_after_thirty_seconds(cases: ModuleType) -> None:
 
 
 def test_what_the_supervisor_starts_needs_no_other_process(cases: ModuleType) -> None:
-    waiting = cases.plan(remediation="notify_only", destructive=False, proof="answers", verify=True)
+    waiting = cases.plan(remediation="notify_only", destructive=False, verify=True)
     verdict = after(cases, supervisor=cases.supervisor(age=90.0), elapsed=90.0, plan=waiting)
     assert verdict == Verdict(
         Verification.RECOVERED, "gpu1:8000 recovered after 90 s: /health is ok and the canary answered in 0.2 s"
@@ -141,9 +152,25 @@ def test_what_the_supervisor_starts_needs_no_other_process(cases: ModuleType) ->
 
 
 @pytest.mark.parametrize(("elapsed", "verification"), [(1.0, Verification.NOT_YET), (600.0, Verification.FAILED)])
-def test_a_proof_that_nobody_knows_never_succeeds(
+def test_a_remediation_whose_proof_nobody_knows_never_succeeds(
     cases: ModuleType, elapsed: float, verification: Verification
 ) -> None:
-    verdict = after(cases, elapsed=elapsed, plan=cases.plan(proof="faith"))
+    verdict = after(cases, elapsed=elapsed, plan=cases.plan(remediation="faith"))
     assert verdict.verification is verification
     assert verdict.words.endswith("nobody knows how to prove 'faith'")
+
+
+@pytest.mark.parametrize(
+    ("remediation", "verification", "state"),
+    [
+        ("restart_engine", Verification.RECOVERED, IncidentState.HEALED),
+        ("reap_orphans", Verification.RECOVERED, IncidentState.OPEN),  # the server may still be down
+        ("restart_engine", Verification.FAILED, IncidentState.FAILED),
+        ("reap_orphans", Verification.FAILED, IncidentState.FAILED),
+        ("faith", Verification.FAILED, IncidentState.FAILED),
+    ],
+)
+def test_the_remediation_says_what_follows_when_it_worked(
+    cases: ModuleType, remediation: str, verification: Verification, state: IncidentState
+) -> None:
+    assert next_state(cases.plan(remediation=remediation), Verdict(verification, ""))[0] is state

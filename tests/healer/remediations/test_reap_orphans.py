@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 
 from vllm_healer.model import Diagnosis, Outcome, Result
+from vllm_healer.proof import Evidence
 from vllm_healer.remediations.reap_orphans import ReapOrphans
 
 
@@ -12,7 +14,10 @@ def test_plans_to_remove_what_was_found(cases: ModuleType) -> None:
     diagnosis = Diagnosis("orphans", "1 process outlived its API server: engine_core pid 4712")
     plan = ReapOrphans().plan(cases.incident("VllmProcessOrphaned"), diagnosis, cases.facts())
     assert plan.reason == "remove the orphans: 1 process outlived its API server: engine_core pid 4712"
-    assert (plan.remediation, plan.destructive, plan.verify, plan.proof) == ("reap_orphans", True, True, "no_orphans")
+    assert (plan.remediation, plan.destructive, plan.verify) == ("reap_orphans", True, True)
+    left = Evidence(None, cases.WELL, cases.supervisor(orphans=(cases.ENGINE,)))
+    assert ReapOrphans().prove(plan, left).missing == "still there: engine_core pid 4712"
+    assert ReapOrphans().prove(plan, replace(left, supervisor=cases.supervisor())).missing == ""
 
 
 def test_serves_orphans_only() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 
 from vllm_healer.errors import Superseded
 from vllm_healer.model import NO_INCARNATION, Diagnosis, Outcome, Result, RunState
+from vllm_healer.proof import Evidence
 from vllm_healer.remediations.restart_engine import RestartEngine
 
 
@@ -21,7 +23,11 @@ def test_names_the_process_it_was_decided_on(cases: ModuleType) -> None:
 
 def test_is_destructive_and_must_show_a_new_process(cases: ModuleType) -> None:
     plan = RestartEngine().plan(cases.incident(), Diagnosis("engine_dead", ""), cases.facts())
-    assert (plan.destructive, plan.verify, plan.proof) == (True, True, "new_incarnation")
+    assert (plan.destructive, plan.verify) == (True, True)
+    old = Evidence(cases.HUNG, cases.WELL, cases.supervisor())
+    assert RestartEngine().prove(plan, old).missing == "the old process still runs (pid 4711)"
+    new = replace(old, supervisor=cases.supervisor(incarnation=cases.process(9.0, cases.NEW_KEY)))
+    assert RestartEngine().prove(plan, new).missing == ""
 
 
 def test_permits_nothing_by_itself(cases: ModuleType) -> None:
