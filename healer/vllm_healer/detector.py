@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from vllm_healer.model import Diagnosis, Facts, Incident
@@ -16,7 +15,7 @@ class Detector:
 
     alerts: ClassVar[frozenset[str]] = frozenset()  # alert names that support an action on this cause
     destructive_may_help: ClassVar[bool] = False  # True: the guard lets a destructive remediation answer this cause
-    series: ClassVar[Mapping[str, str]] = {}  # {name in facts.signals.more: a series of Prometheus with label `server`}
+    series: ClassVar[frozenset[str]] = frozenset()  # series with the label `server` to be read into facts.signals.more
     order: ClassVar[int] = 100  # lower is asked first, and the first that recognises its cause wins
 
     def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:

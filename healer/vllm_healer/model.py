@@ -155,7 +155,7 @@ class Signals:
     waiting: Signal | None = None
     canary_failures: Signal | None = None
     orphans: Signal | None = None
-    more: Mapping[str, Signal] = field(default_factory=dict)  # what detectors read beyond these; see Detector.series
+    more: Mapping[str, Signal] = field(default_factory=dict)  # by series: what detectors read beyond these
 
 
 @dataclass(frozen=True)

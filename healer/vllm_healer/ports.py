@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
 from typing import Protocol
 
 from vllm_healer.model import (
@@ -39,8 +38,8 @@ class Memory(Protocol):
 class Metrics(Protocol):
     """Prometheus. Both raise Blind when it does not answer or answers with an error."""
 
-    def signals(self, server: str, more: Mapping[str, str]) -> Signals:
-        """`more`: series by the names that they get in Signals.more."""
+    def signals(self, server: str, more: frozenset[str]) -> Signals:
+        """`more`: the series that go into Signals.more."""
         ...
 
     def healthy(self, servers: frozenset[str], max_age: float) -> frozenset[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from vllm_healer.jsonapi import ask
 from vllm_healer.model import Signals
 from vllm_healer.promql import healthy_query, parse_healthy, parse_signals, signals_query
@@ -18,7 +16,7 @@ class Prometheus:
         self._url = url.rstrip("/")
         self._timeout = timeout
 
-    def signals(self, server: str, more: Mapping[str, str]) -> Signals:
+    def signals(self, server: str, more: frozenset[str]) -> Signals:
         return parse_signals(self._query(signals_query(server, more)), self._who)
 
     def healthy(self, servers: frozenset[str], max_age: float) -> frozenset[str]:

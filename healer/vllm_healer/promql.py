@@ -25,15 +25,14 @@ SERIES = {
     "canary_failures": "vllm_canary_consecutive_failures",
     "orphans": "vllm_process_orphans",
 }
-MORE = "more_"  # stands before the names of series that detectors read beyond these
 HEALTHY, STALLED = 'vllm_probe_health{result="ok",%s}', "vllm_server_stalled{%s}"
 
 _TERM = "healer_term"
 
 
-def signals_query(server: str, more: Mapping[str, str]) -> str:
-    """`more`: series beyond SERIES, by the names that they get in Signals.more."""
-    series = {**SERIES, **{f"{MORE}{name}": one for name, one in more.items()}}
+def signals_query(server: str, more: frozenset[str]) -> str:
+    """`more`: series beyond SERIES; each is its own field."""
+    series = {**SERIES, **{name: name for name in sorted(more)}}
     return _query({field: f"{name}{{server={quote(server)}}}" for field, name in series.items()})
 
 
@@ -57,7 +56,7 @@ def parse_signals(answer: object, who: str) -> Signals:
     for field, _, signal in parse_samples(answer, who):
         if field not in fresh or signal.age < fresh[field].age:
             fresh[field] = signal
-    more = {field.removeprefix(MORE): signal for field, signal in fresh.items() if field.startswith(MORE)}
+    more = {field: signal for field, signal in fresh.items() if field not in SERIES}
     return Signals(**{field: signal for field, signal in fresh.items() if field in SERIES}, more=more)
 
 

@@ -8,7 +8,6 @@ from functools import cache
 import vllm_healer.detectors
 import vllm_healer.remediations
 from vllm_healer.detector import Detector
-from vllm_healer.errors import PluginError
 from vllm_healer.plugins import load
 from vllm_healer.remediation import Remediation
 
@@ -29,11 +28,6 @@ def remediations() -> Remediations:
     return {name: cls() for name, cls in load(vllm_healer.remediations, Remediation).items()}
 
 
-def merge_series(known: Detectors) -> dict[str, str]:
-    """{name in Signals.more: series} of all detectors. Raises PluginError when two mean different series by a name."""
-    merged: dict[str, str] = {}
-    for detector in known.values():
-        for name, series in detector.series.items():
-            if merged.setdefault(name, series) != series:
-                raise PluginError(f"two detectors call a series {name!r}: {merged[name]} and {series}; rename one")
-    return merged
+def series() -> frozenset[str]:
+    """The series of Prometheus that detectors read beyond those of every decision."""
+    return frozenset(name for detector in detectors().values() for name in detector.series)

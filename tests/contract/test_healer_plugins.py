@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vllm_healer.registry import detectors, merge_series, remediations
+from vllm_healer.registry import detectors, remediations
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADINGS = {
@@ -70,7 +70,3 @@ def test_every_cause_that_a_remediation_serves_is_one_that_is_found() -> None:
 def test_no_destructive_remediation_serves_a_cause_that_its_detector_says_it_cannot_help() -> None:
     served = {cause for one in remediations().values() if one.destructive for cause in one.causes}
     assert {cause for cause in served if not detectors()[cause].destructive_may_help} == set()
-
-
-def test_detectors_agree_on_the_names_of_the_series_that_they_read() -> None:
-    merge_series(detectors())

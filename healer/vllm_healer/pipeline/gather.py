@@ -5,7 +5,7 @@ from __future__ import annotations
 from vllm_healer.errors import Blind
 from vllm_healer.model import Alert, Facts, Incident, Look, Signals, SupervisorView, Target
 from vllm_healer.pipeline.sources import Sources
-from vllm_healer.registry import detectors, merge_series
+from vllm_healer.registry import series
 
 WATCHDOG = "Watchdog"
 QUICK_CANARY = 5.0  # seconds; the exporter's have waited 8 s, twice or more, by the time that this one is sent
@@ -86,7 +86,7 @@ def _active(sources: Sources, blind: list[str]) -> tuple[Alert, ...]:
 
 def _signals(target: Target, sources: Sources, blind: list[str]) -> Signals | None:
     try:
-        return sources.prometheus.signals(target.server, merge_series(detectors()))
+        return sources.prometheus.signals(target.server, series())
     except Blind as error:
         blind.append(f"Prometheus: {error}")
         return None

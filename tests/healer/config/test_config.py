@@ -65,7 +65,8 @@ def test_reads_everything(write: Write, tmp_path: Path) -> None:
     )
     assert (config.token_file, config.journal) == (str(tmp_path / "token"), str(tmp_path / "j.sqlite"))
     assert (config.reconcile_seconds, config.max_body_bytes, config.remediations) == (30.0, 4096, ("restart_engine",))
-    assert config.limits == Limits({"restart_engine": 600.0, "reap_orphans": 60.0}, 2, 1, 20.0, 60.0)
+    assert (config.limits.cooldown("restart_engine"), config.limits.cooldown("reap_orphans")) == (600.0, 60.0)
+    assert config.limits == Limits({**Limits().cooldown_seconds, "restart_engine": 600.0}, 2, 1, 20.0, 60.0)
 
 
 def test_a_target_has_its_defaults(write: Write) -> None:

@@ -33,7 +33,7 @@ def test_reads_values_with_their_ages_in_one_query(server: Any) -> None:
         sample("progress_age/age", "2.5"),
     )
     server.say_json(QUERY, answer)
-    signals = Prometheus(server.url).signals("gpu1:8000", {})
+    signals = Prometheus(server.url).signals("gpu1:8000", frozenset())
     assert signals == Signals(stalled=Signal(1.0, 2.5), progress_age=Signal(41.0, 2.5))
     assert server.paths() == [QUERY]
     query = parse_qs(server.requests[0].body.decode())["query"][0]
@@ -41,16 +41,26 @@ def test_reads_values_with_their_ages_in_one_query(server: Any) -> None:
     assert "time() - timestamp(vllm_server_stalled{" in query
 
 
+def test_reads_what_detectors_ask_for_beyond_the_usual(server: Any) -> None:
+    server.say_json(
+        QUERY, vector(sample("vllm_preemptions_total/value", "7"), sample("vllm_preemptions_total/age", "2.5"))
+    )
+    signals = Prometheus(server.url).signals("gpu1:8000", frozenset({"vllm_preemptions_total"}))
+    assert signals == Signals(more={"vllm_preemptions_total": Signal(7.0, 2.5)})
+    query = parse_qs(server.requests[0].body.decode())["query"][0]
+    assert 'vllm_preemptions_total{server="gpu1:8000"}' in query
+
+
 def test_an_empty_answer_means_that_every_series_is_absent(server: Any) -> None:
     server.say_json(QUERY, vector())
-    assert Prometheus(server.url).signals("gpu1:8000", {}) == Signals()
+    assert Prometheus(server.url).signals("gpu1:8000", frozenset()) == Signals()
 
 
 def test_a_value_without_an_age_and_one_that_is_no_number_count_as_absent(server: Any) -> None:
     server.say_json(
         QUERY, vector(sample("stalled/value", "1"), sample("running/value", "NaN"), sample("running/age", "1"))
     )
-    assert Prometheus(server.url).signals("gpu1:8000", {}) == Signals()
+    assert Prometheus(server.url).signals("gpu1:8000", frozenset()) == Signals()
 
 
 def test_of_two_exporters_the_freshest_sample_counts_with_its_own_age(server: Any) -> None:
@@ -63,12 +73,12 @@ def test_of_two_exporters_the_freshest_sample_counts_with_its_own_age(server: An
             sample("stalled/age", "1", instance="new"),
         ),
     )
-    assert Prometheus(server.url).signals("gpu1:8000", {}).stalled == Signal(0.0, 1.0)
+    assert Prometheus(server.url).signals("gpu1:8000", frozenset()).stalled == Signal(0.0, 1.0)
 
 
 def test_a_sample_from_the_future_is_not_fresh(server: Any) -> None:
     server.say_json(QUERY, vector(sample("stalled/value", "1"), sample("stalled/age", "-3600")))
-    assert Prometheus(server.url).signals("gpu1:8000", {}).stalled == Signal(1.0, 3600.0)
+    assert Prometheus(server.url).signals("gpu1:8000", frozenset()).stalled == Signal(1.0, 3600.0)
 
 
 def healthy(server: str, health: str, stalled: str | None, age: str = "1") -> list[dict[str, object]]:
@@ -101,19 +111,19 @@ def test_asks_nothing_about_nobody(nobody: str) -> None:
 
 def test_refused_is_blindness_with_the_reason(nobody: str) -> None:
     with pytest.raises(Blind, match=rf"Prometheus at {nobody} did not answer: .*Connection refused"):
-        Prometheus(nobody).signals("gpu1:8000", {})
+        Prometheus(nobody).signals("gpu1:8000", frozenset())
 
 
 def test_slow_is_blindness(server: Any, http: ModuleType) -> None:
     server.say(QUERY, http.Reply(hang=True))
     with pytest.raises(Blind, match=r"did not answer within 0.2 s"):
-        Prometheus(server.url, timeout=0.2).signals("gpu1:8000", {})
+        Prometheus(server.url, timeout=0.2).signals("gpu1:8000", frozenset())
 
 
 def test_an_error_is_blindness_with_its_words(server: Any) -> None:
     server.say_json(QUERY, {"status": "error", "error": "query timed out"}, status=503)
     with pytest.raises(Blind, match=r"answered HTTP 503: .*query timed out"):
-        Prometheus(server.url).signals("gpu1:8000", {})
+        Prometheus(server.url).signals("gpu1:8000", frozenset())
 
 
 @pytest.mark.parametrize(
@@ -133,19 +143,19 @@ def test_an_error_is_blindness_with_its_words(server: Any) -> None:
 def test_garbage_is_blindness(server: Any, http: ModuleType, body: bytes) -> None:
     server.say(QUERY, http.Reply(200, body))
     with pytest.raises(Blind, match="answered"):
-        Prometheus(server.url).signals("gpu1:8000", {})
+        Prometheus(server.url).signals("gpu1:8000", frozenset())
 
 
 def test_an_answer_cut_short_is_blindness(server: Any, http: ModuleType) -> None:
     server.say(QUERY, http.Reply(200, b'{"status": "success"', missing=500))
     with pytest.raises(Blind, match="did not answer"):
-        Prometheus(server.url, timeout=5.0).signals("gpu1:8000", {})
+        Prometheus(server.url, timeout=5.0).signals("gpu1:8000", frozenset())
 
 
 def test_a_redirect_is_not_followed(server: Any, http: ModuleType) -> None:
     server.say(QUERY, http.Reply(302))
     with pytest.raises(Blind, match="HTTP 302"):
-        Prometheus(server.url).signals("gpu1:8000", {})
+        Prometheus(server.url).signals("gpu1:8000", frozenset())
 
 
 def test_a_hostile_name_stays_inside_its_quotes() -> None:

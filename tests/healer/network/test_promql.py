@@ -54,7 +54,17 @@ def test_every_signal_comes_with_its_age(promtool: str, tmp_path: Path) -> None:
     for field, name in SERIES.items():
         expected[f'{name}{{healer_term="{field}/value", server="gpu1:8000"}}'] = 7
         expected[f'{{healer_term="{field}/age", server="gpu1:8000"}}'] = 2
-    evaluate(promtool, tmp_path, series, signals_query("gpu1:8000", {}), expected)
+    evaluate(promtool, tmp_path, series, signals_query("gpu1:8000", frozenset()), expected)
+
+
+def test_a_recorded_series_that_a_detector_reads_comes_with_its_age_too(promtool: str, tmp_path: Path) -> None:
+    name = "server:vllm_preemptions:rate1m"
+    expected = {
+        f'{name}{{healer_term="{name}/value", server="gpu1:8000"}}': 3.0,
+        f'{{healer_term="{name}/age", server="gpu1:8000"}}': 2.0,
+    }
+    query = signals_query("gpu1:8000", frozenset({name}))
+    evaluate(promtool, tmp_path, {f'{name}{{server="gpu1:8000"}}': "3 3 3"}, query, expected)
 
 
 def test_a_name_that_needs_escapes_matches_itself_and_nothing_else(promtool: str, tmp_path: Path) -> None:
@@ -63,7 +73,7 @@ def test_a_name_that_needs_escapes_matches_itself_and_nothing_else(promtool: str
         r'vllm_server_stalled{healer_term="stalled/value", server="a\"\\b:1"}': 1.0,
         r'{healer_term="stalled/age", server="a\"\\b:1"}': 2.0,
     }
-    evaluate(promtool, tmp_path, series, signals_query('a"\\b:1', {}), expected)
+    evaluate(promtool, tmp_path, series, signals_query('a"\\b:1', frozenset()), expected)
 
 
 def test_the_health_of_a_pool_is_asked_by_exact_names(promtool: str, tmp_path: Path) -> None:

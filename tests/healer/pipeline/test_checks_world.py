@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.config import Limits
-from vllm_healer.model import Diagnosis, Incarnation, Ledger, Refusal, RunState, Signals
+from vllm_healer.model import Diagnosis, Incarnation, Ledger, Refusal, RunState, Signal, Signals
 
 LIMITS = Limits()
 
@@ -59,6 +59,11 @@ def test_refuses_when_a_source_was_not_read(cases: ModuleType, missing: str, wor
 def test_refuses_when_a_sample_is_older_than_three_scrapes(cases: ModuleType) -> None:
     facts = cases.facts(signals=Signals(stalled=cases.signals(age=41.0).stalled))
     assert cases.judge(facts) == Refusal("stale_data", "samples too old (15 s allowed): stalled 41 s")
+
+
+def test_refuses_when_a_sample_that_only_a_detector_reads_is_old(cases: ModuleType) -> None:
+    facts = cases.facts(signals=replace(cases.signals(), more={"vllm_preemptions_total": Signal(3.0, 41.0)}))
+    assert cases.judge(facts) == Refusal("stale_data", "samples too old (15 s allowed): vllm_preemptions_total 41 s")
 
 
 def test_refuses_when_a_sample_has_no_age(cases: ModuleType) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -159,7 +159,7 @@ class World:
     def active(self) -> tuple[Alert, ...]:
         return tuple(self.alerts)
 
-    def signals(self, server: str, more: Mapping[str, str]) -> Signals:
+    def signals(self, server: str, more: frozenset[str]) -> Signals:
         if self.prometheus_down:
             raise Blind("http://127.0.0.1:9090 refused the connection")
         limit = Signal(30, 1)
