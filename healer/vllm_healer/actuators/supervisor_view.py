@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 
 from vllm_healer.actuators.orphans import choose_orphans
@@ -23,18 +22,22 @@ def make_view(
     snapshot: Snapshot,
     remembered: Trees,
     local_socket: bool,
-    autorestart: bool | None = None,
+    autorestart: bool | None,
+    now: float,
 ) -> SupervisorView:
-    """The view; of a supervisord on another host without any process, since its pids mean nothing here."""
+    """The view at `now`, in seconds since the epoch.
+
+    Of a supervisord on another host no process is shown, since its pids mean nothing here.
+    """
     restarts = choose_restarts_itself(info, autorestart)
     if not is_ours(info, supervisor_pid, snapshot, local_socket):
         words = f"{describe(info)}; it runs on another host, so its processes cannot be seen"
-        return SupervisorView(info.state, _incarnation_elsewhere(info), restarts_itself=restarts, detail=words)
+        return SupervisorView(info.state, _incarnation_elsewhere(info, now), restarts_itself=restarts, detail=words)
     tree = snapshot.tree(info.pid) if info.pid else ()
     current = frozenset(process.pid for process in tree)
     return SupervisorView(
         state=info.state,
-        incarnation=_incarnation(snapshot, tree),
+        incarnation=_incarnation(snapshot, tree, now),
         tree=tuple(process.ref for process in tree),
         orphans=choose_orphans(snapshot, remembered, current, supervisor_pid),
         survivors=choose_survivors(snapshot, remembered),
@@ -78,18 +81,18 @@ def describe(info: Info) -> str:
     return f"supervisord says {info.word}{pid}{trouble}"
 
 
-def _incarnation(snapshot: Snapshot, tree: tuple[Process, ...]) -> Incarnation:
+def _incarnation(snapshot: Snapshot, tree: tuple[Process, ...], now: float) -> Incarnation:
     server = choose_api_server(tree)
     if server is None:
         return NO_INCARNATION
-    started = time.time() - snapshot.uptime + server.start_ticks / TICKS
+    started = now - snapshot.uptime + server.start_ticks / TICKS
     return Incarnation(snapshot.key(server), server.pid, started)
 
 
-def _incarnation_elsewhere(info: Info) -> Incarnation:
+def _incarnation_elsewhere(info: Info, now: float) -> Incarnation:
     if not info.pid:
         return NO_INCARNATION
-    started = time.time() - (info.now - info.start)  # the age by its clock: ours may differ
+    started = now - (info.now - info.start)  # the age by its clock: ours may differ
     return Incarnation(f"elsewhere/{info.pid}/{info.start:.0f}", info.pid, started)
 
 

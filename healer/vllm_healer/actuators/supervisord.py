@@ -45,8 +45,8 @@ class Supervisord:
         """supervisord is asked before processes are read: a pid that ends in between is then simply not there."""
         supervisor = self._supervisor(target)
         info, pid, autorestart = supervisor.info(), supervisor.pid(), supervisor.autorestart()
-        remembered = self._remembered(target.server)
-        return make_view(info, pid, read_snapshot(self._proc), remembered, supervisor.is_local_socket, autorestart)
+        snapshot, remembered = read_snapshot(self._proc), self._remembered(target.server)
+        return make_view(info, pid, snapshot, remembered, supervisor.is_local_socket, autorestart, time.time())
 
     def stop(self, target: Target, grace: float) -> None:
         """Returns at once. supervisord kills after its own stopwaitsecs and takes no other `grace`."""

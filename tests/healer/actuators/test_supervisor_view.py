@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,7 +11,7 @@ from vllm_healer.actuators.processes import TICKS, Process, Snapshot
 from vllm_healer.actuators.supervisor_rpc import Info, parse_autorestart, parse_info, parse_names
 from vllm_healer.actuators.supervisor_view import choose_restarts_itself, make_view
 from vllm_healer.errors import Blind
-from vllm_healer.model import ProcessRef, RunState
+from vllm_healer.model import ProcessRef, RunState, SupervisorView
 
 # A server that started 100 s ago, as supervisord and as /proc tell it.
 RUNNING = Info(RunState.RUNNING, "RUNNING", pid=10, start=1900.0, stop=0.0, now=2000.0, trouble="")
@@ -20,10 +20,21 @@ SERVER = Process(10, 5, 4900 * TICKS, "S", "vllm", ("vllm", "serve"))
 ENGINE = Process(11, 10, 4901 * TICKS, "S", "VLLM::EngineCor", ("VLLM::EngineCore",))
 HERE = Snapshot("boot-a", 5000.0, {5: SUPERVISORD, 10: SERVER, 11: ENGINE})
 KEY = f"boot-a/10/{4900 * TICKS}"
+NOW = 1_700_000_000.0
+
+
+def view_of(
+    info: Info,
+    supervisor: int,
+    snapshot: Snapshot,
+    remembered: Mapping[str, tuple[ProcessRef, ...]],
+    local_socket: bool,
+) -> SupervisorView:
+    return make_view(info, supervisor, snapshot, remembered, local_socket, autorestart=None, now=NOW)
 
 
 def test_names_the_incarnation_by_boot_pid_and_start() -> None:
-    view = make_view(RUNNING, 5, HERE, {}, local_socket=False)
+    view = view_of(RUNNING, 5, HERE, {}, local_socket=False)
     assert view.incarnation.key == KEY
     assert [process.pid for process in view.tree] == [10, 11]
 
@@ -39,7 +50,7 @@ def test_names_the_incarnation_by_boot_pid_and_start() -> None:
     ids=["no such supervisord here", "that pid is another program", "not its child", "of another age"],
 )
 def test_pids_of_another_host_are_never_taken_for_ours(info: Info, supervisor: int, snapshot: Snapshot) -> None:
-    view = make_view(info, supervisor, snapshot, {KEY: (ENGINE.ref,)}, local_socket=False)
+    view = view_of(info, supervisor, snapshot, {KEY: (ENGINE.ref,)}, local_socket=False)
     assert view.tree == ()
     assert view.incarnation.key == f"elsewhere/10/{info.start:.0f}"
     assert (view.orphans, view.survivors) == ((), {})
@@ -47,7 +58,7 @@ def test_pids_of_another_host_are_never_taken_for_ours(info: Info, supervisor: i
 
 
 def test_over_a_shared_socket_the_age_need_not_match_after_a_clock_step() -> None:
-    assert make_view(replace(RUNNING, start=1000.0), 5, HERE, {}, local_socket=True).incarnation.key == KEY
+    assert view_of(replace(RUNNING, start=1000.0), 5, HERE, {}, local_socket=True).incarnation.key == KEY
 
 
 def test_tells_what_lives_of_each_remembered_tree_of_this_boot() -> None:
@@ -55,7 +66,7 @@ def test_tells_what_lives_of_each_remembered_tree_of_this_boot() -> None:
     gone = ProcessRef(99, 990, "worker", "VLLM::Worker")
     snapshot = replace(HERE, processes={**HERE.processes, 20: left})
     trees = {"boot-a/9/90": (left.ref, gone), "boot-b/9/90": (left.ref,), "elsewhere/9/90": (left.ref,)}
-    assert make_view(RUNNING, 5, snapshot, trees, local_socket=True).survivors == {"boot-a/9/90": (left.ref,)}
+    assert view_of(RUNNING, 5, snapshot, trees, local_socket=True).survivors == {"boot-a/9/90": (left.ref,)}
 
 
 @pytest.mark.parametrize(
@@ -108,5 +119,5 @@ def test_names_are_written_as_in_the_configuration() -> None:
 
 def test_the_age_of_a_server_elsewhere_is_told_by_its_own_clock() -> None:
     """That host's clock is years behind ours; the server is 100 s old all the same."""
-    started = make_view(RUNNING, 6, HERE, {}, local_socket=False).incarnation.started
-    assert time.time() - started == pytest.approx(100.0, abs=5.0)
+    started = view_of(RUNNING, 6, HERE, {}, local_socket=False).incarnation.started
+    assert started == NOW - 100.0
