@@ -21,6 +21,12 @@ from vllm_healer.journal import Journal, JournalReader
 
 TOKEN = "correct-horse-battery-staple"
 MAIN = "from vllm_healer.cli import main; raise SystemExit(main())"
+# The same with a worker that rests less between its rounds: tests wait for several of them.
+HURRIED = f"""
+from vllm_healer.worker import loop
+loop.TICK, loop.CONSIDER_EVERY, loop.VERIFY_EVERY, loop.STOP_WITHIN = 0.1, 0.5, 0.2, 0.5
+{MAIN}
+"""
 
 POLICY = """\
 mode: {mode}
@@ -50,6 +56,7 @@ class Healer:
     folder: Path
     port: int
     environment: Mapping[str, str] = field(default_factory=dict)
+    main: str = MAIN
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,7 +75,7 @@ class Healer:
     def start(self, *options: str) -> None:
         """Until it is ready."""
         with (self.folder / "log").open("ab") as log:
-            command = [sys.executable, "-c", MAIN, "serve", "--config", str(self.config), *options]
+            command = [sys.executable, "-c", self.main, "serve", "--config", str(self.config), *options]
             environment = {**os.environ, **self.environment}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         wait_for(self.ready, "the healer", lambda: self.log()[-2000:])
@@ -150,6 +157,7 @@ def prepare(world: Any, *alerts: dict[str, Any]) -> None:
 
 
 def wait_for(condition: Callable[[], object], what: str, story: Callable[[], object] = str) -> None:
+    """In real time, as the healer is a real process."""
     end = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > end:

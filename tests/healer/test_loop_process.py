@@ -101,7 +101,7 @@ def scene(
     program = fleet.programs[request.param]
     stage.prepare(server)
     server.hooks["/RPC2"] = lambda asked: http.Reply(200, ask_supervisord(fleet.port, asked.body))
-    healer = stage.Healer(tmp_path, free_port())
+    healer = stage.Healer(tmp_path, free_port(), main=stage.HURRIED)
     targets = stage.TARGET.format(server=program.target.server, world=server.url, program=program.name)
     healer.configure(server.url, mode="act", targets=targets)
     yield Scene(program, healer, server, stage)

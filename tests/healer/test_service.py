@@ -18,8 +18,9 @@ from tests.patience import PATIENCE
 from vllm_healer.cli import main
 from vllm_healer.clock import SystemClock
 from vllm_healer.journal import Journal
+from vllm_healer.worker import loop
 
-STOPS_WITHIN = 5.0  # seconds; supervisors kill after ten
+STOPS_WITHIN = 10.0  # seconds, after which supervisors kill; on an idle machine it takes one
 
 # Stands before the real numpy, if there is one: whoever imports it leaves a trace.
 NUMPY = "import pathlib\npathlib.Path(__file__).with_name('imported').touch()\n"
@@ -117,7 +118,7 @@ def test_ten_thousand_alerts_at_once_leave_it_working(healer: Any, stage: Module
     alerts = [stage.alert("VllmDown", f"burst{number}:8000") for number in range(10_000)]
     started = time.monotonic()
     assert healer.post("/alerts", stage.notification(*alerts)).status_code == 200
-    assert time.monotonic() - started < 5.0  # Alertmanager waits 15 s
+    assert time.monotonic() - started < 15.0  # what Alertmanager waits; on an idle machine it takes half a second
     assert healer.ready()
     assert healer.metric("vllm_healer_alerts_received_total") >= 10_000
 
@@ -139,9 +140,10 @@ def test_stops_in_time_though_a_server_answers_nobody(
     stage: ModuleType, http: ModuleType, server: Any, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     """Its look is in flight when the signal comes, and would take seconds more."""
+    assert loop.STOP_WITHIN <= STOPS_WITHIN / 2  # what it really waits for such a look; here it waits half a second
     stage.prepare(server)
     server.say("/RPC2", http.Reply(hang=True))
-    healer = stage.Healer(tmp_path, free_port())
+    healer = stage.Healer(tmp_path, free_port(), main=stage.HURRIED)
     healer.configure(server.url, targets=stage.TARGET.format(server="gpu1:8000", world=server.url, program="vllm"))
     healer.start()
     stage.wait_for(lambda: "/RPC2" in server.paths(), "the look")

@@ -105,9 +105,10 @@ class Fleet:
     process: subprocess.Popen[bytes]
 
     def end(self) -> None:
+        """supervisord has nothing left to end then, and its own shutdown would take a second more."""
         for program in self.programs.values():
             program.clean_up()
-        self.process.terminate()
+        self.process.kill()
         self.process.wait(PATIENCE)
 
 
@@ -140,6 +141,7 @@ def command(program: Program, folder: Path, flags: list[str]) -> str:
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
+    """In real time, as supervisord and its programs are real processes."""
     end = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > end:

@@ -17,6 +17,7 @@ from vllm_healer.actuators.supervisord import Supervisord
 from vllm_healer.errors import Blind, PermanentError, TemporaryError
 from vllm_healer.handle import Handle
 from vllm_healer.model import NO_INCARNATION, Outcome, ProcessRef, RunState, Target
+from vllm_healer.remediations import restart_engine
 from vllm_healer.remediations.restart_engine import RestartEngine
 
 pytestmark = pytest.mark.real
@@ -86,7 +87,10 @@ def test_names_the_api_server_below_a_wrapper_and_ends_both(
     supervised.wait_for(lambda: program.starts() == 2, "the second start")
 
 
-def test_ends_processes_that_ignore_sigterm(fleet: Any, supervisord: Supervisord) -> None:
+def test_ends_processes_that_ignore_sigterm(
+    fleet: Any, supervisord: Supervisord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restart_engine, "GRACE", 0.2)  # seconds of real time that nobody needs to wait for
     program = fleet.programs["stubborn"]
     old = program.start(supervisord.observe)
     result, _ = restart(supervisord, program.target, old.incarnation.key)

@@ -4,6 +4,8 @@ import time
 from dataclasses import replace
 from types import ModuleType
 
+from sqlalchemy import event
+
 from vllm_healer.journal import Journal
 from vllm_healer.model import Alert, IncidentState
 
@@ -112,11 +114,21 @@ def test_a_storm_of_alerts_is_one_sentence(journal: Journal, cases: ModuleType) 
     assert len(journal.unassigned()) == 21
 
 
-def test_ten_thousand_alerts_are_written_within_two_seconds(journal: Journal, cases: ModuleType) -> None:
+def test_ten_thousand_alerts_at_once_are_written_by_a_few_statements_in_two_seconds_of_cpu(
+    journal: Journal, cases: ModuleType
+) -> None:
+    """Neither depends on what else the machine does, as the time on a clock would."""
     burst = [replace(alert(), fingerprint=f"{number:016x}") for number in range(10_000)]
-    started = time.monotonic()
+    statements: list[object] = []
+    commits: list[object] = []
+    engine = journal._writer._engine
+    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    event.listen(engine, "commit", commits.append)
+    started = time.process_time()
     journal.record_alerts(burst, cases.NOW)
-    assert time.monotonic() - started < 2.0
+    assert time.process_time() - started < 2.0
+    assert len(statements) < 100
+    assert len(commits) == 1
     assert len(journal.unassigned()) == 10_000
 
 

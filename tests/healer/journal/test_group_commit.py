@@ -84,8 +84,9 @@ class Together:
             self.errors[value] = error
 
 
-def wait_until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until(true: Callable[[], bool]) -> None:
+    """In real time, as the threads that submit are real ones."""
+    deadline = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)

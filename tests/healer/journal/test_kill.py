@@ -49,7 +49,7 @@ def write_and_kill(path: Path, number: int) -> set[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         first = writer.stdout.readline()
-        time.sleep(random.uniform(0.0, 0.3))
+        time.sleep(random.uniform(0.0, 0.3))  # a real process is killed at a moment that nobody chose
         writer.kill()
         lines = [first, *writer.stdout]
     return {line.strip() for line in lines if line.endswith("\n")}

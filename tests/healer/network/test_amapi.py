@@ -131,6 +131,7 @@ def listens(address: str) -> bool:
 
 
 def wait_until(condition: Any) -> None:
+    """In real time, as Alertmanager is a real one."""
     end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end

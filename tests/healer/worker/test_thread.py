@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from vllm_healer.errors import JournalError
 
 
 def wait_for(met: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5.0
+    """In real time, as the worker's thread is a real one."""
+    end = time.monotonic() + PATIENCE
     while not met() and time.monotonic() < end:
         time.sleep(0.01)
     assert met()
