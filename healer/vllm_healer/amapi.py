@@ -1,4 +1,4 @@
-"""Alertmanager's API v2 (0.16 and later): which alerts are active now, whatever webhooks were lost."""
+"""Alertmanager's API v2 (0.16 and later): tells which alerts are active now, whatever webhooks were lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WANTED = {"active": "true", "silenced": "false", "inhibited": "false", "unproces
 
 
 class Alertmanager:
-    """The port ActiveAlerts."""
+    """Implements the port ActiveAlerts."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
         self._url = url.rstrip("/")
@@ -28,14 +28,14 @@ class Alertmanager:
 
 
 def parse_alerts(answer: object, who: str) -> tuple[Alert, ...]:
-    """Raises Blind when one of them cannot be read: a list with holes would look like alerts that ended."""
+    """The active alerts. Raises Blind when one cannot be read: a list with holes would look like alerts that ended."""
     if not isinstance(answer, list):
         raise Blind(f"{who} answered no list of alerts: {str(answer)[:80]}")
     return tuple(_alert(entry, who) for entry in answer if _is_active(entry, who))
 
 
 def _is_active(entry: object, who: str) -> bool:
-    """Asked for, and checked: an older or other server that ignores the filters must not unsilence anything."""
+    """True for an active alert. It is checked again, since a server that ignores the filters must unsilence nothing."""
     status = _mapping(entry, "status", who)
     return status.get("state") == "active" and not status.get("silencedBy") and not status.get("inhibitedBy")
 

@@ -1,4 +1,4 @@
-"""Puts the parts together: the only module that knows all of them."""
+"""Puts the parts together. It is the only module that knows all of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def make_sources(config: Config, journal: JournalReader, clock: Clock) -> Sources:
-    """The real world, to be read."""
+    """The sources of the real world, to be read."""
 
     def remembered(server: str) -> dict[str, tuple[ProcessRef, ...]]:
         return journal.memory(server).trees
@@ -54,14 +54,14 @@ def make_sources(config: Config, journal: JournalReader, clock: Clock) -> Source
 
 
 def make_deps(config: Config, journal: Journal, clock: Clock, own: HealerMetrics) -> Deps:
-    """The real world, to be acted on."""
+    """The same, to be acted on."""
     sources = make_sources(config, journal, clock)
     read = {field.name: getattr(sources, field.name) for field in fields(sources)} | {"journal": journal}
     return Deps(**read, own=own, tell=fallback(config.fallback_webhook_file))
 
 
 def fallback(webhook_file: str) -> Callable[[str], None]:
-    """The channel without Alertmanager: a Slack-compatible webhook whose URL lies in a file, else only the log."""
+    """A channel that needs no Alertmanager: a Slack-compatible webhook whose URL is in a file, else only the log."""
 
     def tell(words: str) -> None:
         log.critical("fallback channel: %s", words)
@@ -117,7 +117,7 @@ def _servers(config: Config) -> str:
 
 
 def _stop_on_signal() -> None:
-    """The first one ends serving; those that follow must not break off the stopping."""
+    """Lets the first signal end serving, and ignores those that follow: they must not break off the stopping."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in STOPS:

@@ -11,7 +11,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class SystemClock:
-    """Wall time, and CLOCK_BOOTTIME, which no one can set and which goes on in suspend (clock_gettime(2))."""
+    """Tells wall time, and CLOCK_BOOTTIME, which no one can set and which goes on in suspend (clock_gettime(2))."""
 
     def __init__(self, boot_id: Path = BOOT_ID) -> None:
         self._boot_id = boot_id.read_text(encoding="ascii").strip()

@@ -1,4 +1,4 @@
-"""What a detector is. Adding one is one file in detectors/, its test, and its page in docs/detectors/."""
+"""The base of detectors. One more is a file in detectors/, its test, and its page in docs/detectors/."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Detector:
     order: ClassVar[int] = 100  # lower is asked first, and the first that recognises its cause wins
 
     def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:
-        """The cause with its evidence in words and numbers, or None when it is not this."""
+        """The cause with its evidence in words and numbers, or None when it is another."""
         raise NotImplementedError
 
     def supporting(self, incident: Incident) -> frozenset[str]:
-        """Those of the incident's alerts that support an action: an alert labelled healable="false" never does."""
+        """The names of the incident's alerts that support an action. An alert labelled healable="false" never does."""
         healable = {alert.name for alert in incident.alerts if alert.labels.get("healable") != "false"}
         return self.alerts & healable

@@ -1,4 +1,4 @@
-"""Elapsed: how long ago something journalled was, across clock steps and reboots."""
+"""Elapsed: tells how long ago something was, across clock steps and reboots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from vllm_healer.model import Instant
 
 
 def elapsed(since: Instant, now: Instant) -> float:
-    """Seconds from `since` to `now`, never negative; when it cannot be known, the smaller answer (the longer wait).
+    """The seconds from `since` to `now`, never negative. When they cannot be known, it is the smaller answer: one waits
+    longer then.
 
     In one boot CLOCK_BOOTTIME alone counts: it goes on through suspend and no one can set it. After a reboot only the
     wall clock spans both, and it may have jumped; but what happened before the reboot cannot be claimed to be longer

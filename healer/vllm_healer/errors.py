@@ -1,4 +1,4 @@
-"""What can go wrong in the healer.
+"""The errors of the healer.
 
 HealerError
 ├── ConfigError        the configuration cannot be used; the message names file, line, key and fix
@@ -52,7 +52,7 @@ class Superseded(HealerError):
 
 
 class TemporaryError(HealerError):
-    """Not now: the same command may be tried again after `delay` seconds."""
+    """It cannot be done now; the same command may be tried again after `delay` seconds."""
 
     def __init__(self, message: str, delay: float = 5.0) -> None:
         super().__init__(message)
@@ -60,4 +60,4 @@ class TemporaryError(HealerError):
 
 
 class PermanentError(HealerError):
-    """Not at all: trying again cannot help."""
+    """It cannot be done at all; trying again cannot help."""

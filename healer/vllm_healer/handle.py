@@ -38,7 +38,7 @@ class Handle:
         return self.target.server
 
     def observe(self) -> SupervisorView:
-        """What the supervisor says now."""
+        """The supervisor's view of the server now."""
         return self.actuator.observe(self.target)
 
     def stop(self, grace: float) -> int:
@@ -90,7 +90,7 @@ class Handle:
         return self.actuator.http(self.target, method, path, body, max(1.0, self._left()))
 
     def _same_incarnation(self) -> SupervisorView:
-        """What the supervisor says of the incarnation that the action was decided on."""
+        """The supervisor's view of the incarnation that the action was decided on. Raises Superseded for another."""
         seen = self.observe()
         if seen.state is RunState.UNKNOWN:
             raise PermanentError(f"nobody knows whether {self.server} runs ({seen.detail}); nothing was done")
@@ -99,8 +99,8 @@ class Handle:
             raise Superseded(words, seen.incarnation.key)
         return seen
 
-    def _signal(self, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float) -> tuple[ProcessRef, ...]:
-        """Those that are still there after `wait` seconds, or at the end of the action's own time."""
+    def _signal(self, processes: tuple[ProcessRef, ...], number: int, wait: float) -> tuple[ProcessRef, ...]:
+        """Signals, and returns those still there after `wait` seconds or at the end of the action's own time."""
         if not processes:
             return ()
         return self.actuator.signal(self.target, processes, number, min(wait, self._left()))
@@ -118,7 +118,7 @@ class Handle:
             self.clock.sleep(POLL)
 
     def _left(self) -> float:
-        """Seconds until nothing is waited for any more."""
+        """The seconds in which something may still be waited for."""
         return max(0.0, self.until - self.clock.now().boot)
 
 
@@ -131,7 +131,7 @@ def is_superseded(seen: SupervisorView, incarnation: str) -> bool:
 
 
 def members(seen: SupervisorView, incarnation: str) -> tuple[ProcessRef, ...]:
-    """All that must be gone before the next start: the tree, what is left of the incarnation's own, and orphans."""
+    """The processes that must be gone before the next start: the tree, the rest of this incarnation's, and orphans."""
     every = (*seen.tree, *seen.survivors.get(incarnation, ()), *seen.orphans)
     return tuple({ref.pid: ref for ref in every}.values())
 

@@ -1,4 +1,4 @@
-"""Asking a JSON API, or being blind: every way of not getting an answer becomes one error with words."""
+"""Asks a JSON API. Every way of not getting an answer becomes the error Blind, with words."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ask(
 
 
 def _words(error: requests.RequestException) -> str:
-    """The cause at the bottom: requests and urllib3 wrap it three times, with object addresses in the text."""
+    """The words of the first cause: requests and urllib3 wrap it three times, with object addresses in the text."""
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__ or cause

@@ -1,4 +1,4 @@
-"""What the healer says of itself. Each family is declared here once."""
+"""The healer's own metrics. Each family is declared here once."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class HealerMetrics:
         self._start_at_zero()
 
     def mode(self, mode: str) -> None:
-        """`dry_run` or `act`."""
+        """Publishes the mode, `dry_run` or `act`."""
         self.dry_run.set(mode == "dry_run")
 
     def _start_at_zero(self) -> None:

@@ -32,7 +32,7 @@ class Alert:
 
     @property
     def server(self) -> str:
-        """The server it speaks of, or '' when it names none."""
+        """The server that the alert names, or ''."""
         return self.labels.get("server", "")
 
 
@@ -47,7 +47,7 @@ class IncidentState(StrEnum):
 
 @dataclass(frozen=True)
 class Incident:
-    """What is wrong with one server: all its open alerts together, so that two alerts of one cause get one action."""
+    """All open alerts of one server together, so that two alerts of one cause get one action."""
 
     id: int
     server: str
@@ -57,7 +57,7 @@ class Incident:
 
 
 class RunState(StrEnum):
-    """What the supervisor says of a program, in supervisord's words where it has them."""
+    """The state of a program as its supervisor tells it, in supervisord's words where it has them."""
 
     RUNNING = "running"
     STARTING = "starting"  # also BACKOFF: the supervisor itself is starting it again
@@ -92,7 +92,7 @@ class ProcessRef:
 
 @dataclass(frozen=True)
 class SupervisorView:
-    """What an actuator saw of the target, just now."""
+    """A target as an actuator has just seen it."""
 
     state: RunState
     incarnation: Incarnation
@@ -104,7 +104,7 @@ class SupervisorView:
 
 
 class Health(StrEnum):
-    """GET /health, told apart: refused means dead, timeout means saturated or blocked, 503 means engine dead."""
+    """The answers of GET /health: refused means dead, timeout means saturated or blocked, 503 means engine dead."""
 
     OK = "ok"
     REFUSED = "refused"
@@ -145,7 +145,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class Signals:
-    """What Prometheus says of one server. None: the series is absent."""
+    """The samples that Prometheus has of one server; None where a series is absent."""
 
     stalled: Signal | None = None
     progress_age: Signal | None = None
@@ -160,7 +160,7 @@ class Signals:
 
 @dataclass(frozen=True)
 class Target:
-    """A server of healer.yml: the only things that may ever be acted on."""
+    """A server of healer.yml. Nothing else may ever be acted on."""
 
     server: str
     url: str  # http://host:port
@@ -174,7 +174,7 @@ class Target:
 
 @dataclass(frozen=True)
 class TargetMemory:
-    """What the healer remembers of one server."""
+    """The healer's memory of one server."""
 
     seen_ready: bool = False
     ready_incarnation: str = ""  # key of the incarnation that was ready last
@@ -185,7 +185,7 @@ class TargetMemory:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a decision about one incident rests on, read beforehand; `blind` names what did not answer."""
+    """The facts that a decision about one incident rests on, read beforehand; `blind` names what did not answer."""
 
     now: Instant
     target: Target | None  # exactly one listed target, or None
@@ -216,7 +216,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be done about it: one remediation on one incarnation of one target."""
+    """The plan to run one remediation on one incarnation of one target."""
 
     incident: int
     server: str
@@ -232,7 +232,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why not. `reason` is one of a fixed set of words (it is a metric label), `words` is for people."""
+    """The reason not to act. `reason` is one of a fixed set of words (a metric label), `words` is for people."""
 
     reason: str
     words: str
@@ -255,7 +255,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """What an actuator reports. `steps` are sentences in order."""
+    """The result of carrying out a plan."""
 
     outcome: Outcome
     words: str
@@ -278,7 +278,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What learning keeps of a finished action: only verified ones count."""
+    """The lesson of a finished action; only verified ones teach."""
 
     remediation: str
     cause: str
@@ -306,7 +306,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the journal knows, read in the same transaction that reserves."""
+    """The earlier actions in the journal, read in the same transaction that reserves."""
 
     paused: str = ""  # who paused it and why; '' when it is not paused
     entries: tuple[LedgerEntry, ...] = ()  # newest first: all unfinished, and those of an hour or the longest cooldown

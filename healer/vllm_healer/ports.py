@@ -1,8 +1,7 @@
-"""What the pipeline needs of the world. Implementations: clock, promapi, amapi, probes, actuators, journal."""
+"""The ports: what the pipeline needs of clock, promapi, amapi, probes, actuators and journal."""
 
 from __future__ import annotations
 
-import signal
 from typing import Protocol
 
 from vllm_healer.model import (
@@ -26,24 +25,24 @@ class Clock(Protocol):
 
 
 class Memory(Protocol):
-    """The journal, as far as decisions read it. Both raise JournalError."""
+    """The journal, as far as decisions read it. Both methods raise JournalError."""
 
     def memory(self, server: str) -> TargetMemory: ...
 
     def ledger(self, plan: Plan) -> Ledger:
-        """What `reserve` would show the guards of this plan."""
+        """The ledger that `reserve` would show the guards of this plan."""
         ...
 
 
 class Metrics(Protocol):
-    """Prometheus. Both raise Blind when it does not answer or answers with an error."""
+    """Prometheus. Both methods raise Blind when it does not answer or answers with an error."""
 
     def signals(self, server: str, more: frozenset[str]) -> Signals:
-        """`more`: the series that go into Signals.more."""
+        """The samples of one server; `more` names the series that go into Signals.more."""
         ...
 
     def healthy(self, servers: frozenset[str], max_age: float) -> frozenset[str]:
-        """Those of `servers` whose /health is ok and that are not stalled, by samples of at most `max_age` seconds."""
+        """The servers whose /health is ok and that are not stalled, by samples of at most `max_age` seconds."""
         ...
 
 
@@ -59,8 +58,8 @@ class Eyes(Protocol):
     """The healer's own probes."""
 
     def look(self, target: Target, canary: float) -> Look:
-        """`canary`: how many seconds its answer is waited for; 0 sends none. Never raises: what cannot be reached is
-        what it sees."""
+        """Looks at the target. `canary`: how many seconds its answer is waited for; 0 sends none. Never raises: what
+        cannot be reached is what it sees."""
         ...
 
 
@@ -71,7 +70,7 @@ class Actuator(Protocol):
     """
 
     def observe(self, target: Target) -> SupervisorView:
-        """Raises Blind when the supervisor does not answer."""
+        """The supervisor's view of the target. Raises Blind when it does not answer."""
         ...
 
     def stop(self, target: Target, grace: float) -> None:
@@ -86,9 +85,9 @@ class Actuator(Protocol):
         ...
 
     def signal(
-        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
+        self, target: Target, processes: tuple[ProcessRef, ...], number: int, wait: float
     ) -> tuple[ProcessRef, ...]:
-        """Signals exactly these processes and what they started; returns those still there after `wait` seconds."""
+        """Sends signal `number` to exactly these and what they started; returns those left after `wait` seconds."""
         ...
 
     def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> str:

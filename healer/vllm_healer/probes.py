@@ -18,7 +18,7 @@ from vllm_healer.vllm_text import parse_asleep, parse_work
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds. A server in trouble makes each of them run out in turn, so a look takes up to their sum."""
+    """Timeouts in seconds. A server in trouble makes each of them run out in turn, so a look takes up to their sum."""
 
     health: float = 5.0  # a saturated server answers /health late, so less would call it deaf
     paused: float = 2.0  # it asks the engine, which takes milliseconds or for ever
@@ -26,7 +26,7 @@ class Timeouts:
 
 
 class Probes:
-    """The port Eyes."""
+    """Implements the port Eyes."""
 
     def __init__(self, timeouts: Timeouts | None = None) -> None:
         self._timeouts = timeouts or Timeouts()
@@ -66,7 +66,7 @@ class _Visit:
         return {200: Health.OK, 503: Health.UNAVAILABLE}.get(response.status_code, Health.OTHER)
 
     def paused(self) -> bool | None:
-        """None where the server does not say: it has no such path without dev mode, or its engine does not answer."""
+        """True if it is paused; None where it does not say: without dev mode, or when its engine does not answer."""
         try:
             answer = self.session.get(self._url("/is_paused"), timeout=self.timeouts.paused).json()
         except (requests.RequestException, ValueError):
@@ -100,7 +100,7 @@ class _Visit:
         return Canary(ok, applicable, time.monotonic() - start, detail, answered)
 
     def _complete(self, seconds: float) -> requests.Response:
-        """The answer to the model list if that fails, else to the completion; both within one timeout."""
+        """The answer to the completion, or to the list of models when that failed; both within one timeout."""
         end = time.monotonic() + seconds
         headers = key_header(self.target)
         models = self.session.get(self._url("/v1/models"), headers=headers, timeout=seconds)
@@ -116,7 +116,7 @@ class _Visit:
 
 
 def judge(status: int, answer: object, text: str) -> tuple[bool, bool, str]:
-    """(ok, applicable, words) of a canary's answer. A refusal of this kind of request proves nothing of the engine."""
+    """The (ok, applicable, words) of a canary's answer. A refusal of such requests proves nothing of the engine."""
     if status == 200:
         choices = answer.get("choices") if isinstance(answer, dict) else None
         return (True, True, "") if choices else (False, True, f"answered 200 without a completion: {text!r}")
@@ -135,7 +135,7 @@ def choose_model(answer: object) -> str:
 
 
 def is_refused(error: BaseException | None) -> bool:
-    """Whether nobody listens. requests wraps that three times, together with names that do not resolve."""
+    """True if nobody listens. requests wraps that three times, together with names that do not resolve."""
     while error is not None:
         if isinstance(error, ConnectionRefusedError):
             return True

@@ -1,4 +1,4 @@
-"""Whether an engine moves, by looks at it and by samples of it."""
+"""Tells whether an engine moves, by looks at it and by samples of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prometheus' HTTP API: what it knows of a server, with the age of each sample."""
+"""Prometheus' HTTP API: asks what it knows of a server, with the age of each sample."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TIMEOUT = 5.0  # seconds; these queries take milliseconds, and an action waits f
 
 
 class Prometheus:
-    """The port Metrics."""
+    """Implements the port Metrics."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
         self._url = url.rstrip("/")
@@ -25,7 +25,7 @@ class Prometheus:
         return parse_healthy(self._query(healthy_query(servers)), max_age, self._who) & servers
 
     def _query(self, query: str) -> object:
-        """POST, because a pool of many servers makes a query longer than some proxies allow in an address."""
+        """Sends a query by POST: for a pool of many servers it is longer than some proxies allow in an address."""
         return ask("POST", f"{self._url}/api/v1/query", self._who, self._timeout, form={"query": query})
 
     @property

@@ -31,7 +31,7 @@ _TERM = "healer_term"
 
 
 def signals_query(server: str, more: frozenset[str]) -> str:
-    """`more`: series beyond SERIES; each is its own field."""
+    """The query for one server. `more` names series beyond SERIES; the name of each is its field."""
     series = {**SERIES, **{name: name for name in sorted(more)}}
     return _query({field: f"{name}{{server={quote(server)}}}" for field, name in series.items()})
 
@@ -51,7 +51,7 @@ def _query(selectors: Mapping[str, str]) -> str:
 
 
 def parse_signals(answer: object, who: str) -> Signals:
-    """Absent series are None. Of several series (two exporters) the freshest counts."""
+    """The signals; absent series are None. Of several series (two exporters) the freshest counts."""
     fresh: dict[str, Signal] = {}
     for field, _, signal in parse_samples(answer, who):
         if field not in fresh or signal.age < fresh[field].age:
@@ -61,7 +61,7 @@ def parse_signals(answer: object, who: str) -> Signals:
 
 
 def parse_healthy(answer: object, max_age: float, who: str) -> frozenset[str]:
-    """Those that fresh samples show healthy and not stalled; no sample of either is no proof of it."""
+    """The servers that fresh samples show healthy and not stalled; without a sample of either nothing is shown."""
     fresh = [
         (field, signal.value, labels.get("server", ""))
         for field, labels, signal in parse_samples(answer, who)
@@ -75,7 +75,7 @@ def parse_healthy(answer: object, max_age: float, who: str) -> frozenset[str]:
 
 
 def parse_samples(answer: object, who: str) -> list[tuple[str, dict[str, str], Signal]]:
-    """(field, labels, value with its age). What has no age, or is no number, counts as absent."""
+    """The samples as (field, labels, value with its age). What has no age, or is no number, counts as absent."""
     found: dict[str, dict[tuple[str, frozenset[tuple[str, str]]], float]] = {"value": {}, "age": {}}
     for labels, number in _vector(answer, who):
         field, _, kind = labels.pop(_TERM, "").partition("/")
@@ -88,7 +88,7 @@ def parse_samples(answer: object, who: str) -> list[tuple[str, dict[str, str], S
 
 
 def _vector(answer: object, who: str) -> list[tuple[dict[str, str], float]]:
-    """(labels, value) of each sample of an instant vector. Raises Blind on anything else."""
+    """The (labels, value) of each sample of an instant vector. Raises Blind on anything else."""
     try:
         if not isinstance(answer, dict) or answer["status"] != "success" or answer["data"]["resultType"] != "vector":
             raise Blind(f"{who} answered no vector: {str(answer)[:200]}")
@@ -102,11 +102,11 @@ def _vector(answer: object, who: str) -> list[tuple[dict[str, str], float]]:
 
 
 def quote(text: str) -> str:
-    """A PromQL string. A server's name comes from alerts, so it is never trusted to be plain."""
+    """The text as a PromQL string. A server's name comes from alerts, so it is never trusted to be plain."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def escape_regex(text: str) -> str:
-    """For RE2, which knows fewer escapes than Python: re.escape would break on a space."""
+    """The text escaped for RE2, which knows fewer escapes than Python: re.escape would break on a space."""
     return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)

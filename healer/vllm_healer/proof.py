@@ -1,4 +1,4 @@
-"""What proves that an action helped; an action counts as done only when its effect has been seen."""
+"""The proof that an action helped: it counts as done only when its effect has been seen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vllm_healer.progress import moved
 
 @dataclass(frozen=True)
 class Evidence:
-    """What verification has looked at."""
+    """The looks at a server that verification judges by."""
 
     before: Look | None  # the look that the action was decided on
     look: Look
@@ -19,7 +19,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Proof:
-    """How far an action's effect is proven; both in words."""
+    """The answer to whether an action's effect is proven; both texts are for people."""
 
     seen: str = ""
     missing: str = ""  # '' when it is proven
@@ -27,7 +27,7 @@ class Proof:
 
 
 def answers(evidence: Evidence) -> Proof:
-    """/health is ok, and one token came back; where no canary applies, the engine's values move instead."""
+    """Proves that it answers: /health is ok and a token came back. Without a canary, the engine's values must move."""
     look, canary = evidence.look, evidence.look.canary
     if look.health is not Health.OK:
         return Proof(missing=f"/health is {look.health.value}")

@@ -1,4 +1,4 @@
-"""What a remediation is. Adding one: a file in remediations/, its test, its page, a line in healer.yml."""
+"""The base of remediations. One more is a file in remediations/, its test, its page, and a line in healer.yml."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Remediation:
         )
 
     def reason(self, diagnosis: Diagnosis, facts: Facts) -> str:
-        """What will be done and why, in one sentence."""
+        """A sentence that says what will be done and why."""
         raise NotImplementedError
 
     def waits(self, diagnosis: Diagnosis) -> bool:
@@ -57,7 +57,7 @@ class Remediation:
         return False
 
     def prove(self, plan: Plan, evidence: Evidence) -> Proof:
-        """How far it is proven that the action helped. Asked again until it is, or its time is over."""
+        """The proof that the action helped, or what it lacks. It is asked for until it is there or its time is over."""
         return answers(evidence)
 
     def name(self) -> str:

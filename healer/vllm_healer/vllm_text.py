@@ -24,7 +24,7 @@ _ASLEEP = ("vllm:engine_sleep_state", 'sleep_state="awake"')
 
 
 def parse_work(text: str) -> tuple[float, ...] | None:
-    """The values in the order of WORK; None when there is none, as with --disable-log-stats."""
+    """The values in the order of WORK; None when the page has none, as with --disable-log-stats."""
     samples: dict[str, list[float]] = {}
     for name, _, value in _samples(text):
         samples.setdefault(name, []).append(value)
@@ -33,7 +33,7 @@ def parse_work(text: str) -> tuple[float, ...] | None:
 
 
 def parse_asleep(text: str) -> bool:
-    """Whether an engine says that it is not awake (0.11.1 and later; older releases do not say)."""
+    """True if an engine says that it is not awake (0.11.1 and later; older releases do not say)."""
     name, label = _ASLEEP
     return any(sample == name and label in labels and value == 0.0 for sample, labels, value in _samples(text))
 
@@ -43,7 +43,7 @@ def _first(samples: dict[str, list[float]], names: tuple[str, ...], together: Ca
 
 
 def _samples(text: str) -> Iterator[tuple[str, str, float]]:
-    """(name, labels, value) of each line that is a sample of vLLM; any other line is passed over."""
+    """The (name, labels, value) of each line that is a sample of vLLM; any other line is passed over."""
     for line in text.splitlines():
         match = _SAMPLE.match(line)
         if match:

@@ -77,14 +77,14 @@ def _text(raw: object, where: str) -> str:
 
 
 def _storable(value: object) -> bool:
-    """JSON can spell half a surrogate pair, which no UTF-8 file or page can hold."""
+    """True for text that can be stored: JSON can spell half a surrogate pair, which no UTF-8 file can hold."""
     if not isinstance(value, str):
         return False
     return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _shown(value: object) -> str:
-    """What was found, short enough for one line of a log and free of anything that is not ASCII."""
+    """The value that was found, short enough for one line of a log and free of anything that is not ASCII."""
     if value is None:
         return "missing"
     text = ascii(value)

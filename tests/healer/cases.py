@@ -153,9 +153,9 @@ class Server:
         self.view = supervisor(incarnation=process(0.0, NEW_KEY), detail="it runs")
 
     def signal(
-        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
+        self, target: Target, processes: tuple[ProcessRef, ...], number: int, wait: float
     ) -> tuple[ProcessRef, ...]:
-        self.story.append(f"{number.name} to {', '.join(str(process.pid) for process in processes)}")
+        self.story.append(f"{signal.Signals(number).name} to {', '.join(str(process.pid) for process in processes)}")
         return tuple(process for process in processes if process in self.stubborn and number != signal.SIGKILL)
 
     def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> str:

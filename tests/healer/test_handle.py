@@ -67,9 +67,9 @@ class World:
         self.view, self.due = but(STOPPED, state=RunState.STARTING), (self.boot + self.slow, RESTARTED)
 
     def signal(
-        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
+        self, target: Target, processes: tuple[ProcessRef, ...], number: int, wait: float
     ) -> tuple[ProcessRef, ...]:
-        self.story.append(f"{number.name} to {[ref.pid for ref in processes]} for {wait:g} s")
+        self.story.append(f"{signal.Signals(number).name} to {[ref.pid for ref in processes]} for {wait:g} s")
         return tuple(ref for ref in processes if ref in self.stubborn)
 
     def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> str:

@@ -11,5 +11,5 @@ __all__ = ["DockerActuator", "DryRun", "Remembered", "Supervisord", "make_actuat
 
 
 def make_actuators(remembered: Remembered) -> dict[str, Actuator]:
-    """All of them, by the names that healer.yml uses. `remembered` tells the trees of earlier incarnations."""
+    """All actuators, by their names in healer.yml. `remembered` returns the process trees of earlier incarnations."""
     return {"supervisord": Supervisord(remembered), "docker": DockerActuator(), "dry_run": DryRun()}

@@ -7,8 +7,6 @@ healer.yml lists: put the proxy of docker-compose.yml between this and the socke
 
 from __future__ import annotations
 
-import signal
-
 from vllm_healer.actuators.docker_api import TIMEOUT, Container, Docker
 from vllm_healer.actuators.vllm_http import ask_server
 from vllm_healer.errors import PermanentError
@@ -34,14 +32,14 @@ class DockerActuator:
         )
 
     def stop(self, target: Target, grace: float) -> None:
-        """Returns when the container has ended."""
+        """Stops the container and returns when it has ended."""
         self._docker(target).stop(grace)
 
     def start(self, target: Target) -> None:
         self._docker(target).start()
 
     def signal(
-        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
+        self, target: Target, processes: tuple[ProcessRef, ...], number: int, wait: float
     ) -> tuple[ProcessRef, ...]:
         raise PermanentError(f"the processes of {target.server} are Docker's: it stops and starts all of them together")
 
@@ -53,7 +51,7 @@ class DockerActuator:
 
 
 def choose_state(container: Container) -> RunState:
-    """In the healer's words. A container that is not running by somebody's will is STOPPED."""
+    """The container's state in the healer's words. One that is down because somebody wants it so is STOPPED."""
     known = {
         "running": RunState.RUNNING,
         "restarting": RunState.STARTING,  # its policy waits a moment before it starts it again
@@ -67,7 +65,7 @@ def choose_state(container: Container) -> RunState:
 
 
 def _choose_ended(container: Container) -> RunState:
-    """Docker does not say who ended it; policy, exit code and counter do, as far as they can."""
+    """The state of a container that has ended. Docker does not say who ended it; policy, exit code and counter tell."""
     if container.trouble:
         return RunState.FATAL  # the last start failed, and Docker does not try again
     if container.policy in ITSELF:
@@ -86,7 +84,7 @@ def choose_incarnation(container: Container) -> Incarnation:
 
 
 def is_alive(container: Container) -> bool:
-    """Also while its policy is about to start it: `stop` ends that too."""
+    """True also while Docker's restart policy is about to start it, since `stop` ends that too."""
     return container.word in ("running", "paused", "restarting")
 
 

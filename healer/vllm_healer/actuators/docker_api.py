@@ -27,7 +27,7 @@ MAX_BODY = 4 * 1024 * 1024  # bytes; a container's description has a few thousan
 
 @dataclass(frozen=True)
 class Answer:
-    """`version`: the newest that the engine speaks."""
+    """Docker's answer to one request; `version` is the newest API version that the engine speaks."""
 
     status: int
     body: bytes
@@ -35,7 +35,7 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """Docker's own words, in one line."""
+        """Docker's own message, in one line."""
         try:
             words = json.loads(self.body)["message"]
         except (ValueError, LookupError, TypeError):
@@ -61,7 +61,7 @@ class Container:
 
     @property
     def started(self) -> float:
-        """Seconds since the epoch; 0 when it is not known."""
+        """The time of its start, in seconds since the epoch; 0 when that is not known."""
         try:
             return max(0.0, datetime.fromisoformat(self.started_at).timestamp())
         except (ValueError, OverflowError):
@@ -84,7 +84,7 @@ class Docker:
         return parse_container(answer.body, self._where)
 
     def stop(self, grace: float) -> None:
-        """SIGTERM, SIGKILL after `grace` seconds; returns when it is stopped, and keeps its policy from starting it."""
+        """Sends SIGTERM, and SIGKILL after `grace` seconds. Returns when it has ended; its policy starts it no more."""
         self._command("stop", f"?t={grace:.0f}", grace + STOP_MARGIN)
 
     def start(self) -> None:
@@ -95,7 +95,7 @@ class Docker:
         return f"Docker at {self._socket}"
 
     def _command(self, verb: str, query: str, timeout: float) -> None:
-        """304 is Docker's word for 'it is so already'."""
+        """Sends a command. Docker answers 304 when there is nothing to do, which is fine."""
         answer = self._call("POST", f"{verb}{query}", timeout)
         if answer.status not in (204, 304):
             words = f"{self._where}: {verb} {self.container}: HTTP {answer.status} {answer.message}"
@@ -129,7 +129,7 @@ class Docker:
 
 
 def parse_container(body: bytes, where: str) -> Container:
-    """Raises Unreachable when it is not what Docker answers."""
+    """The container that Docker describes. Raises Unreachable when the text is no such description."""
     try:
         values = json.loads(body)
     except ValueError as error:

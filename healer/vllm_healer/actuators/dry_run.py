@@ -1,8 +1,7 @@
-"""Dry run: refuses to act. For targets that are to be watched and never touched."""
+"""Dry run: refuses every action. It is for targets that are to be watched and never touched."""
 
 from __future__ import annotations
 
-import signal
 from typing import NoReturn
 
 from vllm_healer.errors import PermanentError
@@ -21,10 +20,8 @@ class DryRun:
     def start(self, target: Target) -> NoReturn:
         raise PermanentError(f"dry run: {target.server} would be started; nothing was done")
 
-    def signal(
-        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
-    ) -> NoReturn:
-        raise PermanentError(f"dry run: processes of {target.server} would get {number.name}; nothing was done")
+    def signal(self, target: Target, processes: tuple[ProcessRef, ...], number: int, wait: float) -> NoReturn:
+        raise PermanentError(f"dry run: processes of {target.server} would get signal {number}; nothing was done")
 
     def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> NoReturn:
         raise PermanentError(f"dry run: {target.server} would be asked to {method} {path}; nothing was done")

@@ -1,4 +1,4 @@
-"""Which processes are orphans: engines and workers that outlived their API server. Pure.
+"""Finds orphans: engines and workers that outlived their API server. Pure.
 
 A title proves nothing, and neither does parent 1: where vLLM is pid 1 of a container its healthy engine has that
 parent. An orphan is one that was recorded in a tree of ours, by pid and start time, whose API server is gone, and whom
@@ -30,7 +30,7 @@ def choose_orphans(
     current: frozenset[int],
     supervisor: int,
 ) -> tuple[ProcessRef, ...]:
-    """Of all remembered trees. `current` are the pids of the tree that runs now; `supervisor` is supervisord's pid."""
+    """The orphans of all remembered trees. `current` holds the pids that run now; `supervisor` is supervisord's pid."""
     found = {
         ref.pid: ref
         for key, tree in remembered.items()
@@ -42,7 +42,7 @@ def choose_orphans(
 
 
 def _ended(snapshot: Snapshot, key: str, tree: tuple[ProcessRef, ...]) -> bool:
-    """Its API server is gone, and so is every other process of it that answers clients."""
+    """True if the tree's API server is gone, and so is every other process of it that answers clients."""
     root = parse_key(key)
     if root is None or root[0] != snapshot.boot_id:  # of another host, or before a reboot: its pids mean nothing here
         return False
@@ -61,7 +61,7 @@ def _left_alone(snapshot: Snapshot, tree: tuple[ProcessRef, ...], supervisor: in
 
 
 def _is_engine(snapshot: Snapshot, ref: ProcessRef) -> bool:
-    """By its title then or now: a process that was recorded while it started had none yet."""
+    """True by its title then or now: a process that was recorded while it started had no title yet."""
     return ref.role in ORPHANABLE or snapshot.processes[ref.pid].role in ORPHANABLE
 
 
@@ -74,7 +74,7 @@ def _first_outside(snapshot: Snapshot, pid: int, members: frozenset[int]) -> Pro
 
 
 def _adopted(parent: Process | None, supervisor: int) -> bool:
-    """Whether this parent only took it in. None, and any program not known to, may own it."""
+    """True if this parent only adopted it. A parent that cannot be seen, or that is not known to adopt, may own it."""
     if parent is None:
         return False
     if parent.pid == supervisor or parent.comm in ADOPTERS:
@@ -83,7 +83,7 @@ def _adopted(parent: Process | None, supervisor: int) -> bool:
 
 
 def _may_own(parent: Process) -> bool:
-    """A vLLM server, a Ray actor, or a Python program that may have started it."""
+    """True for a vLLM server, a Ray actor, or a Python program: each may have started it."""
     program = parent.argv[0] if parent.argv else ""
     is_ray = program.startswith("ray::") or os.path.basename(program) == "raylet"
     return parent.role != "helper" or is_ray or is_python(program) or is_python(parent.comm)

@@ -61,7 +61,7 @@ class Snapshot:
     processes: Mapping[int, Process]
 
     def find(self, pid: int, start_ticks: int) -> Process | None:
-        """The living process that is this very one, or None."""
+        """The living process with this pid and this start time, or None."""
         process = self.processes.get(pid)
         if process is None or process.start_ticks != start_ticks or process.state in DEAD:
             return None
@@ -82,7 +82,7 @@ class Snapshot:
         return tuple(process for process in queue if process.state not in DEAD)
 
     def with_descendants(self, refs: Iterable[ProcessRef]) -> tuple[ProcessRef, ...]:
-        """Those of `refs` that live, and all that they have started."""
+        """The living processes of `refs` and everything that they have started."""
         alive = self.alive(refs)
         below = (process.ref for ref in alive for process in self.tree(ref.pid))
         return tuple({ref.pid: ref for ref in (*alive, *below)}.values())
@@ -93,7 +93,7 @@ class Snapshot:
 
 
 def read_snapshot(proc: Path = PROC) -> Snapshot:
-    """Processes that end while they are read are left out."""
+    """Reads all processes. Those that end while they are read are left out."""
     processes = (read_process(int(entry), proc) for entry in os.listdir(proc) if entry.isdigit())
     boot_id = (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     uptime = float((proc / "uptime").read_text(encoding="ascii").split()[0])
@@ -110,13 +110,13 @@ def read_process(pid: int, proc: Path = PROC) -> Process | None:
 
 
 def still_alive(refs: Iterable[ProcessRef], proc: Path = PROC) -> tuple[ProcessRef, ...]:
-    """Those that are these very processes and not dead; cheaper than a snapshot where it is asked again and again."""
+    """The refs whose process lives. It costs less than a snapshot, for those who ask again and again."""
     found = ((ref, read_process(ref.pid, proc)) for ref in refs)
     return tuple(ref for ref, p in found if p and p.start_ticks == ref.start_ticks and p.state not in DEAD)
 
 
 def parse_process(stat: bytes, cmdline: bytes) -> Process:
-    """Of /proc/<pid>/stat and cmdline. The name may hold spaces and parentheses: its end is the last one."""
+    """Reads /proc/<pid>/stat and cmdline. A name may hold spaces and parentheses: it ends at the last parenthesis."""
     head, _, tail = stat.decode("utf-8", "replace").rpartition(")")
     pid, _, comm = head.partition(" (")
     fields = tail.split()
@@ -125,7 +125,7 @@ def parse_process(stat: bytes, cmdline: bytes) -> Process:
 
 
 def role_of(argv: tuple[str, ...]) -> str:
-    """By title, as vLLM sets it; else by command line."""
+    """The role by the title that vLLM sets; without one, by the command line."""
     title = _TITLE.match(argv[0]) if argv else None
     if title:
         return _ROLES[title.group(1)]
@@ -133,7 +133,7 @@ def role_of(argv: tuple[str, ...]) -> str:
 
 
 def is_vllm_serve(argv: tuple[str, ...]) -> bool:
-    """`vllm serve`, directly or through Python; a wrapper (bash -c, uv run) that only mentions it is not."""
+    """True for `vllm serve`, directly or through Python; a wrapper (bash -c, uv run) only mentions it."""
     rest = list(argv)
     if rest and is_python(rest[0]):
         rest = rest[1:]
@@ -155,7 +155,7 @@ def choose_api_server(tree: tuple[Process, ...]) -> Process | None:
 
 
 def parse_key(key: str) -> tuple[str, int, int] | None:
-    """(boot id, pid, start ticks) of an incarnation key; None for one of another host, or of no process."""
+    """The (boot id, pid, start ticks) in an incarnation key; None for a key of another host, or of no process."""
     boot_id, _, rest = key.partition("/")
     pid, _, ticks = rest.partition("/")
     if key == NO_INCARNATION.key or not (pid.isdigit() and ticks.isdigit()):
@@ -163,8 +163,8 @@ def parse_key(key: str) -> tuple[str, int, int] | None:
     return boot_id, int(pid), int(ticks)
 
 
-def send(ref: ProcessRef, number: signal.Signals) -> bool:
-    """Signals exactly this process; False when it is gone. Raises PermanentError when it is not ours to signal."""
+def send(ref: ProcessRef, number: int) -> bool:
+    """Signals exactly this process; returns False when it is gone. Raises PermanentError when it is not permitted."""
     try:
         fd = os.pidfd_open(ref.pid)
     except ProcessLookupError:
@@ -178,8 +178,8 @@ def send(ref: ProcessRef, number: signal.Signals) -> bool:
         os.close(fd)
 
 
-def _send_checked(fd: int, ref: ProcessRef, number: signal.Signals) -> bool:
-    """The pidfd is held, so the pid cannot change hands between the check and the signal."""
+def _send_checked(fd: int, ref: ProcessRef, number: int) -> bool:
+    """Checks and signals while the pidfd is held, so that the pid cannot change hands in between."""
     process = read_process(ref.pid)
     if process is None or process.start_ticks != ref.start_ticks or ref.pid == os.getpid():
         return False

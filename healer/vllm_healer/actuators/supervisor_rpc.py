@@ -36,7 +36,7 @@ _GARBAGE = (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError,
 
 
 class Fault(IntEnum):
-    """Codes of supervisor.xmlrpc.Faults that mean something here."""
+    """The codes of supervisor.xmlrpc.Faults that mean something here."""
 
     UNKNOWN_METHOD = 1
     SHUTDOWN_STATE = 6
@@ -49,7 +49,7 @@ class Fault(IntEnum):
 
 @dataclass(frozen=True)
 class Info:
-    """getProcessInfo, as far as it is used; times in seconds since the epoch of supervisord's host."""
+    """The answer of getProcessInfo, as far as it is used. Times are seconds since the epoch on supervisord's host."""
 
     state: RunState
     word: str  # supervisord's own name of the state
@@ -78,19 +78,19 @@ class Supervisor:
         return parse_info(self._call("getProcessInfo", self.program), self._url)
 
     def pid(self) -> int:
-        """supervisord's own, in its own PID namespace."""
+        """The pid of supervisord itself, in its own PID namespace."""
         pid = self._call("getPID")
         return pid if isinstance(pid, int) else 0
 
     def autorestart(self) -> bool | None:
-        """Whether it restarts an engine that died (exit code 0). No release up to 4.3 tells; then None."""
+        """True if it restarts an engine that died (exit code 0). No release up to 4.3 tells; then it is None."""
         try:
             return parse_autorestart(self._call("getAllConfigInfo"), self.program)
         except xmlrpc.client.Fault:
             return None
 
     def stop(self) -> None:
-        """SIGTERM now, SIGKILL after its own stopwaitsecs; and no automatic start until told."""
+        """Has SIGTERM sent now and SIGKILL after stopwaitsecs; supervisord starts it again only when told to."""
         self._command("stopProcess", Fault.NOT_RUNNING)
 
     def start(self) -> None:
@@ -155,7 +155,7 @@ class Supervisor:
 
 
 def parse_info(answer: object, url: str) -> Info:
-    """Raises Unreachable when it is not what getProcessInfo answers."""
+    """The state of a process. Raises Unreachable when the answer is not one of getProcessInfo."""
     if not isinstance(answer, dict):
         raise Unreachable(f"supervisord at {url} answered {str(answer)[:60]!r} instead of a process's state")
     values: dict[str, object] = answer
@@ -172,7 +172,7 @@ def parse_info(answer: object, url: str) -> Info:
 
 
 def parse_autorestart(answer: object, program: str) -> bool | None:
-    """Of the one program. `unexpected` restarts only what exits with an unexpected code, and a dead engine exits 0."""
+    """True if the program is restarted after exit code 0, a dead engine's; None when the answer does not tell."""
     for entry in _structs(answer):
         if program in (entry.get("name"), f"{entry.get('group')}:{entry.get('name')}"):
             word = str(entry.get("autorestart")).lower()
@@ -182,7 +182,7 @@ def parse_autorestart(answer: object, program: str) -> bool | None:
 
 
 def parse_names(answer: object) -> tuple[str, ...]:
-    """Names as they are written in healer.yml: the group only where it differs."""
+    """The programs' names as healer.yml writes them: with the group only where it differs."""
     return tuple(sorted(_name(str(entry.get("group")), str(entry.get("name"))) for entry in _structs(answer)))
 
 

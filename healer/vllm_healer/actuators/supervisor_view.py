@@ -1,4 +1,4 @@
-"""What supervisord and /proc say of a target, put together. Pure."""
+"""Puts together what supervisord and /proc say of a target. Pure."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def is_ours(info: Info, supervisor_pid: int, snapshot: Snapshot, local_socket: b
 
 
 def choose_survivors(snapshot: Snapshot, remembered: Trees) -> Trees:
-    """What lives of each remembered tree; a tree of another boot or another host names nobody here."""
+    """The living processes of each remembered tree. A tree of another boot or another host names nobody here."""
     keys = {key: parse_key(key) for key in remembered}
     return {key: snapshot.alive(remembered[key]) for key, read in keys.items() if read and read[0] == snapshot.boot_id}
 
 
 def choose_restarts_itself(info: Info, configured: bool | None) -> bool | None:
-    """What is configured, where supervisord tells; else what is seen: what stays EXITED or FATAL is not restarted."""
+    """The configured answer, where supervisord tells it; else False for what stays EXITED or is FATAL."""
     if configured is not None:
         return configured
     settled = info.state is RunState.EXITED and info.now - info.stop > SETTLED

@@ -7,7 +7,6 @@ supervisord elsewhere only the program's state is known, and its own stopwaitsec
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,23 +41,23 @@ class Supervisord:
         self._sleep = sleep
 
     def observe(self, target: Target) -> SupervisorView:
-        """supervisord is asked before processes are read: a pid that ends in between is then simply not there."""
+        """Asks supervisord before it reads processes: a pid that ends in between is then simply not there."""
         supervisor = self._supervisor(target)
         info, pid, autorestart = supervisor.info(), supervisor.pid(), supervisor.autorestart()
         snapshot, remembered = read_snapshot(self._proc), self._remembered(target.server)
         return make_view(info, pid, snapshot, remembered, supervisor.is_local_socket, autorestart, time.time())
 
     def stop(self, target: Target, grace: float) -> None:
-        """Returns at once. supervisord kills after its own stopwaitsecs and takes no other `grace`."""
+        """Returns at once. supervisord kills after its own stopwaitsecs and cannot be told another `grace`."""
         self._supervisor(target).stop()
 
     def start(self, target: Target) -> None:
         self._supervisor(target).start()
 
     def signal(
-        self, target: Target, processes: tuple[ProcessRef, ...], number: signal.Signals, wait: float
+        self, target: Target, processes: tuple[ProcessRef, ...], number: int, wait: float
     ) -> tuple[ProcessRef, ...]:
-        """Each is named by pid and start time, so that nobody else can be hit; see `send`."""
+        """Signals each by pid and start time, so that no other process can be hit; see `send`."""
         every = read_snapshot(self._proc).with_descendants(processes)
         for process in every:
             send(process, number)
@@ -71,7 +70,7 @@ class Supervisord:
         return Supervisor(target, self._timeout)
 
     def _wait_gone(self, processes: tuple[ProcessRef, ...], until: float) -> tuple[ProcessRef, ...]:
-        """Those still there at `until`; returns as soon as none is."""
+        """The processes that are still there at `until`; returns earlier when none is."""
         left = still_alive(processes, self._proc)
         while left and self._monotonic() < until:
             self._sleep(POLL)

@@ -9,7 +9,7 @@ SCHEME = "unix://"
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """To a socket's path; `timeout` is in seconds, for each wait."""
+    """A connection to a socket's path; `timeout` is in seconds and holds for each wait."""
 
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)

@@ -1,4 +1,4 @@
-"""Two ways not to get an answer from a supervisor, for those who look and those who act at once."""
+"""Two errors of asking a supervisor; each is the right one both for a look and for an action."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from vllm_healer.errors import Blind, PermanentError, TemporaryError
 
 
 class Unreachable(TemporaryError, Blind):
-    """It does not answer: Blind for one who looks, temporary for one who acts."""
+    """The supervisor does not answer: a look is blind, and an action may be tried again."""
 
 
 class Unmanaged(PermanentError, Blind):
-    """It has nothing of that name, or does not let us in: nothing to see, and acting again cannot help."""
+    """The supervisor has nothing of that name, or does not let us in: a look is blind, and another try cannot help."""

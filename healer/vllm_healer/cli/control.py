@@ -1,4 +1,4 @@
-"""pause and resume: through the running healer, or straight into the journal when none runs."""
+"""pause and resume: work through the running healer, or straight in the journal when none runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _switch(config: Config, arguments: argparse.Namespace, verb: str) -> int:
 
 
 def _over_http(config: Config, verb: str, words: str) -> str:
-    """Where it was done, or '' when nobody listens there. Raises Blind when it was not done."""
+    """The URL where it was done, or '' when nobody listens there. Raises Blind when it was not done."""
     url = f"http://{config.listen}/{verb}"
     headers = {"Authorization": f"Bearer {read_token(config.token_file)}"}
     try:
@@ -52,7 +52,7 @@ def _over_http(config: Config, verb: str, words: str) -> str:
 
 
 def _in_journal(config: Config, verb: str, words: str) -> str:
-    """A healer that starts later finds it there. Raises JournalLocked when one runs after all."""
+    """Writes it for a healer that starts later. Raises JournalLocked when one runs after all."""
     clock = SystemClock()
     with closing(Journal.open(Path(config.journal), clock, holder())) as journal:
         (journal.pause if verb == "pause" else journal.resume)(words, clock.now())
@@ -60,7 +60,7 @@ def _in_journal(config: Config, verb: str, words: str) -> str:
 
 
 def _user() -> str:
-    """Who is at the keyboard; a container's user may have no name."""
+    """The name of who is at the keyboard; a container's user may have none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

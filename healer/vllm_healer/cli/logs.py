@@ -1,4 +1,4 @@
-"""The log on standard error: a line an event, as text or as JSON."""
+"""Sets up the log on standard error: one line an event, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ LINE = 2000  # characters; what alerts and other programs say is repeated in mes
 
 
 class TextLines(logging.Formatter):
-    """A stranger's line break must not begin a line of the log that looks like ours; a traceback keeps its own."""
+    """Writes each message on one line, so that a stranger's text cannot look like a line of ours."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         return one_line(super().formatMessage(record), LINE)
 
 
 class JsonLines(logging.Formatter):
-    """One object a line, for programs that collect logs."""
+    """Writes one JSON object a line, for programs that collect logs."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

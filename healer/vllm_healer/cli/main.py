@@ -1,4 +1,4 @@
-"""Arguments of `vllm-healer`, and which function answers each command."""
+"""Reads the arguments of `vllm-healer` and calls the function that answers the command."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def simulate(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _incidents(payload: Path, now: Instant) -> list[Incident]:
-    """One incident a server, as the worker would open them."""
+    """The incidents that the worker would open: one a server."""
     try:
         body = payload.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""serve and check-config."""
+"""serve and check-config: run the healer, and print what its settings are."""
 
 from __future__ import annotations
 

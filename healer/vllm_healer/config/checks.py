@@ -19,7 +19,7 @@ def server_name(address: str, hostname: str) -> str:
 
 
 def check_address(address: str, where: str) -> str:
-    """host:port or [IPv6]:port, as it was written."""
+    """The address as it was written. It must be host:port or [IPv6]:port."""
     host, _, port = address.rpartition(":")
     if not host or re.search(r"[\s/@?#]", host) or (":" in host and not re.fullmatch(r"\[[0-9A-Fa-f:.%]+\]", host)):
         raise ConfigError(f"{where} {address!r} is not host:port; write it like gpu1:8000, without scheme or path")
@@ -29,7 +29,7 @@ def check_address(address: str, where: str) -> str:
 
 
 def check_url(url: str, where: str) -> str:
-    """An http or https URL with a host; without the slash at its end."""
+    """The URL without the slash at its end. It must be http or https and name a host."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -43,7 +43,7 @@ def check_url(url: str, where: str) -> str:
 
 
 def check_secret(path: str, where: str) -> str:
-    """A file with a secret must exist and be closed to others: whoever reads it can restart servers."""
+    """The path of a secret. The file must exist and be closed to others: whoever reads it can restart servers."""
     if not path:
         return path
     try:

@@ -19,14 +19,14 @@ ENVIRONMENT = "VLLM_HEALER_"  # VLLM_HEALER_MODE, _LISTEN, _TOKEN_FILE, _JOURNAL
 
 
 class Mode(StrEnum):
-    """Whether anything is done at all. There is no third: an unknown mode is an error, never a guess."""
+    """The switch between watching and acting. There is no third mode: an unknown one is an error, never a guess."""
 
     DRY_RUN = "dry_run"  # everything up to the action: the journal says what would have been done
     ACT = "act"
 
 
 def own_cooldowns() -> dict[str, float]:
-    """Seconds, as each destructive remediation declares them."""
+    """The cooldown in seconds that each destructive remediation declares."""
     return {name: one.cooldown for name, one in remediations().items() if one.destructive}
 
 
@@ -41,7 +41,7 @@ class Limits:
     reopen_after: float = 120.0  # seconds in which an echo of a closed incident opens none: Alertmanager resolves late
 
     def cooldown(self, remediation: str) -> float:
-        """Seconds; a remediation that is not known takes the longest there is."""
+        """The cooldown in seconds; for a remediation that is not known, the longest there is."""
         return self.cooldown_seconds.get(remediation, self.longest_cooldown)
 
     @property
@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything. Made by `load`."""
+    """All settings. `load` makes it."""
 
     mode: Mode = Mode.DRY_RUN
     listen: str = "127.0.0.1:9856"
@@ -105,7 +105,7 @@ def load(
 def _setting(
     key: str, value: Value, base: Path, env: Mapping[str, str], overrides: Mapping[str, str]
 ) -> tuple[str, str]:
-    """(value, where it was set): flag, else environment, else file, else default. An empty one counts as not set."""
+    """The (value, place) of a setting: flag, else environment, else file, else default. Empty counts as not set."""
     variable = ENVIRONMENT + key.upper()
     if overrides.get(key):
         return overrides[key], f"--{key.replace('_', '-')}"
@@ -124,7 +124,7 @@ def _mode(text: str, where: str) -> Mode:
 
 
 def _remediations(value: Value) -> tuple[str, ...]:
-    """The names that are allowed; each must be a remediation's."""
+    """The names of the allowed remediations; each must be known."""
     known = remediations()
     items = [(item.scalar("a remediation's name"), item.where) for item in value.items("remediations")]
     for name, where in items:

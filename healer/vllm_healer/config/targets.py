@@ -31,7 +31,7 @@ CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")  # what Docker takes as a 
 
 
 def read_targets(items: Iterable[Value], base: Path, hostname: str) -> tuple[Target, ...]:
-    """All targets. `base` is the directory that relative paths start from. Two of one name are an error."""
+    """All targets; relative paths start from the directory `base`. Two of one name are an error."""
     targets: list[Target] = []
     first: dict[str, str] = {}
     for item in items:
@@ -68,7 +68,7 @@ def read_target(given: dict[str, Value], base: Path, hostname: str) -> Target:
 
 
 def _identities(target: Target) -> list[str]:
-    """What two targets must not share: one would be judged by the other's answers, or hit by the other's restart."""
+    """The things that no two targets may share: one would be judged by the other's answers, or restarted with it."""
     options = " ".join(f"{key} {value!r}" for key, value in sorted(target.options.items()))
     supervised = [f"{target.actuator} with {options}"] if options else []
     return [f"target {target.server!r}", f"url {target.url!r}", *supervised]

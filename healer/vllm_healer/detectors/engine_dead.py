@@ -20,7 +20,7 @@ ALIVE = frozenset({RunState.STARTING, RunState.RUNNING})
 
 
 class EngineDead(Detector):
-    """Own look and supervisor must agree. A /health that times out is a busy server and never counts."""
+    """Wants own look and supervisor to agree. A /health that times out is a busy server, not a dead one."""
 
     alerts = frozenset({"VllmDown"})
     destructive_may_help = True
@@ -39,14 +39,14 @@ class EngineDead(Detector):
 
 
 def incarnation_age(facts: Facts) -> float | None:
-    """Seconds since this incarnation started, as the supervisor tells it, else since the healer first saw it."""
+    """The seconds since this incarnation started, as the supervisor tells; else since the healer first saw it."""
     started = facts.supervisor.incarnation.started if facts.supervisor else 0.0
     began = started or facts.seen_at
     return None if began is None else max(0.0, facts.now.wall - began)
 
 
 def starting(look: Look, supervisor: SupervisorView, age: float | None, target: Target) -> bool:
-    """Refused is what a start looks like (there is no 503 in it). A start of unknown age is given the benefit."""
+    """True if it may still be starting: connections are refused then, never 503. An unknown age counts as young."""
     if look.health is not Health.REFUSED or supervisor.state not in ALIVE:
         return False
     if supervisor.incarnation.key == NO_INCARNATION.key:

@@ -28,14 +28,14 @@ class EngineStalled(Detector):
 
 
 def agrees(look: Look) -> bool:
-    """The hang's own face: /health fine, nobody paused it, and a request that should take a moment gets no answer."""
+    """True if it looks like a hang: /health is ok, nobody paused it, and a quick request gets no answer."""
     if look.health is not Health.OK or look.paused is True or look.canary is None:
         return False
     return look.canary.applicable and not look.canary.ok and not look.canary.answered
 
 
 def progressing(signals: Signals, earlier: Look | None, look: Look, max_age: float) -> bool:
-    """Whether anything shows that the engine moves; not knowing is not showing."""
+    """True if anything shows that the engine moves. What is not known shows nothing."""
     age, limit = fresh(signals.progress_age, max_age), fresh(signals.stall_limit, max_age)
     if age is not None and limit is not None and age < limit:
         return True

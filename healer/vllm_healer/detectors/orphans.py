@@ -12,7 +12,7 @@ SHOWN = 4  # processes named in the evidence; a large tensor-parallel tree would
 
 
 class Orphans(Detector):
-    """Believes the supervisor's view alone: it compares pid and start time with what was recorded at launch."""
+    """Believes only the supervisor's view, which compares pid and start time with what was recorded at launch."""
 
     alerts = frozenset({"VllmProcessOrphaned", "VllmDown"})
     destructive_may_help = True

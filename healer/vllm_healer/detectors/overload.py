@@ -13,7 +13,7 @@ QUEUE_LIMIT = 100  # waiting requests; the same number as the alert VllmQueueOve
 
 
 class Overload(Detector):
-    """A long queue, or a /health too late to be counted, on a server that still makes progress."""
+    """Finds a long queue, or a /health that comes too late, on a server that still makes progress."""
 
     alerts = frozenset({"VllmQueueOverload"})
     destructive_may_help = False  # a restart loses the queue, and the next server gets its load
@@ -30,7 +30,7 @@ class Overload(Detector):
 
 
 def progresses(facts: Facts, signals: Signals) -> bool:
-    """Any sign of progress, fresh; without one a long queue may as well be a hang."""
+    """True at any fresh sign of progress; without one, a long queue may as well be a hang."""
     look = facts.look
     if look is not None and (moved(facts.earlier, look) or answered(look)):
         return True

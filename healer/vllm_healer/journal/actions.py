@@ -17,7 +17,7 @@ REFUSAL_REPEAT_SECONDS = 300.0
 
 
 def reserve(connection: Connection, plan: Plan, now: Instant, check: Check) -> Permit | Refusal:
-    """The intent, unless `check` or an unfinished action in the pool refuses it."""
+    """Writes the intent, unless `check` or an unfinished action in the pool refuses it."""
     ledger = read_ledger(connection, plan)
     refusal = check(ledger) or (_pool_locked(connection, plan) if plan.destructive else None)
     if refusal is None:
@@ -34,12 +34,12 @@ def step(connection: Connection, action: int, name: str, now: Instant) -> None:
 
 
 def steps_of(connection: Connection, action: int) -> tuple[str, ...]:
-    """Names in the order in which they were taken; a step taken again after a crash is there twice."""
+    """The names of the steps in the order in which they were taken; one taken again after a crash is there twice."""
     return tuple(connection.scalars(select(steps.c.name).where(steps.c.action == action).order_by(steps.c.id)))
 
 
 def finish(connection: Connection, action: int, result: Result, now: Instant) -> None:
-    """What the actuator reports. The pool stays reserved until `conclude`."""
+    """Writes what came of the action. The pool stays reserved until `conclude`."""
     permit = get(connection, action)
     _update(connection, action, update(actions).values(result=codec.result_to_json(result)))
     words = f"{_deed(permit.plan)}: {result.outcome.value}, {result.words}"
@@ -59,7 +59,7 @@ def conclude(connection: Connection, action: int, verdict: Verdict, seconds: flo
 
 
 def settle(connection: Connection, server: str, words: str, now: Instant) -> None:
-    """What failed on this server holds its pool back no longer: it was seen to work since, or a person says so."""
+    """Lets failed actions of this server hold its pool back no longer: it has worked since, or a person says so."""
     failed = _failed(server)
     for row in connection.execute(select(actions).where(*failed)).all():
         permit = _permit(row)
@@ -68,12 +68,12 @@ def settle(connection: Connection, server: str, words: str, now: Instant) -> Non
 
 
 def unsettled(connection: Connection, server: str) -> bool:
-    """Whether a failed action of this server still holds its pool back."""
+    """True if a failed action of this server still holds its pool back."""
     return connection.scalars(select(actions.c.id).where(*_failed(server)).limit(1)).first() is not None
 
 
 def get(connection: Connection, action: int) -> Permit:
-    """Raises JournalError when there is no such action."""
+    """The permit of an action. Raises JournalError when there is no such action."""
     row = connection.execute(select(actions).where(actions.c.id == action)).first()
     if row is None:
         raise JournalError(f"there is no action {action} in the journal")
@@ -81,13 +81,13 @@ def get(connection: Connection, action: int) -> Permit:
 
 
 def unfinished(connection: Connection) -> tuple[Unfinished, ...]:
-    """Actions without a verdict, oldest first."""
+    """The actions without a verdict, oldest first."""
     rows = connection.execute(select(actions).where(actions.c.verification.is_(None)).order_by(actions.c.id)).all()
     return tuple(_unfinished(connection, row) for row in rows)
 
 
 def lessons(connection: Connection) -> tuple[Lesson, ...]:
-    """One for each verified action that did something itself, oldest first."""
+    """One lesson for each verified action that did something itself, oldest first."""
     verified = select(actions).where(actions.c.verification.is_not(None), actions.c.destructive.is_(True))
     rows = connection.execute(verified.order_by(actions.c.id))
     return tuple(_lesson(row) for row in rows if _did_something(row))
@@ -99,7 +99,7 @@ def _failed(server: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _pool_locked(connection: Connection, plan: Plan) -> Refusal | None:
-    """The last line of defence, whatever `check` says: one destructive action in a pool at a time."""
+    """The refusal while another destructive action in the pool has no verdict, whatever `check` says."""
     running = select(actions).where(
         actions.c.pool == plan.pool, actions.c.destructive.is_(True), actions.c.verification.is_(None)
     )
@@ -127,7 +127,7 @@ def _intend(connection: Connection, plan: Plan, now: Instant) -> Permit:
 
 
 def _refuse(connection: Connection, plan: Plan, refusal: Refusal, now: Instant) -> None:
-    """Words may count seconds down, so that a refusal is the same when its reason and its plan are."""
+    """Writes a refusal unless it was written lately. Its words may count seconds down, so they are not compared."""
     data = {"reason": refusal.reason, "remediation": plan.remediation}
     before = entries.last(connection, plan.incident, ("refusal", "intent"))
     if before is not None and before[0].data == data and elapsed(before[1], now) <= REFUSAL_REPEAT_SECONDS:
@@ -157,7 +157,7 @@ def _unfinished(connection: Connection, row: Row[tuple[object, ...]]) -> Unfinis
 
 
 def _did_something(row: Row[tuple[object, ...]]) -> bool:
-    """Another's restart, recorded as `already`, teaches nothing about ours."""
+    """True if the action changed something. A restart by another, recorded as `already`, teaches nothing about ours."""
     result = row._mapping["result"]
     return result is not None and codec.result_from_json(result).outcome is not Outcome.ALREADY
 

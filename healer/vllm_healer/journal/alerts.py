@@ -51,12 +51,12 @@ def assign(connection: Connection, incident: int, members: Iterable[Alert], now:
 
 
 def unassigned(connection: Connection) -> tuple[StoredAlert, ...]:
-    """Firing alerts that belong to no incident, oldest first."""
+    """The firing alerts that belong to no incident, oldest first."""
     return _select(connection, alerts.c.incident.is_(None), alerts.c.over.is_(False))
 
 
 def of_incident(connection: Connection, incident: int) -> tuple[StoredAlert, ...]:
-    """Its alerts, oldest first; `firing` is False for those that resolved since."""
+    """The incident's alerts, oldest first; `firing` is False for those that resolved since."""
     return _select(connection, alerts.c.incident == incident)
 
 
@@ -89,7 +89,7 @@ def _known(connection: Connection, fingerprints: set[str]) -> dict[Key, int]:
 
 
 def _unknown(heard: Sequence[Alert], known: dict[Key, int]) -> list[Alert]:
-    """Those without a row, each once."""
+    """The alerts without a row, each once."""
     return list({_key(alert): alert for alert in heard if _key(alert) not in known}.values())
 
 
@@ -124,7 +124,7 @@ def _count(connection: Connection, rows: set[int]) -> None:
 
 
 def _take_up_again(connection: Connection, rows: list[int]) -> None:
-    """They fire (still or again). What had ended leaves a closed incident, so that it is looked at anew."""
+    """Notes that they fire, still or again. What had ended leaves a closed incident, so that it is looked at anew."""
     ended = update(alerts).where(alerts.c.over.is_(True))
     closed = select(incidents.c.id).where(incidents.c.state.in_(CLOSED))
     _update(connection, ended.where(alerts.c.incident.in_(closed)).values(incident=None), rows)
@@ -137,7 +137,7 @@ def _update(connection: Connection, statement: Update, rows: list[int]) -> None:
 
 
 def _end(connection: Connection, resolved: list[Alert]) -> None:
-    """Alertmanager holds one alert per fingerprint: its end ends every period of it."""
+    """Notes that they ended. Alertmanager holds one alert per fingerprint, so its end ends every period of it."""
     over = update(alerts).where(alerts.c.firing.is_(True)).values(over=True)
     for chunk in _chunks([alert.fingerprint for alert in resolved]):
         connection.execute(over.where(alerts.c.fingerprint.in_(chunk)))
@@ -154,7 +154,7 @@ def _tell(connection: Connection, new: list[Alert], now: Instant) -> None:
 
 
 def _incident_of(connection: Connection, alert: Alert) -> int | None:
-    """Of a 'resolved': the incident that its firing row belongs to."""
+    """The incident that the firing row of a resolved alert belongs to."""
     query = select(alerts.c.incident).where(alerts.c.fingerprint == alert.fingerprint, alerts.c.firing.is_(True))
     return None if alert.firing else connection.scalars(query.order_by(alerts.c.id.desc()).limit(1)).first()
 

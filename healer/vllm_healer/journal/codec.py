@@ -1,4 +1,4 @@
-"""Values to JSON text and back, for the columns that hold whole values."""
+"""Turns values into JSON text and back, for the columns that hold whole values."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from vllm_healer.model import Diagnosis, Outcome, Plan, ProcessRef, Result
 
 
 def to_json(value: object) -> str:
-    """Sets become sorted lists, so that the same value is always the same text."""
+    """The value as JSON text. Sets become sorted lists, so that the same value is always the same text."""
     return json.dumps(value, default=_plain, ensure_ascii=True, separators=(",", ":"))
 
 
 def texts_from_json(text: str) -> dict[str, str]:
-    """Labels or annotations."""
+    """Reads labels or annotations."""
     return dict(json.loads(text))
 
 
 def data_from_json(text: str) -> dict[str, object]:
-    """What an entry carries beside its words."""
+    """Reads what an entry carries beside its words."""
     return dict(json.loads(text))
 
 
@@ -54,7 +54,7 @@ def tree_from_json(text: str) -> tuple[ProcessRef, ...]:
 
 
 def _known(kind: type, written: dict[str, Any]) -> dict[str, Any]:
-    """Without the fields that another release of the healer wrote and this one does not have."""
+    """The fields that this release has; another release of the healer may have written more."""
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in written.items() if name in names}
 

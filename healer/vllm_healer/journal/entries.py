@@ -43,7 +43,7 @@ def history(connection: Connection, limit: int) -> tuple[Entry, ...]:
 
 
 def explain(connection: Connection, incident: int) -> tuple[Entry, ...]:
-    """All that was heard, decided and done about one incident, oldest first."""
+    """The entries about one incident: all that was heard, decided and done, oldest first."""
     return _read(connection, select(entries).where(entries.c.incident == incident).order_by(entries.c.id))
 
 
@@ -55,7 +55,7 @@ def last(connection: Connection, incident: int, kinds: tuple[str, ...]) -> tuple
 
 
 def one_line(text: str, length: int = WORDS_LENGTH) -> str:
-    """Alerts and logs are strangers' text: no line breaks or terminal codes of theirs get into a history."""
+    """The text on one line, without terminal codes and cut to `length`: alerts and logs are strangers' text."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= length else f"{line[: length - 1]}…"
 

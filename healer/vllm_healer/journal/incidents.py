@@ -15,7 +15,7 @@ OPEN = (IncidentState.OPEN, IncidentState.ACTING, IncidentState.VERIFYING)
 
 
 def open_incident(connection: Connection, server: str, members: Iterable[Alert], now: Instant, words: str) -> Incident:
-    """A new incident, or the open one of this server: a server has one at most."""
+    """Opens an incident, or takes the open one of this server: a server has one at most."""
     query = select(incidents.c.id).where(incidents.c.server == server, _is_open())
     incident = connection.scalars(query).first() or _insert(connection, server, now, words)
     alerts.assign(connection, incident, members, now)
@@ -23,7 +23,7 @@ def open_incident(connection: Connection, server: str, members: Iterable[Alert],
 
 
 def attach(connection: Connection, incident: int, members: Iterable[Alert], now: Instant) -> None:
-    """More alerts of the same server, with a sentence that names them."""
+    """Adds alerts of the same server, with a sentence that names them."""
     joining = tuple(members)
     server = get(connection, incident).server
     alerts.assign(connection, incident, joining, now)
@@ -32,7 +32,7 @@ def attach(connection: Connection, incident: int, members: Iterable[Alert], now:
 
 
 def set_state(connection: Connection, incident: int, state: IncidentState, words: str, now: Instant) -> None:
-    """Moves it on, with the reason in words. A state that ends it also notes when."""
+    """Moves the incident on, with the reason in words. A state that ends it also notes when."""
     closed = {} if state in OPEN else schema.instant_values("closed", now)
     moved = update(incidents).where(incidents.c.id == incident).values(state=state.value, **closed)
     changed = connection.execute(moved)
@@ -42,7 +42,7 @@ def set_state(connection: Connection, incident: int, state: IncidentState, words
 
 
 def get(connection: Connection, incident: int) -> Incident:
-    """Raises JournalError when there is none with this id."""
+    """The incident. Raises JournalError when there is none with this id."""
     row = connection.execute(select(incidents).where(incidents.c.id == incident)).first()
     if row is None:
         raise JournalError(f"there is no incident {incident} in the journal")
@@ -50,7 +50,7 @@ def get(connection: Connection, incident: int) -> Incident:
 
 
 def open_incidents(connection: Connection) -> tuple[Incident, ...]:
-    """Those not closed, oldest first."""
+    """The incidents that are not closed, oldest first."""
     rows = connection.execute(select(incidents).where(_is_open()).order_by(incidents.c.id)).all()
     return tuple(_incident(connection, row) for row in rows)
 
@@ -63,14 +63,14 @@ def last_closed(connection: Connection, server: str) -> tuple[Incident, Instant]
 
 
 def counts(connection: Connection) -> dict[IncidentState, int]:
-    """How many incidents are in each state; every state is there."""
+    """The number of incidents in each state; every state is there."""
     rows = connection.execute(select(incidents.c.state, func.count().label("incidents")).group_by(incidents.c.state))
     found: dict[str, int] = {row.state: row.incidents for row in rows}
     return {state: found.get(state.value, 0) for state in IncidentState}
 
 
 def _is_open() -> ColumnElement[bool]:
-    """Also while its action has no verdict: whatever closed it meanwhile, somebody must free the pool."""
+    """The condition for an open incident. One whose action has no verdict is open: somebody must free the pool."""
     acting = select(actions.c.incident).where(actions.c.verification.is_(None))
     return or_(incidents.c.state.in_(OPEN), incidents.c.id.in_(acting))
 

@@ -41,7 +41,7 @@ class Journal(JournalReader):
     """Raises JournalError when something was not written; then nothing of that call is in the file."""
 
     def __init__(self, path: Path, lock: FileLock, clock: Clock) -> None:
-        """Use `Journal.open`."""
+        """Callers use `Journal.open`."""
         self._lock = lock
         self._clock = clock
         self._engine = _prepare(path)
@@ -63,7 +63,7 @@ class Journal(JournalReader):
 
     @staticmethod
     def read_only(path: Path) -> JournalReader:
-        """For history and explain, also while a healer has it open."""
+        """A reader for history and explain, also while a healer has the journal open."""
         return JournalReader.open_read_only(path)
 
     def close(self) -> None:
@@ -93,16 +93,16 @@ class Journal(JournalReader):
         self._writer.submit(lambda connection: connection.execute(same).rowcount, ACKNOWLEDGE_SECONDS)
 
     def record_alerts(self, heard: Sequence[Alert], now: Instant) -> None:
-        """Durable when it returns. Heard again means counted again, not stored again."""
+        """Records alerts, on the disk when it returns. Heard again means counted again, not stored again."""
         self._writer.submit(lambda connection: alerts.record(connection, heard, now), ACKNOWLEDGE_SECONDS)
 
     def open_incident(self, server: str, members: Iterable[Alert], now: Instant, words: str) -> Incident:
-        """A new incident with these alerts; if the server has an open one, they join that."""
+        """Opens an incident with these alerts; if the server has an open one, they join that."""
         joining = tuple(members)
         return self._writer.submit(lambda connection: incidents.open_incident(connection, server, joining, now, words))
 
     def attach(self, incident_id: int, members: Iterable[Alert]) -> None:
-        """More alerts for an incident, taken from another one if they were there."""
+        """Adds alerts to an incident, taken from another one if they were there."""
         joining, now = tuple(members), self._clock.now()
         self._writer.submit(lambda connection: incidents.attach(connection, incident_id, joining, now))
 
@@ -129,7 +129,7 @@ class Journal(JournalReader):
         self._writer.submit(lambda connection: actions.step(connection, action, name, now))
 
     def finish(self, action: int, result: Result, now: Instant) -> None:
-        """What the actuator reports. The pool stays reserved until `conclude`."""
+        """Writes what came of an action. The pool stays reserved until `conclude`."""
         self._writer.submit(lambda connection: actions.finish(connection, action, result, now))
 
     def conclude(self, action: int, verdict: Verdict, seconds: float, now: Instant) -> None:
@@ -137,15 +137,15 @@ class Journal(JournalReader):
         self._writer.submit(lambda connection: actions.conclude(connection, action, verdict, seconds, now))
 
     def settle(self, server: str, words: str, now: Instant) -> None:
-        """The server's failed actions hold its pool back no longer; `words` say why."""
+        """Lets the server's failed actions hold its pool back no longer; `words` say why."""
         self._writer.submit(lambda connection: actions.settle(connection, server, words, now))
 
     def remember(self, server: str, incarnation: str, ready: bool, tree: tuple[ProcessRef, ...], now: Instant) -> None:
-        """What a look at a server showed. Ready once is remembered for ever, the last five trees too."""
+        """Remembers what a look at a server showed: that it was ready once, for ever, and its last five trees."""
         self._writer.submit(lambda connection: memory.remember(connection, server, incarnation, ready, tree, now))
 
     def pause(self, words: str, now: Instant) -> None:
-        """No actions until `resume`, over restarts of the healer; `words` say who and why."""
+        """Stops actions until `resume`, also over restarts of the healer; `words` say who and why."""
         self._writer.submit(lambda connection: ledger.pause(connection, words, now))
 
     def resume(self, words: str, now: Instant) -> None:

@@ -1,4 +1,4 @@
-"""What the guards are shown of earlier actions, and the pause switch."""
+"""The ledger that guards are shown of earlier actions, and the pause switch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_HARM = (Verification.RECOVERED.value, Verification.DROPPED.value)
 
 
 def read_ledger(connection: Connection, plan: Plan) -> Ledger:
-    """Destructive actions in the plan's pool or on its server, newest first, and every unfinished one anywhere."""
+    """The destructive actions in the plan's pool or on its server, newest first, and every unfinished one anywhere."""
     near = or_(actions.c.pool == plan.pool, actions.c.server == plan.server)
     destructive = select(actions).where(actions.c.destructive.is_(True)).order_by(actions.c.id.desc())
     rows = [
@@ -31,7 +31,7 @@ def read_ledger(connection: Connection, plan: Plan) -> Ledger:
 
 
 def pause(connection: Connection, words: str, now: Instant) -> None:
-    """Until `resume`, restarts of the healer included."""
+    """Pauses until `resume`, restarts of the healer included."""
     _forget(connection)
     connection.execute(insert(meta).values(key="paused", value=entries.one_line(words) or "paused, no reason given"))
     entries.append(connection, None, "pause", f"paused: {words}", now)
@@ -43,7 +43,7 @@ def resume(connection: Connection, words: str, now: Instant) -> None:
 
 
 def paused(connection: Connection) -> str:
-    """Who paused it and why; '' when it is not paused."""
+    """The words that say who paused it and why; '' when it is not paused."""
     return connection.scalars(select(meta.c.value).where(meta.c.key == "paused")).first() or ""
 
 
@@ -68,5 +68,5 @@ def _entry(connection: Connection, row: Row[tuple[object, ...]]) -> LedgerEntry:
 
 
 def _done(result: str | None) -> bool:
-    """Whether the actuator carried it through: a server that is stopped afterwards was stopped by somebody else."""
+    """True if the action was carried through: a server that is stopped afterwards was stopped by somebody else."""
     return result is not None and codec.result_from_json(result).outcome is not Outcome.FAILED

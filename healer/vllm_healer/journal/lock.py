@@ -13,7 +13,7 @@ HOLDER_BYTES = 200
 
 
 class FileLock:
-    """Held from construction to `release`. Raises JournalLocked, naming the holder, when another process has it."""
+    """A lock that is held from construction to `release`. Raises JournalLocked, naming the holder, when it is taken."""
 
     def __init__(self, path: Path, holder: str) -> None:
         self._file = _open(path)
@@ -28,13 +28,13 @@ class FileLock:
         self._sign(holder)
 
     def release(self) -> None:
-        """May be called twice."""
+        """Lets the lock go. It may be called twice."""
         if self._file >= 0:
             os.close(self._file)
         self._file = -1
 
     def _sign(self, holder: str) -> None:
-        """The name only helps people, so a full disk must not keep the healer from starting."""
+        """Writes the holder's name. It only helps people, so a full disk must not keep the healer from starting."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, holder.encode()[:HOLDER_BYTES], 0)

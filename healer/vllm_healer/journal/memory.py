@@ -1,4 +1,4 @@
-"""What is remembered of each server: whether it was ever ready, which incarnation lives, and its process trees."""
+"""The memory of each server: whether it was ever ready, which incarnation lives, and its process trees."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HELPERS = 200
 
 
 def remember(connection: Connection, server: str, incarnation: str, ready: bool, tree: Tree, now: Instant) -> None:
-    """Called with every look; writes only what changed, so that an unchanged look costs no disk access."""
+    """Writes what changed since the last look, so that an unchanged look costs no disk access."""
     if incarnation != NO_INCARNATION.key:
         _remember_tree(connection, server, incarnation, tree, now)
     row = connection.execute(select(targets).where(targets.c.server == server)).first()
@@ -38,7 +38,7 @@ def remember(connection: Connection, server: str, incarnation: str, ready: bool,
 
 
 def memory(connection: Connection, server: str) -> TargetMemory:
-    """Empty for a server never seen."""
+    """The memory of a server; it is empty for one that was never seen."""
     row = connection.execute(select(targets).where(targets.c.server == server)).first()
     if row is None:
         return TargetMemory()
@@ -77,7 +77,7 @@ def _changes(
 
 
 def _first_seen(connection: Connection, server: str, incarnation: str) -> Instant | None:
-    """A look that failed in between does not make a known incarnation young again."""
+    """The time when an incarnation was first seen: a look that failed in between does not make it young again."""
     row = _tree_row(connection, server, incarnation)
     return None if row is None else schema.read_instant(row, "first_seen")
 

@@ -1,4 +1,4 @@
-"""Which file system a path lies on, from /proc/self/mountinfo: SQLite's WAL and flock need a local one."""
+"""Tells on which file system a path lies, by /proc/self/mountinfo: SQLite's WAL and flock need a local one."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def parse_mounts(text: str) -> tuple[Mount, ...]:
 
 
 def choose_mount(path: Path, mounts: tuple[Mount, ...]) -> Mount | None:
-    """The one that `path` lies on: the deepest, and of those at one point the last, which hides the earlier ones."""
+    """The mount that `path` lies on: the deepest, and of several at one point the last, which hides the others."""
     above = [mount for mount in mounts if path.is_relative_to(mount.point)]
     return max(enumerate(above), key=lambda item: (len(item[1].point.parts), item[0]))[1] if above else None
 
 
 def _parse_line(line: str) -> Mount | None:
-    """Optional fields end at a lone '-', so that the type is counted from there."""
+    """Reads one line. Optional fields end at a lone '-', so that the type is counted from there."""
     fields = line.split(" ")
     try:
         return Mount(Path(_unescape(fields[4])), fields[fields.index("-", 6) + 1])
@@ -60,5 +60,5 @@ def _parse_line(line: str) -> Mount | None:
 
 
 def _unescape(text: str) -> str:
-    """Blanks and backslashes are written as three octal digits."""
+    """Undoes the three octal digits as which blanks and backslashes are written."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

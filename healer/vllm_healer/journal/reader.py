@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class JournalReader:
-    """Every method reads what was committed last. Raises JournalError when the file cannot be read."""
+    """Reads what was committed last. Every method raises JournalError when the file cannot be read."""
 
     def __init__(self, path: Path, engine: Engine) -> None:
         self.path = path
@@ -26,7 +26,7 @@ class JournalReader:
 
     @classmethod
     def open_read_only(cls, path: Path) -> Self:
-        """Raises JournalError when there is no journal, or one of a newer healer."""
+        """A reader of the file. Raises JournalError when there is no journal, or one of a newer healer."""
         if not path.is_file():
             raise JournalError(f"there is no journal {path}; run `vllm-healer serve` first, or give --journal its file")
         reader = cls(path, read_only_engine(path))
@@ -37,15 +37,15 @@ class JournalReader:
         self._reader.dispose()
 
     def unassigned(self) -> tuple[StoredAlert, ...]:
-        """Firing alerts that belong to no incident, oldest first."""
+        """The firing alerts that belong to no incident, oldest first."""
         return self._read(alerts.unassigned)
 
     def open_incidents(self) -> tuple[Incident, ...]:
-        """Those open, acting or verifying, oldest first; their alerts' `firing` is what was heard last."""
+        """The incidents not closed yet, oldest first; their alerts' `firing` is what was heard last."""
         return self._read(incidents.open_incidents)
 
     def incident_counts(self) -> dict[IncidentState, int]:
-        """How many incidents are in each state."""
+        """The number of incidents in each state."""
         return self._read(incidents.counts)
 
     def last_closed(self, server: str) -> tuple[Incident, Instant] | None:
@@ -57,23 +57,23 @@ class JournalReader:
         return self._read(lambda connection: actions.steps_of(connection, action))
 
     def unfinished(self) -> tuple[Unfinished, ...]:
-        """Actions whose verification has not ended, oldest first."""
+        """The actions whose verification has not ended, oldest first."""
         return self._read(actions.unfinished)
 
     def unsettled(self, server: str) -> bool:
-        """Whether an action of this server failed and it was not seen to work since."""
+        """True if an action of this server failed and it was not seen to work since."""
         return self._read(lambda connection: actions.unsettled(connection, server))
 
     def memory(self, server: str) -> TargetMemory:
-        """What is remembered of a server; empty for one never seen."""
+        """The memory of a server; it is empty for one that was never seen."""
         return self._read(lambda connection: memory.memory(connection, server))
 
     def ledger(self, plan: Plan) -> Ledger:
-        """What `reserve` would show the guards of this plan, for a look that reserves nothing."""
+        """The ledger that `reserve` would show the guards of this plan, for a look that reserves nothing."""
         return self._read(lambda connection: ledger.read_ledger(connection, plan))
 
     def paused(self) -> str:
-        """Who paused the healer and why; '' when it is not paused."""
+        """The words that say who paused the healer and why; '' when it is not paused."""
         return self._read(ledger.paused)
 
     def history(self, limit: int) -> tuple[Entry, ...]:
@@ -85,7 +85,7 @@ class JournalReader:
         return self._read(lambda connection: entries.explain(connection, incident_id))
 
     def lessons(self) -> tuple[Lesson, ...]:
-        """What each verified action taught, oldest first."""
+        """The lessons of verified actions, oldest first."""
         return self._read(actions.lessons)
 
     def _read(self, query: Callable[[Connection], T]) -> T:

@@ -32,7 +32,7 @@ metadata = MetaData()
 
 
 def instant_columns(name: str, nullable: bool = False) -> tuple[Column[float], Column[float], Column[str]]:
-    """Wall time, boot-time clock and boot id of one moment."""
+    """The three columns of a moment: wall time, boot-time clock and boot id."""
     return (
         Column(f"{name}_wall", Float, nullable=nullable),
         Column(f"{name}_boot", Float, nullable=nullable),

@@ -34,32 +34,33 @@ WORDS = {
 
 
 def writer_engine(path: Path) -> Engine:
-    """One connection that writes. Every transaction takes the write lock at its start, so what it reads stays true."""
+    """An engine with one connection that writes. A transaction takes the write lock at its start, so what it reads
+    stays true."""
     engine = _engine(str(path), begin="BEGIN IMMEDIATE")
     event.listen(engine, "connect", _durable)
     return engine
 
 
 def reader_engine(path: Path) -> Engine:
-    """Connections for reading beside the writer, in the writer's process."""
+    """An engine for reading beside the writer, in the writer's process."""
     engine = _engine(str(path), begin="BEGIN")
     event.listen(engine, "connect", _query_only)
     return engine
 
 
 def read_only_engine(path: Path) -> Engine:
-    """Connections for another process, which cannot write whatever it tries."""
+    """An engine for another process, which cannot write whatever it tries."""
     return _engine(f"file:{quote(str(path))}?mode=ro", begin="BEGIN", uri=True)
 
 
 def create_directory(path: Path) -> None:
-    """The directory that holds the journal, its log and its lock."""
+    """Makes the directory that holds the journal, its log and its lock."""
     with _access(path):
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def create_file(path: Path) -> None:
-    """An empty file that only its owner reads, for alerts may carry what is nobody else's business."""
+    """Makes an empty file that only its owner reads, for alerts may carry what is nobody else's business."""
     with _access(path):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
@@ -76,7 +77,7 @@ def journal_errors(path: Path) -> Iterator[None]:
 
 
 def describe(path: Path, error: BaseException | None) -> str:
-    """The file, what is wrong with it, and the fix."""
+    """A sentence with the file, what is wrong with it, and the fix."""
     name = getattr(error, "sqlite_errorname", "")
     known = (words for prefix, words in WORDS.items() if name.startswith(prefix))
     return f"journal {path}: {next(known, 'see the message of the database')} ({error})"
@@ -98,7 +99,7 @@ def _access(path: Path) -> Iterator[None]:
 
 
 def _engine(database: str, begin: str, uri: bool = False) -> Engine:
-    """Transactions are begun by us: the driver's own implicit BEGIN would come only with the first write."""
+    """Makes an engine whose transactions we begin: the driver's own BEGIN would come only with the first write."""
     url = URL.create("sqlite", database=database, query={"uri": "true"} if uri else {})
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
@@ -114,7 +115,7 @@ def _engine(database: str, begin: str, uri: bool = False) -> Engine:
 
 
 def _durable(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """FULL syncs the write-ahead log in every commit; NORMAL would lose the last ones in a power cut."""
+    """Sets FULL, which syncs the write-ahead log in every commit; NORMAL would lose the last ones in a power cut."""
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.cursor().execute(f"PRAGMA {pragma}")
 

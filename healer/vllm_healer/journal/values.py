@@ -1,4 +1,4 @@
-"""What the journal hands out beside the values of model.py."""
+"""The values that the journal hands out beside those of model.py."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StoredAlert(Alert):
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An action whose verification has not ended: what a restarted healer has to carry on with."""
+    """An action whose verification has not ended; a restarted healer carries it on."""
 
     permit: Permit
     steps: tuple[str, ...]  # taken so far, in order

@@ -44,7 +44,7 @@ class Writer:
         self._thread.start()
 
     def submit(self, run: Callable[[Connection], T], timeout: float | None = None) -> T:
-        """The job's own result or error. Raises JournalError when it was not written, or not in `timeout` seconds."""
+        """The job's result; its error is raised. Raises JournalError when it was not written in `timeout` seconds."""
         job = _Job(run)
         with self._gate:
             if not self._open:
@@ -70,7 +70,7 @@ class Writer:
             self._commit([job for job in batch if job.done.set_running_or_notify_cancel()])
 
     def _next_batch(self) -> list[_Job]:
-        """All that waits now, after waiting for the first; empty at the end."""
+        """The jobs that wait now, after waiting for the first; none at the end."""
         batch: list[_Job] = []
         while len(batch) < BATCH and (not batch or not self._jobs.empty()):
             job = self._jobs.get()
@@ -81,7 +81,7 @@ class Writer:
         return batch
 
     def _commit(self, batch: list[_Job]) -> None:
-        """Together; if that fails each alone, so that nobody pays for another's error."""
+        """Runs the jobs in one transaction; if that fails, each alone, so that nobody pays for another's error."""
         try:
             results = self._transact(batch)
         except Exception as error:  # noqa: BLE001 - each job's caller gets it, in its own thread

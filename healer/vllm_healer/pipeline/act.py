@@ -9,8 +9,11 @@ from vllm_healer.registry import Remediations, remediations
 
 
 def act(plan: Plan, handle: Handle, using: Remediations | None = None) -> Result:
-    """What happened, never an actuator's exception. Raises JournalError when a step could not be journalled: then the
-    step was not taken, and the action is finished when the journal can be written again."""
+    """Carries out the plan; an actuator's exception becomes a Result as well.
+
+    Raises JournalError when a step could not be journalled. It was not taken then, and the action is finished when the
+    journal can be written again.
+    """
     known = remediations() if using is None else using
     what = f"{plan.remediation} on {plan.server}"
     if plan.remediation not in known:

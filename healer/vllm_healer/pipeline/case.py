@@ -1,4 +1,4 @@
-"""The case before the guards: the plan, and all that speaks for and against it."""
+"""The case that guards judge: the plan, and all that speaks for and against it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vllm_healer.model import NO_INCARNATION, Facts, Health, Ledger, LedgerEntry
 
 @dataclass(frozen=True)
 class Case:
-    """What each check is given; read before, never read again here."""
+    """All that a check is given. It was read before and is never read again."""
 
     plan: Plan
     facts: Facts
@@ -19,7 +19,7 @@ class Case:
     mode: Mode
 
     def own_stop(self) -> bool:
-        """An action of ours stopped the server and failed to start it, and no later process of it was seen alive."""
+        """True if an action of ours stopped the server and failed to start it, and no later process was seen alive."""
         own = (entry for entry in self.ledger.entries if entry.server == self.plan.server)
         last = max(own, key=lambda entry: entry.action, default=None)
         return (
@@ -30,7 +30,7 @@ class Case:
         )
 
     def down_by_own_look(self) -> bool:
-        """It serves nobody: refused or 503. A timeout is a busy server, and a hang still holds its clients."""
+        """True if it serves nobody: refused or 503. A timeout is a busy server, and a hang still holds its clients."""
         return self.facts.look is not None and self.facts.look.health in (Health.REFUSED, Health.UNAVAILABLE)
 
     def same_pool(self) -> tuple[LedgerEntry, ...]:

@@ -14,12 +14,12 @@ HOUR = 3600.0
 
 
 def paused(case: Case) -> Refusal | None:
-    """A person said stop."""
+    """Refuses while a person has paused the healer."""
     return Refusal("paused", f"the healer is paused: {case.ledger.paused}") if case.ledger.paused else None
 
 
 def pool_locked(case: Case) -> Refusal | None:
-    """One action in a pool at a time, held until it is verified: the next might take the last replica."""
+    """Refuses while another action in the pool is not verified: this one might take the last replica."""
     running = next((entry for entry in case.same_pool() if not entry.finished), None)
     if running is None:
         return None
@@ -28,7 +28,7 @@ def pool_locked(case: Case) -> Refusal | None:
 
 
 def pool_unverified(case: Case) -> Refusal | None:
-    """After an action that was not seen to help, nothing that may still serve is touched: no serial killing of a fleet.
+    """Refuses to touch what may still serve after an action that was not seen to help: no serial killing of a fleet.
 
     A server that is down by our own look serves nobody and may be tried, within its own cooldown and budget.
     """
@@ -40,7 +40,7 @@ def pool_unverified(case: Case) -> Refusal | None:
 
 
 def cooldown(case: Case) -> Refusal | None:
-    """A remedy that did not help needs time to show it, or a person."""
+    """Refuses the same action so soon: a remedy that did not help needs time to show it, or a person."""
     plan, allowed = case.plan, case.limits.cooldown(case.plan.remediation)
     ages = [age for entry, age in ages_on_server(case) if entry.remediation == plan.remediation]
     if not ages or min(ages) >= allowed:
@@ -50,7 +50,7 @@ def cooldown(case: Case) -> Refusal | None:
 
 
 def budget(case: Case) -> Refusal | None:
-    """So many actions an hour on one server; a fault that comes back that often is not cured by them."""
+    """Refuses more actions in an hour than allowed: a fault that comes back that often is not cured by them."""
     done = sum(age < HOUR for _, age in ages_on_server(case))
     allowed = case.limits.budget_per_hour
     if done < allowed:
@@ -59,7 +59,7 @@ def budget(case: Case) -> Refusal | None:
 
 
 def not_allowed(case: Case) -> Refusal | None:
-    """healer.yml lists what may be done."""
+    """Refuses what healer.yml does not list."""
     if case.plan.allowed:
         return None
     words = f"healer.yml does not allow {case.plan.remediation}: add it to 'remediations' to permit it"
@@ -67,7 +67,7 @@ def not_allowed(case: Case) -> Refusal | None:
 
 
 def dry_run(case: Case) -> Refusal | None:
-    """Last, so that this refusal means: everything else allowed it. Only the mode 'act' acts."""
+    """Refuses unless the mode is 'act'. It is asked last, so that its refusal means: everything else allowed it."""
     if case.mode is Mode.ACT:
         return None
     what = f"{case.plan.remediation} on {case.plan.server}"

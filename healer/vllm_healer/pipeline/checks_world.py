@@ -1,4 +1,4 @@
-"""Checks against the world: is it a target, do we see it, does it still fire, is it still the same process.
+"""Checks against the world: it is a target, we see it, it still fires, and it is still the same process.
 
 Each returns a Refusal or None. What is not known refuses.
 """
@@ -15,7 +15,7 @@ BY_A_PERSON = frozenset({RunState.STOPPED, RunState.STOPPING})
 
 
 def unlisted_target(case: Case) -> Refusal | None:
-    """Only servers of healer.yml may be acted on; an alert can name anything."""
+    """Refuses a server that healer.yml does not list: an alert can name anything."""
     target = case.facts.target
     if target is not None and target.server == case.plan.server:
         return None
@@ -24,7 +24,7 @@ def unlisted_target(case: Case) -> Refusal | None:
 
 
 def not_destructive_cause(case: Case) -> Refusal | None:
-    """The cause's own detector says that a destructive action may help; of 'starting' or 'unknown' none says so."""
+    """Refuses unless the cause's own detector says that a destructive action may help; 'unknown' has no detector."""
     cause = case.plan.diagnosis.cause
     detector = detectors().get(cause)
     if detector is not None and detector.destructive_may_help:
@@ -33,7 +33,7 @@ def not_destructive_cause(case: Case) -> Refusal | None:
 
 
 def blind(case: Case) -> Refusal | None:
-    """Every source answered. One that did not might have known why not to act."""
+    """Refuses when a source did not answer: it might have known why not to act."""
     facts = case.facts
     if facts.blind:
         return Refusal("blind", f"did not answer: {'; '.join(facts.blind)}")
@@ -43,7 +43,7 @@ def blind(case: Case) -> Refusal | None:
 
 
 def stale_data(case: Case) -> Refusal | None:
-    """Samples younger than `max_signal_age`; none at all is enough only where our own look says that it is down."""
+    """Refuses on samples older than `max_signal_age`, and without any unless our own look says that it is down."""
     known, allowed = _known(case.facts.signals or Signals()), case.limits.max_signal_age
     if not known and not case.down_by_own_look():
         return Refusal("stale_data", f"Prometheus has no sample of {case.plan.server}: look at the exporter")
@@ -52,7 +52,7 @@ def stale_data(case: Case) -> Refusal | None:
 
 
 def not_firing(case: Case) -> Refusal | None:
-    """Alertmanager still has, not silenced and not inhibited, an alert that supports the cause."""
+    """Refuses when Alertmanager has no alert any more that supports the cause and is neither silenced nor inhibited."""
     supporting, cause = case.plan.diagnosis.supporting_alerts, case.plan.diagnosis.cause
     if supporting & case.facts.still_firing:
         return None
@@ -63,21 +63,21 @@ def not_firing(case: Case) -> Refusal | None:
 
 
 def watchdog(case: Case) -> Refusal | None:
-    """The alert that always fires: without it the way from Prometheus to here is broken."""
+    """Refuses without the alert that always fires: the way from Prometheus to here is broken then."""
     if case.facts.watchdog:
         return None
     return Refusal("blind", "Alertmanager has no Watchdog alert from Prometheus: the alerts cannot be trusted")
 
 
 def never_ready(case: Case) -> Refusal | None:
-    """What never worked is not broken but unfinished; a restart repeats the same mistake."""
+    """Refuses a server that never worked: it is not broken but unfinished, and a restart repeats the same mistake."""
     if case.facts.seen_ready:
         return None
     return Refusal("never_ready", f"{case.plan.server} was never seen ready: its first start is for a person")
 
 
 def intended_state(case: Case) -> Refusal | None:
-    """What a person stopped stays stopped."""
+    """Refuses to start what a person stopped."""
     supervisor = case.facts.supervisor
     state, server = supervisor.state if supervisor is not None else RunState.UNKNOWN, case.plan.server
     if state is RunState.UNKNOWN:
@@ -89,7 +89,7 @@ def intended_state(case: Case) -> Refusal | None:
 
 
 def incarnation_changed(case: Case) -> Refusal | None:
-    """The process that was judged is the one that would be hit."""
+    """Refuses when another process would be hit than the one that was judged."""
     supervisor = case.facts.supervisor
     seen = supervisor.incarnation.key if supervisor is not None else ""
     if seen and seen == case.plan.incarnation:
@@ -99,7 +99,7 @@ def incarnation_changed(case: Case) -> Refusal | None:
 
 
 def minimum_healthy(case: Case) -> Refusal | None:
-    """So many others of the pool serve meanwhile; 0, the default, lets a single server be healed."""
+    """Refuses when too few others of the pool would serve meanwhile; with 0, the default, a single server is healed."""
     others, needed = case.facts.healthy_others, case.limits.minimum_healthy
     if others >= needed:
         return None

@@ -1,4 +1,4 @@
-"""Choose: the remediation that serves the cause, planned for the incarnation that was seen.
+"""Choose: plans the remediation that serves the cause, for the incarnation that was seen.
 
 Choosing comes before guarding, so that the journal can say what would have been done and what kept it from being done.
 """
@@ -17,7 +17,7 @@ FALLBACK = "notify_only"
 def choose(
     incident: Incident, diagnosis: Diagnosis, facts: Facts, allowed: Collection[str], using: Remediations | None = None
 ) -> Plan:
-    """A plan, always. What healer.yml does not list in `allowed` is planned all the same, and the guard refuses it."""
+    """The plan; there always is one. What is not in `allowed` is planned all the same, and the guard refuses it."""
     known = remediations() if using is None else using
     name = serving(diagnosis.cause, known) if facts.target is not None else FALLBACK
     plan = known[name].plan(incident, diagnosis, facts)

@@ -21,7 +21,7 @@ class Move(StrEnum):
 
 @dataclass(frozen=True)
 class Correlation:
-    """What to do with the alerts of one server."""
+    """The decision about the alerts of one server."""
 
     move: Move
     server: str
@@ -37,7 +37,7 @@ def correlate(
     now: Instant,
     reopen_after: float,
 ) -> tuple[Correlation, ...]:
-    """One decision a server, sorted by name. `alerts` are those attached to no incident; resolved ones open nothing.
+    """The decisions, one a server, sorted by name. `alerts` belong to no incident yet; resolved ones open nothing.
 
     Alertmanager resolves late, so an alert of a server that was healed less than `reopen_after` seconds ago may be an
     echo. It is not attached to the closed incident either: if it still fires after that time, it is a new one.
@@ -56,7 +56,7 @@ def correlate(
 def choose_admitted(
     alerts: Iterable[Alert], open_incidents: Sequence[Incident], listed: frozenset[str]
 ) -> tuple[Alert, ...]:
-    """Those of every listed server, and of a few others: a storm of strangers holds up nobody who can be healed.
+    """The alerts of listed servers, and of a few others: a storm of strangers holds up nobody who can be healed.
 
     What is left out stays unassigned, and has its turn when incidents of other strangers have ended.
     """
@@ -69,7 +69,7 @@ def choose_admitted(
 
 
 def names(alerts: Iterable[Alert]) -> str:
-    """'VllmDown, VllmProcessOrphaned', for sentences."""
+    """The alerts' names for a sentence: 'VllmDown, VllmProcessOrphaned'."""
     return ", ".join(sorted({alert.name for alert in alerts}))
 
 

@@ -18,7 +18,7 @@ from vllm_healer.pipeline.sources import Sources
 
 @dataclass(frozen=True)
 class Decision:
-    """What is wrong with a server, what would be done about it, and the facts that both rest on."""
+    """The cause, the plan against it, and the facts that both rest on."""
 
     facts: Facts
     diagnosis: Diagnosis

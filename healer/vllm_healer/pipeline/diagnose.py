@@ -1,4 +1,4 @@
-"""Diagnose: the first detector that recognises its cause, or words for why none did."""
+"""Diagnose: finds the first detector that recognises its cause, or words for why none did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vllm_healer.registry import Detectors, detectors
 
 
 def diagnose(incident: Incident, facts: Facts, using: Detectors | None = None) -> Diagnosis:
-    """One cause. The shipped order: orphans, engine_dead, engine_stalled, overload (see `Detector.order`).
+    """The cause. Detectors are asked in the order of `Detector.order`: orphans first, overload last.
 
     'none': nothing is wrong as far as can be seen. 'unknown': something may be, and no detector explains it.
     """
@@ -23,7 +23,7 @@ def diagnose(incident: Incident, facts: Facts, using: Detectors | None = None) -
 
 
 def unexplained(facts: Facts) -> Diagnosis:
-    """What is seen when no detector speaks up; never a reason to act."""
+    """The diagnosis when no detector recognises anything. It is never a reason to act."""
     if facts.look is None:
         return Diagnosis("unknown", _blind_words(facts) or "the server was not looked at")
     if facts.look.paused is True:
@@ -59,7 +59,7 @@ def _of_canary(look: Look, facts: Facts) -> Diagnosis:
 
 
 def _moving_words(look: Look, facts: Facts) -> str:
-    """How it is known that the engine moves, or ''."""
+    """Words for how it is known that the engine moves, or ''."""
     signals = facts.signals
     if moved(facts.earlier, look):
         return "an engine value changed while it was looked at"

@@ -43,12 +43,12 @@ def gather(incident: Incident, sources: Sources, earlier: Look | None = None) ->
 
 
 def patient_look(target: Target, sources: Sources) -> Look:
-    """For seeing whether it works again: the first answers of a cold or slow server take their time."""
+    """A look for verification, which waits longer: the first answers of a cold or slow server take their time."""
     return sources.eyes.look(target, canary=PATIENT_CANARY)
 
 
 def observe(target: Target, sources: Sources, blind: list[str]) -> SupervisorView | None:
-    """What the target's supervisor says, or None, with the reason in `blind`, when it does not answer."""
+    """The supervisor's view of the target, or None, with the reason in `blind`, when it does not answer."""
     try:
         return sources.actuators[target.actuator].observe(target)
     except Blind as error:
@@ -57,7 +57,7 @@ def observe(target: Target, sources: Sources, blind: list[str]) -> SupervisorVie
 
 
 def _look_and_observe(target: Target, sources: Sources, blind: list[str]) -> tuple[Look, SupervisorView | None]:
-    """Our own look, and what the supervisor says after it: a person may have stopped the server during the look.
+    """Our own look, and the supervisor's view after it: a person may have stopped the server during the look.
 
     If it is another process by then, nobody knows which of the two was looked at.
     """
@@ -93,8 +93,10 @@ def _signals(target: Target, sources: Sources, blind: list[str]) -> Signals | No
 
 
 def _still_firing(incident: Incident, active: tuple[Alert, ...]) -> frozenset[str]:
-    """By name and server: a new firing period of the same alert counts, a silenced or inhibited one does not, and
-    neither does one that says healable="false"."""
+    """The names of the incident's alerts that are active now, in whatever firing period.
+
+    A silenced or inhibited one does not count, and neither does one that says healable="false".
+    """
     names = {alert.name for alert in incident.alerts}
     healable = (alert for alert in active if alert.labels.get("healable") != "false")
     return frozenset(alert.name for alert in healable if alert.server == incident.server and alert.name in names)

@@ -1,4 +1,4 @@
-"""Guard: the first reason not to act. A fact that is missing is a reason."""
+"""Guard: finds the first reason not to act. A fact that is missing is a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learn: what a finished action taught. Only what was verified counts; what nobody saw teaches nothing."""
+"""Learn: keeps what a finished action taught. Only what was verified counts; what nobody saw teaches nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ UNSEEN = (Verification.NOT_YET, Verification.DROPPED)
 
 
 def learn(plan: Plan, verdict: Verdict, seconds: float, outcome: Outcome = Outcome.DONE) -> Lesson | None:
-    """A lesson about a remedy that was really applied. `seconds` from intent to verdict.
+    """The lesson about a remedy that was really applied. `seconds` count from intent to verdict.
 
     None when nothing was done (only told), when another had restarted it already, when the actuator failed (that says
     nothing about the remedy), and while the verdict is open.

@@ -1,4 +1,4 @@
-"""What a decision may read: the settings and the ports of the world and of the journal, passed in once."""
+"""The sources of a decision: the settings and the ports of the world and of the journal, passed in once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Sources:
 
     @property
     def listed(self) -> frozenset[str]:
-        """The servers of healer.yml: all that may ever be acted on."""
+        """The servers of healer.yml. No other may ever be acted on."""
         return frozenset(target.server for target in self.config.targets)
 
     def target(self, server: str) -> Target | None:

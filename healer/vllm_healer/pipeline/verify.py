@@ -1,4 +1,4 @@
-"""Verify: whether it worked, by looking, and what becomes of the incident then."""
+"""Verify: judges by looking whether it worked, and what becomes of the incident then."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vllm_healer.registry import Remediations, remediations
 def verify(
     plan: Plan, evidence: Evidence, elapsed: float, start_timeout: float, using: Remediations | None = None
 ) -> Verdict:
-    """RECOVERED with what was seen; NOT_YET until the deadline; then FAILED with what is missing.
+    """The verdict: RECOVERED with what was seen, NOT_YET until the deadline, then FAILED with what is missing.
 
     `elapsed` counts from the intent, in seconds. The plan of a remediation that is gone is never verified.
     """
@@ -29,7 +29,7 @@ def verify(
 
 
 def next_state(plan: Plan, verdict: Verdict, using: Remediations | None = None) -> tuple[IncidentState, str]:
-    """What becomes of an incident whose action has this verdict, and why in words."""
+    """The state of an incident whose action has this verdict, and why in words."""
     if verdict.verification is not Verification.RECOVERED:
         return IncidentState.FAILED, f"{plan.server} is not healed: a person is needed"
     if (remediations() if using is None else using)[plan.remediation].look_again:

@@ -15,7 +15,7 @@ OTHERWISE = "no remedy is known for this: a person should look"
 
 
 class NotifyOnly(Remediation):
-    """For what a restart would not cure, what cures itself, and what nobody understands."""
+    """Answers what a restart would not cure, what cures itself, and what nobody understands."""
 
     causes = frozenset({"none", "overload", "starting", "unknown"})
     destructive = False

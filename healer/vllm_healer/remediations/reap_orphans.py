@@ -22,7 +22,7 @@ class ReapOrphans(Remediation):
         return f"remove the orphans: {diagnosis.evidence}"
 
     def carry_out(self, handle: Handle) -> Result:
-        """A start of the server in between makes them no less orphaned, so the incarnation is not asked for."""
+        """Ends them whatever the incarnation is: a start of the server in between makes them no less orphaned."""
         seen = handle.observe()
         if not seen.orphans:
             return Result(Outcome.ALREADY, f"{handle.server} has no orphans; nothing was done", seen.incarnation.key)
@@ -33,7 +33,7 @@ class ReapOrphans(Remediation):
         return Result(Outcome.DONE, f"removed the orphans of {handle.server}: pid {pids}", seen.incarnation.key)
 
     def prove(self, plan: Plan, evidence: Evidence) -> Proof:
-        """No orphan is left. Whether the server itself is well is the next diagnosis."""
+        """Proves that no orphan is left. Whether the server itself is well is the next diagnosis."""
         if evidence.supervisor is None:
             return Proof(missing="the supervisor does not answer")
         left = ", ".join(f"{process.role} pid {process.pid}" for process in evidence.supervisor.orphans)

@@ -13,7 +13,7 @@ GRACE = 2.0  # seconds from SIGTERM to SIGKILL: a stalled engine answers nobody,
 
 
 class RestartEngine(Remediation):
-    """For an engine that cannot come back by itself. Requests in flight and the prefix cache are lost."""
+    """Restarts an engine that cannot come back by itself. Requests in flight and the prefix cache are lost."""
 
     causes = frozenset({"engine_dead", "engine_stalled"})
     cooldown = 300.0  # twice a small model's load time: a restart that did not help needs time to show it, or a person
@@ -33,14 +33,14 @@ class RestartEngine(Remediation):
         return seen is not None and seen.state is RunState.RUNNING and seen.incarnation.key == plan.incarnation
 
     def prove(self, plan: Plan, evidence: Evidence) -> Proof:
-        """A new process, and it answers: the old one answering again is no restart."""
+        """Proves that a new process answers. When the old one answers again, that is no restart."""
         missing = missing_process(plan, evidence.supervisor)
         proof = Proof(missing=missing) if missing else answers(evidence)
         return replace(proof, seen=f"a new process, {proof.seen}", hopeless=has_given_up(evidence.supervisor))
 
 
 def missing_process(plan: Plan, supervisor: SupervisorView | None) -> str:
-    """Why there is no new process as far as can be seen, or ''."""
+    """Words for why there is no new process as far as can be seen, or ''."""
     if supervisor is None:
         return "the supervisor does not answer"
     if supervisor.incarnation.key == NO_INCARNATION.key:

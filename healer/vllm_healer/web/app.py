@@ -1,4 +1,4 @@
-"""The Flask application: which path is answered by what, who may ask, and how errors are told.
+"""The Flask application: says who may ask, and how errors are told.
 
 Alertmanager sends again what is answered with 5xx, and drops what is answered with 4xx: so 503 is for what can pass
 (the journal's disk), 4xx for what would fail again.
@@ -27,7 +27,7 @@ SECURITY_HEADERS = {
 
 
 def create_app(deps: WebDeps) -> Flask:
-    """One application; two never share anything."""
+    """Makes an application; two never share anything."""
     app = Flask(__name__, static_folder=None)
     app.extensions[EXTENSION] = deps
     app.config["MAX_CONTENT_LENGTH"] = deps.config.max_body_bytes
@@ -46,7 +46,7 @@ def told(status: int, error: str, fix: str) -> Response:
 
 
 def _before(deps: WebDeps) -> None:
-    """Everything but the health and metrics pages needs the token, unknown paths too."""
+    """Asks for the token everywhere but on the health and metrics pages, on unknown paths too."""
     g.started = time.monotonic()
     if request.path not in OPEN_PATHS and not allowed(request.headers.get("Authorization", ""), deps.token):
         raise Unauthorized
@@ -69,7 +69,7 @@ def _register_errors(app: Flask) -> None:
 
 
 def too_large(app: Flask) -> tuple[str, str]:
-    """What is said of a body above the limit, by the application or by the server before it."""
+    """The words about a body above the limit, for the application and for the server before it."""
     limit = app.config["MAX_CONTENT_LENGTH"]
     return f"the body is larger than {limit} bytes", "group alerts more finely, or raise max_body_bytes in healer.yml"
 
@@ -91,7 +91,7 @@ def _unauthorized(_: Exception) -> Response:
 
 
 def _other(error: HTTPException) -> Response:
-    """404, 405 and the like, or a defect (500). Paths are the caller's text, so none is repeated."""
+    """Answers 404, 405 and the like, or a defect (500). Paths are the caller's text, so none is repeated."""
     code = error.code or 500
     fix = "see the healer's log" if code >= 500 else "see the paths in the healer's documentation"
     return told(code, error.name, fix)

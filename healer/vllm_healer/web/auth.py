@@ -25,7 +25,7 @@ def read_token(path: str) -> str:
 
 
 def parse_token(text: str, path: str) -> str:
-    """Without the line break at its end. Raises ConfigError when it is empty or has blanks inside."""
+    """The token without the line break at its end. Raises ConfigError when it is empty or has blanks inside."""
     token = text.strip()
     if not token:
         raise ConfigError(f"token_file {path} is empty; write a token: openssl rand -hex 32 > {path}")
@@ -35,7 +35,7 @@ def parse_token(text: str, path: str) -> str:
 
 
 def allowed(header: str, token: str) -> bool:
-    """Whether an Authorization header carries the token. Takes the same time wherever the two differ."""
+    """True if an Authorization header carries the token. It takes the same time wherever the two differ."""
     scheme, _, presented = header.partition(" ")
     same = hmac.compare_digest(presented.strip().encode("utf-8", "replace"), token.encode())
     return same and scheme.lower() == "bearer"

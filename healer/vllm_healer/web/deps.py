@@ -1,4 +1,4 @@
-"""What the web side needs of the rest, and no more."""
+"""The parts of the healer that the web side needs, and no more."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vllm_healer.ports import Clock
 
 
 class WebJournal(Protocol):
-    """All raise JournalError."""
+    """The journal, as far as the web side needs it. All methods raise JournalError."""
 
     def record_alerts(self, heard: Sequence[Alert], now: Instant) -> None:
-        """On the disk when it returns."""
+        """Records alerts; they are on the disk when it returns."""
         ...
 
     def check_writable(self) -> None: ...
@@ -35,7 +35,7 @@ class WebJournal(Protocol):
 
 class WebWorker(Protocol):
     def wake(self) -> None:
-        """There is something new in the journal. Returns at once."""
+        """Says that there is something new in the journal. Returns at once."""
         ...
 
     def alive(self) -> bool: ...

@@ -53,12 +53,12 @@ def render(mode: str, paused: str, incidents: Sequence[Incident], entries: Seque
 
 
 def utc(wall: float) -> str:
-    """`2026-03-01 12:00:05`."""
+    """The time as `2026-03-01 12:00:05`, in UTC."""
     return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def alert_names(incident: Incident) -> str:
-    """`VllmDown, VllmEngineStalled (resolved)`: each name once."""
+    """The names, each once, as in `VllmDown, VllmEngineStalled (resolved)`."""
     firing = {alert.name for alert in incident.alerts if alert.firing}
     return ", ".join(
         name if name in firing else f"{name} (resolved)" for name in sorted({alert.name for alert in incident.alerts})

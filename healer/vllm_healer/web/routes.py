@@ -1,4 +1,4 @@
-"""What each path does."""
+"""The functions that answer each path."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def register(app: Flask, deps: WebDeps) -> None:
 
 
 def alerts(deps: WebDeps) -> Response:
-    """Alertmanager's webhook: answered when the journal has it, and only then."""
+    """Takes Alertmanager's webhook. It is answered when the journal has it, and only then."""
     heard = webhook.parse(request.get_data(cache=False))
     deps.journal.record_alerts(heard, deps.clock.now())
     deps.metrics.alerts_received.inc(len(heard))
@@ -38,7 +38,7 @@ def alerts(deps: WebDeps) -> Response:
 
 
 def pause(deps: WebDeps) -> Response:
-    """Diagnosing goes on, acting stops, until `resume`. A JSON body may give a `reason`."""
+    """Stops acting until `resume`; diagnosing goes on. A JSON body may give a `reason`."""
     deps.journal.pause(_reason(), deps.clock.now())
     return jsonify(paused=deps.journal.paused())
 
@@ -65,12 +65,12 @@ def metrics(deps: WebDeps) -> Response:
 
 
 def healthy() -> Response:
-    """The process answers. For a supervisor that restarts it."""
+    """Answers, as long as the process can. It is for a supervisor that restarts the healer."""
     return Response("healthy\n", mimetype="text/plain")
 
 
 def ready(deps: WebDeps) -> Response:
-    """It can take alerts and work on them. For a monitor that alerts."""
+    """Answers 200 while it can take alerts and work on them. It is for a monitor that alerts."""
     deps.journal.check_writable()
     if not deps.worker.alive():
         return Response(
@@ -80,14 +80,14 @@ def ready(deps: WebDeps) -> Response:
 
 
 def page(deps: WebDeps) -> Response:
-    """What a person wants to know first."""
+    """The page with what a person wants to know first."""
     journal = deps.journal
     text = render(deps.config.mode.value, journal.paused(), journal.open_incidents(), journal.history(SENTENCES))
     return Response(text, mimetype="text/html")
 
 
 def _reason() -> str:
-    """Who and why, in the caller's words."""
+    """The caller's words for who and why."""
     body = request.get_json(silent=True)
     reason = body.get("reason") if isinstance(body, dict) else None
     return reason if isinstance(reason, str) and reason else f"no reason given, over HTTP from {request.remote_addr}"

@@ -24,7 +24,7 @@ IDLE_SECONDS = 30  # a connection that says nothing makes room for others
 
 
 def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
-    """A server that listens already; `run` answers until SystemExit or KeyboardInterrupt. Port 0 takes a free one, see
+    """Makes a server that listens; `run` answers until SystemExit or KeyboardInterrupt. Port 0 takes a free one, see
     its `effective_port`. Raises ConfigError when the address cannot be had."""
     limits: dict[str, Any] = {
         "threads": THREADS,
@@ -39,7 +39,7 @@ def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """The first address of the name, so that `localhost` is one socket."""
+    """Listens on the first address of the name, so that `localhost` is one socket."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -51,7 +51,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _channel_class(app: Flask) -> type[HTTPChannel]:
-    """Waitress refuses a body that is too large after its headers, before the application: counted and told here."""
+    """Makes a channel that counts and explains a body that is too large: waitress refuses it before the application."""
 
     class TooLargeTask(ErrorTask):
         def execute(self) -> None:

@@ -1,1 +1,1 @@
-"""The loop's only part with side effects: takes journalled alerts through the pipeline, an incident at a time."""
+"""The worker: takes journalled alerts through the pipeline, an incident at a time, and acts."""

@@ -29,7 +29,7 @@ ACT_DEADLINE = 60.0  # seconds a remediation may take to stop and start; a model
 
 
 class Advance:
-    """The steps of an incident. One call per incident at a time; the caller sees to that."""
+    """Takes the steps of an incident. The caller sees to it that there is one call per incident at a time."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
@@ -37,7 +37,7 @@ class Advance:
         self._follow = Follow(deps, self._recorder)
 
     def step(self, incident: Incident) -> None:
-        """What the journal says is unfinished comes first, whatever the state: the healer may have died in between."""
+        """Takes one step. What the journal says is unfinished comes first: the healer may have died in between."""
         unfinished = next((u for u in self._deps.journal.unfinished() if u.permit.plan.incident == incident.id), None)
         if unfinished is None:
             self._without_action(incident)
@@ -84,7 +84,7 @@ class Advance:
             self._recorder.state(incident, IncidentState.VERIFYING, f"nothing is done, it is watched: {plan.reason}")
 
     def _resume(self, incident: Incident, unfinished: Unfinished) -> None:
-        """Goes on with an intent that has no result. The actuator converges, so what was done is not done twice.
+        """Goes on with an intent that has no result. Remediations converge, so what was done is not done twice.
 
         What has not reached the server yet is judged anew: since it was decided on, the server may have recovered, or
         a person may have paused the healer.
@@ -103,7 +103,7 @@ class Advance:
             self._follow.drop(incident, permit, against)
 
     def _against(self, incident: Incident, unfinished: Unfinished) -> str:
-        """Why an action that has not reached its server should not do so any more; '' when it should, or has."""
+        """Words for why an action should not reach its server any more; '' when it should, or has."""
         permit, memory = unfinished.permit, self._recorder.memory(incident)
         decision = decide(incident, self._deps, earlier=memory.before)
         if decision.facts.target is None or (unfinished.steps and not untouched(permit.plan, decision.facts)):

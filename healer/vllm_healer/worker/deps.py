@@ -1,4 +1,4 @@
-"""What the worker works with: all that decisions read, a journal that can be written, and the ways to be heard."""
+"""The worker's dependencies: all that decisions read, a journal that can be written, and the ways to be heard."""
 
 from __future__ import annotations
 

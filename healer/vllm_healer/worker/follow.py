@@ -27,14 +27,14 @@ ENDED = frozenset({RunState.EXITED, RunState.FATAL, RunState.STOPPED})
 
 
 class Follow:
-    """Called every two seconds while an incident is being verified."""
+    """Writes verdicts. The worker calls it every two seconds while an incident is being verified."""
 
     def __init__(self, deps: Deps, recorder: Recorder) -> None:
         self._deps = deps
         self._recorder = recorder
 
     def action(self, incident: Incident, permit: Permit, result: Result) -> None:
-        """An action of ours: the pool stays locked until this has a verdict."""
+        """Verifies an action of ours. The pool stays locked until it has a verdict."""
         target = self._deps.target(incident.server)
         if target is None:
             words = f"{incident.server} is no longer listed in healer.yml: nobody looks after it"
@@ -46,17 +46,17 @@ class Follow:
             self._conclude(incident, permit, result, verdict)
 
     def failed(self, incident: Incident, permit: Permit, result: Result) -> None:
-        """The actuator could not do it: there is nothing to wait for."""
+        """Concludes an action that could not be done: there is nothing to wait for."""
         self._conclude(incident, permit, result, Verdict(Verification.FAILED, result.words))
 
     def drop(self, incident: Incident, permit: Permit, why: str) -> None:
-        """An action that has not reached its server and should not any more. It holds the pool back no longer."""
+        """Gives up an action that has not reached its server and should not any more. It frees the pool."""
         now, verdict = self._deps.clock.now(), Verdict(Verification.DROPPED, f"nothing was done: {why}")
         self._deps.journal.conclude(permit.action, verdict, elapsed(permit.at, now), now)
         self._recorder.state(incident, IncidentState.OPEN, f"action {permit.action} was given up, {verdict.words}")
 
     def start(self, incident: Incident) -> None:
-        """No action of ours: the supervisor is starting the server, and the end of that is awaited."""
+        """Watches a start by the supervisor, without an action of ours."""
         target = self._deps.target(incident.server)
         supervisor = observe(target, self._deps, []) if target is not None else None
         if target is None or (supervisor is not None and supervisor.state in ENDED):
@@ -78,7 +78,7 @@ class Follow:
         return verify(plan, evidence, age, target.start_timeout)
 
     def _age(self, supervisor: SupervisorView | None) -> float:
-        """Seconds since the start that is watched; 0, so that nothing is given up, when the supervisor does not say."""
+        """The seconds since the start that is watched; 0 when they are not known, so that nothing is given up."""
         started = supervisor.incarnation.started if supervisor is not None else 0.0
         return max(0.0, self._deps.clock.now().wall - started) if started else 0.0
 

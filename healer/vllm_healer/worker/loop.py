@@ -60,11 +60,11 @@ class Worker:
         self._wake.set()
 
     def alive(self) -> bool:
-        """Whether rounds still come to their end."""
+        """True if rounds still come to their end."""
         return self._thread.is_alive() and self._deps.clock.now().boot - self._ticked < STUCK_AFTER
 
     def tick(self) -> None:
-        """One round: reconcile when due, correlate what is new, advance what is due."""
+        """Goes one round: reconciles when due, correlates what is new, advances what is due."""
         now = self._deps.clock.now()
         if now.boot >= self._next_reconcile:
             self._next_reconcile = now.boot + self._deps.config.reconcile_seconds
@@ -94,7 +94,7 @@ class Worker:
             self._wake.wait(TICK)
 
     def _correlate(self) -> None:
-        """New alerts open an incident or join one; an echo of one just healed waits in the journal."""
+        """Lets new alerts open an incident or join one; an echo of one just healed waits in the journal."""
         journal, now = self._deps.journal, self._deps.clock.now()
         unassigned = journal.unassigned()
         if not unassigned:
@@ -132,7 +132,7 @@ class Worker:
         self._submit(f"incident {incident.id}", step)
 
     def _submit(self, name: str, job: Callable[[], None]) -> None:
-        """One job of a name at a time: a slow server delays its own next look and nobody else's."""
+        """Runs one job of a name at a time: a slow server delays its own next look and nobody else's."""
         if name in self._jobs and not self._jobs[name].done():
             return
         self._jobs[name] = self._executor.submit(self._run_job, name, job)

@@ -1,4 +1,4 @@
-"""Threads for what waits on the network, none of which holds up the healer's end."""
+"""A pool of threads for jobs that wait on the network. None of them holds up the healer's end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class DaemonPool(Executor):
-    """Python waits for the threads of its own pool before it ends, and one look at a hung server takes 20 s."""
+    """Runs jobs in daemon threads: Python waits for its own pool's, and one look at a hung server takes 20 s."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()

@@ -23,7 +23,7 @@ SETTLE = 30.0  # seconds an incident stays open although nothing fires: the aler
 
 
 class Reconciler:
-    """Called by one thread."""
+    """Compares and makes up for what was missed. One thread calls it."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
@@ -63,7 +63,7 @@ class Reconciler:
             self._deps.journal.settle(target.server, words, self._deps.clock.now())
 
     def _make_up(self, active: Iterable[Alert], incidents: Mapping[str, Incident]) -> None:
-        """Only for listed servers: of any other the webhook told, and nothing would be done about it."""
+        """Opens what a lost webhook would have opened, for listed servers only: about others nothing would be done."""
         now = self._deps.clock.now()
         by_server: dict[str, list[Alert]] = {}
         for alert in active:
@@ -77,7 +77,7 @@ class Reconciler:
                 self._deps.journal.open_incident(server, tuple(alerts), now, words)
 
     def _settled(self, server: str, now: Instant) -> bool:
-        """Alertmanager resolves late: what was closed a moment ago is not opened again by its own echo."""
+        """True if an alert of this server is no echo: Alertmanager resolves late what was closed a moment ago."""
         closed = self._deps.journal.last_closed(server)
         if closed is None:
             return True

@@ -15,7 +15,7 @@ REPEAT_WORDS = 300.0  # the same finding is written again after this many second
 
 @dataclass
 class Scratch:
-    """What is remembered of an incident between two steps; all of it can be lost without harm."""
+    """Notes on an incident between two steps; all of them can be lost without harm."""
 
     plan: Plan | None = None
     before: Look | None = None
@@ -24,7 +24,7 @@ class Scratch:
 
 
 class Recorder:
-    """One for the worker; an incident is only ever written about by one thread at a time."""
+    """The worker's pen. One thread at a time writes about an incident."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
@@ -37,7 +37,7 @@ class Recorder:
         self._memories.pop(incident_id, None)
 
     def finding(self, incident: Incident, key: str, words: str, kind: str = "diagnosis") -> None:
-        """What repeats every few seconds is written when its `key` is new, or was last written long ago."""
+        """Writes a finding when its `key` is new or was last written long ago; the same is found every few seconds."""
         memory, now = self.memory(incident), self._deps.clock.now()
         if memory.said == key and now.boot - memory.said_at < REPEAT_WORDS:
             return
