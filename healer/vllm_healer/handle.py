@@ -12,14 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vllm_healer.errors import PermanentError, Superseded, TemporaryError
-from vllm_healer.model import NO_INCARNATION, STOP_STEP, ProcessRef, RunState, SupervisorView, Target
+from vllm_healer.model import (
+    ALIVE,
+    ENDED,
+    NO_INCARNATION,
+    STOP_STEP,
+    ProcessRef,
+    RunState,
+    SupervisorView,
+    Target,
+)
 from vllm_healer.ports import Actuator, Clock
 
 POLL = 0.2  # seconds between two looks at what is ending or starting
 DRIVER_DELAY = 30.0  # seconds before another try at a process that SIGKILL did not end: it hangs in the kernel
-
-ENDED = frozenset({RunState.STOPPED, RunState.EXITED, RunState.FATAL})
-COMING = frozenset({RunState.STARTING, RunState.RUNNING})
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Handle:
         self.step("start")
         self.actuator.start(self.target)
         seen, old = self.observe(), (self.incarnation, NO_INCARNATION.key)
-        while seen.incarnation.key in old and seen.state in COMING and self._left() > 0:
+        while seen.incarnation.key in old and seen.state in ALIVE and self._left() > 0:
             self.clock.sleep(POLL)
             seen = self.observe()
         return seen
@@ -112,7 +118,7 @@ class Handle:
             raise TemporaryError(f"still there after SIGKILL: {named}; they may hang in a driver call", DRIVER_DELAY)
 
     def _wait_until_stopped(self) -> None:
-        while (seen := self.observe()).state not in ENDED | COMING:
+        while (seen := self.observe()).state not in ENDED | ALIVE:
             if self._left() <= 0:
                 raise TemporaryError(f"{self.server} is still being stopped ({seen.detail}): its supervisor is patient")
             self.clock.sleep(POLL)

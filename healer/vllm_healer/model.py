@@ -68,6 +68,10 @@ class RunState(StrEnum):
     UNKNOWN = "unknown"
 
 
+ENDED = frozenset({RunState.STOPPED, RunState.EXITED, RunState.FATAL})  # nothing runs until somebody starts it
+ALIVE = frozenset({RunState.STARTING, RunState.RUNNING})
+
+
 @dataclass(frozen=True)
 class Incarnation:
     """One life of a server: changes with every start. `key` is compared, the rest is for people."""

@@ -38,7 +38,6 @@ _GARBAGE = (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError,
 class Fault(IntEnum):
     """The codes of supervisor.xmlrpc.Faults that mean something here."""
 
-    UNKNOWN_METHOD = 1
     SHUTDOWN_STATE = 6
     BAD_NAME = 10
     NO_FILE = 20

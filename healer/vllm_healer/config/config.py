@@ -67,10 +67,8 @@ class Config:
     max_body_bytes: int = 10 * 1024 * 1024  # of one webhook request: about 10,000 alerts
 
 
-SETTINGS = ("mode", "listen", "token_file", "journal", "prometheus_url", "alertmanager_url")
-FILE_ONLY = ("limits", "remediations", "targets", "reconcile_seconds", "fallback_webhook_file", "max_body_bytes")
+SETTINGS = ("mode", "listen", "token_file", "journal", "prometheus_url", "alertmanager_url")  # also set by variables
 NO_FILE = Value(None, "the defaults")
-LIMITS = ("cooldown_seconds", "budget_per_hour", "minimum_healthy", "max_signal_age", "reopen_after")
 
 
 def load(
@@ -81,9 +79,10 @@ def load(
     `overrides` are flags by the name of the key they replace. Relative paths in the file start from its directory.
     Raises ConfigError with file, line, key and fix.
     """
-    file = (read_file(path) if path else NO_FILE).section((*SETTINGS, *FILE_ONLY), "the file")
+    file = (read_file(path) if path else NO_FILE).section(Config.__dataclass_fields__, "the file")
     base = path.parent if path else Path()
     given = {key: _setting(key, file[key], base, env, overrides) for key in SETTINGS}
+    given["fallback_webhook_file"] = _setting("fallback_webhook_file", file["fallback_webhook_file"], base, {}, {})
     return Config(
         mode=_mode(*given["mode"]),
         listen=check_address(*given["listen"]),
@@ -91,13 +90,11 @@ def load(
         journal=given["journal"][0] or str(_state_directory(env) / "journal.sqlite"),
         prometheus_url=check_url(*given["prometheus_url"]),
         alertmanager_url=check_url(*given["alertmanager_url"]),
-        limits=_limits(file["limits"].section(LIMITS, "limits")),
+        limits=_limits(file["limits"].section(Limits.__dataclass_fields__, "limits")),
         remediations=_remediations(file["remediations"]),
         targets=read_targets(file["targets"].items("targets"), base, hostname or socket.gethostname()),
         reconcile_seconds=file["reconcile_seconds"].number("reconcile_seconds", 1, Config.reconcile_seconds),
-        fallback_webhook_file=check_secret(
-            *_setting("fallback_webhook_file", file["fallback_webhook_file"], base, {}, {})
-        ),
+        fallback_webhook_file=check_secret(*given["fallback_webhook_file"]),
         max_body_bytes=int(file["max_body_bytes"].number("max_body_bytes", 1024, Config.max_body_bytes)),
     )
 

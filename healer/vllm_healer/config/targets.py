@@ -12,8 +12,6 @@ from vllm_healer.config.yaml_lines import Value
 from vllm_healer.errors import ConfigError
 from vllm_healer.model import Target
 
-KEYS = ("server", "url", "pool", "actuator", "options", "api_key_file", "ca_file", "start_timeout")
-
 # Each actuator's own settings. Here and not in the actuator, so that a misspelt one is named with its line.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "supervisord": ("url", "program", "username", "password_file"),
@@ -35,7 +33,7 @@ def read_targets(items: Iterable[Value], base: Path, hostname: str) -> tuple[Tar
     targets: list[Target] = []
     first: dict[str, str] = {}
     for item in items:
-        given = item.section(KEYS, "a target")
+        given = item.section(Target.__dataclass_fields__, "a target")
         where = given["server"].where
         target = read_target(given, base, hostname)
         for identity in _identities(target):

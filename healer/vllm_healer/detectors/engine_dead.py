@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from vllm_healer.detector import Detector
 from vllm_healer.elapsed import elapsed
-from vllm_healer.model import NO_INCARNATION, Diagnosis, Facts, Health, Incident, Look, RunState, SupervisorView, Target
+from vllm_healer.model import (
+    ALIVE,
+    ENDED,
+    NO_INCARNATION,
+    Diagnosis,
+    Facts,
+    Health,
+    Incident,
+    Look,
+    RunState,
+    SupervisorView,
+    Target,
+)
 
 # A dead engine answers 503 for up to 4.6 s and its process is gone after 5.1 s (measured on vLLM 0.32); twice that is
 # long enough to know that it does not exit by itself.
 EXITS_WITHIN = 10.0
 
 DOWN = frozenset({Health.REFUSED, Health.UNAVAILABLE})
-ENDED = frozenset({RunState.EXITED, RunState.FATAL, RunState.STOPPED})
-ALIVE = frozenset({RunState.STARTING, RunState.RUNNING})
 
 
 class EngineDead(Detector):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vllm_healer.config import Config
-from vllm_healer.model import Diagnosis, Facts, Incident, Ledger, Look, Plan, Refusal
+from vllm_healer.model import Diagnosis, Facts, Incident, Instant, Ledger, Look, Plan, Refusal, Target
 from vllm_healer.pipeline.choose import choose
 from vllm_healer.pipeline.diagnose import diagnose
 from vllm_healer.pipeline.gather import gather
@@ -39,3 +39,9 @@ def decide_on(incident: Incident, facts: Facts, config: Config) -> Decision:
     """The decision on facts that were read before. Pure."""
     diagnosis = diagnose(incident, facts)
     return Decision(facts, diagnosis, choose(incident, diagnosis, facts, config.remediations), config)
+
+
+def waiting_plan(incident: Incident, target: Target, now: Instant) -> Plan:
+    """The plan of a watch that was begun before the healer was restarted: only its verification is left."""
+    starting = Diagnosis("starting", "the supervisor was starting it")
+    return choose(incident, starting, Facts(now=now, target=target), ())

@@ -10,14 +10,7 @@ from dataclasses import replace
 from vllm_healer.elapsed import elapsed
 from vllm_healer.handle import Handle
 from vllm_healer.journal import Unfinished
-from vllm_healer.model import (
-    Incident,
-    IncidentState,
-    Outcome,
-    Permit,
-    Refusal,
-    Result,
-)
+from vllm_healer.model import Incident, IncidentState, Outcome, Permit, Refusal, Result
 from vllm_healer.pipeline.act import act, untouched
 from vllm_healer.pipeline.decide import Decision, decide
 from vllm_healer.worker.deps import Deps

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from vllm_healer.elapsed import elapsed
 from vllm_healer.model import (
-    Diagnosis,
+    ENDED,
     Incident,
     IncidentState,
     Permit,
     Plan,
     Result,
-    RunState,
     SupervisorView,
     Target,
     Verdict,
     Verification,
 )
+from vllm_healer.pipeline.decide import waiting_plan
 from vllm_healer.pipeline.gather import observe, patient_look
 from vllm_healer.pipeline.learn import learn
 from vllm_healer.pipeline.verify import next_state, verify
 from vllm_healer.proof import Evidence
 from vllm_healer.worker.deps import Deps
 from vllm_healer.worker.recorder import Recorder, log
-
-ENDED = frozenset({RunState.EXITED, RunState.FATAL, RunState.STOPPED})
 
 
 class Follow:
@@ -62,7 +60,7 @@ class Follow:
         if target is None or (supervisor is not None and supervisor.state in ENDED):
             self._recorder.state(incident, IncidentState.OPEN, "its supervisor no longer starts it; looking again")
             return
-        plan = self._recorder.memory(incident).plan or _waiting_plan(incident, target)
+        plan = self._recorder.memory(incident).plan or waiting_plan(incident, target, self._deps.clock.now())
         verdict = self._judge(incident, plan, target, supervisor, self._age(supervisor))
         if verdict.verification is Verification.RECOVERED:
             words = f"it works again and nothing else was needed: {verdict.words}"
@@ -91,19 +89,3 @@ class Follow:
         if lesson is not None:
             log.info("lesson remediation=%s recovered=%s seconds=%.1f", lesson.remediation, lesson.recovered, seconds)
         self._recorder.state(incident, *next_state(permit.plan, verdict))
-
-
-def _waiting_plan(incident: Incident, target: Target) -> Plan:
-    """The plan of a watch begun before the healer was restarted: only its verification is left."""
-    diagnosis = Diagnosis("starting", "the supervisor was starting it")
-    return Plan(
-        incident=incident.id,
-        server=target.server,
-        pool=target.pool,
-        remediation="notify_only",
-        destructive=False,
-        incarnation="",
-        reason=diagnosis.evidence,
-        diagnosis=diagnosis,
-        verify=True,
-    )

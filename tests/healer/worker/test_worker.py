@@ -146,6 +146,23 @@ def test_a_server_that_its_supervisor_restarts_is_only_watched(world: Any) -> No
     assert world.states() == {IncidentState.HEALED: 1}
 
 
+def test_a_start_that_is_watched_is_watched_on_by_a_restarted_healer(world: Any) -> None:
+    world.run(16)
+    world.server.life += 1
+    world.server.started = world.clock.wall
+    world.server.health = Health.REFUSED
+    world.fire("VllmDown")
+    world.run(10)
+    assert world.states() == {IncidentState.VERIFYING: 1}
+    world.worker = world.new_worker()
+    world.run(10)
+    assert world.states() == {IncidentState.VERIFYING: 1}
+    world.server.health = Health.OK
+    world.run(10)
+    assert world.server.restarts == 0
+    assert world.states() == {IncidentState.HEALED: 1}
+
+
 def test_a_watched_start_that_ends_again_is_considered_again(world: Any) -> None:
     world.run(16)
     world.server.started = world.clock.wall
