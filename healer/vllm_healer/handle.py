@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from vllm_healer.errors import PermanentError, Superseded, TemporaryError
 from vllm_healer.model import (
@@ -28,16 +27,26 @@ POLL = 0.2  # seconds between two looks at what is ending or starting
 DRIVER_DELAY = 30.0  # seconds before another try at a process that SIGKILL did not end: it hangs in the kernel
 
 
-@dataclass(frozen=True)
 class Handle:
     """One action's hold on one server. All verbs raise TemporaryError, PermanentError, or JournalError for a step."""
 
-    actuator: Actuator
-    target: Target
-    incarnation: str  # Incarnation.key that the action was decided on
-    step: Callable[[str], None]  # journals a step before it is taken
-    clock: Clock
-    until: float  # boot-clock seconds after which nothing is waited for
+    def __init__(
+        self,
+        actuator: Actuator,
+        target: Target,
+        incarnation: str,
+        step: Callable[[str], None],
+        clock: Clock,
+        until: float,
+    ) -> None:
+        """`incarnation` is the key that the action was decided on. `step` journals a step before it is taken. After
+        `until`, in seconds of the boot clock, nothing is waited for."""
+        self.target = target
+        self.incarnation = incarnation
+        self._actuator = actuator
+        self._step = step
+        self._clock = clock
+        self._until = until
 
     @property
     def server(self) -> str:
@@ -45,7 +54,7 @@ class Handle:
 
     def observe(self) -> SupervisorView:
         """The supervisor's view of the server now."""
-        return self.actuator.observe(self.target)
+        return self._actuator.observe(self.target)
 
     def stop(self, grace: float) -> int:
         """Ends the server with all its processes, by SIGKILL after `grace` seconds; returns how many were signalled.
@@ -56,33 +65,33 @@ class Handle:
         seen = self._same_incarnation()
         if not _runs(seen) and not members(seen, self.incarnation):
             return 0
-        self.step(STOP_STEP)
+        self._step(STOP_STEP)
         seen = self._same_incarnation()  # writing the step took its time
         processes = members(seen, self.incarnation)
         if _runs(seen):
-            self.actuator.stop(self.target, grace)
+            self._actuator.stop(self.target, grace)
         self._kill(self._signal(processes, signal.SIGTERM, grace))
         self._wait_until_stopped()
         return len(processes)
 
     def start(self) -> SupervisorView:
         """Starts the server and waits for its new process, not for the model: verification does that."""
-        self.step("start")
-        self.actuator.start(self.target)
+        self._step("start")
+        self._actuator.start(self.target)
         seen, old = self.observe(), (self.incarnation, NO_INCARNATION.key)
         while seen.incarnation.key in old and seen.state in ALIVE and self._left() > 0:
-            self.clock.sleep(POLL)
+            self._clock.sleep(POLL)
             seen = self.observe()
         return seen
 
     def terminate(self, processes: tuple[ProcessRef, ...], grace: float) -> tuple[ProcessRef, ...]:
         """Sends SIGTERM to exactly these processes and what they started; returns those left after `grace` seconds."""
-        self.step("terminate")
+        self._step("terminate")
         return self._signal(processes, signal.SIGTERM, grace)
 
     def kill(self, processes: tuple[ProcessRef, ...]) -> None:
         """Sends SIGKILL to exactly these processes and waits for their end. Raises TemporaryError when one stays."""
-        self.step("kill")
+        self._step("kill")
         self._kill(processes)
 
     def http(self, method: str, path: str, body: object = None) -> str:
@@ -91,9 +100,9 @@ class Handle:
         Raises Superseded when another incarnation lives by now.
         """
         self._same_incarnation()
-        self.step(f"http {method} {path}")
+        self._step(f"http {method} {path}")
         self._same_incarnation()
-        return self.actuator.http(self.target, method, path, body, max(1.0, self._left()))
+        return self._actuator.http(self.target, method, path, body, max(1.0, self._left()))
 
     def _same_incarnation(self) -> SupervisorView:
         """The supervisor's view of the incarnation that the action was decided on. Raises Superseded for another."""
@@ -109,7 +118,7 @@ class Handle:
         """Signals, and returns those still there after `wait` seconds or at the end of the action's own time."""
         if not processes:
             return ()
-        return self.actuator.signal(self.target, processes, number, min(wait, self._left()))
+        return self._actuator.signal(self.target, processes, number, min(wait, self._left()))
 
     def _kill(self, processes: tuple[ProcessRef, ...]) -> None:
         left = self._signal(processes, signal.SIGKILL, self._left())
@@ -121,11 +130,11 @@ class Handle:
         while (seen := self.observe()).state not in ENDED | ALIVE:
             if self._left() <= 0:
                 raise TemporaryError(f"{self.server} is still being stopped ({seen.detail}): its supervisor is patient")
-            self.clock.sleep(POLL)
+            self._clock.sleep(POLL)
 
     def _left(self) -> float:
         """The seconds in which something may still be waited for."""
-        return max(0.0, self.until - self.clock.now().boot)
+        return max(0.0, self._until - self._clock.now().boot)
 
 
 def is_superseded(seen: SupervisorView, incarnation: str) -> bool:
