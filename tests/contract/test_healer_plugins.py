@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from vllm_healer import model, remediation
+from vllm_healer.handle import Handle
 from vllm_healer.pipeline.choose import FALLBACK
+from vllm_healer.proof import Evidence, Proof
 from vllm_healer.registry import detectors, remediations
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +44,16 @@ def test_every_page_and_every_test_is_a_plugins(kind: str) -> None:
     assert {page.stem for page in (ROOT / "docs" / kind).glob("*.md")} == set(PLUGINS[kind])
     tests = (ROOT / "tests" / "healer" / kind).glob("test_*.py")
     assert {test.stem.removeprefix("test_") for test in tests} == set(PLUGINS[kind])
+
+
+def test_the_example_in_the_documentation_is_a_remediation() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    (code,) = re.findall(r"```python\n(class \w+\(Remediation\):.*?)```", page, re.DOTALL)
+    names = {**vars(model), **vars(remediation), "Handle": Handle, "Proof": Proof, "Evidence": Evidence}
+    exec(code, names)
+    look = model.Look(model.Health.OK, None, None, work=(2.0,))
+    assert names["Drain"]().prove(None, Evidence(None, look, None)) == Proof(missing="2 requests run")
+    assert names["Drain"]().prove(None, Evidence(None, replace(look, work=(0.0,)), None)) == Proof("no request runs")
 
 
 def test_no_other_module_names_a_remediation() -> None:
