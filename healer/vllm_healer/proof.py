@@ -19,10 +19,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Proof:
-    """The answer to whether an action's effect is proven; both texts are for people."""
+    """The answer to whether an action's effect is proven. It is when something was seen and nothing is missing."""
 
-    seen: str = ""
-    missing: str = ""  # '' when it is proven
+    seen: str = ""  # in words for people
+    missing: str = ""  # in words for people
     hopeless: bool = False  # waiting longer cannot help
 
 

@@ -39,4 +39,7 @@ def act(plan: Plan, handle: Handle, using: Remediations | None = None) -> Result
 def untouched(plan: Plan, facts: Facts, using: Remediations | None = None) -> bool:
     """True if the plan's remediation says that nothing has reached the server, whatever step was journalled."""
     known = remediations() if using is None else using
-    return plan.remediation in known and known[plan.remediation].untouched(plan, facts)
+    try:
+        return plan.remediation in known and known[plan.remediation].untouched(plan, facts)
+    except Exception:  # noqa: BLE001 - the plug-in boundary: what may have begun is carried through
+        return False

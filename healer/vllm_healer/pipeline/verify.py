@@ -5,6 +5,7 @@ from __future__ import annotations
 from vllm_healer.model import IncidentState, Plan, Verdict, Verification
 from vllm_healer.proof import Evidence, Proof
 from vllm_healer.registry import Remediations, remediations
+from vllm_healer.remediation import Remediation
 
 
 def verify(
@@ -15,16 +16,15 @@ def verify(
     `elapsed` counts from the intent, in seconds. The plan of a remediation that is gone is never verified.
     """
     known = (remediations() if using is None else using).get(plan.remediation)
-    if known is None:
-        allowed, proof = start_timeout, Proof(missing=f"nobody knows how to prove {plan.remediation!r}")
-    else:
-        allowed, proof = min(start_timeout, known.proven_within), known.prove(plan, evidence)
-    if not proof.missing:
+    allowed = min(start_timeout, known.proven_within) if known else start_timeout
+    proof = _prove(known, plan, evidence)
+    if proof.seen and not proof.missing:
         words = f"{plan.server} recovered after {elapsed:.0f} s: {proof.seen}"
         return Verdict(Verification.RECOVERED, words)
+    missing = proof.missing or "nothing was seen that proves it"
     if elapsed < allowed and not proof.hopeless:
-        return Verdict(Verification.NOT_YET, f"{plan.server} after {elapsed:.0f} of {allowed:.0f} s: {proof.missing}")
-    words = f"{plan.server} did not recover in {min(elapsed, allowed):.0f} s: {proof.missing}"
+        return Verdict(Verification.NOT_YET, f"{plan.server} after {elapsed:.0f} of {allowed:.0f} s: {missing}")
+    words = f"{plan.server} did not recover in {min(elapsed, allowed):.0f} s: {missing}"
     return Verdict(Verification.FAILED, words)
 
 
@@ -35,3 +35,12 @@ def next_state(plan: Plan, verdict: Verdict, using: Remediations | None = None) 
     if (remediations() if using is None else using)[plan.remediation].look_again:
         return IncidentState.OPEN, "looking whether anything else is wrong"
     return IncidentState.HEALED, f"{plan.server} is healed"
+
+
+def _prove(remediation: Remediation | None, plan: Plan, evidence: Evidence) -> Proof:
+    if remediation is None:
+        return Proof(missing=f"nobody knows how to prove {plan.remediation!r}")
+    try:
+        return remediation.prove(plan, evidence)
+    except Exception as error:  # noqa: BLE001 - the plug-in boundary: what could not be judged is not proven
+        return Proof(missing=f"its proof failed with {type(error).__name__}: {error}")

@@ -8,8 +8,8 @@ import pytest
 
 from vllm_healer.errors import Blind, JournalError, PermanentError, Superseded, TemporaryError
 from vllm_healer.handle import Handle
-from vllm_healer.model import Outcome, Result
-from vllm_healer.pipeline.act import act
+from vllm_healer.model import Facts, Outcome, Plan, Result, RunState
+from vllm_healer.pipeline.act import act, untouched
 from vllm_healer.remediation import Remediation
 
 DONE = Result(Outcome.DONE, "restarted", "boot-a/5000/120000")
@@ -101,3 +101,17 @@ def test_a_remediation_that_is_gone_fails_and_names_those_there_are(cases: Modul
     assert result.words == (
         "pray on gpu1:8000: there is no such remediation (any more); known: reap_orphans, restart_engine"
     )
+
+
+class Unsure(Sample):
+    def untouched(self, plan: Plan, facts: Facts) -> bool:
+        raise KeyError("a defect")
+
+
+def test_only_what_a_remediation_knows_to_be_untouched_is_judged_anew(cases: ModuleType) -> None:
+    facts = cases.facts()
+    assert untouched(cases.plan(), facts)  # the process that was judged runs as before
+    assert not untouched(cases.plan(), cases.facts(supervisor=cases.supervisor(RunState.STOPPED)))
+    for remediation in (Sample(), Unsure()):
+        assert not untouched(cases.plan(), facts, {"restart_engine": remediation})
+    assert not untouched(cases.plan(remediation="pray"), facts)

@@ -18,7 +18,8 @@ from vllm_healer.model import (
     Verification,
 )
 from vllm_healer.pipeline.verify import next_state, verify
-from vllm_healer.proof import Evidence
+from vllm_healer.proof import Evidence, Proof
+from vllm_healer.remediation import Remediation
 
 NEW = "boot-a/5000/120000"
 
@@ -158,6 +159,30 @@ def test_a_remediation_whose_proof_nobody_knows_never_succeeds(
     verdict = after(cases, elapsed=elapsed, plan=cases.plan(remediation="faith"))
     assert verdict.verification is verification
     assert verdict.words.endswith("nobody knows how to prove 'faith'")
+
+
+class Broken(Remediation):
+    def prove(self, plan: Plan, evidence: Evidence) -> Proof:
+        raise KeyError("work")
+
+
+class Silent(Remediation):
+    def prove(self, plan: Plan, evidence: Evidence) -> Proof:
+        return Proof()
+
+
+@pytest.mark.parametrize(
+    ("remediation", "words"),
+    [(Broken(), "its proof failed with KeyError: 'work'"), (Silent(), "nothing was seen that proves it")],
+)
+def test_a_proof_that_fails_or_shows_nothing_proves_nothing_and_ends(
+    cases: ModuleType, remediation: Remediation, words: str
+) -> None:
+    evidence, known = Evidence(None, cases.WELL, cases.supervisor()), {"restart_engine": remediation}
+    assert verify(cases.plan(), evidence, 42.0, 600.0, known).verification is Verification.NOT_YET
+    assert verify(cases.plan(), evidence, 600.0, 600.0, known) == Verdict(
+        Verification.FAILED, f"gpu1:8000 did not recover in 600 s: {words}"
+    )
 
 
 @pytest.mark.parametrize(
