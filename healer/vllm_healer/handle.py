@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from vllm_healer.errors import PermanentError, Superseded, TemporaryError
+from vllm_healer.errors import Superseded, TemporaryError
 from vllm_healer.model import (
     ALIVE,
     ENDED,
@@ -108,7 +108,7 @@ class Handle:
         """The supervisor's view of the incarnation that the action was decided on. Raises Superseded for another."""
         seen = self.observe()
         if seen.state is RunState.UNKNOWN:
-            raise PermanentError(f"nobody knows whether {self.server} runs ({seen.detail}); nothing was done")
+            raise TemporaryError(f"nobody knows whether {self.server} runs ({seen.detail}); nothing was done")
         if is_superseded(seen, self.incarnation):
             words = f"{self.server} was already started again ({seen.detail}); nothing was done"
             raise Superseded(words, seen.incarnation.key)

@@ -52,7 +52,8 @@ def only_class(module: ModuleType, base: type[T]) -> type[T]:
     if len(found) == 1:
         return found[0]
     names = " and ".join(value.__name__ for value in found) or "none"
-    raise PluginError(f"{module.__name__}: expected one subclass of {base.__name__}, found {names}")
+    fix = f"define one {base.__name__}, or begin the file's name with '_'"
+    raise PluginError(f"{module.__name__}: expected one subclass of {base.__name__}, found {names}; {fix}")
 
 
 def _modules_in(folder: str, kind: str) -> Iterator[tuple[str, str]]:

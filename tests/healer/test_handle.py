@@ -9,7 +9,7 @@ from dataclasses import replace as but
 
 import pytest
 
-from vllm_healer.errors import JournalError, PermanentError, Superseded, TemporaryError
+from vllm_healer.errors import JournalError, Superseded, TemporaryError
 from vllm_healer.handle import Handle, is_superseded, members
 from vllm_healer.model import (
     NO_INCARNATION,
@@ -162,7 +162,7 @@ def test_nothing_is_done_when_the_step_cannot_be_journalled() -> None:
 def test_a_server_of_which_nobody_knows_whether_it_runs_is_left_alone() -> None:
     world = World(but(STOPPED, state=RunState.UNKNOWN))
     with pytest.raises(
-        PermanentError, match=r"nobody knows whether gpu1:8000 runs \(it is stopped\); nothing was done"
+        TemporaryError, match=r"nobody knows whether gpu1:8000 runs \(it is stopped\); nothing was done"
     ):
         world.handle().stop(2.0)
     assert world.story == []

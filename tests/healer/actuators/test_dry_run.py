@@ -31,7 +31,7 @@ def test_refuses_to_act(verb: str) -> None:
 def test_a_restart_fails_before_its_first_step() -> None:
     """A step that says "stop" would make a server that a person stopped look as if we had."""
     result, steps = restart(DryRun(), TARGET, "boot/1/2")
-    assert (result.outcome, result.retry_after, steps) == (Outcome.FAILED, 0.0, [])
+    assert (result.outcome, steps) == (Outcome.FAILED, [])
     assert "actuator dry_run knows no supervisor); nothing was done" in result.words
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -91,18 +93,20 @@ command=sleep 60
 def test_asks_a_real_supervisord(tmp_path: Path) -> None:
     (tmp_path / "conf").write_text(CONFIG.format(folder=tmp_path))
     daemon = subprocess.Popen([sys.executable, "-m", "supervisor.supervisord", "-c", str(tmp_path / "conf")])
+    found: dict[str, Program] = {}
     try:
         deadline = time.monotonic() + 20
-        found: dict[str, Program] = {}
         while found.get("ends:ends") != Program(0, 3 * 256) and time.monotonic() < deadline:
             time.sleep(0.1)
             if (tmp_path / "s.sock").exists():
                 found = list_programs(str(tmp_path / "s.sock"))
         assert found["ends:ends"] == Program(0, 3 * 256)
         assert found["runs:runs"].pid > 0
-    finally:
-        daemon.terminate()
+    finally:  # at once: in its own shutdown supervisord waits for its programs
+        daemon.kill()
         daemon.wait()
+        if "runs:runs" in found:
+            os.kill(found["runs:runs"].pid, signal.SIGKILL)
 
 
 def test_reads_how_a_service_ended_if_it_was_this_process() -> None:
