@@ -5,24 +5,26 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from vllm_exporter import plugins, subjects
 from vllm_exporter.config.config import CollectorConfig, Config
 from vllm_exporter.errors import ConfigError, PluginError
 from vllm_exporter.log import Log, log
+from vllm_exporter.metrics.gzip import Piece
 from vllm_exporter.metrics.render import Format, render
 from vllm_exporter.metrics.series import SeriesCache
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.run.cpu_budget import PERIOD, CpuBudget
 from vllm_exporter.run.runner import Runner, View
 from vllm_exporter.run.schedule import ScrapeTimes
+from vllm_exporter.run.scheduler import Scheduler
 from vllm_exporter.run.status import STATUS, status_rows
 from vllm_exporter.web import pages
 from vllm_exporter.web.http1 import Request, Response
 
 Collectors = Mapping[str, type[Collector]]
 
+LOOK_SECONDS = 2.0  # between two looks whether a collector keeps the others waiting
 STOP_SECONDS = 2.0  # for all collectors together to end; one that hangs is left behind and dies with the process
 
 
@@ -42,17 +44,17 @@ class App:
             Runner(name, cls, context, log, self._scrapes, interval(self.config, name, cls))
             for name, cls in classes.items()
         )
+        self._scheduler = Scheduler(self._runners, context.clock, log)
 
     def start(self) -> None:
-        """Starts a thread for each collector, so that one that hangs delays no other, and one for the CPU budget."""
-        for runner in self._runners:
-            self._start(partial(runner.run_until, self._stop), f"collector-{runner.name}")
-        self._start(self._keep_budget, "budget")
+        """Starts the collectors, and a thread that looks after them."""
+        self._scheduler.start()
+        self._start(self._look_after, "look-after")
 
     def stop(self) -> None:
         """Ends the collectors and closes them, in at most STOP_SECONDS."""
         self._stop.set()
-        self._join(STOP_SECONDS)
+        self._scheduler.stop(STOP_SECONDS)
 
     def run_once(self, seconds: float) -> None:
         """Runs every collector once, those of a turn at the same time. One that takes longer than its turn's share of
@@ -68,7 +70,7 @@ class App:
     def views(self) -> tuple[View, ...]:
         return tuple(runner.view() for runner in self._runners)
 
-    def metrics(self, text_format: Format = "text") -> bytes:
+    def metrics(self, text_format: Format = "text") -> list[Piece]:
         """The text of /metrics, of what the collectors said last. Waits for none of them."""
         views = self.views()
         blocks = [view.block for view in views if view.block is not None]
@@ -79,9 +81,13 @@ class App:
             self._scrapes.saw(self.clock.monotonic())
         return pages.answer(request, self)
 
-    def _keep_budget(self) -> None:
-        budget = CpuBudget(self.config.cpu_budget)
-        while not self._stop.wait(PERIOD):
+    def _look_after(self) -> None:
+        budget, due = CpuBudget(self.config.cpu_budget), self.clock.monotonic() + PERIOD
+        while not self._stop.wait(LOOK_SECONDS):
+            self._scheduler.relieve()
+            if self.clock.monotonic() < due:
+                continue
+            due += PERIOD
             spent = [(runner, runner.view().cpu) for runner in self._runners]
             done = budget.adjust(self.clock.monotonic(), time.process_time(), spent)
             if done:

@@ -22,6 +22,7 @@ from vllm_exporter.config.config import Config, load, plain
 from vllm_exporter.config.named_paths import config_paths
 from vllm_exporter.errors import ConfigError, ExporterError
 from vllm_exporter.log import log
+from vllm_exporter.metrics.gzip import join
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.run.runner import View
 from vllm_exporter.web.server import ClientLimits, Server, listen
@@ -77,7 +78,7 @@ def once(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([run_facts(view) for view in views])
     else:
-        sys.stdout.write(app.metrics().decode())
+        sys.stdout.write(join(app.metrics()).decode())
         sys.stdout.flush()
     return int(any(view.result in ("failed", "not_run") for view in views))
 

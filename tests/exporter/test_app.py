@@ -19,6 +19,7 @@ from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.config import CollectorConfig, Config, TargetConfig
 from vllm_exporter.errors import ConfigError, NoData, PluginError, SourceError
 from vllm_exporter.metrics.family import Row
+from vllm_exporter.metrics.gzip import join
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.web.server import ClientLimits, Server
 
@@ -44,7 +45,7 @@ def test_says_of_each_collector_whether_it_works(clock: FakeClock, log_lines: Lo
         good=collector(yields(7)),
     )
     made.run_once(WAIT)
-    assert values(made.metrics(), but="cpu_seconds") == {
+    assert values(join(made.metrics()), but="cpu_seconds") == {
         'vllm_exporter_collector_duration_seconds{collector="bad"} 0',
         'vllm_exporter_collector_duration_seconds{collector="empty"} 0',
         'vllm_exporter_collector_duration_seconds{collector="good"} 0',
@@ -103,7 +104,7 @@ def test_who_reads_what_others_post_has_a_later_turn() -> None:
 def test_says_what_it_costs_itself(clock: FakeClock, log_lines: LogLines) -> None:
     made = app(clock, log_lines, good=collector(yields(7)))
     made.run_once(WAIT)
-    names = {line.split()[0] for line in values(made.metrics()) if "cpu_seconds" in line}
+    names = {line.split()[0] for line in values(join(made.metrics())) if "cpu_seconds" in line}
     assert names == {
         "vllm_exporter_cpu_seconds_total",
         'vllm_exporter_collector_cpu_seconds_total{collector="good"}',
@@ -114,7 +115,7 @@ def test_before_the_first_run_there_are_only_the_interval_and_the_count_of_error
     clock: FakeClock, log_lines: LogLines
 ) -> None:
     made = app(clock, log_lines, good=collector(yields(7), interval=30.0))
-    assert values(made.metrics(), but="cpu_seconds") == {
+    assert values(join(made.metrics()), but="cpu_seconds") == {
         'vllm_exporter_collector_errors_total{collector="good"} 0',
         'vllm_exporter_interval_seconds{collector="good"} 30',
     }
@@ -151,7 +152,7 @@ def test_what_all_collectors_say_passes_the_parser_and_promtool(log_lines: LogLi
     config = Config(targets=(TargetConfig("127.0.0.1:9", "here:9"),), state_dir=str(tmp_path))
     made = App(Context(config, SystemClock()), load_collectors(), log_lines)
     made.run_once(20.0)
-    text = made.metrics().decode()
+    text = join(made.metrics()).decode()
     assert {one.name for one in text_string_to_metric_families(text)} >= {"vllm_host_load", "vllm_exporter_targets"}
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed; apt install prometheus brings it")

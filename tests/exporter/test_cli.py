@@ -64,7 +64,7 @@ def test_list_prints_each_collector_with_its_state(tmp_path: Path, capsys: pytes
     file.write_text("collectors: {system: false}\n")
     assert main(["list", "--config", str(file)]) == 0
     lines = {line.split()[0]: line.split(maxsplit=5)[1:] for line in capsys.readouterr().out.splitlines()}
-    assert lines["system"][:4] == ["off", "every", "1", "s"]
+    assert lines["system"][:4] == ["off", "every", "5", "s"]
     assert lines["build_info"][:4] == ["on", "every", "60", "s"]
     assert lines["build_info"][4] == "Which exporter runs, and how many servers it is told to watch."
 

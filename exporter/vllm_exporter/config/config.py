@@ -59,7 +59,7 @@ class Config:
     collectors: Mapping[str, CollectorConfig] = field(default_factory=dict)  # by name; absent: its own defaults
     state_dir: str = ""  # the only directory it writes to; '' means $XDG_STATE_HOME/vllm-exporter
     stale_after: float = 15.0  # a collector's last samples are served this long past its next run, then dropped
-    cpu_budget: float = 0.001  # of a core; slow collectors run less often while the exporter takes more
+    cpu_budget: float = 0.005  # of a core; what only scrapes wait for runs less often while the exporter takes more
     probe: ProbeConfig = ProbeConfig()
 
 

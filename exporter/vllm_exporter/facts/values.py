@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vllm_exporter.state import count
 
@@ -23,8 +23,7 @@ LinkLevel = Literal["PIX", "PXB", "PHB", "NODE", "SYS"]
 LEVELS: tuple[LinkLevel, ...] = ("PIX", "PXB", "PHB", "NODE", "SYS")
 
 
-@dataclass(frozen=True)
-class Ref:
+class Ref(NamedTuple):
     """A process that cannot be confused with a later one of the same id."""
 
     pid: int

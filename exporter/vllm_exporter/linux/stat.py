@@ -61,16 +61,14 @@ def parse_exit_status(text: bytes, ref: Ref) -> int | None:
 
 def read_stat(proc: Path, pid: int) -> ProcessStat | None:
     """None when the process is gone. Raises SourceError."""
-    text = read_file(proc / str(pid) / "stat", SIZE)
-    return understand(text, proc, pid) if text else None
-
-
-def understand(text: bytes, proc: Path, pid: int) -> ProcessStat:
-    """As parse_stat; raises SourceError, naming the file."""
+    path = f"{proc}/{pid}/stat"
+    text = read_file(path, SIZE)
+    if not text:
+        return None
     try:
         return parse_stat(text)
     except ValueError as error:
-        raise SourceError(f"{proc}/{pid}/stat: {error}") from None
+        raise SourceError(f"{path}: {error}") from None
 
 
 def is_own_namespace(proc: Path) -> bool:

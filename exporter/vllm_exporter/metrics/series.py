@@ -12,6 +12,7 @@ from operator import itemgetter, pos
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.metrics.family import Family, Row, Sample, Series
+from vllm_exporter.metrics.gzip import Piece
 
 
 class Layout:
@@ -48,7 +49,7 @@ class Block:
     layout: Layout
     numbers: Sequence[float]  # in the order of `layout.series`
     finite: bool  # no NaN and no infinity among them
-    texts: dict[str, str] = field(default_factory=dict, compare=False)  # of the renderer: by text format
+    pieces: dict[str, Piece] = field(default_factory=dict, compare=False)  # of the renderer: by text format
 
     def samples(self) -> Iterator[Sample]:
         return map(Sample, self.layout.series, self.numbers)

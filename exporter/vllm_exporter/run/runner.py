@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from functools import partial
 from typing import Literal, NamedTuple
@@ -98,16 +97,6 @@ class Runner:
         self.run_once()
         self.close()
 
-    def run_until(self, stop: threading.Event) -> None:
-        """Runs it every interval until `stop`, then closes it. The body of its thread."""
-        due = self._clock.monotonic()
-        while not stop.is_set():
-            self.run_once()
-            now = self._clock.monotonic()
-            due = self._next(due, now)
-            stop.wait(due - now)
-        self.close()
-
     def close(self) -> None:
         if self._collector is None:
             return
@@ -116,7 +105,8 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - a collector that cannot be closed must not keep the others from it
             self._log("warning", "collector was not closed", collector=self.name, reason=describe(error))
 
-    def _next(self, due: float, now: float) -> float:
+    def next_due(self, due: float, now: float) -> float:
+        """When it runs next; `due` is when this run was due."""
         if self.for_scrapes:
             return next_for_scrape(due, now, self.interval, self._scrapes)
         return next_due(due, now, self.interval)

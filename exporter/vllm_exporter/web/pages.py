@@ -14,7 +14,8 @@ from vllm_exporter.config.config import Config
 from vllm_exporter.facts.events import Event, Subscription
 from vllm_exporter.facts.facts import Gpus, Lifecycles, Sights, Trees
 from vllm_exporter.facts.latest import Board
-from vllm_exporter.metrics.render import CONTENT_TYPES, Format, gzip
+from vllm_exporter.metrics.gzip import Piece, gzip, join
+from vllm_exporter.metrics.render import CONTENT_TYPES, Format
 from vllm_exporter.run.runner import View
 from vllm_exporter.web.http1 import Request, Response
 from vllm_exporter.web.summary import HealthFacts, make_stats
@@ -43,7 +44,7 @@ class Site(Protocol):
     board: Board
     recent: Recent
 
-    def metrics(self, text_format: Format) -> bytes: ...
+    def metrics(self, text_format: Format) -> list[Piece]: ...
 
     def views(self) -> tuple[View, ...]: ...
 
@@ -63,7 +64,7 @@ def metrics(request: Request, site: Site) -> Response:
     page, vary = site.metrics(text_format), ("Vary", "Accept, Accept-Encoding")
     if request.accepts_gzip:
         return Response(200, gzip(page), CONTENT_TYPES[text_format], (("Content-Encoding", "gzip"), vary))
-    return Response(200, page, CONTENT_TYPES[text_format], (vary,))
+    return Response(200, join(page), CONTENT_TYPES[text_format], (vary,))
 
 
 def health(request: Request, site: Site) -> Response:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 from tests.exporter.fakes import SUBJECT, FakeClock, LogLines, collector, raises, yields
@@ -143,15 +142,3 @@ def test_a_recovery_is_logged(clock: FakeClock, log_lines: LogLines) -> None:
     one.run_once()
     one.run_once()
     assert [line[1] for line in log_lines.lines] == ["collector has no data", "collector works again"]
-
-
-def test_is_closed_when_it_is_stopped(clock: FakeClock, log_lines: LogLines) -> None:
-    closed: list[bool] = []
-    stop = threading.Event()
-
-    def collect() -> Iterator[Row]:
-        stop.set()
-        return iter([SUBJECT.sample(1)])
-
-    runner(collector(collect, close=lambda self: closed.append(True)), clock, log_lines).run_until(stop)
-    assert closed == [True]

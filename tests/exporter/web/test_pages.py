@@ -9,6 +9,7 @@ from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.facts.events import Bus
 from vllm_exporter.facts.facts import ServerSight, Sights
 from vllm_exporter.facts.latest import Board
+from vllm_exporter.metrics.gzip import Piece
 from vllm_exporter.metrics.render import Format
 from vllm_exporter.run.runner import View
 from vllm_exporter.web.http1 import Request
@@ -27,8 +28,8 @@ class FakeSite:
         self.recent = Recent(Bus(self.clock).subscribe())
         self._views = views
 
-    def metrics(self, text_format: Format) -> bytes:
-        return b"vllm_test_up 1\n"
+    def metrics(self, text_format: Format) -> list[Piece]:
+        return [Piece(b"vllm_test_up"), Piece(b" 1\n")]
 
     def views(self) -> tuple[View, ...]:
         return self._views

@@ -41,7 +41,7 @@ class GpuOptions:
 class GpuCollector(Collector):
     """Reads in a thread of its own and waits only a little: of a driver that hangs, the last readings stay."""
 
-    interval = 1.0
+    interval = 2.0  # with a scrape every 5 s it is read just before each
     for_scrapes = True
     turn = 1  # the processes come first
     options = GpuOptions

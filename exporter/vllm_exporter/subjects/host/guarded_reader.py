@@ -52,10 +52,12 @@ class GuardedReader:
 def file_part(root: Path, file: str, parse: Parse) -> GuardedReader:
     """One file, by its path below a root."""
 
+    path = f"{root}/{file}"
+
     def read() -> Iterable[Row]:
-        data = read_bytes(root / file)
+        data = read_bytes(path)
         if data is None:
-            raise NoData(f"{root / file} is not there")
+            raise NoData(f"{path} is not there")
         return parse(data)
 
     return GuardedReader(file, read)

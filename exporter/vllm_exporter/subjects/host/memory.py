@@ -53,7 +53,7 @@ def meminfo_rows(data: bytes) -> Iterator[Row]:
 
 def vmstat_rows(data: bytes) -> Iterator[Row]:
     """Lines `name count`. Raises LookupError without page faults."""
-    found = dict(line.split() for line in _lines(data))
+    found = dict(line.split() for line in _lines(data) if line.startswith(tuple(VMSTAT)))
     for name, (family, unit) in VMSTAT.items():
         if name in found or name == "pgmajfault":
             yield (family, ()), int(found[name]) * unit

@@ -28,7 +28,7 @@ ERRORS = {"corrected": "ce_count", "uncorrected": "ue_count"}
 def node_rows(sys: Path) -> Iterator[Row]:
     """Memory of each NUMA node, from lines `Node 0 MemTotal: 16384 kB` and `numa_miss 12`."""
     for node, folder in numbered(sys / "devices/system/node", "node", NODES):
-        memory, counts = read_words(folder / "meminfo"), read_words(folder / "numastat")
+        memory, counts = read_words(f"{folder}/meminfo"), read_words(f"{folder}/numastat")
         if memory and counts:
             for word, family in MEMORY.items():
                 yield (family, (node,)), int(memory[memory.index(word) + 1]) * KIB
@@ -40,18 +40,18 @@ def memory_error_rows(sys: Path) -> Iterator[Row]:
     """Errors of memory with ECC, from the EDAC drivers; absent where none is loaded, as in virtual machines."""
     for controller, folder in numbered(sys / "devices/system/edac/mc", "mc", CONTROLLERS):
         for kind, file in ERRORS.items():
-            for word in read_words(folder / file):
+            for word in read_words(f"{folder}/{file}"):
                 yield (names.HOST_MEMORY_ERRORS_TOTAL, (controller, kind)), int(word)
 
 
-def numbered(root: Path, prefix: str, limit: int) -> list[tuple[str, Path]]:
+def numbered(root: Path, prefix: str, limit: int) -> list[tuple[str, str]]:
     """Number and path of the directories `<prefix><number>`, in order. Raises NoData when there is none."""
     numbers = [name.removeprefix(prefix) for name in list_names(root) if name.startswith(prefix)]
     found = sorted((one for one in numbers if one.isdecimal()), key=int)[:limit]
     if not found:
         raise NoData(f"{root} has none")
-    return [(number, root / f"{prefix}{number}") for number in found]
+    return [(number, f"{root}/{prefix}{number}") for number in found]
 
 
-def read_words(path: Path) -> list[str]:
+def read_words(path: str) -> list[str]:
     return (read_bytes(path) or b"").decode("ascii").split()

@@ -39,7 +39,7 @@ class SystemCollector(Collector):
         names.HOST_MEMORY_ERRORS_TOTAL,
         names.HOST_FILE_ERRORS_TOTAL,
     )
-    interval = 1.0
+    interval = 5.0  # the usual scrape interval: counters lose nothing
     for_scrapes = True
 
     def __init__(self, context: Context) -> None:

@@ -51,11 +51,6 @@ class ExitCounter:
         self._open: dict[Ref, _Account] = {}
         self._seen: dict[Ref, ProcessExit] = {}  # ends that were seen and not accounted for yet
 
-    @property
-    def quiet(self) -> bool:
-        """Whether all that live are watched, and nothing has ended."""
-        return not self._open and self._watch.quiet and all(self._watched.values())
-
     def follow(
         self,
         records: Records,

@@ -74,15 +74,8 @@ class ExitWatch:
         self._poller().register(pidfd, select.EPOLLIN)
         return True
 
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing ended since the last `drain`."""
-        return not self._exits and not self._ended
-
     def drain(self) -> list[ProcessExit]:
         """Those that ended since the last call. One whose status may still become known is kept back."""
-        if self.quiet:
-            return []
         found = [self._forget(*self._exits.popleft()) for _ in range(len(self._exits))]
         for pidfd in [self._ended.popleft() for _ in range(len(self._ended))]:
             late = self._late(pidfd)

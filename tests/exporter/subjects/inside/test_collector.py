@@ -14,6 +14,7 @@ from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import RankSteps, Steps, Trees, VllmProcess
 from vllm_exporter.facts.values import Ref
+from vllm_exporter.metrics.gzip import join
 from vllm_exporter.metrics.render import render
 from vllm_exporter.metrics.series import SeriesCache
 from vllm_exporter.run.collector import Context
@@ -66,7 +67,7 @@ def world(tmp_path: Path) -> World:
 
 
 def page(collector: InsideCollector) -> str:
-    return render([SeriesCache(collector.metrics).block(collector.collect())]).decode()
+    return join(render([SeriesCache(collector.metrics).block(collector.collect())])).decode()
 
 
 def show(collector: InsideCollector, *names: str) -> dict[str, float]:

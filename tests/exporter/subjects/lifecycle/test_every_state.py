@@ -176,7 +176,7 @@ def crash_loop(server: Server) -> str:
     fresh = Server()
     fresh.look(processes=GONE, sight=REFUSED)
     for number in range(3):
-        fresh.look(processes=replace(BARE, api=(replace(SERVER, start=number),)), sight=REFUSED)
+        fresh.look(processes=replace(BARE, api=(SERVER._replace(start=number),)), sight=REFUSED)
         fresh.look(processes=GONE, sight=REFUSED)
     return fresh.machine.state
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.exporter.subjects.lifecycle.telling import AFTER, BARE, GONE, REFUSED, SERVER, Server, sight, tree, values
 from vllm_exporter.facts.facts import ServerSight
+from vllm_exporter.facts.values import Ref
 from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, Mark, Processes
 
 
@@ -223,7 +224,7 @@ def test_three_failed_starts_are_a_loop_that_ends_with_a_good_one() -> None:
     server = Server()
     server.look(processes=GONE, sight=REFUSED)
     for number in range(3):
-        ref = replace(SERVER, pid=100 + number, start=5000 + number)
+        ref = Ref(100 + number, 5000 + number)
         server.look(processes=replace(BARE, api=(ref,)), sight=REFUSED)
         server.look("args_parsed", processes=replace(BARE, api=(ref,)), sight=REFUSED)
         server.look(processes=GONE, sight=REFUSED)
@@ -238,7 +239,7 @@ def test_three_failed_starts_are_a_loop_that_ends_with_a_good_one() -> None:
 def test_the_same_death_three_times_is_a_loop_though_it_served_in_between() -> None:
     server = Server().started()
     for number in range(3):
-        ref = replace(SERVER, start=5000 + number)
+        ref = SERVER._replace(start=5000 + number)
         server.look(processes=tree(ref), sight=sight())
         server.look(
             "engine_dead", processes=tree(ref), sight=ServerSight("503"), errors=("cuda.illegal", "engine.fatal")
@@ -250,7 +251,7 @@ def test_the_same_death_three_times_is_a_loop_though_it_served_in_between() -> N
 def test_different_deaths_and_distant_ones_are_no_loop() -> None:
     server = Server().started()
     for number, (error, gap) in enumerate([("cuda.illegal", 1), ("oom.cuda", 1), ("oom.cuda", 4000)]):
-        ref = replace(SERVER, start=5000 + number)
+        ref = SERVER._replace(start=5000 + number)
         server.look(after=gap, processes=tree(ref), sight=sight())
         server.look("engine_dead", processes=tree(ref), sight=ServerSight("503"), errors=(error,))
         server.look(processes=GONE, sight=REFUSED)

@@ -16,6 +16,7 @@ from vllm_exporter.config.yaml_lines import Value
 from vllm_exporter.errors import ConfigError, NoData
 from vllm_exporter.facts.events import LineNoticed, Subscription
 from vllm_exporter.facts.facts import Sights
+from vllm_exporter.metrics.gzip import join
 from vllm_exporter.metrics.render import render
 from vllm_exporter.metrics.series import SeriesCache
 from vllm_exporter.run.collector import Context
@@ -178,7 +179,7 @@ def test_a_broken_file_of_positions_does_no_harm(world: World, capfd: pytest.Cap
 
 
 def test_whether_a_log_can_be_read_is_printed_as_a_number(world: World) -> None:
-    page = render([SeriesCache(LogsCollector.metrics).block(world.collector.collect())]).decode()
+    page = join(render([SeriesCache(LogsCollector.metrics).block(world.collector.collect())])).decode()
     assert f'vllm_log_readable{{server="{SERVER}",source="{world.path}"}} 1\n' in page
 
 

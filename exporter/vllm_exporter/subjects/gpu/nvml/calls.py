@@ -10,7 +10,7 @@ from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.nvml.fields import ALL_LINKS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Output:
     """One number and its family. It is divided and multiplied into the family's unit."""
 

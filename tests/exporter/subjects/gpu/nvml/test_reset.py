@@ -6,7 +6,7 @@ import pytest
 
 from tests.exporter.subjects.gpu.nvml.rig import MakeRig, Rig, values
 from tests.exporter.subjects.gpu.stub import Stub
-from vllm_exporter.subjects.gpu.nvml.meter import WrappingCounter
+from vllm_exporter.subjects.gpu.nvml.wrapping import WrappingCounter
 
 SENT = "field.197"
 ENERGY = "field.83"  # mJ
