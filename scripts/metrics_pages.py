@@ -15,7 +15,7 @@ from vllm_exporter.metrics.family import Family
 from vllm_exporter.run.collector import Collector
 from vllm_exporter.run.status import STATUS
 from vllm_exporter.subjects.gpu import families as gpu
-from vllm_exporter.subjects.parallel import topology_families as topology
+from vllm_exporter.subjects.parallel import families as topology
 
 DOCS = CHECKOUT / "docs"
 

@@ -12,7 +12,7 @@ from vllm_exporter.metrics.family import Family, Sample
 from vllm_exporter.run.collector import Collector
 from vllm_exporter.run.status import STATUS
 from vllm_exporter.subjects.gpu import families as gpu
-from vllm_exporter.subjects.parallel import topology_families as topology
+from vllm_exporter.subjects.parallel import families as topology
 
 UP = Family("vllm_test_up", "gauge", "1 if a|b, else 0.", ("server", "role"))
 STEPS = Family("vllm_test_steps_total", "counter", "Steps.")

@@ -13,7 +13,7 @@ from vllm_exporter.facts.facts import Gpus, RankSteps, Sights, Steps, Trees, Vll
 from vllm_exporter.facts.ranks import count_ranks
 from vllm_exporter.metrics.family import Sample
 from vllm_exporter.run.collector import Collector, Context, check_option, read_options
-from vllm_exporter.subjects.parallel import distributed_families as names
+from vllm_exporter.subjects.parallel import families as names
 from vllm_exporter.subjects.parallel.parallel_ranks import (
     Rank,
     choose_ranks,

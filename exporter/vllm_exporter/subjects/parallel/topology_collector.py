@@ -15,7 +15,7 @@ from vllm_exporter.facts.values import LinkLevel
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Row, Sample
 from vllm_exporter.run.collector import Collector, Context
-from vllm_exporter.subjects.parallel import topology_families as names
+from vllm_exporter.subjects.parallel import families as names
 from vllm_exporter.subjects.parallel.affinity import REASONS, Mistake, RankPlacement, find_mistakes
 from vllm_exporter.subjects.parallel.infiniband import LANE, WAIT, Port, read_counters, read_links, read_ports
 from vllm_exporter.subjects.parallel.parallel_ranks import full_rank

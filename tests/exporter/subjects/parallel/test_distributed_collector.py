@@ -16,7 +16,7 @@ from vllm_exporter.facts.facts import Gpus, GpuSight, RankSteps, Steps, Trees, V
 from vllm_exporter.facts.values import Ref, Role
 from vllm_exporter.metrics.family import Family
 from vllm_exporter.run.collector import Context
-from vllm_exporter.subjects.parallel import distributed_families as names
+from vllm_exporter.subjects.parallel import families as names
 from vllm_exporter.subjects.parallel.distributed_collector import DistributedCollector
 
 SERVER = "gpu1:8000"

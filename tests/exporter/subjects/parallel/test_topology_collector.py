@@ -16,7 +16,7 @@ from vllm_exporter.facts.facts import GpuLink, GpuLinks, Gpus, GpuSight, Trees, 
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.metrics.family import Family
 from vllm_exporter.run.collector import Context
-from vllm_exporter.subjects.parallel import topology_families as names
+from vllm_exporter.subjects.parallel import families as names
 from vllm_exporter.subjects.parallel.topology_collector import TopologyCollector
 
 ALLOWED = {200: frozenset(range(160)), 201: frozenset({1, 2})}
