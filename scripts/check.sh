@@ -10,6 +10,7 @@ main() {
   check "format" ruff format --check .
   check "types" mypy --strict
   check "layers" lint-imports
+  check "first level of vllm_exporter" few_modules
   check "generated rules" python prometheus/thresholds.py --check
   check "generated boards" python -m grafana check
   check "generated pages" scripts/docs.sh --check
@@ -51,6 +52,13 @@ check_prometheus() { # promtool
 }
 
 check_alertmanager() { "$1" check-config alertmanager/alertmanager.yml; } # amtool
+
+# A house with more rooms has no map.
+few_modules() {
+  local found
+  found=$(find exporter/vllm_exporter -mindepth 1 -maxdepth 1 \( -name '*.py' -o -type d ! -name __pycache__ \) | wc -l)
+  [ "$found" -le 30 ] || { echo "$found modules and packages at the first level of vllm_exporter, 30 at most"; return 1; }
+}
 
 shell_scripts() {
   if ! command -v shellcheck >/dev/null; then echo "shellcheck is not installed" && return; fi

@@ -12,6 +12,7 @@ main() {
   generated docs/lifecycle.md scripts.lifecycle_page
   python -m scripts.metrics_pages ${mode:+"$mode"}
   python -m scripts.events_page ${mode:+"$mode"}
+  python -m scripts.index_page ${mode:+"$mode"}
 }
 
 generated() { # file, module, what its command line needs

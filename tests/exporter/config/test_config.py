@@ -175,9 +175,10 @@ def test_the_example_holds_the_defaults_and_names_every_key() -> None:
     assert [name for name in sorted(names) if f"{name}:" not in text] == []
 
 
-def test_the_example_holds_every_collector_with_all_its_options_and_their_defaults() -> None:
+def test_the_example_holds_the_options_of_every_collector_that_has_some_with_their_defaults() -> None:
     config, classes = load(EXAMPLE, {}, {}, hostname="gpu1"), load_collectors()
-    assert set(config.collectors) == set(classes)
+    assert set(config.collectors) <= set(classes)
     for name, cls in classes.items():
-        assert read_options(config, name, cls.options) == cls.options()
-        assert set(config.collectors[name].options) == {one.name for one in fields(cls.options)}
+        if options := {one.name for one in fields(cls.options)}:
+            assert read_options(config, name, cls.options) == cls.options()
+            assert set(config.collectors[name].options) == options
