@@ -182,4 +182,4 @@ def wait_until(holds: Callable[[], bool], seconds: float, otherwise: str) -> Non
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"{seconds:.0f} s passed: {otherwise}"
-        time.sleep(0.1)
+        time.sleep(0.1)  # real programs, each with a time of its own

@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import requests
 
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, wait_for
 from vllm_healer.journal import Journal, JournalReader
 
 TOKEN = "correct-horse-battery-staple"
@@ -154,12 +153,3 @@ def prepare(world: Any, *alerts: dict[str, Any]) -> None:
     world.say_json("/health", {})
     world.say_json("/v1/models", {"data": [{"id": "tiny"}]})
     world.say_json("/v1/completions", {"choices": [{"text": "."}]})
-
-
-def wait_for(condition: Callable[[], object], what: str, story: Callable[[], object] = str) -> None:
-    """In real time, as the healer is a real process."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {PATIENCE:g} s for {what}: {story()}")
-        time.sleep(0.05)

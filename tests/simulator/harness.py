@@ -125,7 +125,7 @@ def until(what: str, holds: Callable[[], bool], seconds: float = PATIENCE) -> No
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
+        time.sleep(0.02)  # real programs, some with a time of their own
 
 
 def tree(pid: int) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ class Server:
         self.received = connection.recv(65536)
         for number, piece in enumerate(self.pieces):
             if number:
-                time.sleep(self.pause)
+                time.sleep(self.pause)  # a server that is slow
             connection.sendall(piece)
         if self.holds:
             self._server.closing.wait()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.exporter.fakes import SUBJECT, LogLines, collector
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, wait_for
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.config import Config
 from vllm_exporter.metrics.family import Row
@@ -54,19 +53,13 @@ class Case:
         """The threads of its runs so far."""
         return [thread for one, thread in list(self.runs) if one == name]
 
-    def wait_for(self, what: Callable[[], bool]) -> None:
-        until = time.monotonic() + PATIENCE
-        while not what():
-            assert time.monotonic() < until, self.runs[-20:]
-            time.sleep(0.002)
-
     def shared(self, name: str) -> bool:
         return self.threads(name)[-1:] == ["collectors"]
 
     def hang_in_the_shared_thread(self) -> None:
-        self.wait_for(lambda: self.shared("one") and self.shared("two"))
+        wait_for(lambda: self.shared("one") and self.shared("two"))
         self.hang.set()
-        self.wait_for(lambda: self.scheduler._busy is not None and self.scheduler._busy[0].name == "one")
+        wait_for(lambda: self.scheduler._busy is not None and self.scheduler._busy[0].name == "one")
 
 
 @pytest.fixture
@@ -82,7 +75,7 @@ def case(log_lines: LogLines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]
 
 def test_each_runs_in_a_thread_of_its_own_first_and_then_with_the_others(case: Case) -> None:
     case.start("one", "two")
-    case.wait_for(lambda: case.shared("one") and case.shared("two"))
+    wait_for(lambda: case.shared("one") and case.shared("two"))
     assert case.threads("one")[0] == "collector-one"
     assert case.threads("two")[0] == "collector-two"
 
@@ -92,7 +85,7 @@ def test_one_that_hangs_keeps_the_thread_and_the_others_get_another(case: Case, 
     case.hang_in_the_shared_thread()
     before = len(case.threads("two"))
     case.scheduler.relieve()
-    case.wait_for(lambda: len(case.threads("two")) > before + 2)
+    wait_for(lambda: len(case.threads("two")) > before + 2)
     said = ("info", "collector takes long and runs in a thread of its own", {"collector": "one"})
     assert log_lines.lines == [said]
 
@@ -104,7 +97,7 @@ def test_one_that_no_longer_hangs_comes_back(case: Case) -> None:
     before = len(case.threads("one"))
     case.hang.clear()
     case.release.set()
-    case.wait_for(lambda: len(case.threads("one")) > before + 2 and case.shared("one"))
+    wait_for(lambda: len(case.threads("one")) > before + 2 and case.shared("one"))
 
 
 def test_while_no_thread_can_be_had_it_is_tried_again(
@@ -122,7 +115,7 @@ def test_while_no_thread_can_be_had_it_is_tried_again(
     assert [line[0] for line in log_lines.lines] == ["error"]
     before = len(case.threads("two"))
     case.scheduler.relieve()
-    case.wait_for(lambda: len(case.threads("two")) > before)
+    wait_for(lambda: len(case.threads("two")) > before)
 
 
 def test_who_is_quick_is_left_where_it_is(case: Case, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,9 +128,9 @@ def test_who_is_quick_is_left_where_it_is(case: Case, log_lines: LogLines, monke
 
 def test_those_that_are_due_together_run_in_their_turn(case: Case) -> None:
     case.start("one", "two", "three", one=2, two=1, three=0)
-    case.wait_for(lambda: all(case.shared(name) for name in ("one", "two", "three")))
+    wait_for(lambda: all(case.shared(name) for name in ("one", "two", "three")))
     case.runs.clear()
-    case.wait_for(lambda: len(case.runs) >= 9)
+    wait_for(lambda: len(case.runs) >= 9)
     order = [name for name, _ in case.runs[:9]]
     at = order.index("three")
     assert order[at : at + 3] == ["three", "two", "one"]
@@ -147,8 +140,8 @@ def test_all_are_closed_when_it_is_stopped_and_one_that_hangs_is_not_waited_for(
     case.start("one", "two")
     case.hang_in_the_shared_thread()
     case.scheduler.relieve()
-    case.wait_for(lambda: len(case.threads("two")) > 2)
+    wait_for(lambda: len(case.threads("two")) > 2)
     case.scheduler.stop(0.1)
-    case.wait_for(lambda: case.closed == ["two"])
+    wait_for(lambda: case.closed == ["two"])
     case.release.set()
-    case.wait_for(lambda: case.closed == ["two", "one"])
+    wait_for(lambda: case.closed == ["two", "one"])

@@ -10,12 +10,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, wait_for
 from vllm_healer.actuators.processes import Process, read_snapshot
 from vllm_healer.actuators.supervisor_rpc import Supervisor
 from vllm_healer.model import ProcessRef, SupervisorView, Target
@@ -138,12 +137,3 @@ def make_program(name: str, folder: Path) -> Program:
 def command(program: Program, folder: Path, flags: list[str]) -> str:
     serve = f"{folder}/vllm serve {program.starts_file} {program.marker} {' '.join(flags)}"
     return f"/bin/bash -c '{serve}; exit 0'" if "wrapped" in flags else serve
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    """In real time, as supervisord and its programs are real processes."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {PATIENCE:g} s for {what}")
-        time.sleep(0.02)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, wait_for
 from vllm_healer.errors import JournalError
 from vllm_healer.journal.store import writer_engine
 from vllm_healer.journal.writer import Writer
@@ -72,7 +71,7 @@ class Together:
         threads = [threading.Thread(target=self._put, args=(value,)) for value in values]
         for thread in threads:
             thread.start()
-        wait_until(lambda: self.writer._jobs.qsize() == len(values))
+        wait_for(lambda: self.writer._jobs.qsize() == len(values))
         blocker.end()
         for thread in threads:
             thread.join()
@@ -82,14 +81,6 @@ class Together:
             self.writer.submit(lambda connection: put(connection, value))
         except JournalError as error:
             self.errors[value] = error
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """In real time, as the threads that submit are real ones."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_twenty_that_wait_together_are_one_transaction(writer: Writer, engine: Engine) -> None:

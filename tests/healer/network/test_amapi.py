@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, wait_for
 from vllm_healer.amapi import Alertmanager
 from vllm_healer.errors import Blind
 from vllm_healer.model import Alert
@@ -117,7 +116,7 @@ def real(request: pytest.FixtureRequest, nobody: str, tmp_path: Path) -> Iterato
         [binary, f"--config.file={tmp_path}/am.yml", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: listens(address))
+        wait_for(lambda: listens(address))
         yield nobody
     finally:
         process.kill()
@@ -130,21 +129,13 @@ def listens(address: str) -> bool:
         return client.connect_ex((host, int(port))) == 0
 
 
-def wait_until(condition: Any) -> None:
-    """In real time, as Alertmanager is a real one."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 @pytest.mark.real
 def test_a_real_alertmanager_tells_the_active_alert_and_not_the_inhibited_one(real: str) -> None:
     labels = [{"alertname": name, "server": "gpu1:8000"} for name in ("VllmDown", "HighLatency")]
     alerts = [{"labels": label, "annotations": {"summary": "s"}} for label in labels]
     for alert in alerts:
         requests.post(f"{real}{ALERTS}", json=[alert], timeout=PATIENCE).raise_for_status()
-    wait_until(lambda: Alertmanager(real).active())
+    wait_for(lambda: Alertmanager(real).active())
     active = Alertmanager(real).active()
     assert [(alert.name, alert.server, alert.firing) for alert in active] == [("VllmDown", "gpu1:8000", True)]
     assert active[0].fingerprint

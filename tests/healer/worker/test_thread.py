@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE
+from tests.patience import wait_for
 from vllm_healer.errors import JournalError
-
-
-def wait_for(met: Callable[[], bool]) -> None:
-    """In real time, as the worker's thread is a real one."""
-    end = time.monotonic() + PATIENCE
-    while not met() and time.monotonic() < end:
-        time.sleep(0.01)
-    assert met()
 
 
 @pytest.mark.parametrize("error", [KeyError("a defect"), JournalError("its disk hangs")], ids=["defect", "journal"])

@@ -13,6 +13,7 @@ from tests.exporter.fakes import FakeClock
 from tests.exporter.samples import samples
 from tests.exporter.subjects.gpu.stub import Stub
 from tests.exporter.sys_tree import SysTree
+from tests.patience import wait_for
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import GpuLink, GpuLinks, Gpus, Trees, VllmProcess
@@ -140,9 +141,7 @@ def test_a_driver_that_hangs_leaves_the_last_readings_and_their_age(
         assert rig.run()["driver_hung",] == 1
     finally:
         stub.hang(False)
-    until = time.monotonic() + 5
-    while rig.run(0.2)["utilization_percent", "0"] != 7 and time.monotonic() < until:
-        time.sleep(0.005)
+    wait_for(lambda: rig.run(0.2)["utilization_percent", "0"] == 7)
     found = rig.run()
     assert found["utilization_percent", "0"] == 7
     assert found["driver_hung",] == 0
@@ -224,9 +223,8 @@ def test_xids_are_counted_and_are_events(stub: Stub, make_rig: MakeRig) -> None:
     rig = make_rig(stub.path)
     rig.run()
     stub.xid(0, 79)
-    until = time.monotonic() + 5
-    while ("xid_errors_total", "0", "79", "restart_host") not in (found := rig.run(0)) and time.monotonic() < until:
-        time.sleep(0.002)
+    wait_for(lambda: ("xid_errors_total", "0", "79", "restart_host") in rig.run(0))
+    found = rig.run(0)
     assert found["xid_errors_total", "0", "79", "restart_host"] == 1
     assert found["xid_last_seen_timestamp_seconds", "0", "79"] == 1_700_000_001
     (event,) = [event for event in rig.subscription.drain() if event.kind == "xid"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from tests.exporter.fakes import FakeClock
 from tests.exporter.samples import samples
 from tests.exporter.subjects.gpu.stub import Stub
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, wait_for
 from vllm_exporter.config.config import Config
 from vllm_exporter.errors import NoData
 from vllm_exporter.linux.kernel_log import KernelLine, KernelLog
@@ -49,10 +48,7 @@ class Case:
         return {(one.family.name.removeprefix("vllm_gpu_"), *one.values): one.value for one in found}
 
     def run_until(self, key: tuple[str, ...]) -> dict[tuple[str, ...], float]:
-        until = time.monotonic() + PATIENCE
-        while key not in (found := self.run(0)) and time.monotonic() < until:
-            time.sleep(0.002)
-        return found
+        return wait_for(lambda: found if key in (found := self.run(0)) else {})
 
 
 @pytest.fixture
@@ -70,10 +66,12 @@ def case(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     source = made.collector._source
     assert source is not None
     source.release()
-    until = time.monotonic() + PATIENCE
-    while stub.is_open and time.monotonic() < until:
+
+    def closed() -> bool:
         source.read()
-        time.sleep(0.002)
+        return not stub.is_open
+
+    wait_for(closed)
 
 
 def test_an_xid_of_the_first_seconds_has_the_id_of_its_gpu(stub: Stub, case: Case) -> None:
@@ -106,11 +104,12 @@ def test_it_does_not_say_that_the_driver_is_released_before_it_is(stub: Stub, ca
 def run_until_no_data(case: Case) -> tuple[list[dict[tuple[str, ...], float]], str]:
     """What was shown until then, and why there is nothing more."""
     shown: list[dict[tuple[str, ...], float]] = []
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+
+    def reason() -> str:
         try:
             shown.append(case.run(0))
         except NoData as nothing:
-            return shown, str(nothing)
-        time.sleep(0.002)
-    raise AssertionError(shown[-1])
+            return str(nothing)
+        return ""
+
+    return shown, wait_for(reason)

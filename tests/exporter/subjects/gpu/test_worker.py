@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from tests.patience import wait_for
 from vllm_exporter.subjects.gpu.worker import Worker
 
 
@@ -34,9 +34,7 @@ def test_a_job_that_hangs_is_left_alone_and_no_other_is_started() -> None:
     assert worker.busy_seconds() == 5
     assert threading.active_count() == before + 1
     release.set()
-    until = time.monotonic() + 5
-    while not worker.run(lambda: None, 5.0) and time.monotonic() < until:
-        time.sleep(0.001)  # until the thread has left the job
+    wait_for(lambda: worker.run(lambda: None, 5.0))  # until the thread has left the job
     assert started == [1]
     assert worker.busy_seconds() == 0
     assert worker.stop(5.0)

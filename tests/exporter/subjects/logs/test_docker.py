@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from tests.patience import wait_for
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.subjects.logs.docker import LogDocker, parse_time, split_frames
@@ -183,10 +184,8 @@ def test_a_frame_longer_than_a_reading_arrives_in_the_end(place: Path, engines: 
 def test_what_an_engine_has_ready_is_more_than_one_reading(place: Path, engines: list[Engine]) -> None:
     engines.append(Engine(place, b"".join(frame(FIRST + b" x" * 100 + b"\n") for _ in range(300))))
     log = LogDocker("vllm-1", {}, FakeClock(), str(place))
-    deadline = time.monotonic() + 10
-    while not (first := log.read()).lines and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert first.lines
+    first = wait_for(lambda: batch if (batch := log.read()).lines else None)
+    assert first is not None
     assert not first.live
 
 
@@ -201,10 +200,12 @@ def test_reads_the_log_of_a_real_container() -> None:
     log = LogDocker(name, {}, SystemClock())
     try:
         lines: list[RawLine] = []
-        deadline = time.monotonic() + 20
-        while len(lines) < 3 and time.monotonic() < deadline:
-            lines += log.read().lines
-            time.sleep(0.1)
+
+        def three() -> bool:
+            lines.extend(log.read().lines)
+            return len(lines) >= 3
+
+        wait_for(three, pause=0.1)
         assert sorted(line.text for line in lines) == [b"err", b"half and half", b"out"]
         assert all(abs((line.time or 0) - time.time()) < 30 for line in lines)
     finally:

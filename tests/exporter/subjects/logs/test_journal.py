@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from tests.patience import wait_for
 from vllm_exporter.errors import SourceError
 from vllm_exporter.subjects.logs.journal import Follow, LogJournal, message_bytes, parse_entry, start_program
 from vllm_exporter.subjects.logs.source import RawLine
@@ -32,13 +33,7 @@ class Programs:
 
 def read_until_lines(journal: LogJournal) -> tuple[RawLine, ...]:
     """The program needs a moment to print."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        lines = journal.read().lines
-        if lines:
-            return lines
-        time.sleep(0.02)
-    raise AssertionError("the program printed nothing in 20 s")
+    return wait_for(lambda: journal.read().lines)
 
 
 def test_reads_what_the_program_prints_and_remembers_the_cursor() -> None:
@@ -101,7 +96,7 @@ def test_reads_more_without_a_wait_than_a_pipe_usually_holds() -> None:
         lines += len(batch.lines)
         if batch.live:
             waits += bool(batch.lines)
-            time.sleep(0.05)
+            time.sleep(0.05)  # the program fills the pipe meanwhile
     journal.close()
     assert lines == 5000
     assert waits <= 3  # with a pipe of 64 KiB it would be six

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from tests.patience import wait_for
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.stat import read_stat
@@ -83,10 +84,7 @@ def start(helpers: list[Helper], end: str, collects_at_once: bool = False) -> He
 
 
 def exits(watch: ExitWatch) -> list[ProcessExit]:
-    deadline = time.monotonic() + 10
-    while not (found := watch.drain()) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return found
+    return wait_for(watch.drain)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +136,12 @@ def test_a_status_that_is_not_for_us_stays_unknown_in_the_end(
     ref = helper.ref
     watch.watch(ref)
     helper.end_child()
-    deadline, found = time.monotonic() + 10, watch.drain()
-    while not found and time.monotonic() < deadline:
+
+    def later() -> list[ProcessExit]:
         clock.advance(exit_watch.UNCOLLECTED)
-        time.sleep(0.005)  # its thread hears of the end
-        found = watch.drain()
+        return watch.drain()
+
+    found = wait_for(later)  # its thread hears of the end
     assert [(seen.ref, seen.status) for seen in found] == [(ref, None)]
     watch.close()
 

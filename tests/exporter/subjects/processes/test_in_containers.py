@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from tests.exporter.fake_proc import FakeProc
 from tests.exporter.fake_unix_server import unix_server
 from tests.exporter.subjects.processes.test_collector import ID, VLLM, show, start
+from tests.patience import wait_for
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import ProcessExited, ProcessOomKilled
 from vllm_exporter.subjects.processes import families as names
@@ -43,14 +42,6 @@ def contained(proc: FakeProc, address: str = ADDRESS) -> None:
     proc.process(101, 100, "VLLM::EngineCore")
     for pid in (100, 101):
         proc.container(pid, ID, address)
-
-
-def soon(condition: Callable[[], bool]) -> bool:
-    """For what comes from another thread."""
-    end = time.monotonic() + 5
-    while not (found := condition()) and time.monotonic() < end:
-        time.sleep(0.01)
-    return found
 
 
 def joined(collector: ProcessesCollector) -> set[str]:
@@ -109,7 +100,7 @@ def test_the_engine_tells_the_name_and_the_published_port(proc: FakeProc, tmp_pa
     answers = {"GET /containers/json": (200, json.dumps(LISTED).encode())}
     with unix_server(tmp_path / "docker.sock", answers):
         collector = start(proc, "localhost:18000", docker_socket=str(tmp_path / "docker.sock"))
-        assert soon(lambda: joined(collector) == {"gpu1:18000"})
+        assert wait_for(lambda: joined(collector) == {"gpu1:18000"})
         assert show(collector, names.PROCESS_CONTAINER_INFO).keys() == {
             ("gpu1:18000", "api_server", "", "vllm-a"),
             ("gpu1:18000", "engine_core", "", "vllm-a"),
@@ -121,7 +112,7 @@ def test_a_target_may_be_called_by_the_containers_name(proc: FakeProc, tmp_path:
     answers = {"GET /containers/json": (200, json.dumps(LISTED).encode())}
     with unix_server(tmp_path / "docker.sock", answers):
         collector = start(proc, "vllm-a:8000", docker_socket=str(tmp_path / "docker.sock"))
-        assert soon(lambda: joined(collector) == {"vllm-a:8000"})
+        assert wait_for(lambda: joined(collector) == {"vllm-a:8000"})
 
 
 def test_an_engine_that_does_not_answer_costs_the_names_only(
@@ -130,7 +121,7 @@ def test_an_engine_that_does_not_answer_costs_the_names_only(
     contained(proc, address="")
     collector = start(proc, "localhost:8000", docker_socket=str(tmp_path / "none.sock"))
     assert {key[3] for key in show(collector, names.PROCESS_CONTAINER_INFO)} == {"4f2a4f2a4f2a"}
-    assert soon(lambda: "none.sock" in capsys.readouterr().err)
+    assert wait_for(lambda: "none.sock" in capsys.readouterr().err)
     assert show(collector, names.PROCESSES)["gpu1:8000", "api_server"] == 1
 
 
@@ -146,7 +137,7 @@ def test_the_engine_tells_how_an_api_server_ended_that_nobody_saw(
         show(collector, names.PROCESSES)
         proc.end(100)
         key = ("gpu1:8000", "api_server", cause)
-        assert soon(lambda: show(collector, names.PROCESS_EXITS_TOTAL)[key] == 1)
+        assert wait_for(lambda: show(collector, names.PROCESS_EXITS_TOTAL)[key] == 1)
 
 
 def test_a_container_whose_group_counted_an_oom_kill_ended_by_it(proc: FakeProc, tmp_path: Path) -> None:
@@ -162,7 +153,7 @@ def test_a_container_whose_group_counted_an_oom_kill_ended_by_it(proc: FakeProc,
         (group / "memory.events").write_text("oom 1\noom_kill 1\n")
         proc.end(100)
         key = ("gpu1:8000", "api_server", "oom_kill")
-        assert soon(lambda: show(collector, names.PROCESS_EXITS_TOTAL)[key] == 1)
+        assert wait_for(lambda: show(collector, names.PROCESS_EXITS_TOTAL)[key] == 1)
     exited, killed = subscription.drain()
     assert isinstance(exited, ProcessExited)
     assert isinstance(killed, ProcessOomKilled)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.exporter.subjects.processes.test_collector import show
-from tests.patience import PATIENCE
+from tests.patience import wait_for
 from tests.simulator.harness import Running, kill, serving
 from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.facts.events import Event, ProcessExited
@@ -32,13 +32,6 @@ def collecting(tmp_path: Path, *addresses: str) -> Iterator[ProcessesCollector]:
     collector = ProcessesCollector(Context(Config(targets=targets, state_dir=str(tmp_path / "state"))))
     yield collector
     collector.close()
-
-
-def soon(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 def posted(collector: ProcessesCollector) -> dict[int, VllmProcess]:
@@ -72,7 +65,7 @@ def test_sees_a_worker_killed_and_the_server_end_with_code_0(server: Running, tm
     name = f"localhost:{server.port}"
     with collecting(tmp_path, name) as collector:
         subscription = collector.context.bus.subscribe()
-        soon(lambda: "worker" in of_server(collector, name))
+        wait_for(lambda: "worker" in of_server(collector, name))
         mine = of_server(collector, name)
         assert mine.keys() == {"api_server", "engine_core", "worker"}
         assert [mine[role].ref.pid for role in ("api_server", "engine_core", "worker")] == list(server.tree)
@@ -80,7 +73,7 @@ def test_sees_a_worker_killed_and_the_server_end_with_code_0(server: Running, tm
         by_role: dict[str, ProcessExited] = {}
         killed = time.time()
         kill(mine["worker"].ref.pid, signal.SIGKILL)
-        soon(lambda: all_ended(collector, by_role, subscription.drain, name))
+        wait_for(lambda: all_ended(collector, by_role, subscription.drain, name))
         assert (by_role["worker"].cause, by_role["worker"].code) == ("sigkill", -9)
         assert 0 <= by_role["worker"].time - killed < 1
         assert by_role["worker"].time <= by_role["api_server"].time
@@ -93,14 +86,14 @@ def test_sees_a_worker_killed_and_the_server_end_with_code_0(server: Running, tm
 def test_a_killed_api_server_leaves_an_orphan(server: Running, tmp_path: Path) -> None:
     name = f"localhost:{server.port}"
     with collecting(tmp_path, name) as collector:
-        soon(lambda: len([one for one in posted(collector).values() if one.server == name]) == 3)
+        wait_for(lambda: len([one for one in posted(collector).values() if one.server == name]) == 3)
         kill(server.tree[0], signal.SIGKILL)
         server.process.wait()
-        soon(lambda: show(collector, names.PROCESS_EXITS_TOTAL)[name, "api_server", "sigkill"] == 1)
+        wait_for(lambda: show(collector, names.PROCESS_EXITS_TOTAL)[name, "api_server", "sigkill"] == 1)
         left = [one for one in posted(collector).values() if one.server == name and one.role == "engine_core"]
         if left and Path(f"/proc/{left[0].ppid}/comm").read_text().startswith("python"):
             pytest.skip("whoever adopts orphans on this machine is a Python program, which may own engines")
-        soon(lambda: show(collector, names.PROCESS_ORPHANS)[name,] >= 1)
+        wait_for(lambda: show(collector, names.PROCESS_ORPHANS)[name,] >= 1)
 
 
 VLLM = """\
@@ -129,11 +122,11 @@ def test_what_vllm_adopts_as_process_1_of_a_pid_namespace_is_not_an_orphan(tmp_p
             def below() -> dict[str, VllmProcess]:
                 return tree_below(posted(collector), process.pid)
 
-            soon(lambda: below().keys() == {"api_server", "engine_core", "worker"})
+            wait_for(lambda: below().keys() == {"api_server", "engine_core", "worker"})
             assert not any(one.orphan for one in below().values())
             worker = below()["worker"]
             kill(below()["engine_core"].ref.pid, signal.SIGKILL)
-            soon(lambda: worker.ref.pid in posted(collector) and "engine_core" not in below())
+            wait_for(lambda: worker.ref.pid in posted(collector) and "engine_core" not in below())
             adopted = posted(collector)[worker.ref.pid]
             assert (adopted.ppid, adopted.orphan) == (below()["api_server"].ref.pid, False)
     finally:

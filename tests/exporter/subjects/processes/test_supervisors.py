@@ -7,12 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.exporter.fake_unix_server import unix_server
+from tests.patience import wait_for
 from vllm_exporter.errors import SourceError
 from vllm_exporter.subjects.processes.exits import UNKNOWN_SIGNAL
 from vllm_exporter.subjects.processes.supervisors import Program, ask_systemd, list_programs, parse_programs, parse_unit
@@ -95,11 +95,9 @@ def test_asks_a_real_supervisord(tmp_path: Path) -> None:
     daemon = subprocess.Popen([sys.executable, "-m", "supervisor.supervisord", "-c", str(tmp_path / "conf")])
     found: dict[str, Program] = {}
     try:
-        deadline = time.monotonic() + 20
-        while found.get("ends:ends") != Program(0, 3 * 256) and time.monotonic() < deadline:
-            time.sleep(0.1)
-            if (tmp_path / "s.sock").exists():
-                found = list_programs(str(tmp_path / "s.sock"))
+        wait_for((tmp_path / "s.sock").exists)
+        wait_for(lambda: list_programs(str(tmp_path / "s.sock")).get("ends:ends") == Program(0, 3 * 256), pause=0.05)
+        found = list_programs(str(tmp_path / "s.sock"))
         assert found["ends:ends"] == Program(0, 3 * 256)
         assert found["runs:runs"].pid > 0
     finally:  # at once: in its own shutdown supervisord waits for its programs

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.exporter.fake_proc import FakeProc
+from tests.patience import wait_for
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.subjects.processes import tree as proc_tree
@@ -133,12 +134,9 @@ def test_sees_a_real_process_that_calls_itself_an_engine() -> None:
     process = subprocess.Popen(["bash", "-c", "exec -a VLLM::EngineCore_DP5 sleep 30"])
     try:
         tree = ProcTree(Path("/proc"))
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            found = tree.scan()[process.pid]
-            if found.title.role is not None and found.resident > 0:  # read again once it is known as vLLM's
-                break
-            time.sleep(0.02)
+        wait_for(lambda: tree.scan()[process.pid].title.role)
+        wait_for(lambda: tree.scan()[process.pid].resident > 0)  # read again once it is known as vLLM's
+        found = tree.scan()[process.pid]
         assert (found.title.role, found.title.rank, found.ppid) == ("engine_core", "DP5", os.getpid())
         assert found.resident > 0
     finally:

@@ -13,7 +13,7 @@ import pytest
 from tests.exporter.answering import Answering, ok
 from tests.exporter.fakes import FakeClock
 from tests.exporter.samples import samples
-from tests.patience import PATIENCE
+from tests.patience import wait_for
 from tests.ports import free_port
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.config import Config, ProbeConfig, TargetConfig
@@ -152,12 +152,12 @@ def test_failed_requests_are_an_event(servers: list[Vllm], monkeypatch: pytest.M
     subscription = probe.context.bus.subscribe()
     list(probe.collect())
     servers[0].metrics = METRICS + count % 6
-    events: list[Event] = []
-    until = time.monotonic() + PATIENCE
-    while not events and time.monotonic() < until:
+
+    def collected_events() -> list[Event]:
         list(probe.collect())
-        events += subscription.drain()
-        time.sleep(0.02)
+        return subscription.drain()
+
+    events = wait_for(collected_events, pause=0.02)
     probe.close()
     assert [(one.kind, one.severity, one.server, one.summary) for one in events] == [
         ("failed_request", "warning", "gpu1:8000", "gpu1:8000: 2 requests answered with 5xx")

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.exporter.fakes import FakeClock
+from tests.patience import PATIENCE, wait_for
 from vllm_exporter.config.config import ProbeConfig
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import EngineValues, Health, Ref
@@ -90,7 +91,7 @@ def settle() -> None:
     deadline = time.monotonic() + 0.05
     kinds = ("canary", "about", "deep")
     while time.monotonic() < deadline and any(t.name.startswith(kinds) for t in threading.enumerate()):
-        time.sleep(0.001)
+        time.sleep(0.001)  # for what may go on: a canary that a test holds up
 
 
 def test_before_the_first_look_nothing_is_known(watch: Watch) -> None:
@@ -270,9 +271,7 @@ def test_a_thread_that_died_is_started_again(api: FakeApi, clock: FakeClock, mon
     assert watch.start() is False
     assert died.wait(2)
     monkeypatch.undo()
-    deadline = time.monotonic() + 2
-    while not watch.start() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    watch.wait(2)
+    wait_for(watch.start)
+    watch.wait(PATIENCE)
     watch.close()
     assert "metrics" in api.asked

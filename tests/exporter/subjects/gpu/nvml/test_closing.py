@@ -11,7 +11,7 @@ import pytest
 from tests.exporter.fakes import FakeClock
 from tests.exporter.subjects.gpu.nvml.rig import GIB, values
 from tests.exporter.subjects.gpu.stub import Stub
-from tests.patience import PATIENCE
+from tests.patience import wait_for
 from vllm_exporter.subjects.gpu.nvml import driver, session
 from vllm_exporter.subjects.gpu.nvml.driver import NvmlSource
 from vllm_exporter.subjects.gpu.xids import XidLedger
@@ -47,15 +47,8 @@ def make_case(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeCase]
         case.source.close()
     for _ in range(10):
         stub.xid(0, 1)  # ends their waits
-        time.sleep(0.001)
+        time.sleep(0.001)  # each takes one of them
     wait_for(lambda: watching() == 0)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.005)
-    assert condition()
 
 
 def cycle_until(case: Case, condition: Callable[[], object]) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from tests.exporter.subjects.gpu.nvml.rig import GIB, MakeRig, values
 from tests.exporter.subjects.gpu.stub import Stub
-from tests.patience import PATIENCE
+from tests.patience import wait_for
 from vllm_exporter.subjects.gpu.source import GpuProcess
 
 
@@ -81,13 +78,6 @@ def test_shares_are_of_new_samples_only(stub: Stub, make_rig: MakeRig) -> None:
 def test_an_idle_gpu_has_no_processes(stub: Stub, make_rig: MakeRig) -> None:
     stub.set("processes", 0)
     assert make_rig(stub).cycle().processes == ()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.002)
-    assert condition()
 
 
 def test_xids_are_counted_as_they_happen(stub: Stub, make_rig: MakeRig) -> None:
