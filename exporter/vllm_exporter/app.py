@@ -24,12 +24,12 @@ from vllm_exporter.web.http1 import Request, Response
 
 Collectors = Mapping[str, type[Collector]]
 
-LOOK_SECONDS = 2.0  # between two looks whether a collector keeps the others waiting
+LOOK_SECONDS = 2.0  # between two checks whether a collector keeps the others waiting
 STOP_SECONDS = 2.0  # for all collectors together to end; one that hangs is left behind and dies with the process
 
 
 class App:
-    """The running exporter, without its server."""
+    """The running exporter, without its HTTP server."""
 
     def __init__(self, context: Context, classes: Collectors, log: Log = log) -> None:
         self.config = context.config
@@ -57,8 +57,8 @@ class App:
         self._scheduler.stop(STOP_SECONDS)
 
     def run_once(self, seconds: float) -> None:
-        """Runs every collector once, those of a turn at the same time. One that takes longer than its turn's share of
-        `seconds` is left behind."""
+        """Runs every collector once, those of one turn at the same time. A collector that takes longer than its turn's
+        share of `seconds` is left behind."""
         turns = sorted({runner.turn for runner in self._runners})
         for turn in turns:
             self._threads.clear()
@@ -71,7 +71,7 @@ class App:
         return tuple(runner.view() for runner in self._runners)
 
     def metrics(self, text_format: Format = "text") -> list[Piece]:
-        """The text of /metrics, of what the collectors said last. Waits for none of them."""
+        """Returns the text of /metrics from the collectors' last samples. Waits for none of them."""
         views = self.views()
         blocks = [view.block for view in views if view.block is not None]
         return render([*blocks, self._status.block(status_rows(views, time.process_time()))], text_format)
@@ -105,19 +105,19 @@ class App:
 
 
 def load_collectors() -> dict[str, type[Collector]]:
-    """All collectors there are, by name."""
+    """Returns every collector class by its name."""
     return plugins.load(subjects, Collector)
 
 
 def collector_names() -> tuple[str, ...]:
-    """The same names, without importing a collector."""
+    """Returns the names of all collectors without importing one."""
     return tuple(plugins.find_modules(subjects, Collector))
 
 
 def enabled(classes: Collectors, config: Config) -> dict[str, type[Collector]]:
-    """Those that run: what the configuration says, else the collector's own default.
+    """Returns the collectors that run: as the configuration says, else by each collector's own default.
 
-    Raises ConfigError when one is not known, or its section cannot be used.
+    Raises ConfigError for an unknown collector, or a section that cannot be used.
     """
     unknown = sorted(set(config.collectors) - set(classes))
     if unknown:
@@ -130,7 +130,7 @@ def enabled(classes: Collectors, config: Config) -> dict[str, type[Collector]]:
 
 
 def interval(config: Config, name: str, cls: type[Collector]) -> float:
-    """Seconds between two runs."""
+    """Returns the seconds between two runs."""
     return config.collectors.get(name, CollectorConfig()).interval or cls.interval
 
 
@@ -139,7 +139,7 @@ def _enabled(given: CollectorConfig | None, cls: type[Collector]) -> bool:
 
 
 def _check_owners(classes: Collectors) -> None:
-    """Raises PluginError: the samples of a family must stand together in the text, so they come from one collector."""
+    """Raises PluginError if two collectors declare one family: its samples must stand together in the text."""
     owners: dict[str, str] = {family.name: "the exporter itself" for family in STATUS}
     for name, cls in classes.items():
         for family in cls.metrics:

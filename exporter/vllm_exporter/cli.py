@@ -1,6 +1,6 @@
 """The command line: `vllm-exporter serve|once|list|check-config|status|hang-report`.
 
-Exit codes: 0 fine, 1 failed (of hang-report: a hang), 2 wrong use."""
+Exit codes: 0 success, 1 failure (hang-report: a hang was found), 2 wrong use."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def once(arguments: argparse.Namespace) -> int:
-    """Runs every collector once and prints the text of /metrics; 1 when one of them failed or did not finish.
+    """Runs every collector once and prints the text of /metrics; returns 1 if one of them failed or did not finish.
 
-    It writes nothing, and tells no event to anybody."""
+    It writes no file and sends no event."""
     from vllm_exporter.people.scratch_state import own_config  # here, because the daemon needs none of it
 
     with own_config(read_config(arguments)) as config:
@@ -84,7 +84,7 @@ def once(arguments: argparse.Namespace) -> int:
 
 
 def list_collectors(arguments: argparse.Namespace) -> int:
-    """Prints every collector: on or off by the configuration, interval, what it reads."""
+    """Prints every collector: on or off by the configuration, its interval, what it reads."""
     classes = load_collectors()
     config = read_config(arguments)
     on = enabled(classes, config)
@@ -99,8 +99,8 @@ def list_collectors(arguments: argparse.Namespace) -> int:
 
 
 def check_config(arguments: argparse.Namespace) -> int:
-    """Prints the configuration that file, environment and flags make together; 1 when a file is missing that only a
-    person can put there. It holds no secret, only their paths."""
+    """Prints the configuration that file, environment and flags make together; returns 1 if a file is missing that
+    only a person can put there. The output has no secret, only the paths of secrets."""
     config = read_config(arguments)
     chosen = enabled(load_collectors(), config)  # what only a collector can check of its own section
     if not arguments.syntax_only and not tell_paths(config, chosen):
@@ -116,7 +116,7 @@ def check_config(arguments: argparse.Namespace) -> int:
 
 
 def tell_paths(config: Config, chosen: Mapping[str, type[Collector]]) -> bool:
-    """Prints what is not there of all that the configuration names. False: one of it is an error."""
+    """Prints each configured path that is missing. Returns False if one must exist."""
     from vllm_exporter.config.paths import look_at  # here, because the daemon needs none of it
 
     named = [path for name, cls in chosen.items() for path in cls.paths(config, name)]
@@ -127,7 +127,7 @@ def tell_paths(config: Config, chosen: Mapping[str, type[Collector]]) -> bool:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Prints servers, GPUs, states, probes and the last errors; 1 when a server is not ready."""
+    """Prints servers, GPUs, states, probes and the last errors; returns 1 if a server is not healthy or is stalled."""
     from vllm_exporter.people.status import HealthClient, watch  # here, because the daemon needs none of it
 
     asker = HealthClient(read_config(arguments))
@@ -147,7 +147,7 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def hang_report(arguments: argparse.Namespace) -> int:
-    """Watches each server for some seconds and names the likely cause of a hang; 1 when there is one."""
+    """Watches each server for some seconds and names the likely cause of a hang; returns 1 if there is one."""
     from vllm_exporter.people.hang_report import as_facts, as_lines, report
 
     found = report(read_config(arguments), arguments.server, arguments.seconds)
@@ -164,9 +164,9 @@ def read_config(arguments: argparse.Namespace) -> Config:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The commands and their flags."""
+    """Returns the parser of all commands and their flags."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, metavar="FILE", help="exporter.yml; none: defaults and environment")
+    common.add_argument("--config", type=Path, metavar="FILE", help="exporter.yml; default: none")
     common.add_argument("--listen", type=listen_address, metavar="HOST:PORT", help="default 127.0.0.1:9855")
     top = argparse.ArgumentParser(prog="vllm-exporter", description="Prometheus exporter for vLLM servers; reads only.")
     top.add_argument("--version", action="version", version=f"vllm-exporter {__version__}")
@@ -179,9 +179,9 @@ def parser() -> argparse.ArgumentParser:
         if run is check_config:
             command.add_argument("--syntax-only", action="store_true", help="do not look for the files that it names")
         if run is status:
-            command.add_argument("--watch", action="store_true", help="anew every 2 s; with --json a document a line")
+            command.add_argument("--watch", action="store_true", help="repeat every 2 s; with --json a line each")
         if run is hang_report:
-            command.add_argument("--server", default="", help="only this one; default: all that are configured")
+            command.add_argument("--server", default="", help="only this server; default: all that are configured")
             command.add_argument("--seconds", type=duration, default=10.0, help="how long to watch each (default 10)")
     return top
 
@@ -195,28 +195,28 @@ def listen_address(text: str) -> str:
 
 
 def duration(text: str) -> float:
-    """Seconds."""
+    """Returns seconds. Raises ArgumentTypeError outside 0 (excluded) to LONGEST."""
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds <= LONGEST:  # not a number is neither
+    if not 0 < seconds <= LONGEST:  # NaN fails both comparisons
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0 and up to {LONGEST:g}")
     return seconds
 
 
 def watched(config: Config) -> str:
-    """What the start line says of the targets."""
+    """Returns the targets for the log line of the start."""
     return ", ".join(target.server for target in config.targets) or "no server: set VLLM_TARGETS=host:port"
 
 
 def subject(cls: type[Collector]) -> str:
-    """What the collector reads: the first line of its module's docstring."""
+    """Returns what the collector reads: the first line of its module's docstring."""
     return (sys.modules[cls.__module__].__doc__ or "").strip().partition("\n")[0]
 
 
 def run_facts(view: View) -> dict[str, object]:
-    """A collector's run, for --json."""
+    """Returns one run of a collector as plain data for --json."""
     samples = [
         {
             "name": sample.family.name,
@@ -236,7 +236,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "serve": (serve, "serve /metrics until SIGTERM"),
     "once": (once, "run every collector once and print the metrics"),
     "list": (list_collectors, "print the collectors: on or off, interval, what they read"),
-    "status": (status, "print how servers, GPUs and probes are"),
+    "status": (status, "print the state of servers, GPUs and probes"),
     "hang-report": (hang_report, "watch the servers for some seconds and name the likely cause of a hang"),
     "check-config": (check_config, "print the configuration that file, environment and flags make together"),
 }

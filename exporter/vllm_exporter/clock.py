@@ -1,4 +1,4 @@
-"""Time, as collectors are told it: tests put another clock in its place."""
+"""The clock that collectors use; tests replace it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong in the exporter.
+"""The errors of the exporter.
 
 ExporterError
 ├── ConfigError    the configuration cannot be used; the message names file, line, key and fix

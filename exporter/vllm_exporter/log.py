@@ -20,7 +20,7 @@ class Log(Protocol):
 
 
 def log(level: LogLevel, message: str, **facts: object) -> None:
-    """Writes one line; a reader that is gone (closed pipe) does not stop the exporter."""
+    """Writes one line. A closed pipe does not stop the exporter."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     try:
         print(f"time={now} level={level} {logfmt({'msg': message, **facts})}", file=sys.stderr, flush=True)
@@ -29,7 +29,7 @@ def log(level: LogLevel, message: str, **facts: object) -> None:
 
 
 def logfmt(facts: dict[str, object]) -> str:
-    """key=value pairs; a value is quoted when it has more than plain characters, and never spans lines."""
+    """Returns key=value pairs on one line; a value with other than plain characters is quoted."""
     return " ".join(f"{key}={_quote(str(value))}" for key, value in facts.items())
 
 

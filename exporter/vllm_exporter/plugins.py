@@ -14,21 +14,21 @@ T = TypeVar("T")
 
 
 def load(package: ModuleType, base: type[T]) -> dict[str, type[T]]:
-    """{plug-in's name: the one subclass of `base` that its module defines}, sorted by name.
+    """Returns {plug-in's name: the one subclass of `base` that its module defines}, sorted by name.
 
-    Raises PluginError when a name is there twice, or a module defines none or two. What a module raises at import is
-    raised here: a program with half of its plug-ins is not started.
+    Raises PluginError when a name is there twice, or a module defines none or two. An error of a module at its import
+    is raised here: a program with half of its plug-ins is not started.
     """
     return {name: only_class(import_module(module), base) for name, module in find_modules(package, base).items()}
 
 
 def find_modules(package: ModuleType, base: type[object]) -> dict[str, str]:
-    """{plug-in's name: its module}, sorted by name, without importing one.
+    """Returns {plug-in's name: its module}, sorted by name, without importing one.
 
     Raises PluginError when a name is there twice.
 
     For the base class Collector a module `x.py` is the plug-in x, and in a package below so is `x/collector.py`;
-    `x/y_collector.py` is y. What begins with an underscore is no plug-in.
+    `x/y_collector.py` is y. A module that begins with an underscore is no plug-in.
     """
     found: dict[str, tuple[str, str]] = {}
     for folder in package.__path__:
@@ -40,7 +40,7 @@ def find_modules(package: ModuleType, base: type[object]) -> dict[str, str]:
 
 
 def only_class(module: ModuleType, base: type[T]) -> type[T]:
-    """The one subclass of `base` that the module defines itself; imported ones do not count."""
+    """Returns the one subclass of `base` that the module defines itself. Raises PluginError for none or several."""
     found = [
         value
         for name, value in vars(module).items()
@@ -57,7 +57,7 @@ def only_class(module: ModuleType, base: type[T]) -> type[T]:
 
 
 def _modules_in(folder: str, kind: str) -> Iterator[tuple[str, str]]:
-    """Names of plug-ins and their modules below the package."""
+    """Yields each plug-in's name and its module below the package."""
     for entry in _names(folder):
         if not os.path.isdir(os.path.join(folder, entry)):
             yield entry, entry
@@ -70,6 +70,6 @@ def _modules_in(folder: str, kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _names(folder: str) -> list[str]:
-    """Of modules and packages, sorted."""
+    """Returns the names of modules and packages, sorted."""
     names = [entry.removesuffix(".py") for entry in os.listdir(folder) if entry.endswith(".py") or "." not in entry]
     return sorted(name for name in names if not name.startswith("_"))

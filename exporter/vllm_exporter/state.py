@@ -1,7 +1,7 @@
-"""What collectors remember over a restart of the exporter: a JSON file each in the state directory.
+"""Keeps what collectors remember over a restart of the exporter: JSON files in the state directory.
 
-A file is replaced as a whole, so nobody ever reads half of it. One that cannot be read or written costs the memory and
-nothing else: the log says so once.
+A file is replaced as a whole, so nobody ever reads half of it. If one cannot be read or written, only what it holds is
+lost, and the log says so once.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Content = Mapping[str, Any]  # what json reads and writes
 
 VERSION = 1  # of every file
 MAX_SIZE = 16 * 1024 * 1024  # bytes; the largest has 2 KiB a series
-WRITE_SECONDS = 10.0  # between two writes of what changes all the time
+WRITE_SECONDS = 10.0  # between two writes of a file whose content changes all the time
 
 
 class StateFile:
     """One file by its name; without a state directory nothing is kept. Used by one thread."""
 
     def __init__(self, state_dir: str, name: str, what: str, log: Log = log) -> None:
-        """`what` is what the file is about, for the log: 'the parentage of processes'."""
+        """`what` names the content in log lines: 'the parentage of processes'."""
         self.path = Path(state_dir) / f"{name}.json" if state_dir else None
         self._what = what
         self._log = log
@@ -36,9 +36,9 @@ class StateFile:
         self._failed = False
 
     def load(self, parse: Callable[[Content], T]) -> T | None:
-        """What `parse` makes of the content; None when there is no file, or one that makes no sense.
+        """Returns what `parse` makes of the content; None when there is no file, or its content cannot be used.
 
-        `parse` may raise what reading the content raises when it is not as expected.
+        `parse` may raise ValueError, LookupError, TypeError or AttributeError for content that it does not expect.
         """
         if self.path is None:
             return None
@@ -47,18 +47,18 @@ class StateFile:
             return None if content is None else parse(content)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             reason = str(error) if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {error}"
-            self._log("warning", f"{self._what} was forgotten", file=self.path, reason=reason)
+            self._log("warning", f"{self._what} is lost: the file cannot be used", file=self.path, reason=reason)
             return None
 
     def due(self, now: float) -> bool:
-        """True every WRITE_SECONDS: for content that costs something to put together. `now` in monotonic seconds."""
+        """True once every WRITE_SECONDS: for content that is costly to assemble. `now` is in monotonic seconds."""
         if self.path is None or now - self._looked_at < WRITE_SECONDS:
             return False
         self._looked_at = now
         return True
 
     def save(self, content: Content) -> None:
-        """Writes the content if it is another than the last."""
+        """Writes the content if it differs from the last one."""
         if self.path is None or content == self._written:
             return
         try:
@@ -66,12 +66,12 @@ class StateFile:
             self._written, self._failed = content, False
         except OSError as error:
             if not self._failed:
-                self._log("warning", f"{self._what} cannot be kept", file=self.path, reason=error)
+                self._log("warning", f"{self._what} cannot be saved", file=self.path, reason=error)
             self._failed = True
 
 
 def read_content(path: Path) -> Content | None:
-    """None when there is no file. Raises OSError, and ValueError when it is not one of these files."""
+    """Reads a state file; returns None when there is none. Raises OSError, and ValueError for any other content."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_SIZE)
@@ -86,7 +86,7 @@ def read_content(path: Path) -> Content | None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file as a whole: whoever is interrupted leaves the old one. Makes its directory. Raises OSError."""
+    """Replaces a file as a whole: an interruption leaves the old one. Makes its directory. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = path.with_name(path.name + ".new")
     new.write_bytes(content)
@@ -94,7 +94,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def read_scope(proc: Path) -> str:
-    """The boot and the PID namespace, in which process ids and times since the boot mean something. Raises OSError."""
+    """Returns boot id and PID namespace: process ids and times since the boot are valid in them. Raises OSError."""
     boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
     try:
         return f"{boot} {os.readlink(proc / 'self/ns/pid')}"
@@ -103,14 +103,14 @@ def read_scope(proc: Path) -> str:
 
 
 def count(value: object) -> int:
-    """A whole number of the content, 0 or more. Raises ValueError."""
+    """Returns `value` if it is a whole number, 0 or more. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r} is no count")
     return value
 
 
 def seconds(value: object) -> float:
-    """A time of the content, 0 or more. Raises ValueError."""
+    """Returns `value` if it is a finite number of seconds, 0 or more. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
         raise ValueError(f"{value!r} is no time")
     return float(value)

@@ -60,7 +60,7 @@ def test_a_file_that_makes_no_sense_is_forgotten_and_said_so(
     (tmp_path / "subject.json").write_text(text)
     assert state_file(tmp_path, log_lines).load(values) is None
     [(level, message, facts)] = log_lines.lines
-    assert (level, message) == ("warning", "what was learned was forgotten")
+    assert (level, message) == ("warning", "what was learned is lost: the file cannot be used")
     assert reason in str(facts["reason"])
 
 
@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_written_is_said_once_and_tried_again(tmp_path: Pa
     one = state_file(tmp_path / "state", log_lines)
     one.save({"values": [1]})
     one.save({"values": [2]})
-    assert [message for _, message, _ in log_lines.lines] == ["what was learned cannot be kept"]
+    assert [message for _, message, _ in log_lines.lines] == ["what was learned cannot be saved"]
     (tmp_path / "state").unlink()
     one.save({"values": [2]})
     assert (tmp_path / "state/subject.json").exists()

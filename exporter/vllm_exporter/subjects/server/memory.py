@@ -19,7 +19,7 @@ class ProbeMemory:
     """Keeps `probe.json` in the state directory."""
 
     def __init__(self, state_dir: str, proc: Path) -> None:
-        self._file = StateFile(state_dir, "probe", "what was learned of servers")
+        self._file = StateFile(state_dir, "probe", "what was learned about servers")
         self._proc = proc
         self._scope = (
             ""  # '' before `recall`, and without a boot id: then nobody could tell later whose times these are
@@ -30,7 +30,7 @@ class ProbeMemory:
         try:
             self._scope = read_scope(self._proc)
         except OSError as error:
-            log("warning", "what is learned of servers cannot be kept", reason=error)
+            log("warning", "what is learned about servers cannot be saved", reason=error)
             return {}
         return self._file.load(lambda content: parse_memories(content, self._scope, now)) or {}
 

@@ -242,4 +242,4 @@ def test_a_damaged_state_file_stops_nothing(world: World, capsys: pytest.Capture
     (world.state / "inside.json").write_text('{"version": 1, "sums": [1], "folded": []}')
     world.writer(100, 3, 0, 0, 0, 0, 0)
     assert len(show(world.exporter(), "vllm_requests_total")) == 1
-    assert "was forgotten" in capsys.readouterr().err
+    assert "is lost" in capsys.readouterr().err

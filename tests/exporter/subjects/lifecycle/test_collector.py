@@ -231,7 +231,7 @@ def test_a_spoiled_file_is_forgotten_and_said_so(host: Host, capsys: pytest.Capt
         file.write_text(text)
         host.start()
         host.look({FIRST: IDLE}, *WHOLE)
-        assert "was forgotten" in capsys.readouterr().err
+        assert "is lost" in capsys.readouterr().err
         assert host.state() == "ready_verified"
 
 
@@ -241,7 +241,7 @@ def test_a_directory_that_cannot_be_written_is_said_once(host: Host, capsys: pyt
     for health in (DOWN, IDLE, DOWN):
         host.clock.advance(20)
         host.look({FIRST: health}, *(WHOLE if health is IDLE else ()))
-    assert capsys.readouterr().err.count("cannot be kept") == 1
+    assert capsys.readouterr().err.count("cannot be saved") == 1
 
 
 def test_writes_only_when_something_changed_and_not_too_often(host: Host) -> None:

@@ -175,7 +175,7 @@ def test_a_broken_file_of_positions_does_no_harm(world: World, capfd: pytest.Cap
     (world.state / "logs.json").write_text("{")
     world.collector = world.make()
     assert world.collect()["readable", SERVER, str(world.path)] == 1
-    assert "the place in each log was forgotten" in capfd.readouterr().err
+    assert "the place in each log is lost" in capfd.readouterr().err
 
 
 def test_whether_a_log_can_be_read_is_printed_as_a_number(world: World) -> None:

@@ -166,13 +166,13 @@ def test_a_damaged_file_or_a_directory_that_cannot_be_written_stops_nothing(
     state.mkdir()
     (state / "processes.json").write_text("not JSON")
     assert show(start(proc, "localhost:8000"), names.PROCESSES)["gpu1:8000", "worker"] == 2
-    assert "parentage of processes was forgotten" in capsys.readouterr().err
+    assert "parentage of processes is lost" in capsys.readouterr().err
     (state / "processes.json").unlink()
     state.rmdir()
     state.write_text("a file where the directory should be")
     collector = start(proc, "localhost:8000")
     assert show(collector, names.PROCESSES)["gpu1:8000", "worker"] == 2
-    assert "cannot be kept" in capsys.readouterr().err
+    assert "cannot be saved" in capsys.readouterr().err
 
 
 def test_counts_processes_by_state_of_their_main_thread(proc: FakeProc) -> None:

@@ -79,4 +79,4 @@ def test_a_damaged_file_is_forgotten(
         del content[key]
     (tmp_path / "processes.json").write_text(json.dumps(content))
     assert memory(tmp_path).records == {}
-    assert "the parentage of processes was forgotten" in capsys.readouterr().err
+    assert "the parentage of processes is lost" in capsys.readouterr().err
