@@ -1,4 +1,4 @@
-"""Addresses: of servers to watch (VLLM_TARGETS) and of the exporter itself. Pure."""
+"""Parses addresses: of servers to watch (VLLM_TARGETS) and of the exporter itself. Pure."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _SEPARATORS = re.compile(r"[\s,]+")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server is: `address` is host:port as the user wrote it, without the scheme."""
+    """The place of a server. `address` is host:port as the user wrote it, without the scheme."""
 
     address: str
     scheme: str = "http"
 
 
 def parse_targets(text: str) -> tuple[Endpoint, ...]:
-    """The value of VLLM_TARGETS: comma- and/or whitespace-separated. Raises ConfigError naming the item."""
+    """Parses VLLM_TARGETS, whose items are separated by commas or whitespace. Raises ConfigError naming the item."""
     return tuple(parse_target(item) for item in _SEPARATORS.split(text) if item)
 
 
 def parse_target(item: str) -> Endpoint:
-    """host:port, http://host:port or https://host:port. Raises ConfigError naming the item and the fix."""
+    """Parses host:port, http://host:port or https://host:port. Raises ConfigError naming the item and the fix."""
     scheme = _SCHEME.match(item)
     address = item[scheme.end() :].removesuffix("/") if scheme else item
     split_address(address, f"target {item!r}")
@@ -33,13 +33,13 @@ def parse_target(item: str) -> Endpoint:
 
 
 def parse_listen(text: str) -> tuple[tuple[str, int], ...]:
-    """The (host, port) pairs to listen on, comma-separated in the text. Raises ConfigError."""
+    """Returns the (host, port) pairs to listen on; commas separate them in the text. Raises ConfigError."""
     items = [item.strip() for item in text.split(",")]
     return tuple(split_address(item, f"listen address {item!r}", "127.0.0.1:9855") for item in items)
 
 
 def split_address(address: str, what: str, example: str = "localhost:8000") -> tuple[str, int]:
-    """(host, port) of host:port or [IPv6]:port; a host without brackets. `what` begins the message of the error."""
+    """Returns (host, port) of host:port or [IPv6]:port, the host without brackets. `what` begins a ConfigError."""
     host, colon, port = address.rpartition(":")
     if not colon or not host:
         raise ConfigError(f"{what} has no port; write host:port, such as {example}")
@@ -53,7 +53,7 @@ def split_address(address: str, what: str, example: str = "localhost:8000") -> t
 
 
 def server_name(address: str, hostname: str) -> str:
-    """The value of the label `server`: the address, with a loopback host replaced by this host's name."""
+    """Returns the value of the label `server`: the address, with a loopback host replaced by this host's name."""
     host, _, port = address.rpartition(":")
     return f"{hostname}:{port}" if _is_loopback(host) else address
 

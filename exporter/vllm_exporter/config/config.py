@@ -37,29 +37,29 @@ class ProbeConfig:
     canary_timeout: float = 8.0
     stall_seconds: float = 30.0  # no progress for at least this long
     stall_gap_factor: float = 5.0  # and for this many times the longest gap seen on the server
-    warmup_seconds: float = 300.0  # after ready, when first-time compilation makes long gaps,
-    warmup_stall_seconds: float = 300.0  # the limit is this instead
+    warmup_seconds: float = 300.0  # after ready: first-time compilation makes long gaps
+    warmup_stall_seconds: float = 300.0  # the limit during warmup_seconds
 
 
 @dataclass(frozen=True)
 class CollectorConfig:
-    """What exporter.yml says of a collector; `name: false` is short for `name: {enabled: false}`."""
+    """A collector's section of exporter.yml; `name: false` is short for `name: {enabled: false}`."""
 
     enabled: bool | None = None  # None: the collector's own default
     interval: float | None = None  # seconds between two runs; None: the collector's own
-    options: Mapping[str, Value] = field(default_factory=dict)  # of its own, checked when it is made
+    options: Mapping[str, Value] = field(default_factory=dict)  # its own keys; Collector.check checks them
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything. Made by `load`, never changed afterwards."""
+    """All settings. `load` makes them, and they never change afterwards."""
 
     listen: str = "127.0.0.1:9855"  # host:port; several separated by commas
     targets: tuple[TargetConfig, ...] = ()
     collectors: Mapping[str, CollectorConfig] = field(default_factory=dict)  # by name; absent: its own defaults
     state_dir: str = ""  # the only directory it writes to; '' means $XDG_STATE_HOME/vllm-exporter
     stale_after: float = 15.0  # a collector's last samples are served this long past its next run, then dropped
-    cpu_budget: float = 0.005  # of a core; what only scrapes wait for runs less often while the exporter takes more
+    cpu_budget: float = 0.005  # of a core; above it, collectors that only scrapes wait for run less often
     probe: ProbeConfig = ProbeConfig()
 
 
@@ -71,7 +71,7 @@ def load(
     collectors: Collection[str] | None = None,
     hostname: str | None = None,
 ) -> Config:
-    """The settings of the file at `path` (None: no file), overridden by `env`, overridden by `overrides` (flags).
+    """Returns the settings of the file at `path` (None: no file), overridden by `env`, then by `overrides` (flags).
 
     `collectors` are the known names (None: not checked); `hostname` replaces this host's own. Raises ConfigError.
     """
@@ -85,9 +85,9 @@ def load(
 
 
 def find_server(name: str, targets: Collection[TargetConfig], what: str) -> str:
-    """The label `server` of the target that is meant: named as in `targets`, as in labels, or by any loopback host.
+    """Returns the label `server` of a target. `name` is as in `targets`, as in labels, or has any loopback host.
 
-    Raises ConfigError, which begins with `what`.
+    Raises ConfigError for an unknown name; its message begins with `what`.
     """
     known = {alias: one.server for one in targets for alias in (server_name(one.address, "localhost"), one.server)}
     found = known.get(server_name(name.rpartition("://")[2], "localhost"))
@@ -98,14 +98,14 @@ def find_server(name: str, targets: Collection[TargetConfig], what: str) -> str:
 
 
 def default_state_dir(env: Mapping[str, str]) -> str:
-    """Where programs keep state by the XDG base directory specification; /var/lib for an account without a home."""
+    """Returns the place for state by the XDG base directory specification; /var/lib for an account without a home."""
     if env.get("XDG_STATE_HOME"):
         return f"{env['XDG_STATE_HOME']}/vllm-exporter"
     return f"{env['HOME']}/.local/state/vllm-exporter" if env.get("HOME") else "/var/lib/vllm-exporter"
 
 
 def plain(config: Config) -> dict[str, object]:
-    """The settings as text, numbers, lists and dicts, such as exporter.yml has them."""
+    """Returns the settings as text, numbers, lists and dicts, in the form of exporter.yml."""
     merged = asdict(replace(config, collectors={}))
     collectors = {name: _plain_collector(one) for name, one in config.collectors.items()}
     return {**merged, "targets": list(merged["targets"]), "collectors": collectors}
@@ -140,7 +140,7 @@ def _from_file(root: Value, known: Collection[str] | None, hostname: str) -> Con
 
 
 def _target(item: Value, hostname: str) -> TargetConfig:
-    """A target is written as host:port or as keys with values."""
+    """Reads a target, written as host:port or as keys with values."""
     if not isinstance(item.data, dict):
         return _make_target(item, hostname)
     given = item.mapping(_names(TargetConfig) - {"server"}, "a target")
@@ -183,7 +183,7 @@ def _collector(value: Value, what: str) -> CollectorConfig:
 
 
 def _seconds(value: Value, what: str) -> float:
-    """A collector that ran more often than this would keep the exporter busy with nothing else."""
+    """Raises ConfigError below SHORTEST: a collector that ran more often would keep the exporter busy."""
     seconds = value.positive(what)
     if seconds < SHORTEST:
         raise value.wrong(what, f"at least {SHORTEST:g} seconds")
@@ -196,7 +196,7 @@ def _probe(value: Value) -> ProbeConfig:
 
 
 def _with_environment(config: Config, env: Mapping[str, str], hostname: str) -> Config:
-    """An empty variable counts as not set."""
+    """Returns the settings overridden by environment variables; an empty variable counts as not set."""
     if env.get("VLLM_TARGETS"):
         config = replace(config, targets=_targets_of(env["VLLM_TARGETS"], config.targets, hostname))
     if env.get("VLLM_EXPORTER_LISTEN"):
@@ -208,7 +208,7 @@ def _with_environment(config: Config, env: Mapping[str, str], hostname: str) -> 
 
 
 def _targets_of(text: str, in_file: Iterable[TargetConfig], hostname: str) -> tuple[TargetConfig, ...]:
-    """The servers that VLLM_TARGETS names; one that the file names too keeps its options."""
+    """Returns the servers that VLLM_TARGETS names; one that the file names too keeps its options."""
     known = {target.server: target for target in in_file}
     try:
         endpoints = parse_targets(text)
@@ -219,13 +219,13 @@ def _targets_of(text: str, in_file: Iterable[TargetConfig], hostname: str) -> tu
 
 
 def _with_files(target: TargetConfig, env: Mapping[str, str]) -> TargetConfig:
-    """VLLM_API_KEY_FILE and VLLM_CA_FILE are for the targets that have none of their own."""
+    """Applies VLLM_API_KEY_FILE and VLLM_CA_FILE to a target that has none of its own."""
     key = target.api_key_file or env.get("VLLM_API_KEY_FILE", "")
     return replace(target, api_key_file=key, ca_file=target.ca_file or env.get("VLLM_CA_FILE", ""))
 
 
 def _distinct(targets: Iterable[TargetConfig]) -> tuple[TargetConfig, ...]:
-    """Two targets with one identity would be one set of series."""
+    """Raises ConfigError for two targets with one identity: they would share one set of series."""
     seen: dict[str, TargetConfig] = {}
     for target in targets:
         first = seen.setdefault(target.server, target)

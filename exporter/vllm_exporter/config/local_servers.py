@@ -1,4 +1,4 @@
-"""Which of the targets are on this host, so that their processes can be seen."""
+"""Finds the targets on this host: only their processes can be seen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vllm_exporter.linux.listening import is_this_host
 
 
 def local_ports(targets: Iterable[TargetConfig], hostname: str) -> dict[str, int]:
-    """Server to port. One with a loopback address has been renamed, so its name is not its address."""
+    """Returns server to port. A target with a loopback address was renamed, so its name is not its address."""
     ports: dict[str, int] = {}
     for target in targets:
         host, port = split_address(target.address, f"target {target.address!r}")
@@ -20,5 +20,5 @@ def local_ports(targets: Iterable[TargetConfig], hostname: str) -> dict[str, int
 
 
 def local_servers(targets: Iterable[TargetConfig], hostname: str) -> dict[int, str]:
-    """Port to server; the first of those that share a port."""
+    """Returns port to server; the first of those that share a port."""
     return {port: server for server, port in reversed(local_ports(targets, hostname).items())}

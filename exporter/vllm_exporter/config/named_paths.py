@@ -1,4 +1,4 @@
-"""Paths that the configuration names, and what should be there. Pure."""
+"""Lists the paths that the configuration names, and what should be there. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from vllm_exporter.config.config import Config
 
 PathKind = Literal["file", "directory", "socket"]
 
-# What it means that nothing is there: a person has forgotten it; another program makes it when it starts; the exporter
-# makes it itself, with the directories above.
+# The meaning of a path where nothing is: a person has forgotten it; another program makes it when it starts; the
+# exporter makes it itself, with the directories above.
 Absent = Literal["forgotten", "comes_later", "made"]
 
 WRITE_KEY = "write the key into it, or correct the path"
@@ -20,17 +20,17 @@ PUT_CERTIFICATE = "put the authority's certificate there, or correct the path"
 
 @dataclass(frozen=True)
 class NamedPath:
-    """One of them."""
+    """A path that the configuration names."""
 
     key: str  # where it is named: 'collectors.events.file'
     path: str  # a relative one begins at the working directory
-    fix: str = ""  # what to do where nothing is there; of no use where the exporter makes it
+    fix: str = ""  # what to do when nothing is there; not needed when the exporter makes it
     kind: PathKind = "file"
     absent: Absent = "forgotten"
 
 
 def config_paths(config: Config) -> Iterator[NamedPath]:
-    """Those outside the collectors' sections."""
+    """Yields the paths outside the collectors' sections."""
     for target in config.targets:
         where = f"targets: {target.address}"
         if target.api_key_file:

@@ -1,4 +1,4 @@
-"""Options of a collector, from its section of exporter.yml into the dataclass that the collector declares."""
+"""Reads a collector's section of exporter.yml into the dataclass that the collector declares."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def parse_options(given: Mapping[str, Value], cls: type[T], collector: str) -> T:
-    """The options of `cls`, a dataclass whose fields are text, numbers, switches or tuples of text, all with defaults.
+    """Returns a `cls`, a dataclass whose fields are text, numbers, switches or tuples of text, all with defaults.
 
     Raises ConfigError, naming the line and the key.
     """

@@ -1,4 +1,4 @@
-"""Looks whether the paths that the configuration names are there, and are what they should be."""
+"""Checks whether the paths that the configuration names exist and are what they should be."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from vllm_exporter.config.named_paths import NamedPath
 
 @dataclass(frozen=True)
 class PathProblem:
-    """What is not as it should be. Not `wrong`: it may come later, or be only for the exporter's user to read."""
+    """A path with a problem. wrong=False: a warning, since it may appear later or be readable to the exporter's user
+    only."""
 
     wrong: bool
     words: str
 
 
 def look_at(paths: Iterable[NamedPath]) -> list[PathProblem]:
-    """A path that several keys name is told once, by the first of them."""
+    """Returns the problems. A path that several keys name is reported once, with the first of them."""
     firsts: dict[str, NamedPath] = {}
     for named in paths:
         firsts.setdefault(os.path.abspath(named.path), named)
@@ -38,7 +39,7 @@ def _look(path: str, named: NamedPath) -> PathProblem | None:
     except (OSError, ValueError) as error:  # ValueError: a byte that no path may have
         return PathProblem(True, f"{named.key}: {path!r} cannot be used: {error}; correct the path")
     if not _is(named.kind, mode):
-        return PathProblem(True, f"{named.key}: {path} is no {named.kind}; correct the path")
+        return PathProblem(True, f"{named.key}: {path} is not a {named.kind}; correct the path")
     return None if os.access(path, _rights(named)) else _no_right(path, named)
 
 
@@ -50,7 +51,7 @@ def _absent(path: str, named: NamedPath) -> PathProblem | None:
 
 
 def _no_right(path: str, named: NamedPath) -> PathProblem:
-    """Of no more than the user who looks."""
+    """Returns a warning: the check knows only the rights of the user who runs it."""
     verb = "written" if named.absent == "made" else "read"
     return PathProblem(False, f"{named.key}: {path} cannot be {verb} by {_user()}; the exporter's user must be able to")
 
@@ -63,14 +64,14 @@ def _rights(named: NamedPath) -> int:
 
 
 def _is(kind: str, mode: int) -> bool:
-    """Not every file is a regular one: a secret may come through a pipe."""
+    """True if the path is of that kind. A file need not be a regular one: a secret may come through a pipe."""
     if kind == "socket":
         return stat.S_ISSOCK(mode)
     return stat.S_ISDIR(mode) == (kind == "directory")
 
 
 def _user() -> str:
-    """Who looks. A container's user may have no name."""
+    """Names the user who runs the check. A container's user may have only a number."""
     try:
         return f"user {pwd.getpwuid(os.geteuid()).pw_name}"
     except KeyError:

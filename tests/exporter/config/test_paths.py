@@ -48,12 +48,12 @@ def test_nothing_has_to_be_where_the_exporter_makes_it(tmp_path: Path) -> None:
 def test_what_is_something_else_is_wrong_whoever_makes_it(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    assert look(tmp_path) == [PathProblem(True, f"here: {tmp_path} is no file; correct the path")]
+    assert look(tmp_path) == [PathProblem(True, f"here: {tmp_path} is not a file; correct the path")]
     assert look(file, kind="socket", absent="comes_later") == [
-        PathProblem(True, f"here: {file} is no socket; correct the path")
+        PathProblem(True, f"here: {file} is not a socket; correct the path")
     ]
     assert look(file / "state", kind="directory", absent="made") == [
-        PathProblem(True, f"here: {file} is no directory; correct the path")
+        PathProblem(True, f"here: {file} is not a directory; correct the path")
     ]
 
 
