@@ -1,1 +1,1 @@
-"""What subjects may know of each other: facts, events, and the words that they share."""
+"""Facts, events and shared words: all that subjects may know of each other."""

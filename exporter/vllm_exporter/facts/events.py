@@ -1,4 +1,4 @@
-"""What is notable, as it happens: an event goes to every subscription, in which it waits until it is drained.
+"""Events, as they happen: each goes to every subscription and waits there until it is drained.
 
 A kind of event is a dataclass below. Its fields are those of its line in the event log; one with a default is left out
 of the line while it has it. None holds a prompt, a key or other text of a user.
@@ -15,26 +15,26 @@ from vllm_exporter.clock import Clock
 from vllm_exporter.facts.values import ExitCause, Role
 
 Severity = Literal["info", "warning", "error", "critical"]
-KEPT = 200  # events kept for taps that are made later; a start of the exporter emits a few dozen
+KEPT = 200  # events kept for subscriptions that are made later; a start of the exporter emits a few dozen
 
 EventField = str | int | float | bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What all kinds have."""
+    """The fields that all kinds of events have."""
 
     kind: ClassVar[str]
-    occasion: ClassVar[str]  # when it is told, for docs/collectors/events.md
+    occasion: ClassVar[str]  # when it is emitted, for docs/collectors/events.md
 
     severity: Severity
     summary: str  # a sentence for people
-    server: str = ""  # '' when it concerns the host, or no server can be told
+    server: str = ""  # '' when it concerns the host, or the server is not known
     model_name: str = ""
     time: float = 0.0  # Unix time; 0.0 means now, and is replaced by the bus
 
     def own_fields(self) -> dict[str, EventField]:
-        """The fields of its kind as the event log has them, without those that have their default."""
+        """Returns the fields of its kind as the event log has them, without those that have their default."""
         mine = [one for one in fields(self) if one.name not in COMMON]
         given = {one.name: getattr(self, one.name) for one in mine if getattr(self, one.name) != one.default}
         return {name.rstrip("_"): value for name, value in given.items()}
@@ -45,20 +45,20 @@ COMMON = frozenset(one.name for one in fields(Event))
 
 @dataclass(frozen=True, kw_only=True)
 class StateChanged(Event):
-    """A server is in another state of its lifecycle. The states: subjects/lifecycle/states.py."""
+    """A server changed its lifecycle state. The states: subjects/lifecycle/states.py."""
 
     kind = "lifecycle"
     occasion = "a server changes its [state](../lifecycle.md)"
 
     from_: str
     to: str
-    legal: bool  # whether the one may follow the other
+    legal: bool  # True if `to` may follow `from_`
     seconds: float  # in the old state
 
 
 @dataclass(frozen=True, kw_only=True)
 class LineNoticed(Event):
-    """A line of a log has a class that is worth telling."""
+    """A log line has a class that is worth an event."""
 
     kind = "log"
     occasion = "a line of a [class](../log-classes.md) above info is read, or one that shows a step of the lifecycle"
@@ -71,7 +71,7 @@ class LineNoticed(Event):
     pid: int | None
     wrapper: bool  # a symptom of another line
     untold: int = 0  # lines of this class since the last event of it
-    state: str = ""  # of the lifecycle, proved by the line
+    state: str = ""  # the lifecycle state that the line proves
     exception: str = ""  # its type, where the line ends a traceback
     frame: str = ""  # the last one of the traceback: 'core.py:run_busy_loop'
 
@@ -93,7 +93,7 @@ class ProcessExited(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessOomKilled(Event):
-    """The kernel killed one of a server's processes for its memory; its exit is told too."""
+    """The kernel killed one of a server's processes for its memory; its exit is an event of its own."""
 
     kind = "oom_kill"
     occasion = "the kernel killed a process of a server for its memory"
@@ -113,7 +113,7 @@ class XidReported(Event):
 
     gpu_id: str  # '' when it is not known which
     xid: int
-    xid_class: str  # what to do at once
+    xid_class: str  # the immediate action
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +146,14 @@ class RequestsFailed(Event):
     kind = "failed_request"
     occasion = (
         "a server answered requests with 5xx: one event with their number, every ten seconds at most. Our own canaries "
-        "do not count. vLLM 0.8.3 on"
+        "do not count. vLLM 0.8.3 and later"
     )
 
     count: int
 
 
 class Subscription:
-    """The events since the last drain; the oldest are dropped, and counted, when there are more than `limit`."""
+    """Holds the events since the last drain; of more than `limit` the oldest are dropped and counted."""
 
     def __init__(self, limit: int) -> None:
         self._waiting: deque[Event] = deque(maxlen=limit)
@@ -165,12 +165,12 @@ class Subscription:
         self._waiting.append(event)
 
     def drain(self) -> list[Event]:
-        """From one thread only; events may come in meanwhile."""
+        """Returns the events and removes them. Called from one thread only; events may arrive meanwhile."""
         return [self._waiting.popleft() for _ in range(len(self._waiting))]
 
 
 class Bus:
-    """Carries events from those who see them to those who want them."""
+    """Carries events from the collectors that see them to every subscription."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -179,7 +179,7 @@ class Bus:
         self._lock = threading.Lock()  # an event must not come between the last kept one and the subscription
 
     def subscribe(self, limit: int = 1000) -> Subscription:
-        """All events from now on, and the last few before: collectors start in no order."""
+        """Returns a subscription to all events from now on and the last KEPT before: collectors start in any order."""
         made = Subscription(limit)
         with self._lock:
             for event in self._kept:

@@ -1,4 +1,4 @@
-"""What collectors tell each other by the board: immutable, whole, in base units."""
+"""Facts that collectors share through the board: immutable, whole, in base units."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vllm_exporter.facts.values import EngineValues, Health, LinkLevel, Ref, Rol
 
 @dataclass(frozen=True)
 class VllmProcess:
-    """One of vLLM's processes that lives."""
+    """One of vLLM's living processes."""
 
     ref: Ref
     role: Role
@@ -19,7 +19,7 @@ class VllmProcess:
     ppid: int
     state: str  # of the kernel: R, S, D, T, Z …
     orphan: bool = False
-    main: bool = False  # the server's first API server, parent of its others: what the server is known by
+    main: bool = False  # the server's first API server, parent of its others; it identifies the server
     resident: int = 0  # bytes
     cpu_seconds: float = 0.0
     container: str = ""  # name, else short id; '' outside containers
@@ -32,13 +32,13 @@ class Trees:
     processes: Mapping[int, VllmProcess]
 
     def mains(self) -> dict[str, VllmProcess]:
-        """The main process of each server that has one, by the server's name."""
+        """Returns the main process of each server that has one, by the server's name."""
         return {one.server: one for one in self.processes.values() if one.main and one.server}
 
 
 @dataclass(frozen=True)
 class ServerSight:
-    """What probes saw of one server last. None: it cannot be known, so its series is absent."""
+    """The last results of the probes of one server. None: not known, so its series is absent."""
 
     health: Health | None = None  # of the last probe; None: not probed yet
     ready_age: float | None = None  # seconds since it became ready
@@ -48,7 +48,7 @@ class ServerSight:
     stalled: bool | None = None
     paused: bool | None = None
     sleeping: bool | None = None
-    engine_ages: Mapping[str, float] = field(default_factory=dict)  # by engine: seconds it stands still with work
+    engine_ages: Mapping[str, float] = field(default_factory=dict)  # engine to seconds without progress, with work
     canary_ok: bool | None = None  # None: none finished since it came up, or it takes none
     canary_failures: int = 0  # in a row
     canary_seconds: float | None = None  # of the last one that finished
@@ -70,7 +70,7 @@ class Sights:
 
 @dataclass(frozen=True)
 class GpuSight:
-    """One GPU, or one MIG instance. None: the driver does not say."""
+    """One GPU, or one MIG instance. None: the driver does not report it."""
 
     gpu_id: str
     uuid: str
@@ -100,7 +100,7 @@ class Lifecycles:
 
 @dataclass(frozen=True)
 class RankSteps:
-    """What one process says of its model steps since it started. None: it does not measure it."""
+    """The model steps of one process since it started, as it counts them. None: it does not measure this."""
 
     server: str
     rank: str  # as in the title
@@ -120,12 +120,12 @@ class Steps:
 
 @dataclass(frozen=True)
 class GpuLink:
-    """How two GPUs are connected, by the driver's word. None: it does not say."""
+    """The connection of two GPUs, as the driver reports it. None: not reported."""
 
     gpu_id: str
     peer: str
     linked: bool | None  # they reach each other by NVLink, through switches too
-    nvlinks: int | None  # how many links that is, 0 when they do not
+    nvlinks: int | None  # number of these links, 0 when they do not
     level: LinkLevel | None = None  # over PCIe
 
 

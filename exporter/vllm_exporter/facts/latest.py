@@ -1,4 +1,4 @@
-"""Where collectors tell each other what they found: the newest fact of each kind. Facts are in facts.py."""
+"""The board, through which collectors share the newest fact of each kind. The facts are in facts.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PostedFact:
 
 
 class Board:
-    """One fact of a type, replaced as a whole by who knows it; read by anybody, at once, without a lock."""
+    """Holds one fact per type. Its collector replaces it as a whole; any thread reads it at once, without a lock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -30,7 +30,7 @@ class Board:
         self._posted[type(fact)] = PostedFact(fact, self._clock.monotonic())
 
     def latest(self, kind: type[T], max_age: float = 15.0) -> T | None:
-        """None when nobody has told, or not within `max_age` seconds: its collector is off, fails, or hangs."""
+        """Returns the newest fact; None if it is older than `max_age` seconds: its collector is off, fails or hangs."""
         posted = self._posted.get(kind)
         if posted is None or self._clock.monotonic() - posted.at > max_age:
             return None

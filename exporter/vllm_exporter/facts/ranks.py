@@ -21,13 +21,13 @@ _PART = re.compile(r"([A-Z]{2,3})(\d{1,6})")
 
 
 def parse_rank(rank: str) -> dict[str, int]:
-    """The rank of each kind that the title names; {} when it names none."""
+    """Returns the rank of each kind that the title names; {} when it names none."""
     parts = (_PART.fullmatch(part) for part in rank.split("_"))
     return {part[1]: int(part[2]) for part in parts if part and part[1] in KINDS}
 
 
 def count_ranks(ranks: Iterable[str]) -> dict[str, int]:
-    """Kind to size, by the highest rank seen on this host. 1 where none is named."""
+    """Returns kind to size, by the highest rank seen on this host; 1 for a kind that no rank names."""
     sizes = dict.fromkeys(KINDS.values(), 1)
     for rank in ranks:
         for short, number in parse_rank(rank).items():
@@ -36,5 +36,5 @@ def count_ranks(ranks: Iterable[str]) -> dict[str, int]:
 
 
 def step_group(rank: str) -> str:
-    """What ranks have in common that compute each step together: 'DP0_PP1' of 'DP0_PP1_TP3'; '' when there is one."""
+    """Returns the part that ranks of one step share: 'DP0_PP1' of 'DP0_PP1_TP3'; '' when there is one group."""
     return "_".join(part for part in rank.split("_") if part.startswith(_APART))

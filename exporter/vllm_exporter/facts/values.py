@@ -10,15 +10,16 @@ from vllm_exporter.state import count
 Role = Literal["api_server", "engine_core", "worker", "coordinator"]
 ROLES: tuple[Role, ...] = ("api_server", "engine_core", "worker", "coordinator")
 
-# How a process ended.
+# The ways in which a process ends.
 ExitCause = Literal["clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown"]
 CAUSES: tuple[ExitCause, ...] = ("clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown")
 
-Health = Literal["ok", "refused", "timeout", "503", "other"]  # what GET /health came to
+Health = Literal["ok", "refused", "timeout", "503", "other"]  # the result of GET /health
 HEALTH_RESULTS: tuple[Health, ...] = ("ok", "refused", "timeout", "503", "other")
 
-# How near two devices of a host are, from near to far, in the words of `nvidia-smi topo -m`: PIX (one PCIe switch at
-# most), PXB (several), PHB (a PCIe host bridge), NODE (several host bridges of one NUMA node), SYS (between sockets).
+# The distance between two devices of a host, from near to far, in the words of `nvidia-smi topo -m`: PIX (one PCIe
+# switch at most), PXB (several), PHB (a PCIe host bridge), NODE (several host bridges of one NUMA node), SYS (between
+# sockets).
 LinkLevel = Literal["PIX", "PXB", "PHB", "NODE", "SYS"]
 LEVELS: tuple[LinkLevel, ...] = ("PIX", "PXB", "PHB", "NODE", "SYS")
 
@@ -30,12 +31,12 @@ class Ref(NamedTuple):
     start: int  # clock ticks since boot
 
     def to_plain(self) -> list[int]:
-        """As it is kept in a state file."""
+        """Returns the form that is kept in a state file."""
         return [self.pid, self.start]
 
     @classmethod
     def from_plain(cls, value: object) -> Ref:
-        """Raises ValueError when it is not what `to_plain` gives."""
+        """Reads the form of `to_plain`. Raises ValueError for anything else."""
         if not isinstance(value, list) or len(value) != 2:
             raise ValueError(f"{value!r} is not a process id and a start time")
         return cls(count(value[0]), count(value[1]))

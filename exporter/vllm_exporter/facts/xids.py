@@ -107,5 +107,5 @@ XIDS: dict[int, tuple[XidClass, str]] = {
 
 
 def classify(code: int) -> tuple[XidClass, str]:
-    """`unknown` for a code that is not in the table: look it up in NVIDIA's catalogue."""
+    """Returns class and description; `unknown` for a code that is not in the table: NVIDIA's catalogue may have it."""
     return XIDS.get(code, ("unknown", "not in the catalogue that this release knows"))
