@@ -1,1 +1,1 @@
-"""Runs collectors: what one is, how they are found, and when they run."""
+"""Runs collectors: their base class, their schedule, and their CPU budget."""

@@ -1,4 +1,4 @@
-"""What a collector is. Adding one is one file in subjects/, its test, and its page."""
+"""The base class of collectors. A new one is one file in subjects/, its test, and its page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NoOptions:
 
 @dataclass(frozen=True)
 class Context:
-    """What a collector may use: everything that varies is passed in, so that tests can replace it."""
+    """Everything that a collector may use. It is passed in, so that tests can replace it."""
 
     config: Config
     clock: Clock = field(default_factory=SystemClock)
@@ -39,12 +39,12 @@ class Context:
         object.__setattr__(self, "bus", Bus(self.clock))
 
     def options(self, collector: str, cls: type[T]) -> T:
-        """What exporter.yml says under `collectors.<collector>`. Raises ConfigError, naming the line and the key."""
+        """Returns the options under `collectors.<collector>`. Raises ConfigError, naming the line and the key."""
         return read_options(self.config, collector, cls)
 
 
 def read_options(config: Config, collector: str, cls: type[T]) -> T:
-    """The options of a collector. Raises ConfigError, naming the line and the key."""
+    """Returns the options of a collector. Raises ConfigError, naming the line and the key."""
     return parse_options(config.collectors.get(collector, CollectorConfig()).options, cls, collector)
 
 
@@ -57,18 +57,19 @@ def check_option(config: Config, collector: str, key: str, parse: Callable[[str]
 
 
 class Collector:
-    """Reads one subject. Its name comes from its module: in `vllm_exporter list`, in exporter.yml and in labels.
+    """Reads one subject. Its name comes from its module: in `vllm-exporter list`, in exporter.yml and in labels.
 
-    `collect` runs every `interval` seconds in a thread of its own, never in a scrape. It yields values of `metrics`
-    only. It raises NoData when its subject is not there (healthy, and said in its own metric) and SourceError when it
-    should be and is not; any other exception counts as failed too. What it yielded before raising is dropped.
+    `collect` runs every `interval` seconds, in one thread at a time and never in a scrape. It yields values of
+    `metrics` only. It raises NoData when its subject is not there (healthy, but shown in a metric of its own) and
+    SourceError when it should be and is not; any other exception counts as failed too. Values that it yielded before
+    raising are dropped.
     """
 
     metrics: ClassVar[tuple[Family, ...]] = ()
     default_enabled: ClassVar[bool] = True
     interval: ClassVar[float] = 1.0  # seconds
-    for_scrapes: ClassVar[bool] = False  # nobody but a scrape waits for it: may run as rarely as somebody scrapes
-    turn: ClassVar[int] = 0  # in a single run of all: after those of a lower turn, whose facts it reads from the board
+    for_scrapes: ClassVar[bool] = False  # only scrapes wait for it, so it may run as rarely as they come
+    turn: ClassVar[int] = 0  # it runs after the collectors of a lower turn, whose facts it reads from the board
     options: ClassVar[type] = NoOptions  # a frozen dataclass: its section of exporter.yml, besides enabled and interval
 
     def __init__(self, context: Context) -> None:
@@ -76,12 +77,12 @@ class Collector:
 
     @classmethod
     def check(cls, config: Config, name: str) -> None:
-        """Raises ConfigError when its section of exporter.yml cannot be used. Looks at nothing else."""
+        """Raises ConfigError when its section of exporter.yml cannot be used. Checks nothing else."""
         read_options(config, name, cls.options)
 
     @classmethod
     def paths(cls, config: Config, name: str) -> Iterable[NamedPath]:
-        """What its section names of files, directories and sockets, for `check-config` to look at."""
+        """Returns the files, directories and sockets that its section names, for `check-config`."""
         return ()
 
     def collect(self) -> Iterable[Row]:

@@ -1,4 +1,4 @@
-"""Keeps the exporter within its CPU budget: while it takes more, what only scrapes wait for runs less often. Pure."""
+"""Keeps the exporter within its CPU budget: above it, collectors that only scrapes wait for run less often. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-LONGEST = 4.0  # seconds that an interval may become: a scrape is every 5 s, and each shall see something new
+LONGEST = 4.0  # seconds, the longest interval: scrapes come every 5 s, and each shall see something new
 PERIOD = 30.0  # seconds over which CPU time is measured; a start-up, which is expensive, is over by then
-COMFORT = 0.5  # of the budget: below it, intervals get shorter again
+COMFORT = 0.5  # share of the budget below which intervals get shorter again
 
 
 class Slowed(Protocol):
-    """A collector as far as it is slowed down."""
+    """A collector whose interval the budget changes."""
 
     name: str
     for_scrapes: bool
@@ -22,7 +22,7 @@ class Slowed(Protocol):
 
 @dataclass
 class CpuBudget:
-    """CPU is in seconds; the budget is a share of one core."""
+    """Adjusts intervals. CPU is in seconds; the budget is a share of one core."""
 
     budget: float
     _before: dict[str, float] = field(default_factory=dict)  # CPU of each collector at the last look
@@ -30,9 +30,9 @@ class CpuBudget:
     _at: float = 0.0
 
     def adjust(self, now: float, total: float, spent: Iterable[tuple[Slowed, float]]) -> str:
-        """Doubles one interval, or halves one, given the CPU that all took so far. Says what it did, or ''.
+        """Doubles one interval, or halves one, given the CPU that all took so far. Returns what it did, or ''.
 
-        Call it every PERIOD or so; what happened before the first call does not count.
+        Call it every PERIOD or so; CPU spent before the first call does not count.
         """
         runs = list(spent)
         costs = {one.name: cpu - self._before.get(one.name, 0.0) for one, cpu in runs}
@@ -56,7 +56,7 @@ class CpuBudget:
         return f"{one.name} every {one.interval:g} s: {share:.2%} of a core is more than {self.budget:.2%}"
 
     def _hasten(self, candidates: list[Slowed], costs: dict[str, float], share: float, seconds: float) -> str:
-        """The cheapest of the slowed ones, if twice its cost still leaves the exporter comfortable."""
+        """Halves the interval of the cheapest slowed one, if twice its cost keeps the exporter below COMFORT."""
         slowed = [one for one in candidates if one.interval > one.base_interval]
         if not slowed:
             return ""

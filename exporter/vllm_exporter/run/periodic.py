@@ -1,4 +1,4 @@
-"""A question that may wait long for its answer: asked now and then in a thread of its own, one at a time."""
+"""Runs a request that may take long, now and then, in a thread of its own; never two at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class PeriodicTask:
-    """`run` is what the thread does."""
+    """Calls `run` in a thread, every `interval` seconds at most."""
 
     def __init__(self, name: str, run: Callable[[], None], interval: float) -> None:
         self.interval = interval  # seconds; may be changed
@@ -24,5 +24,5 @@ class PeriodicTask:
         self._thread.start()
 
     def hurry(self) -> None:
-        """The next chance is taken: what is known is of a server that is no more."""
+        """Makes the next `go_if_due` start a run: the last result is of a server that is no more."""
         self._due = 0.0

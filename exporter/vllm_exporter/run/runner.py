@@ -1,4 +1,4 @@
-"""Runs one collector and keeps what it said, so that a scrape never waits for it."""
+"""Runs one collector and keeps its samples, so that a scrape never waits for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPEAT_LOG_SECONDS = 300.0  # a collector that goes on failing is logged this of
 
 
 class RunState(NamedTuple):
-    """What is known of a collector. Replaced as a whole by its thread; times are monotonic unless noted."""
+    """The last results of a collector. Its thread replaces it as a whole; times are monotonic unless noted."""
 
     result: RunResult = "not_run"  # of the last finished run
     detail: str = ""  # why there is no data, or what failed
@@ -51,7 +51,7 @@ class View(NamedTuple):
 
 
 class Runner:
-    """One collector, made at its first run: one that cannot even be made fails alone, and is made again at the next."""
+    """Runs one collector. It is made at its first run; if that fails, the others go on, and the next run retries."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class Runner:
         self._logged_at = 0.0
 
     def view(self) -> View:
-        """From any thread, at once: one reference is read, no lock is taken."""
+        """Returns the view, to any thread at once: one reference is read, no lock is taken."""
         return choose_view(self.name, self._state, self._clock.monotonic(), self.interval, self._stale_after)
 
     def run_once(self) -> None:
-        """Collects, and keeps the values or the failure. Raises nothing."""
+        """Collects once and keeps the values or the failure. Raises nothing."""
         started, cpu = self._clock.monotonic(), time.thread_time()
         before = self._state
         self._state = before._replace(started=started)
@@ -106,7 +106,7 @@ class Runner:
             self._log("warning", "collector was not closed", collector=self.name, reason=describe(error))
 
     def next_due(self, due: float, now: float) -> float:
-        """When it runs next; `due` is when this run was due."""
+        """Returns when it runs next; `due` is when this run was due."""
         if self.for_scrapes:
             return next_for_scrape(due, now, self.interval, self._scrapes)
         return next_due(due, now, self.interval)
@@ -123,7 +123,7 @@ class Runner:
         return before._replace(result="ok", detail="", block=block)
 
     def _tell(self, before: RunState, after: RunState, now: float) -> None:
-        """Logs a change, and a lasting failure now and then."""
+        """Logs a change of the result, and a lasting failure every REPEAT_LOG_SECONDS."""
         if after.result == before.result and (after.result != "failed" or now - self._logged_at < REPEAT_LOG_SECONDS):
             return
         self._logged_at = now
@@ -136,10 +136,10 @@ class Runner:
 
 
 def choose_view(name: str, state: RunState, now: float, interval: float, stale_after: float) -> View:
-    """What a scrape at `now` shows of a state.
+    """Returns the view of a state that a scrape at `now` shows.
 
-    A block lives one interval, in which it is the newest there can be, plus `stale_after`. A run in progress for longer
-    than that counts as failed.
+    A block lives one interval, in which no newer one can be, plus `stale_after`. A run in progress for longer than that
+    counts as failed.
     """
     limit = interval + stale_after
     running = now - state.started if state.started is not None else 0.0
@@ -158,7 +158,7 @@ def choose_view(name: str, state: RunState, now: float, interval: float, stale_a
 
 
 def describe(error: BaseException) -> str:
-    """The exporter's own errors in their words; others with their type and the line that raised them."""
+    """Returns the message of a SourceError; other errors with their type and the line that raised them."""
     if isinstance(error, SourceError):
         return str(error)
     trace = error.__traceback__

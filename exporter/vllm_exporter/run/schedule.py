@@ -1,12 +1,12 @@
-"""When a collector runs next. Pure: times are monotonic seconds."""
+"""Computes when a collector runs next. Pure; times are monotonic seconds."""
 
 from __future__ import annotations
 
 from math import ceil
 
-LEAD = 0.5  # seconds before a scrape at which what it shows is read: a reading takes some ms, and a scraper has jitter
-JITTER = 0.1  # of an interval, by which a reading may be sooner: scrapes are not quite regular
-LONGEST = 10.0  # seconds between two readings for a scrape, however rare it is: others look at GPUs too
+LEAD = 0.5  # seconds before a scrape at which a collector reads: that takes some ms, and a scraper has jitter
+JITTER = 0.1  # share of an interval by which a reading may be early: scrapes are not quite regular
+LONGEST = 10.0  # seconds between two readings at most, however rare scrapes are: others need facts about GPUs too
 
 
 class ScrapeTimes:
@@ -20,7 +20,7 @@ class ScrapeTimes:
         self._last = (now, now - before[0] if before else 0.0)
 
     def next_from(self, now: float) -> float | None:
-        """When a scrape is expected, `now` or later; None when nobody can tell, or they come too rarely to wait for."""
+        """Returns when a scrape is expected, `now` or later; None when that is unknown, or scrapes are too rare."""
         if self._last is None:
             return None
         at, period = self._last
@@ -30,12 +30,12 @@ class ScrapeTimes:
 
 
 def next_due(due: float, now: float, interval: float) -> float:
-    """The first time after `now` on the grid of `due`: no drift; a slow run skips turns, they do not pile up."""
+    """Returns the first time after `now` on the grid of `due`: no drift; a slow run skips runs instead of piling up."""
     return due + interval * max(1, int((now - due) // interval) + 1)
 
 
 def next_for_scrape(due: float, now: float, interval: float, scrapes: ScrapeTimes) -> float:
-    """Just before the next scrape that leaves an interval after `due`; the next on its grid when none is expected."""
+    """Returns LEAD before the first scrape that leaves an interval after `due`; without scrapes, as `next_due`."""
     soonest = max(now, due + interval * (1 - JITTER))
     scrape = scrapes.next_from(soonest + LEAD)
     return next_due(due, now, interval) if scrape is None else scrape - LEAD

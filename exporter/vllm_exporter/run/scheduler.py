@@ -1,6 +1,6 @@
-"""Runs collectors when they are due: in one thread together those that are quick, each of the others in its own.
+"""Runs collectors when they are due: the quick ones together in one thread, each of the others in its own.
 
-To wake up takes a tenth of a millisecond of CPU, as much as most collectors: sharing a thread halves what all take.
+A wake-up takes a tenth of a millisecond of CPU, as much as most collectors: sharing a thread halves the total.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from vllm_exporter.clock import Clock
 from vllm_exporter.log import Log
 from vllm_exporter.run.runner import Runner
 
-PATIENCE = 0.5  # seconds that the others wait for one of them
-QUICK = 0.1  # seconds that a run may take of a collector that comes (back) to the others
-EARLY = 0.25  # seconds by which a run may be early, so that it shares a waking with another
+PATIENCE = 0.5  # seconds that the other collectors of the shared thread wait for a slow one
+QUICK = 0.1  # seconds; a collector whose run is shorter joins the shared thread
+EARLY = 0.25  # seconds by which a run may be early, so that it shares a wake-up with another
 
 
 class Scheduler:
-    """Each collector runs in a thread of its own first. `relieve` sees to it that one that hangs delays no other."""
+    """Runs each collector in a thread of its own first. `relieve` keeps one that hangs from delaying others."""
 
     def __init__(self, runners: Iterable[Runner], clock: Clock, log: Log) -> None:
         self._runners = tuple(runners)
@@ -27,9 +27,9 @@ class Scheduler:
         self._log = log
         self._stop = threading.Event()
         self._changed = threading.Event()  # wakes the shared thread
-        self._lock = threading.Lock()  # guards what follows
-        self._due: dict[Runner, float] = {}  # of those that share a thread
-        self._busy: tuple[Runner, float] | None = None  # which of them runs, and since when
+        self._lock = threading.Lock()  # guards _due and _busy
+        self._due: dict[Runner, float] = {}  # of the runners that share a thread
+        self._busy: tuple[Runner, float] | None = None  # the one of them that runs, and since when
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -38,7 +38,7 @@ class Scheduler:
         self._spawn(self._run_together, "collectors")
 
     def stop(self, seconds: float) -> None:
-        """Ends and closes all that do not hang, in at most so many seconds."""
+        """Ends and closes all collectors that do not hang, in at most `seconds`."""
         self._stop.set()
         self._changed.set()
         deadline = self._clock.monotonic() + seconds
@@ -46,7 +46,7 @@ class Scheduler:
             thread.join(max(0.0, deadline - self._clock.monotonic()))
 
     def relieve(self) -> None:
-        """To be called every few seconds: who keeps the others waiting keeps the thread, and they get another."""
+        """Starts another shared thread if one collector blocks it, which keeps its own. Called every few seconds."""
         with self._lock:
             if self._busy is None or self._clock.monotonic() - self._busy[1] < PATIENCE:
                 return
@@ -54,11 +54,11 @@ class Scheduler:
             try:
                 self._spawn(self._run_together, "collectors")
             except RuntimeError as error:  # a limit of threads; tried again at the next call
-                self._log("error", "collectors wait for one that takes long", collector=runner.name, reason=error)
+                self._log("error", "a slow collector delays the others", collector=runner.name, reason=error)
                 return
             self._busy = None
             del self._due[runner]
-        self._log("info", "collector takes long and runs in a thread of its own", collector=runner.name)
+        self._log("info", "collector is slow and runs in a thread of its own", collector=runner.name)
 
     def _run_together(self) -> None:
         while not self._stop.is_set():
@@ -79,7 +79,7 @@ class Scheduler:
         self._go_on_alone(runner, due)
 
     def _go_on_alone(self, runner: Runner, due: float | None = None) -> None:
-        """After a run that took long: until one is quick, and it joins the others."""
+        """Runs a slow collector in this thread, until a run is quick and it joins the shared thread."""
         due = self._clock.monotonic() if due is None else due
         while not self._stop.is_set():
             due = runner.next_due(due, self._clock.monotonic())
@@ -94,7 +94,7 @@ class Scheduler:
         runner.close()
 
     def _run(self, runner: Runner) -> bool:
-        """False when the others were given another thread meanwhile."""
+        """Runs a collector once. Returns False if the others were given another thread meanwhile."""
         with self._lock:
             self._busy = (runner, self._clock.monotonic())
         runner.run_once()
@@ -106,7 +106,7 @@ class Scheduler:
             return True
 
     def _choose(self, until: float) -> list[Runner]:
-        """Those that are due, in the order in which one reads what another has posted."""
+        """Returns the runners that are due, by turn: one reads facts that another has posted."""
         with self._lock:
             return sorted((one for one, due in self._due.items() if due <= until), key=lambda one: one.turn)
 

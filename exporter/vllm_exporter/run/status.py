@@ -1,4 +1,4 @@
-"""What the exporter says of itself: whether its collectors work, and what they and it cost. Pure."""
+"""The exporter's metrics of itself: whether its collectors work, and the CPU time of each and of all. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ EXPORTER_COLLECTOR_CPU_SECONDS_TOTAL = Family(
 EXPORTER_COLLECTOR_INTERVAL_SECONDS = Family(
     "vllm_exporter_interval_seconds",
     "gauge",
-    "Seconds between two runs of the collector; more than configured beyond the CPU budget or without anything to see.",
+    "Seconds between two runs of the collector; longer than configured while the CPU budget is exceeded.",
     ("collector",),
 )
 EXPORTER_CPU_SECONDS_TOTAL = Family(
@@ -63,7 +63,7 @@ STATUS: tuple[Family, ...] = (
 
 
 def status_rows(views: Iterable[View], cpu: float) -> Iterator[Row]:
-    """`cpu`: seconds that the whole process took."""
+    """Yields the exporter's own samples; `cpu` is the CPU time of the whole process in seconds."""
     yield (EXPORTER_CPU_SECONDS_TOTAL, ()), cpu
     for view in views:
         name = (view.name,)

@@ -86,7 +86,7 @@ def test_one_that_hangs_keeps_the_thread_and_the_others_get_another(case: Case, 
     before = len(case.threads("two"))
     case.scheduler.relieve()
     wait_for(lambda: len(case.threads("two")) > before + 2)
-    said = ("info", "collector takes long and runs in a thread of its own", {"collector": "one"})
+    said = ("info", "collector is slow and runs in a thread of its own", {"collector": "one"})
     assert log_lines.lines == [said]
 
 
