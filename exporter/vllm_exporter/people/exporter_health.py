@@ -16,11 +16,11 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # an address to listen on, a
 
 
 def quiet(level: LogLevel, message: str, **facts: object) -> None:
-    """The log of a command that runs collectors once: what it has to say stands in what it prints."""
+    """Discards log lines: a command that runs collectors once prints what is wrong in its own output."""
 
 
 def ask_exporter(config: Config) -> dict[str, Any] | None:
-    """{"stats": …, "summary": …}; None when no exporter answers there. Raises SourceError when something else does."""
+    """Returns {"stats": …, "summary": …}; None without an exporter. Raises SourceError when another program answers."""
     host, port = next(iter(parse_listen(config.listen)))
     origin = Origin(EVERYWHERE.get(host, host), port)
     try:
@@ -32,5 +32,7 @@ def ask_exporter(config: Config) -> dict[str, Any] | None:
     except ValueError:
         said = None
     if answer.status != 200 or not isinstance(said, dict) or not isinstance(said.get("stats"), dict):
-        raise SourceError(f"what answers on {origin} is no vllm-exporter of this release; say --listen HOST:PORT")
+        raise SourceError(
+            f"{origin} answers, but is not a vllm-exporter of this release; name its address with --listen HOST:PORT"
+        )
     return said

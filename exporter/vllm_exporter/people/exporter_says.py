@@ -1,4 +1,4 @@
-"""What an exporter that runs on this host says of one server, as evidence."""
+"""Asks an exporter that runs on this host about one server, as evidence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS: Mapping[str, LifeKind] = {
 
 
 def ask_about(config: Config, server: str) -> Mapping[str, Any]:
-    """Its entry in GET /health; empty where no exporter runs, or another program answers there."""
+    """Returns the server's entry in GET /health; empty when no exporter runs, or another program answers there."""
     try:
         said = ask_exporter(config)
     except SourceError:
@@ -30,7 +30,7 @@ def ask_about(config: Config, server: str) -> Mapping[str, Any]:
 
 
 def choose_state(told: Mapping[str, Any]) -> LifeState | None:
-    """None: no state of the lifecycle is said. A word of the summary, such as `down`, is none."""
+    """Returns the lifecycle state; None when there is none. A word of the summary, such as `down`, is not a state."""
     name, seconds = told.get("state"), number(told, "state_seconds")
     if not isinstance(name, str) or name not in ORDER or seconds is None:
         return None

@@ -1,4 +1,4 @@
-"""Watches a server for some seconds and brings home all that may tell why it does not move."""
+"""Watches a server for some seconds and gathers everything that may show why it does not move."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ ONCE_SECONDS = 10.0  # for the collectors that know processes and GPUs
 HEALTH_TIMEOUT = 10.0  # seconds; a saturated server was seen to take 7
 LOCAL = ("processes", "gpu")
 STOPPED = ("T", "t")
-Ask = Callable[[], Mapping[str, Any]]  # what a running exporter says of the server now; empty without one
+Ask = Callable[[], Mapping[str, Any]]  # returns what a running exporter reports of the server; empty without one
 STARTED = b"Application startup complete"
 
 
 @dataclass(frozen=True)
 class Host:
-    """What this host knows of all servers."""
+    """The processes and GPUs of this host."""
 
     trees: Trees | None
     gpus: Gpus | None
 
 
 def observe(config: Config, target: TargetConfig, host: Host, ask: Ask, seconds: float) -> HangEvidence:
-    """`ask` is asked before, for how long nothing has moved by then, and again after: that is what counts."""
+    """Watches one server. `ask` is called before, for how long nothing has moved, and after; the latter counts."""
     api = HttpVllmApi(origin(target), HEALTH_TIMEOUT, config.probe.canary_timeout)
     started = time.monotonic()
     health = api.health()
@@ -65,7 +65,7 @@ def observe(config: Config, target: TargetConfig, host: Host, ask: Ask, seconds:
 
 
 def _with_told(seen: HangEvidence, told: Mapping[str, Any]) -> HangEvidence:
-    """What the exporter says that watches it all the time."""
+    """Adds what the running exporter reports, which watches the server all the time."""
     here = sum(one.orphan for one in seen.processes)
     return replace(
         seen,
@@ -81,7 +81,7 @@ def _stopped(processes: Iterable[ProcessWait | None]) -> bool:
 
 
 def look_at_host(config: Config) -> Host:
-    """Runs the collectors that know it, once."""
+    """Runs the collectors of processes and GPUs once."""
     sections = {name: section for name, section in config.collectors.items() if name in LOCAL}
     with own_config(replace(config, collectors=sections)) as own:
         context = Context(own)
@@ -108,7 +108,7 @@ def _cores(first: ProcessWait | None, last: ProcessWait) -> float | None:
 
 
 def _gpus(host: Host, mine: Iterable[VllmProcess]) -> tuple[Gpu, ...]:
-    """Those that the server's processes use, where the driver says so; else all."""
+    """Returns the GPUs that the server's processes use, where the driver says so; else all."""
     if host.gpus is None:
         return ()
     pids = {one.ref.pid for one in mine}
@@ -125,7 +125,7 @@ def _gpus(host: Host, mine: Iterable[VllmProcess]) -> tuple[Gpu, ...]:
 
 
 def read_signs(config: Config, server: str) -> tuple[str, ...]:
-    """Lines since the last start that hint at a cause, from the log files that exporter.yml names; redacted."""
+    """Returns redacted lines since the last start that hint at a cause, from the log files that exporter.yml names."""
     found: list[str] = []
     for path in log_files(config, server):
         try:
@@ -149,7 +149,7 @@ _SIGNS = tuple(sign.encode() for sign in (*NO_MEMORY, *NCCL_SIGNS))
 
 
 def _with_stacks(seen: HangEvidence) -> HangEvidence:
-    """Of engine and workers, which are few."""
+    """Adds the Python stacks of engine and workers only: they are few."""
     program = find_py_spy()
     if program is None:
         return seen

@@ -21,7 +21,7 @@ FRAMES = 6  # of a stack that are shown; --json has all
 
 
 def report(config: Config, server: str, seconds: float) -> list[tuple[HangEvidence, Diagnosis]]:
-    """One after the other. `server` '' means all. Raises ConfigError when it is not configured."""
+    """Watches the servers one after the other. `server` '' means all. Raises ConfigError when it is not configured."""
     targets = choose(config, server)
     host = look_at_host(config)
     found = [observe(config, one, host, partial(ask_about, config, one.server), seconds) for one in targets]
@@ -34,12 +34,12 @@ def choose(config: Config, server: str) -> tuple[TargetConfig, ...]:
     chosen = tuple(one for one in config.targets if not server or server in (one.server, one.address))
     if not chosen:
         known = ", ".join(one.server for one in config.targets)
-        raise ConfigError(f"no server {server!r} is configured; there are {known}")
+        raise ConfigError(f"no server {server!r} is configured; known: {known}")
     return chosen
 
 
 def as_facts(seen: HangEvidence, diagnosis: Diagnosis) -> dict[str, Any]:
-    """For --json."""
+    """Returns the report as plain data, for --json."""
     return {
         "server": seen.server,
         "cause": diagnosis.finding.cause,
@@ -54,7 +54,7 @@ def as_facts(seen: HangEvidence, diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def as_lines(seen: HangEvidence, diagnosis: Diagnosis) -> Iterator[str]:
-    """For people, at most 80 columns wide."""
+    """Yields the report for people, at most 80 columns wide."""
     yield from wrap(f"{seen.server}: {diagnosis.cause.title}", "")
     yield from _list(f"Why ({diagnosis.finding.certainty})", diagnosis.finding.evidence)
     for other in diagnosis.others:
@@ -91,15 +91,15 @@ def _seen(seen: HangEvidence) -> Iterator[str]:
         usage = "" if last.kv_usage is None else f", KV cache {last.kv_usage:.1%} full"
         yield f"{last.running:.0f} requests run, {last.waiting:.0f} wait{usage}; watched for {seen.seconds:.0f} s"
     if seen.progress_age is not None and seen.stall_limit is not None:
-        allowed = f"{seen.stall_limit:.0f} s are allowed"
-        yield f"by the exporter the engine last moved {seen.progress_age:.0f} s ago; {allowed}"
+        limit = f"it counts as stalled after {seen.stall_limit:.0f} s"
+        yield f"the exporter saw the engine move last {seen.progress_age:.0f} s ago; {limit}"
     if seen.canary is not None:
         yield f"test request: {seen.canary.replace('_', ' ')} after {seen.canary_seconds:.2f} s"
     if seen.engine_answers is not None:
         yield "the engine answers deep probes" if seen.engine_answers else "the engine does not answer deep probes"
     yield from map(describe_process, seen.processes)
     if seen.orphans and not any(one.orphan for one in seen.processes):
-        yield f"left behind, by the exporter: {seen.orphans} processes"
+        yield f"the exporter sees {seen.orphans} processes that were left behind"
     for gpu in seen.gpus:
         used = "?" if gpu.utilization is None else f"{gpu.utilization:.0%}"
         memory = "?" if gpu.memory is None else f"{gpu.memory:.0%}"

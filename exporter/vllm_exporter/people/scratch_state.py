@@ -1,4 +1,4 @@
-"""Collecting for a command that only looks: what the service keeps is read from a copy, and not written."""
+"""Gives a command that only looks a copy of the service's state directory, so that it writes nothing there."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from pathlib import Path
 
 from vllm_exporter.config.config import CollectorConfig, Config
 
-# What collectors remember from one start to the next: who started whom, states, how long servers may be silent, where
-# logs were read to. The file of events is not among them: nothing here reads it.
+# Files in which collectors remember from one start to the next: who started whom, states, how long servers may be
+# silent, where logs were read to. The file of events is not among them: nothing here reads it.
 KEPT = ("processes.json", "lifecycle.json", "probe.json", "inside.json", "logs.json")
-RELEASE = "gpu.release"  # keeps the GPU collector off the driver while it is there; a link also shows it when it comes
+RELEASE = "gpu.release"  # while it exists the GPU collector leaves the driver alone; a link shows it when it appears
 
 
 @contextmanager
 def own_config(config: Config) -> Iterator[Config]:
-    """As configured, with a copy for a state directory that is gone afterwards; events go nowhere else.
+    """Yields the configuration with a temporary copy of the state directory; events go to no other file or program.
 
-    What this user may not read is left out, as at a first start. Where no copy can be made nothing is remembered.
+    A file that this user may not read is left out, as at a first start. Where no copy can be made, nothing is
+    remembered.
     """
     events = replace(config.collectors.get("events", CollectorConfig()), options={})
     own = replace(config, collectors={**config.collectors, "events": events})
@@ -36,7 +37,7 @@ def own_config(config: Config) -> Iterator[Config]:
 
 
 def copy_state(state_dir: str, to: Path) -> None:
-    """What is kept in one directory, into another."""
+    """Copies the files of KEPT from one directory to another; those that cannot be read are left out."""
     if not state_dir:
         return
     (to / RELEASE).symlink_to(Path(state_dir).absolute() / RELEASE)

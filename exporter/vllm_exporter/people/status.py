@@ -1,4 +1,4 @@
-"""`vllm-exporter status`: what the running exporter knows, else what one collection finds. Nothing is written."""
+"""`vllm-exporter status`: prints what the running exporter knows, else what one collection finds. Writes no file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLEAR = "\x1b[H\x1b[2J"
 
 
 class HealthClient:
-    """Asks the exporter that runs here; without one it runs the collectors itself, from the first question on."""
+    """Asks the exporter that runs here; without one it runs the collectors itself, from the first request on."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -31,7 +31,7 @@ class HealthClient:
         self._kept = ExitStack()
 
     def ask(self) -> tuple[dict[str, Any], str]:
-        """{"stats": …, "summary": …}, and who says so. Raises SourceError when something else answers there."""
+        """Returns {"stats": …, "summary": …} and its source. Raises SourceError when another program answers there."""
         said = ask_exporter(self._config)
         if said is not None:
             return said, f"by the exporter on {self._config.listen}"
@@ -46,7 +46,7 @@ class HealthClient:
 
 
 def start_collecting(config: Config) -> App:
-    """Collectors as in the daemon, so that those that need each other's facts find them; each has run once."""
+    """Starts the collectors as the daemon does, so that they find each other's facts; returns when each ran once."""
     app = App(Context(config), enabled(load_collectors(), config), quiet)
     app.start()
     deadline = time.monotonic() + ONCE_SECONDS
@@ -57,7 +57,7 @@ def start_collecting(config: Config) -> App:
 
 
 def is_complete(app: App) -> bool:
-    """Each collector has run, and each server has answered the probe, or not within its time."""
+    """True if each collector has run, and each server has answered the probe or exceeded its time."""
     results = {view.name: view.result for view in app.views()}
     if "not_run" in results.values():
         return False
@@ -67,7 +67,7 @@ def is_complete(app: App) -> bool:
 
 
 def watch(asker: HealthClient, stop: threading.Event, as_json: bool = False) -> None:
-    """A new picture every two seconds, until `stop`; for programs a line with a JSON document each."""
+    """Prints a new picture every two seconds until `stop`; for programs one JSON document per line."""
     while not stop.is_set():
         said, by = asker.ask()
         text = f"{CLEAR}{said['summary']}\nEvery {EVERY:g} s; Ctrl-C ends it. Said {by}."

@@ -14,11 +14,11 @@ from vllm_exporter.subjects.server.canaries import CanaryResult
 
 INTERVAL = 0.5  # seconds between two readings of /metrics
 ENOUGH = 4.0  # seconds after which a server that gives output, or has nothing to do, needs no longer look
-READINGS = 6  # that a server with work needs at least: a batch that ends looks like an empty server in one of them
+READINGS = 6  # at least, for a server with work: when a batch ends, one of them may look like an empty server
 
 
 class Canary:
-    """One request for one token, meanwhile."""
+    """Sends one request for one token, in a thread of its own."""
 
     def __init__(self, api: VllmApi) -> None:
         self.result: CanaryResult | None = None  # None: no answer yet
@@ -41,9 +41,9 @@ class Canary:
 
 
 def look(api: VllmApi, seen: HangEvidence, send_canary: bool, seconds: float, longest: float) -> HangEvidence:
-    """For `seconds`; one that has work and does not move for `longest`: a step of a healthy one may take that long.
+    """Watches for `seconds`, or for `longest` a server with work that does not move: a healthy step may take that long.
 
-    Pause and sleep are asked for first: a canary to a paused server waits for ever, and proves nothing.
+    Pause and sleep are checked first: a canary to a paused server waits for ever, and proves nothing.
     """
     pause, sleep = api.deep("is_paused"), api.deep("is_sleeping")
     held = bool(pause.yes or sleep.yes)
@@ -68,7 +68,7 @@ def look(api: VllmApi, seen: HangEvidence, send_canary: bool, seconds: float, lo
 
 
 def _watch(api: VllmApi, canary: Canary | None, seconds: float, longest: float) -> tuple[list[EngineLook], str]:
-    """The readings, and why the last one failed."""
+    """Returns the readings, and why the last one failed ('' when it did not)."""
     samples: list[EngineLook] = []
     problem, started = "", time.monotonic()
     while True:

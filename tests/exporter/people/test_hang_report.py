@@ -40,7 +40,7 @@ def test_says_the_cause_why_what_to_try_and_what_was_seen() -> None:
     assert text.startswith("gpu1:8000: A step does not come back from the GPU or its driver\n\n  Why (likely)\n")
     assert "    - no value of the engine moved for 70 s\n" in text
     assert "    - Look for Xid messages: dmesg | grep -i xid;" in text
-    assert "    - by the exporter the engine last moved 70 s ago; 30 s are allowed\n" in text
+    assert "    - the exporter saw the engine move last 70 s ago; it counts as stalled after\n      30 s\n" in text
     assert "    - worker TP0 (pid 12): state S, 0.00 cores, in futex_wait\n" in text
     assert "    - GPU 0: 100% busy, 90% of its memory used" in text
     assert text.count("wait (queue.py:1)") == 6  # of nine frames; --json has all
@@ -74,7 +74,7 @@ def test_a_server_is_chosen_by_its_name_or_its_address() -> None:
 
 
 def test_an_unknown_server_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="no server 'gpu2:8000' is configured; there are gpu1:8000, here:8001"):
+    with pytest.raises(ConfigError, match="no server 'gpu2:8000' is configured; known: gpu1:8000, here:8001"):
         choose(TWO, "gpu2:8000")
     with pytest.raises(ConfigError, match="set VLLM_TARGETS"):
         report(replace(TWO, targets=()), "", 1.0)
@@ -122,12 +122,14 @@ def test_the_exporter_is_asked_again_after_the_watch_and_that_counts(monkeypatch
 def test_what_the_exporter_knows_is_among_what_was_seen() -> None:
     state = LifeState("draining", 5.0, "ending", "It takes no more.")
     text = "\n".join(as_lines(one := replace(SEEN, state=state, orphans=2, health_seconds=7.0), diagnose(one)))
-    assert "    - state by the exporter: draining for 5 s: It takes no more.\n    - /health: ok after 7.0 s\n" in text
-    assert "    - left behind, by the exporter: 2 processes\n" in text
+    assert (
+        "    - state seen by the exporter: draining for 5 s: It takes no more.\n    - /health: ok after 7.0 s\n" in text
+    )
+    assert "    - the exporter sees 2 processes that were left behind\n" in text
     orphan = replace(SEEN.processes[0], orphan=True)
     text = "\n".join(as_lines(one := replace(one, processes=(orphan,)), diagnose(one)))
     assert "(pid 12): state S, 0.00 cores, in futex_wait, left behind" in text
-    assert "by the exporter: 2" not in text
+    assert "the exporter sees 2" not in text
 
 
 def logs(*sources: str) -> Config:

@@ -69,7 +69,7 @@ def test_a_server_that_does_not_serve_exits_1(exporter: Exporter, bad: dict[str,
 @pytest.mark.parametrize("body", [b"hello", b"[]", b'{"stats": 3}'])
 def test_something_else_that_answers_there_is_an_error(exporter: Exporter, body: bytes) -> None:
     exporter.body = body
-    with pytest.raises(SourceError, match="is no vllm-exporter of this release; say --listen"):
+    with pytest.raises(SourceError, match="is not a vllm-exporter of this release; name its address with --listen"):
         ask_exporter(Config(listen=exporter.listen))
 
 

@@ -1,1 +1,1 @@
-"""Why a vLLM server does not move, or that it does: rules over what was seen, without any input or output."""
+"""Finds why a vLLM server does not move, or that it does: rules over evidence, without any input or output."""

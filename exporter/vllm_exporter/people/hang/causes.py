@@ -1,4 +1,4 @@
-"""The causes that are told apart: what each means and what to try, in the order in which to try it."""
+"""The causes of a hang: what each means and what to try, in the order in which to try it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CauseName = Literal[
 
 @dataclass(frozen=True)
 class Cause:
-    """`hang`: requests do not move, and will not by themselves."""
+    """A cause. `hang` is True if requests do not move, and will not by themselves."""
 
     title: str
     hang: bool
@@ -45,8 +45,8 @@ STACKS = (
 )
 TRACE = "For the next time: VLLM_LOGGING_LEVEL=DEBUG; VLLM_TRACE_FUNCTION=1 records each call (very slow, tests only)."
 LIMIT = (
-    "Bound the next one: VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS=60 with --distributed-executor-backend mp "
-    "(300 s by default; a single GPU without mp has no bound at all)."
+    "To limit the next hang: VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS=60 with --distributed-executor-backend mp "
+    "(300 s by default; a single GPU without mp has no limit at all)."
 )
 
 CAUSES: dict[CauseName, Cause] = {
@@ -115,7 +115,7 @@ CAUSES: dict[CauseName, Cause] = {
         False,
         (
             "Fewer clients or more replicas; a restart loses the queue.",
-            "Bound the queue: --max-num-queued-reqs answers 503 instead of letting clients wait.",
+            "Limit the queue: --max-num-queued-reqs answers 503 instead of letting clients wait.",
         ),
     ),
     "kv_overflow": Cause(
@@ -164,7 +164,7 @@ CAUSES: dict[CauseName, Cause] = {
         ),
     ),
     "scheduler_deadlock": Cause(
-        "The scheduler lets nobody in: requests wait, none runs, and the KV cache is free",
+        "The scheduler admits no request: requests wait, none runs, and the KV cache is free",
         True,
         (
             "In dev mode: POST /abort_requests {} frees a queue that one request blocks; else restart.",

@@ -1,4 +1,4 @@
-"""The likely cause of what was seen: the first rule that finds one, and what the others would say. Pure."""
+"""Names the likely cause of what was seen, from the first rule that finds one, and those of the other rules. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vllm_exporter.people.hang.rules import RULES
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`others` are the causes that speak for themselves too, the likelier first."""
+    """The likely cause. `others` are further causes with evidence, the likelier first."""
 
     server: str
     finding: Finding
@@ -24,12 +24,12 @@ class Diagnosis:
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """What to try, in this order."""
+        """Returns what to try, in this order."""
         return self.finding.advice + self.cause.advice
 
 
 def diagnose(seen: HangEvidence) -> Diagnosis:
-    """The last rule always finds something."""
+    """Returns a diagnosis in any case: the last rule always finds something."""
     findings = [finding for rule in RULES if (finding := rule(seen)) is not None]
     first = findings[0]
     if not CAUSES[first.cause].hang or first.certainty == "certain":

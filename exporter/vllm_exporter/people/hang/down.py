@@ -7,14 +7,15 @@ from vllm_exporter.people.hang.finding import Certainty, Finding, orphan_words, 
 
 
 def left_over(seen: HangEvidence) -> Finding | None:
-    """Only engine and workers are there. While another API server starts beside them, that is the news."""
+    """Finds engine and workers without their API server. If another one starts beside them, `starting` reports that."""
     if seen.health != "refused" or not seen.orphans or _starts(seen):
         return None
     return Finding("left_over_processes", "certain", ("connection refused", *orphan_words(seen)))
 
 
 def starting(seen: HangEvidence) -> Finding | None:
-    """By the exporter, which reads the log; else by a process that nobody can reach yet."""
+    """Finds a start from the exporter's state, which comes from the log; else from a process that refuses connections
+    so far."""
     if seen.health != "refused" or not _starts(seen):
         return None
     sure: Certainty = "certain" if seen.state is not None else "likely"

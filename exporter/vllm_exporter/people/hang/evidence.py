@@ -1,4 +1,4 @@
-"""What was seen of one server over a short time. Everything may be unknown: None, or empty. Pure."""
+"""The evidence about one server over a short time. Everything may be unknown: None, or empty. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class LifeState:
-    """In which state of its life the exporter sees the server."""
+    """The lifecycle state in which the exporter sees the server."""
 
     name: str  # crash_loop
     seconds: float | None  # in it
@@ -64,23 +64,23 @@ class LifeState:
 
 @dataclass(frozen=True)
 class HangEvidence:
-    """All of it."""
+    """Everything that was seen of one server."""
 
     server: str
     health: Health
     samples: tuple[EngineLook, ...] = ()
-    health_seconds: float = 0.0  # that the answer to /health took, or was waited for
+    health_seconds: float = 0.0  # seconds that the answer to /health took, or was waited for
     problem: str = ""  # why /metrics could not be read
     paused: bool | None = None
     sleeping: bool | None = None
     engine_answers: bool | None = None  # to a deep probe; None: not offered (dev mode off)
     canary: CanaryResult | None = None  # None: not sent
     canary_seconds: float = 0.0
-    progress_age: float | None = None  # seconds, of the exporter that watches it all the time
-    stall_limit: float | None = None  # the same
-    state: LifeState | None = None  # the same
+    progress_age: float | None = None  # seconds; from a running exporter, which watches the server all the time
+    stall_limit: float | None = None  # seconds; from the exporter too
+    state: LifeState | None = None  # from the exporter too
     processes: tuple[ProcessSight, ...] = ()
-    orphans: int = 0  # of the server: that this host sees, or the exporter
+    orphans: int = 0  # of the server, as seen by this command or the exporter, whichever sees more
     gpus: tuple[Gpu, ...] = ()
     log: tuple[str, ...] = ()  # lines that hint at a cause, newest last
 
@@ -90,17 +90,17 @@ class HangEvidence:
 
     @property
     def seconds(self) -> float:
-        """For how long it was watched."""
+        """Returns for how many seconds it was watched."""
         return self.samples[-1].at - self.samples[0].at if self.samples else 0.0
 
     @property
     def moved(self) -> bool:
-        """Whether the engine pushed anything."""
+        """True if a value that the engine pushes has changed."""
         return any(moved(one.values, two.values) for one, two in _pairs(self.samples))
 
     @property
     def produced(self) -> bool:
-        """Whether a step gave output: iterations or tokens, of which releases have either."""
+        """True if iterations or generated tokens grew; every release has one of the two."""
         return any(
             (two.values.iterations or 0) > (one.values.iterations or 0)
             or (two.values.generation_tokens or 0) > (one.values.generation_tokens or 0)
@@ -109,23 +109,23 @@ class HangEvidence:
 
     @property
     def work(self) -> bool:
-        """Requests are there; an unanswered canary is one."""
+        """True if there are requests; an unanswered canary is one."""
         return (self.last is not None and self.last.work) or self.canary == "timeout"
 
     @property
     def still_seconds(self) -> float:
-        """How long nothing has moved: what the exporter knows, at least the time watched; 0 when something moved."""
+        """Seconds without a movement: as the exporter knows, at least the time watched; 0 if something moved."""
         return 0.0 if self.moved else max(self.seconds, self.progress_age or 0.0)
 
     @property
     def workers(self) -> tuple[ProcessSight, ...]:
-        """Those that compute: with one process for engine and worker the engine."""
+        """Returns the processes that compute; where one process is engine and worker, the engine."""
         alive = tuple(one for one in self.processes if not one.orphan)
         found = tuple(one for one in alive if one.role == "worker")
         return found or tuple(one for one in alive if one.role == "engine_core")
 
     def rise(self, name: str) -> float:
-        """By how much a value has grown while it was watched; 0 when this release does not have it."""
+        """Returns how much a value has grown while it was watched; 0 when this release does not have it."""
         values = [getattr(sample.values, name) for sample in self.samples]
         known = [value for value in values if value is not None]
         return known[-1] - known[0] if known else 0.0

@@ -1,4 +1,4 @@
-"""What a rule finds, and the words that several of them use. Pure."""
+"""A rule's finding, and phrases that several rules use. Pure."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from vllm_exporter.people.hang.evidence import HangEvidence, ProcessSight
 
 Certainty = Literal["certain", "likely", "possible"]
 
-BUSY = 0.95  # of a GPU: it has something to do all the time
+BUSY = 0.95  # utilization from which a GPU has something to do all the time
 LIMIT = 29.0  # seconds: the exporter's default of 30 less the time between two readings
 LATE = 1.0  # seconds: a server that is not saturated answers /health in a few ms
-SPINS = 0.5  # cores: what a process uses at least that computes, or polls a GPU
+SPINS = 0.5  # cores that a process uses at least while it computes, or polls a GPU
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A cause, how sure it is, and what speaks for it."""
+    """A cause, how sure it is, and the evidence for it."""
 
     cause: CauseName
     certainty: Certainty
     evidence: tuple[str, ...]
-    advice: tuple[str, ...] = ()  # of this case, before that of the cause
+    advice: tuple[str, ...] = ()  # for this case; it comes before that of the cause
 
 
 Rule = Callable[[HangEvidence], Finding | None]
 
 
 def past_limit(seen: HangEvidence) -> bool:
-    """Still for as long as this server may be by the exporter that watches it; else by the exporter's default."""
+    """True if nothing moved for the stall limit that the exporter knows of this server; else for its default limit."""
     return seen.still_seconds >= (LIMIT if seen.stall_limit is None else seen.stall_limit)
 
 
@@ -47,7 +47,7 @@ def cpu_words(seen: HangEvidence, role: str) -> tuple[str, ...]:
 
 
 def health_words(seen: HangEvidence) -> str:
-    """What is wrong with the answer to /health; '' when nothing is."""
+    """Returns what is wrong with the answer to /health; '' when nothing is."""
     if seen.health == "timeout":
         return f"no answer to /health in {seen.health_seconds:.0f} s"
     if seen.health == "other":
@@ -56,13 +56,13 @@ def health_words(seen: HangEvidence) -> str:
 
 
 def state_words(seen: HangEvidence) -> str:
-    """'state by the exporter: crash loop for 12 s: It failed again and again.'"""
+    """Returns 'state seen by the exporter: crash loop for 12 s: It failed again and again.'"""
     state = seen.state
     if state is None:
         return ""
     lasts = "" if state.seconds is None else f" for {state.seconds:.0f} s"
     meaning = f": {state.meaning}" if state.meaning else ""
-    return f"state by the exporter: {state.name.replace('_', ' ')}{lasts}{meaning}"
+    return f"state seen by the exporter: {state.name.replace('_', ' ')}{lasts}{meaning}"
 
 
 def state_advice(seen: HangEvidence) -> tuple[str, ...]:
@@ -70,12 +70,12 @@ def state_advice(seen: HangEvidence) -> tuple[str, ...]:
 
 
 def told(*lines: str) -> tuple[str, ...]:
-    """Those that say something."""
+    """Returns the lines that are not empty."""
     return tuple(filter(None, lines))
 
 
 def orphan_words(seen: HangEvidence) -> tuple[str, ...]:
-    """Those that were left behind, by name where this host sees them."""
+    """Names the processes that were left behind, where this host sees them; else gives their number."""
     found = tuple(f"left behind: {one.name}" for one in seen.processes if one.orphan)
     return found or ((f"{seen.orphans} processes were left behind",) if seen.orphans else ())
 
@@ -85,7 +85,7 @@ def gpus_busy(seen: HangEvidence) -> bool:
 
 
 def describe_process(one: ProcessSight) -> str:
-    """A line for people."""
+    """Returns a line for people."""
     cpu = "" if one.cpu is None else f", {one.cpu:.2f} cores"
     where = f", in {one.wchan}" if one.wchan else ""
     left = ", left behind" if one.orphan else ""

@@ -1,4 +1,4 @@
-"""Rules for a server that is held, says nothing, or moves after all. Pure."""
+"""Rules for a server that is held, does not answer, or moves after all. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vllm_exporter.people.hang.finding import (
     told,
 )
 
-QUEUE = 10  # waiting requests, and half as many as run: less is worked off within seconds
-FULL = 0.95  # of the KV cache: with less there is room for another request
+QUEUE = 10  # waiting requests, and half of those that run: a shorter queue is worked off within seconds
+FULL = 0.95  # share of the KV cache below which there is room for another request
 
 
 def stopped(seen: HangEvidence) -> Finding | None:
-    """Whatever else is wrong: nothing moves before it goes on."""
+    """Finds a stopped process. It comes before anything else: nothing moves until the process continues."""
     held = [one for one in seen.processes if one.state in ("T", "t") and not one.orphan]
     if not held:
         return None
@@ -30,7 +30,7 @@ def stopped(seen: HangEvidence) -> Finding | None:
 
 
 def silent(seen: HangEvidence) -> Finding | None:
-    """A saturated server may not get round to /health either, but its values move."""
+    """Finds a server that does not answer. A saturated one may be slow at /health too, but its values move."""
     if seen.health not in ("timeout", "other") or seen.moved:
         return None
     metrics = "" if seen.samples else f"/metrics: {seen.problem or 'not read'}"
@@ -54,7 +54,7 @@ def unreadable(seen: HangEvidence) -> Finding | None:
 
 
 def kv_overflow(seen: HangEvidence) -> Finding | None:
-    """Full, and somebody suffers from it."""
+    """Finds a full KV cache that makes requests wait or be preempted."""
     last = seen.last
     if last is None or not seen.moved or (last.kv_usage or 0) < FULL:
         return None
@@ -73,7 +73,7 @@ def kv_overflow(seen: HangEvidence) -> Finding | None:
 
 
 def overload(seen: HangEvidence) -> Finding | None:
-    """In two of three readings: the queue of a burst gets shorter, and that of an overload dips when a batch ends."""
+    """Finds a queue in two of three readings: after a burst it gets shorter, in an overload it dips as batches end."""
     if not seen.moved or not seen.produced:
         return None
     queue = sorted(sample.values.waiting for sample in seen.samples)[len(seen.samples) // 3]
@@ -93,7 +93,7 @@ def overload(seen: HangEvidence) -> Finding | None:
 
 
 def long_prefill(seen: HangEvidence) -> Finding | None:
-    """Steps of a chunked prefill give no output; only what every step pushes moves, the KV cache above all."""
+    """Finds a long prefill: its steps give no output; only values that every step pushes move, above all KV usage."""
     last = seen.last
     if last is None or not last.work or seen.produced:
         return None
@@ -111,7 +111,7 @@ def long_prefill(seen: HangEvidence) -> Finding | None:
 
 
 def working(seen: HangEvidence) -> Finding | None:
-    """It moves, or has nothing to do and answers. One that was told to stop does so too, for a while."""
+    """Finds that it moves, or has nothing to do and answers. A server that is stopping does so too, for a while."""
     ends = seen.state is not None and seen.state.kind == "ending"
     ending, advice = (state_words(seen), state_advice(seen)) if ends else ("", ())
     if seen.produced or seen.moved:

@@ -1,4 +1,4 @@
-"""Rules for a server that has work and does not move: by what GPUs, processes, stacks and the log show. Pure."""
+"""Rules for a server that has work and does not move. They use GPUs, processes, stacks and the log. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vllm_exporter.people.hang.finding import (
 )
 from vllm_exporter.people.hang.moving import FULL
 
-EXHAUSTED = 0.99  # of a GPU's memory: vLLM itself stops at --gpu-memory-utilization, 0.92 by default
-IDLE = 0.05  # of a GPU: in a collective some spin, and others have nothing to do
+EXHAUSTED = 0.99  # share of a GPU's memory: vLLM itself stops at --gpu-memory-utilization, 0.92 by default
+IDLE = 0.05  # utilization of a GPU: in a collective some spin, and others have nothing to do
 
 COLLECTIVE = ("nccl", "all_reduce", "allreduce", "all_gather", "barrier", "ProcessGroup", "gloo", "c10d")
 DRIVER = ("nvidia", "uvm_", "amdgpu", "kfd_", "rm_ioctl", "os_acquire")
@@ -37,7 +37,7 @@ def gpu_memory(seen: HangEvidence) -> Finding | None:
 
 
 def collective(seen: HangEvidence) -> Finding | None:
-    """Signs in the log, frames of a collective, or some GPUs spinning while others have nothing to do."""
+    """Finds signs in the log, frames of a collective, or some GPUs spinning while others have nothing to do."""
     lines = [line for line in seen.log if any(sign in line.lower() for sign in NCCL_SIGNS)]
     waiting = [one for one in seen.workers if _has(one.python, COLLECTIVE)]
     split = _split(seen)
@@ -50,7 +50,7 @@ def collective(seen: HangEvidence) -> Finding | None:
 
 
 def kernel(seen: HangEvidence) -> Finding | None:
-    """A process that waits in the driver, a GPU at full use without progress, or a thread that waits for one."""
+    """Finds a process that waits in the driver, a GPU at full use without progress, or a thread that waits for one."""
     said = [f"GPU {gpu.gpu_id} has fallen off the bus" for gpu in seen.gpus if gpu.lost]
     for one in seen.workers:
         inside = _first((one.wchan, *one.kernel), DRIVER)
@@ -61,7 +61,7 @@ def kernel(seen: HangEvidence) -> Finding | None:
         elif seen.gpus and _has(one.python, ON_GPU):
             said.append(f"{one.name} is in {_first(one.python, ON_GPU)}")
     if gpus_busy(seen):
-        said.append("all GPUs are fully used and nothing comes of it")
+        said.append("all GPUs are fully used, but the engine makes no progress")
     return Finding("kernel_stall", "likely", (_still(seen), *said)) if said else None
 
 
@@ -102,5 +102,5 @@ def _has(frames: tuple[str, ...], signs: tuple[str, ...]) -> bool:
 
 
 def _first(frames: tuple[str, ...], signs: tuple[str, ...]) -> str:
-    """The innermost frame with one of the signs."""
+    """Returns the innermost frame with one of the signs; '' when there is none."""
     return next((frame for frame in frames if any(sign.lower() in frame.lower() for sign in signs)), "")

@@ -98,7 +98,7 @@ def test_a_server_that_was_told_to_stop_works_and_is_said_to_end() -> None:
     drains = LifeState("draining", 5.0, "ending", "It takes no more.", "Take it out of rotation.")
     diagnosis = diagnose(seen(*watched(RUNS, replace(RUNS, generation_tokens=900), 4.0), state=drains))
     assert diagnosis.finding.cause == "no_hang"
-    assert diagnosis.finding.evidence[-1] == "state by the exporter: draining for 5 s: It takes no more."
+    assert diagnosis.finding.evidence[-1] == "state seen by the exporter: draining for 5 s: It takes no more."
     assert diagnosis.advice == ("Take it out of rotation.",)
     serves = replace(drains, name="serving", kind="running")
     diagnosis = diagnose(seen(*watched(RUNS, replace(RUNS, generation_tokens=900), 4.0), state=serves))

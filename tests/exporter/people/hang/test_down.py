@@ -25,7 +25,9 @@ def test_without_any_process_it_is_not_running() -> None:
 def test_the_state_of_a_server_that_is_down_says_why_and_what_to_do_first() -> None:
     diagnosis = down(state=LOOPS)
     assert diagnosis.finding.cause == "not_running"
-    assert diagnosis.finding.evidence[1] == "state by the exporter: crash loop for 12 s: It failed again and again."
+    assert (
+        diagnosis.finding.evidence[1] == "state seen by the exporter: crash loop for 12 s: It failed again and again."
+    )
     assert diagnosis.advice[0] == "Stop restarting it."
     assert diagnosis.advice[1].startswith("Look at the end of its log")
 
@@ -39,7 +41,7 @@ def test_a_start_is_no_hang_and_its_phase_is_told() -> None:
     )
     assert diagnosis.finding.evidence == (
         "connection refused",
-        "state by the exporter: weights loading for 34 s: Weights are read into memory.",
+        "state seen by the exporter: weights loading for 34 s: Weights are read into memory.",
         "api server (pid 10) is there",
     )
     assert diagnosis.advice == ("Look at the disk.",)
