@@ -1,1 +1,1 @@
-"""Reads what Linux says of processes, sockets, files and its own log."""
+"""Reads processes, sockets, files and the kernel's log on Linux."""

@@ -1,4 +1,4 @@
-"""Whether a TCP port is bound by a socket that does not listen yet: vLLM takes its port long before it serves on it.
+"""Finds a TCP port that is bound but does not listen yet: vLLM takes its port long before it serves on it.
 
 /proc/net/tcp has no such sockets. The kernel's socket diagnosis (sock_diag(7)) lists them from Linux 6.8 on.
 """
@@ -22,7 +22,7 @@ _REST = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)  # any interface, no cook
 
 
 def is_bound(port: int) -> bool | None:
-    """In this network namespace. None when it cannot be told."""
+    """True if a socket of this network namespace is bound to the port. Returns None when that cannot be known."""
     answers = [_ask(family, port) for family in (socket.AF_INET, socket.AF_INET6)]
     return None if None in answers else any(answers)
 
@@ -40,7 +40,7 @@ def _ask(family: int, port: int) -> bool | None:
 
 
 def parse_answer(data: bytes, port: int) -> bool | None:
-    """Whether a socket with that source port is in the first part of the answer. None: the kernel said no."""
+    """True if the first part of the answer has a socket with that source port. None: the kernel refused."""
     at = 0
     while at + _HEADER.size <= len(data):
         length, kind, *_ = _HEADER.unpack_from(data, at)

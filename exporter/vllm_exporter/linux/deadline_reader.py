@@ -14,13 +14,13 @@ K = TypeVar("K")
 
 
 class DeadlineReader(Generic[K]):
-    """Reading the memory of a process waits for a lock that the process may hold while it hangs in a driver.
+    """Reads files of processes: the kernel waits for a lock that a process may hold while it hangs in a driver.
 
-    `ask` and `answers` are called from one thread. The reading thread is made at the first question and kept.
+    `ask` and `answers` are called from one thread. The reading thread is made at the first request and kept.
     """
 
     def __init__(self, name: str, size: int, deadline: float) -> None:
-        """At most `size` bytes of a file; a file that takes longer than `deadline` seconds is given up."""
+        """Reads at most `size` bytes of a file, and gives up a file that takes longer than `deadline` seconds."""
         self._name = name
         self._size = size
         self._deadline = deadline
@@ -28,7 +28,7 @@ class DeadlineReader(Generic[K]):
 
     @property
     def open(self) -> int:
-        """Questions without an answer yet."""
+        """Returns the number of requests without an answer yet."""
         return self._lane.open
 
     def ask(self, key: K, path: Path) -> None:
@@ -40,7 +40,7 @@ class DeadlineReader(Generic[K]):
         lane.wake.set()
 
     def answers(self, wait: float) -> list[tuple[K, bytes | None]]:
-        """Those that are there, after at most `wait` seconds for the rest. None: not readable, or not in time."""
+        """Returns the answers so far, after at most `wait` seconds for the rest. None: not readable, or too late."""
         end = time.monotonic() + wait
         found = self._lane.take()
         while self._lane.open and (left := end - time.monotonic()) > 0:
@@ -67,7 +67,7 @@ class DeadlineReader(Generic[K]):
 
 
 class _Lane(Generic[K]):
-    """One thread and what it has to do."""
+    """One reading thread and its requests."""
 
     def __init__(self, size: int) -> None:
         self.waiting: deque[tuple[K, Path]] = deque()

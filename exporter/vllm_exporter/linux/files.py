@@ -1,4 +1,4 @@
-"""Small files and directories of /proc, /sys and cgroups."""
+"""Reads small files and directories of /proc, /sys and cgroups."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from pathlib import Path
 from vllm_exporter.errors import SourceError
 
 MAX_SIZE = 4 * 1024 * 1024  # bytes: the longest, a table of 28,000 sockets
-CHUNK = (
-    64 * 1024
-)  # bytes asked for at once: /proc/sys refuses, with ENOMEM, a read of more than the kernel can allocate
+CHUNK = 64 * 1024  # bytes of one read: /proc/sys refuses, with ENOMEM, more than the kernel can allocate
 ABSENT = (
     errno.ENOENT,
     errno.ENOTDIR,
     errno.EOPNOTSUPP,  # switched off in the kernel, as pressure may be
-    errno.ENODEV,  # what it is about has ended: a cgroup, a device
-    errno.ESRCH,  # or a process
+    errno.ENODEV,  # its cgroup or device is gone
+    errno.ESRCH,  # its process is gone
 )
 
 
 def read_bytes(path: Path | str) -> bytes | None:
-    """All of a file; None when it is not there. Raises SourceError when it is there and cannot be read."""
+    """Returns all of a file; None when it is not there. Raises SourceError when it is there but cannot be read."""
     try:
         return _read(path, MAX_SIZE)
     except OSError as error:
@@ -32,7 +30,7 @@ def read_bytes(path: Path | str) -> bytes | None:
 
 
 def read_file(path: Path | str, size: int) -> bytes | None:
-    """At most `size` bytes. None when it is not there, or not for us to read: of a process that is somebody else's."""
+    """Returns at most `size` bytes; None when the file is not there or not readable, as of another user's process."""
     try:
         return _read(path, size)
     except OSError:
@@ -40,12 +38,12 @@ def read_file(path: Path | str, size: int) -> bytes | None:
 
 
 def read_word(path: Path) -> str:
-    """A file's one line; '' when it is not there, or says nothing, as `speed` of a network device that is down."""
+    """Returns a file's one line; '' when it cannot be read, as `speed` of a network device that is down."""
     return (read_file(path, 4096) or b"").decode("ascii", "replace").strip()
 
 
 def read_link(path: Path | str) -> str:
-    """Where a link leads, as it is written; '' when it is none."""
+    """Returns the target of a link as it is written; '' when it is no link."""
     try:
         return os.readlink(path)
     except OSError:
@@ -53,7 +51,7 @@ def read_link(path: Path | str) -> str:
 
 
 def list_names(folder: Path) -> tuple[str, ...]:
-    """() when there is no such directory. Raises SourceError when it cannot be listed."""
+    """Returns the sorted names in a directory; () when there is none. Raises SourceError when it cannot be listed."""
     try:
         return tuple(sorted(os.listdir(folder)))
     except (FileNotFoundError, NotADirectoryError):
@@ -63,7 +61,7 @@ def list_names(folder: Path) -> tuple[str, ...]:
 
 
 def _read(path: Path | str, size: int) -> bytes:
-    """In a loop: a read of a long table in /proc returns a page or so of whole lines, however much was asked for."""
+    """Reads in a loop: one read of a long table in /proc returns only a page or so of whole lines."""
     data = b""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,4 +1,4 @@
-"""The kernel's log: GPU errors (Xid) and processes killed for memory, as printed. Reads /dev/kmsg, never waits.
+"""Reads GPU errors (Xid) and OOM kills from the kernel's log, /dev/kmsg. It never waits.
 
 https://www.kernel.org/doc/Documentation/ABI/testing/dev-kmsg
 """
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from vllm_exporter.errors import NoData, SourceError
 
-RECORD = 8192  # bytes; the kernel cuts a record at 1 KiB of text and adds what it is about
+RECORD = 8192  # bytes; the kernel cuts a record at 1 KiB of text and adds key=value lines about its device
 BATCH = 1000  # records read at once: a driver in trouble prints hundreds
 
-# Between the words "NVRM: Xid" and the code stands the GPU, by generation of the driver:
+# The GPU stands between the words "NVRM: Xid" and the code. Its form depends on the age of the driver:
 #   (0002:00)                           before 2012: bus and slot
 #   (0000:03:00)                        until 2014: domain, bus, slot
 #   (PCI:0000:05:00)                    since
@@ -30,7 +30,7 @@ _KILLED = re.compile(r"Killed process (\d+)(?:, UID \d+,)? \((.*)\)(?:, UID \d+,
 
 @dataclass(frozen=True)
 class KernelLine:
-    """One record. `seconds` on the clock that begins at boot."""
+    """One record. `seconds` are those of the clock that begins at boot."""
 
     number: int
     seconds: float
@@ -48,7 +48,7 @@ class OomKill:
 
 
 class KernelLog:
-    """From the time it is made. Raises NoData when there is none to read: in a container, or without the right."""
+    """Reads the log from the time it is made. Raises NoData when it cannot: in a container, or without the right."""
 
     def __init__(self, path: Path = Path("/dev/kmsg"), read: Callable[[int, int], bytes] = os.read) -> None:
         self._read = read
@@ -62,7 +62,7 @@ class KernelLog:
         self.missed = 0  # times that records were overwritten before they were read
 
     def read(self, limit: int = BATCH) -> list[KernelLine]:
-        """What was printed since the last call; 2 µs when nothing was. Raises SourceError."""
+        """Returns the lines printed since the last call; takes 2 µs when there are none. Raises SourceError."""
         lines: list[KernelLine] = []
         for _ in range(limit):
             try:
@@ -84,25 +84,25 @@ class KernelLog:
 
 
 def parse_record(data: bytes) -> KernelLine | None:
-    """'6,339,5140900,-;text' and then lines of what it is about, each after a blank. None at the end of a file."""
+    """Parses '6,339,5140900,-;text', which may be followed by indented key=value lines. None at the end of a file."""
     if not data:
         return None
     head, _, rest = data.decode("utf-8", "replace").partition(";")
     try:
         priority, number, microseconds = map(int, head.split(",")[:3])
     except ValueError:
-        raise SourceError(f"the kernel's log has a record that is none: {data[:60]!r}") from None
+        raise SourceError(f"the kernel's log has a record of unknown form: {data[:60]!r}") from None
     return KernelLine(number, microseconds / 1e6, priority & 7, rest.partition("\n")[0])
 
 
 def parse_xid(line: str) -> tuple[str, int] | None:
-    """PCI address as sysfs has it (0000:17:00.0) and code. None for other lines, and for NVSwitches' SXid."""
+    """Returns PCI address as in sysfs (0000:17:00.0) and code; None for other lines, and for NVSwitches' SXid."""
     found = _XID.search(line)
     return (normal_bus(found[1]), int(found[2])) if found else None
 
 
 def parse_lost(line: str) -> str | None:
-    """PCI address of a GPU of which the driver says, without an Xid, that it has fallen off the bus."""
+    """Returns the PCI address of a GPU that the driver reports, without an Xid, as fallen off the bus."""
     if "Xid" in line:
         return None
     found = _LOST.search(line)
@@ -110,13 +110,13 @@ def parse_lost(line: str) -> str | None:
 
 
 def parse_oom_kill(line: str) -> OomKill | None:
-    """From '[Memory cgroup o|O]ut of memory: Killed process 7 (name) total-vm:…'. One line a kill on each kernel."""
+    """Parses '[Memory cgroup o|O]ut of memory: Killed process 7 (name) total-vm:…', which is printed once per kill."""
     found = _KILLED.search(line)
     return OomKill(int(found[1]), found[2], line.lstrip().startswith("Memory cgroup")) if found else None
 
 
 def normal_bus(text: str) -> str:
-    """'0002:00', '0000:03:00' and '00000000:03:00.0' as sysfs writes addresses."""
+    """Converts '0002:00', '0000:03:00' and '00000000:03:00.0' to the form of sysfs."""
     parts = text.lower().partition(".")[0].split(":")
     domain, bus, slot = parts if len(parts) == 3 else ("0", *parts)
     return f"{int(domain, 16):04x}:{int(bus, 16):02x}:{slot}.0"

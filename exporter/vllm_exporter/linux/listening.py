@@ -1,4 +1,4 @@
-"""Which TCP ports a process listens on, by the sockets it holds open, and whether a host name means this host."""
+"""Finds the TCP ports on which a process listens, from its open sockets, and whether a host name means this host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_TABLE = 4 * 1024 * 1024  # bytes: 28,000 sockets
 
 
 def read_ports(proc: Path, pid: int) -> frozenset[int] | None:
-    """The ports it listens on. None when its sockets cannot be seen: it belongs to another user and we are not root."""
+    """Returns the ports on which it listens; None when it belongs to another user and we are not root."""
     sockets = read_sockets(proc, pid)
     if sockets is None:
         return None
@@ -27,13 +27,13 @@ def read_ports(proc: Path, pid: int) -> frozenset[int] | None:
 
 
 def parse_table(text: bytes) -> Mapping[int, int]:
-    """Inode to port of each listening socket in /proc/net/tcp or tcp6."""
+    """Returns inode to port of each listening socket in /proc/net/tcp or tcp6."""
     rows = (line.split() for line in text.splitlines()[1:])
     return {int(row[9]): int(row[1].rpartition(b":")[2], 16) for row in rows if len(row) > 9 and row[3] == LISTEN}
 
 
 def read_sockets(proc: Path, pid: int) -> frozenset[int] | None:
-    """Inodes of the sockets that the process holds open."""
+    """Returns the inodes of the sockets that the process holds open; None when they cannot be seen."""
     folder = proc / str(pid) / "fd"
     try:
         links = [_readlink(f"{folder}/{name}") for name in os.listdir(folder)]
@@ -43,10 +43,10 @@ def read_sockets(proc: Path, pid: int) -> frozenset[int] | None:
 
 
 def same_network(proc: Path, pid: int) -> bool:
-    """Whether its ports are this host's: not in a container with its own network.
+    """True if its ports are this host's, not those of a container with a network of its own.
 
-    Whose network it is may be read by root and the process's own user only; others compare the addresses in it. When
-    these cannot be read either it counts as this host's.
+    Only root and the process's user may read which network namespace it is in; for others the addresses in it are
+    compared. When these cannot be read either, it counts as this host's.
     """
     theirs, ours = _readlink(f"{proc}/{pid}/ns/net"), _readlink(f"{proc}/self/ns/net")
     if theirs and ours:
@@ -56,12 +56,12 @@ def same_network(proc: Path, pid: int) -> bool:
 
 
 def read_addresses(proc: Path, pid: int | str) -> frozenset[str]:
-    """The IPv4 addresses of the network that the process is in, loopback left out."""
+    """Returns the IPv4 addresses of the network that the process is in, without loopback."""
     return parse_addresses(read_file(proc / str(pid) / "net/fib_trie", MAX_TABLE) or b"")
 
 
 def parse_addresses(text: bytes) -> frozenset[str]:
-    """From /proc/net/fib_trie: a local address is the line before `/32 host LOCAL`."""
+    """Parses /proc/net/fib_trie: a local address is the line before `/32 host LOCAL`."""
     found, before = set(), b""
     for line in text.splitlines():
         if b"/32 host LOCAL" in line:
@@ -71,7 +71,7 @@ def parse_addresses(text: bytes) -> frozenset[str]:
 
 
 def is_this_host(host: str, hostname: str) -> bool:
-    """Without asking a name server: loopback, this host's name, or an address that one of its interfaces has."""
+    """True for loopback, this host's name, or an address of one of its interfaces. Asks no name server."""
     if host.lower() in ("localhost", hostname.lower(), hostname.lower().partition(".")[0]):
         return True
     for family in (socket.AF_INET, socket.AF_INET6):

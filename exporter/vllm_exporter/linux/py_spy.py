@@ -1,4 +1,4 @@
-"""Python stacks of another process by py-spy, where it is installed. It reads memory and does not stop the process."""
+"""Gets Python stacks of another process from py-spy, if installed. It reads memory and does not stop the process."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-DEADLINE = 10.0  # seconds for one process: py-spy reads symbols of a torch first, which takes 2 s
+DEADLINE = 10.0  # seconds for one process: py-spy first reads the symbols of torch, which takes 2 s
 
 
 def find_py_spy() -> str | None:
-    """On the PATH, or beside our own interpreter."""
+    """Returns the path of py-spy, found on the PATH or beside our own interpreter; else None."""
     return shutil.which("py-spy") or shutil.which("py-spy", path=os.path.dirname(sys.executable))
 
 
 def dump_stacks(program: str, pids: Sequence[int]) -> Mapping[int, tuple[str, ...]]:
-    """The frames of each process, innermost first, the main thread's before the others'; () where it was refused."""
+    """Returns the frames of each process, innermost first, the main thread's before the others'; () on failure."""
     return {pid: parse_dump(_dump(program, pid)) for pid in pids}
 
 
 def parse_dump(text: str) -> tuple[str, ...]:
-    """Frames are the indented lines; a line that begins a thread ends the one before."""
+    """Parses py-spy's output: frames are the indented lines, after a line that begins a thread."""
     threads: list[tuple[bool, list[str]]] = []
     for line in text.splitlines():
         if line.startswith("Thread "):

@@ -1,4 +1,4 @@
-"""/proc/<pid>/stat: what the kernel says of a process without taking a lock that the process may hold."""
+"""Reads /proc/<pid>/stat: the kernel answers without taking a lock that the process may hold."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vllm_exporter.linux.files import read_file
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SIZE = 1024  # bytes: 52 numbers and a name of 64 at most
 KERNEL_THREAD = 0x00200000  # PF_KTHREAD of the flags, include/linux/sched.h
-GONE = ("Z", "X", "x")  # zombie and dead: it runs no more, whatever its parent does
+GONE = ("Z", "X", "x")  # zombie and dead: it does not run any more, whatever its parent does
 
 
 @dataclass(frozen=True)
 class ProcessStat:
-    """See proc_pid_stat(5)."""
+    """The fields of a stat that are used. See proc_pid_stat(5)."""
 
     ref: Ref
     comm: bytes
@@ -27,12 +27,12 @@ class ProcessStat:
     threads: int
     cpu_ticks: int  # user and system, of all threads
     resident: int  # bytes
-    kernel: bool  # a thread of the kernel: it never becomes anything else
-    readable: bool  # we are allowed to see all of it, the exit status included
+    kernel: bool  # a thread of the kernel, which never becomes anything else
+    readable: bool  # True if this user may see all of it, the exit status included
 
 
 def parse_stat(text: bytes) -> ProcessStat:
-    """Raises ValueError when it is not the text of /proc/<pid>/stat. The name may hold blanks and parentheses."""
+    """Parses /proc/<pid>/stat. Raises ValueError for anything else. The name may hold blanks and parentheses."""
     pid, _, rest = text.partition(b" (")
     comm, parenthesis, rest = rest.rpartition(b") ")
     fields = rest.split(None, 24)
@@ -47,12 +47,12 @@ def parse_stat(text: bytes) -> ProcessStat:
         cpu_ticks=int(fields[11]) + int(fields[12]),
         resident=int(fields[21]) * PAGE,
         kernel=bool(int(fields[6]) & KERNEL_THREAD),
-        readable=len(fields) > 23 and fields[23] != b"1",  # start_code: 1 in place of the address means: not for you
+        readable=len(fields) > 23 and fields[23] != b"1",  # start_code: 1 instead of an address without the right
     )
 
 
 def parse_exit_status(text: bytes, ref: Ref) -> int | None:
-    """The wait status of a zombie. None when it is another process, not a zombie, or not for us to see."""
+    """Returns the wait status of a zombie. None: it is another process, not a zombie, or we lack the right."""
     fields = text.rpartition(b") ")[2].split()
     if len(fields) < 50 or fields[0] != b"Z" or int(fields[19]) != ref.start:
         return None
@@ -60,7 +60,7 @@ def parse_exit_status(text: bytes, ref: Ref) -> int | None:
 
 
 def read_stat(proc: Path, pid: int) -> ProcessStat | None:
-    """None when the process is gone. Raises SourceError."""
+    """Returns None when the process is gone. Raises SourceError."""
     path = f"{proc}/{pid}/stat"
     text = read_file(path, SIZE)
     if not text:
@@ -72,7 +72,7 @@ def read_stat(proc: Path, pid: int) -> ProcessStat | None:
 
 
 def is_own_namespace(proc: Path) -> bool:
-    """Whether the process ids in it are ours: not in a /proc of another PID namespace, nor in a directory of a test."""
+    """True if process ids in `proc` are of our PID namespace; False for another one, or a directory of a test."""
     try:
         return os.readlink(proc / "self") == str(os.getpid())
     except OSError:

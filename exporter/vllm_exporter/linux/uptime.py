@@ -1,4 +1,4 @@
-"""How long a process has run, from /proc/uptime: unlike the wall clock it cannot be set."""
+"""Reads the age of a process from /proc/uptime, which, unlike the wall clock, cannot be set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TICKS = os.sysconf("SC_CLK_TCK")  # per second, of start times in /proc/<pid>/st
 
 
 def read_age(proc: Path, start: int) -> float | None:
-    """Seconds since `start`, in clock ticks since boot. None when the kernel does not say."""
+    """Returns the seconds since `start`, which is in clock ticks since boot; None when /proc/uptime is not readable."""
     try:
         uptime = float((proc / "uptime").read_text().split()[0])
     except (OSError, ValueError, IndexError):

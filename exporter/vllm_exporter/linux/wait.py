@@ -1,4 +1,4 @@
-"""What a process waits for: its state, and where in the kernel. Nothing here takes a lock that the process may hold."""
+"""Reads what a process waits for: its state, and where in the kernel. Takes no lock that the process may hold."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vllm_exporter.errors import SourceError
 from vllm_exporter.linux.files import read_file
 from vllm_exporter.linux.stat import read_stat
 
-RUNNING = (b"", b"0")  # of wchan: it does not wait, or we may not know
+RUNNING = (b"", b"0")  # values of wchan when the process does not wait, or we may not know
 
 
 @dataclass(frozen=True)
 class ProcessWait:
-    """One process as it is now."""
+    """One look at one process."""
 
     state: str  # of the kernel: R, S, D, T …
     cpu_ticks: int
@@ -25,7 +25,7 @@ class ProcessWait:
 
 
 def read_wait(proc: Path, pid: int) -> ProcessWait | None:
-    """None when it is gone."""
+    """Returns None when the process is gone or its stat cannot be used."""
     try:
         stat = read_stat(proc, pid)
     except SourceError:
@@ -39,6 +39,6 @@ def read_wait(proc: Path, pid: int) -> ProcessWait | None:
 
 
 def parse_kernel_stack(text: bytes) -> tuple[str, ...]:
-    """Of lines like `[<0>] futex_wait_queue+0x60/0x90`."""
+    """Returns the functions of lines such as `[<0>] futex_wait_queue+0x60/0x90`."""
     names = (line.rpartition(b"] ")[2].partition(b"+")[0] for line in text.splitlines())
     return tuple(name.decode("ascii", "replace").strip() for name in names if name)
