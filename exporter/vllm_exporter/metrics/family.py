@@ -1,4 +1,4 @@
-"""A metric family and its samples: what collectors yield."""
+"""Metric families and their samples, which collectors yield."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Series = tuple["Family", LabelValues]
 Row = tuple[Series, float]  # one value of a series
 
 
-@dataclass(frozen=True, eq=False)  # each is declared once
+@dataclass(frozen=True, eq=False)  # each is declared once, so identity is enough
 class Family:
     """One metric family. `labels` are the only label names its samples may carry, in rendering order."""
 
@@ -24,18 +24,18 @@ class Family:
 
     @property
     def whole(self) -> Family:
-        """What HELP and TYPE are printed for, and what a collector declares: the histogram of a part, else itself."""
+        """Returns the family that has HELP and TYPE and that a collector declares: a part's histogram, else itself."""
         return self.of or self
 
     def sample(self, value: float, **labels: str) -> Sample:
-        """Raises ValueError when the labels are not exactly those of the family."""
+        """Returns a sample. Raises ValueError when the labels are not exactly those of the family."""
         if labels.keys() != set(self.labels):
             raise ValueError(f"{self.name}: labels {sorted(labels)} given, {sorted(self.labels)} declared")
         return Sample((self, tuple([labels[name] for name in self.labels])), value)
 
 
 class Sample(NamedTuple):
-    """A row by names."""
+    """A row whose parts have names."""
 
     series: Series
     value: float
@@ -50,7 +50,7 @@ class Sample(NamedTuple):
 
 
 def histogram_parts(family: Family) -> tuple[Family, Family, Family]:
-    """The families of its samples: _bucket, _sum, _count. Raises ValueError when it is no histogram."""
+    """Returns the families of a histogram's samples: _bucket, _sum, _count. Raises ValueError for any other family."""
     if family.kind != "histogram" or family.of is not None:
         raise ValueError(f"{family.name} is no histogram")
     bucket = Family(f"{family.name}_bucket", "histogram", family.help, (*family.labels, "le"), family)
@@ -61,9 +61,9 @@ def histogram_parts(family: Family) -> tuple[Family, Family, Family]:
 
 
 def histogram_series(family: Family, values: LabelValues, bounds: Iterable[float]) -> list[Series]:
-    """The series of one histogram, in the order in which they must stand: buckets up to +Inf, sum, count.
+    """Returns the series of one histogram in the order of the format: buckets up to +Inf, sum, count.
 
-    `bounds` are the upper bounds, ascending, without +Inf. The numbers of the buckets are cumulative.
+    `bounds` are the upper bounds, ascending, without +Inf. The values of the buckets must be cumulative.
     """
     bucket, total, count = histogram_parts(family)
     edges = (*(repr(float(bound)) for bound in bounds), "+Inf")

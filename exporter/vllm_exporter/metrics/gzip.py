@@ -1,6 +1,6 @@
-"""A page in pieces that are compressed once each. No I/O.
+"""Compresses a page in pieces, each of them once. No I/O.
 
-Most of a page is older than the last scrape, and to compress all of it again takes as long as the rest of a scrape.
+Most of a page is older than the last scrape, and compressing all of it again takes as long as the rest of a scrape.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ class Piece:
 
     @cached_property
     def deflated(self) -> bytes:
-        """Ends at a whole byte and refers to nothing before it, so that pieces in a row are one deflate stream."""
+        """Returns deflated bytes that end at a whole byte and refer to nothing before them: pieces can be joined."""
         press = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         return press.compress(self.text) + press.flush(zlib.Z_SYNC_FLUSH)
 
 
 def join(pieces: Sequence[Piece]) -> bytes:
-    """The page as it is."""
+    """Returns the page without compression."""
     return b"".join([piece.text for piece in pieces])
 
 
 def gzip(pieces: Sequence[Piece]) -> bytes:
-    """The page as one gzip member."""
+    """Returns the page as one gzip member."""
     check, size = 0, 0
     for piece in pieces:
         check, size = zlib.crc32(piece.text, check), size + len(piece.text)

@@ -1,4 +1,4 @@
-"""The text formats of /metrics. No I/O.
+"""Renders the text formats of /metrics. No I/O.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/ and https://prometheus.io/docs/specs/om/open_metrics_spec/
 """
@@ -23,12 +23,12 @@ END: dict[Format, Piece] = {"text": Piece(b""), "openmetrics": Piece(b"# EOF\n")
 
 
 def render(blocks: Iterable[Block], text_format: Format = "text") -> list[Piece]:
-    """The page. No family may be in two blocks: its samples must stand together."""
+    """Returns the page. No family may be in two blocks: its samples must stand together."""
     return [*(render_block(block, text_format) for block in blocks), END[text_format]]
 
 
 def render_block(block: Block, text_format: Format) -> Piece:
-    """The text is kept with the block: many readings are older than the last scrape."""
+    """Returns the block's text, which is kept with the block: many readings are older than the last scrape."""
     piece = block.pieces.get(text_format)
     if piece is None:
         text = fill_template(block, text_format)
@@ -37,7 +37,7 @@ def render_block(block: Block, text_format: Format) -> Piece:
 
 
 def fill_template(block: Block, text_format: Format) -> str:
-    """All but the numbers is kept with the layout: what is left to do is a tenth of the work."""
+    """Returns the text. All but the numbers is kept with the layout, which leaves a tenth of the work."""
     template = block.layout.templates.get(text_format)
     if template is None:
         template = block.layout.templates[text_format] = make_template(block.layout, text_format)
@@ -46,7 +46,7 @@ def fill_template(block: Block, text_format: Format) -> str:
 
 
 def make_template(layout: Layout, text_format: Format) -> str:
-    """HELP and TYPE of each family once, then its samples, with a %s for each number."""
+    """Returns HELP and TYPE of each family, then its samples, with a %s for each number."""
     lines: list[str] = []
     for whole, members in groupby(layout.series, key=lambda one: one[0].whole):
         lines += head(whole, text_format)
@@ -55,7 +55,7 @@ def make_template(layout: Layout, text_format: Format) -> str:
 
 
 def head(family: Family, text_format: Format) -> tuple[str, str]:
-    """OpenMetrics names a family of counters without the _total of its samples, and escapes quotes as well."""
+    """Returns HELP and TYPE. OpenMetrics names a counter without the _total of its samples, and escapes quotes too."""
     if text_format == "openmetrics":
         name = family.name.removesuffix("_total") if family.kind == "counter" else family.name
         words = escape_label(family.help)
@@ -65,14 +65,14 @@ def head(family: Family, text_format: Format) -> tuple[str, str]:
 
 
 def prefix(family: Family, values: LabelValues) -> str:
-    """A sample's text up to its value: the name and the labels, with %% for each %."""
+    """Returns a sample's text up to its value: the name and the labels, with %% for each %."""
     pairs = zip(family.labels, values, strict=True)
     labels = ",".join(f'{name}="{_literal(escape_label(value))}"' for name, value in pairs)
     return f"{family.name}{{{labels}}}" if labels else family.name
 
 
 def number(value: float) -> str:
-    """NaN, +Inf and -Inf as the format spells them, all others as Python does."""
+    """Spells NaN, +Inf and -Inf as the format requires, all others as Python does."""
     if value != value:
         return "NaN"
     if value in (float("inf"), float("-inf")):
