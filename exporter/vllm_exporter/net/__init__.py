@@ -1,1 +1,1 @@
-"""HTTP requests over TCP and Unix sockets; names and certificates."""
+"""Sends HTTP requests over TCP and Unix sockets; looks up names and checks certificates."""

@@ -1,4 +1,4 @@
-"""Host names to addresses, with a deadline: getaddrinfo has none and may block for as long as the resolver likes."""
+"""Looks up host names with a deadline: getaddrinfo has none and may block for as long as the resolver likes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-LIFETIME = 30.0  # seconds an answer is kept: a name asked for once a second would cost a thread each time
+LIFETIME = 30.0  # seconds an answer is kept: a name that is needed every second would cost a thread each time
 
 Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
 
@@ -22,7 +22,7 @@ class _Question:
         threading.Thread(target=self._ask, args=(host, port), name=f"dns-{host}", daemon=True).start()
 
     def fresh(self) -> bool:
-        """Still under way, or answered with addresses not long ago."""
+        """True if it is still under way, or was answered with addresses in the last LIFETIME seconds."""
         if not self.done.is_set():
             return True
         return self.error is None and time.monotonic() - self.answered_at < LIFETIME
@@ -41,7 +41,7 @@ _lock = threading.Lock()
 
 
 def lookup(host: str, port: int, deadline: float) -> list[Address]:
-    """Raises TimeoutError when the monotonic clock reaches `deadline` first, and OSError when the name is not found."""
+    """Returns a host's addresses. Raises TimeoutError at `deadline` (monotonic), OSError when the name is not found."""
     numeric = _numeric(host, port)
     if numeric is not None:
         return [numeric]
@@ -67,7 +67,7 @@ def _numeric(host: str, port: int) -> Address | None:
 
 
 def _ask(host: str, port: int) -> list[Address]:
-    """As bytes: for text, getaddrinfo loads the idna codec, which costs 1 MiB."""
+    """Passes the name as bytes: for text, getaddrinfo loads the idna codec, which costs 1 MiB."""
     try:
         name = host.encode("ascii")
     except UnicodeEncodeError:

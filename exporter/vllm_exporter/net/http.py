@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client: one request a connection, one deadline for all of it. kept.py keeps one open.
+"""A small HTTP/1.1 client: one request per connection, one deadline for all of it. keep_alive.py keeps one open.
 
 http.client alone would cost 7 MiB of memory, and its time-out is per read: a server that sends a byte a second would
 hold the caller for ever.
@@ -45,7 +45,7 @@ class Garbled(RequestFailed):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a server is and how to speak to it."""
+    """The place of a server, and how to speak to it."""
 
     host: str  # without brackets
     port: int
@@ -79,7 +79,7 @@ def request(
 ) -> ClientResponse:
     """Sends one request and reads the whole answer, within `timeout` seconds from now. Raises RequestFailed.
 
-    `heard` is called with each chunk of a streamed body as it comes in.
+    `heard` is called with each chunk of a streamed body as it arrives.
     """
     deadline = time.monotonic() + timeout
     message = build(method, path, str(origin), {**authorization(origin.api_key_file), **(headers or {})}, body)
@@ -93,7 +93,7 @@ def request(
 
 
 def explain(error: OSError | Garbled, what: str, timeout: float) -> RequestFailed:
-    """What went wrong with a request, in words that name it."""
+    """Returns the error for a failed request; its message begins with `what`."""
     if isinstance(error, ConnectionRefusedError):
         return Refused(f"{what}: connection refused")
     if isinstance(error, TimeoutError):
@@ -110,7 +110,7 @@ def url(origin: Origin, path: str) -> str:
 def build(
     method: str, path: str, host: str, headers: Mapping[str, str], body: bytes = b"", keep: bool = False
 ) -> bytes:
-    """The request as bytes; `keep` asks that the connection stays open."""
+    """Returns the request as bytes; `keep` asks that the connection stays open."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *([] if keep else ["Connection: close"])]
     lines += ["Accept-Encoding: identity"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -120,7 +120,7 @@ def build(
 
 
 class Stream:
-    """Bytes of a connection up to a deadline. Raises Garbled when it ends too early."""
+    """Reads bytes of a connection up to a deadline. Raises Garbled when it ends too early."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection
@@ -129,7 +129,7 @@ class Stream:
 
     @property
     def empty(self) -> bool:
-        """True if nothing was received beyond what was taken."""
+        """True if nothing was received beyond the bytes that were taken."""
         return not self._buffer
 
     def begins(self) -> bool:
@@ -140,7 +140,7 @@ class Stream:
             return False
 
     def until(self, separator: bytes, limit: int) -> bytes:
-        """What comes before the separator, which is dropped."""
+        """Returns the bytes before the separator, which is dropped."""
         while (end := self._buffer.find(separator)) < 0:
             if len(self._buffer) > limit:
                 raise Garbled(f"no end of line within {limit} bytes; is this an HTTP server?")
@@ -172,7 +172,7 @@ class Stream:
 
 
 def read_response(stream: Stream, max_body: int = MAX_BODY, heard: Heard | None = None) -> ClientResponse:
-    """Raises Garbled when it is not HTTP, is cut, or has a body of more than `max_body` bytes."""
+    """Reads an answer. Raises Garbled when it is not HTTP, is cut, or has a body of more than `max_body` bytes."""
     status, headers = parse_head(stream.until(b"\r\n\r\n", MAX_HEAD))
     keeps = headers.get(b"connection", b"").lower() != b"close"
     if status in (204, 304):
@@ -189,7 +189,7 @@ def read_response(stream: Stream, max_body: int = MAX_BODY, heard: Heard | None 
 
 
 def parse_head(head: bytes) -> tuple[int, dict[bytes, bytes]]:
-    """Status and headers, their names in lower case. Raises Garbled when it is not HTTP."""
+    """Returns status and headers, their names in lower case. Raises Garbled when it is not HTTP."""
     first, *lines = head.split(b"\r\n")
     words = first.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not (words[1].isdigit() and len(words[1]) == 3):
@@ -199,7 +199,7 @@ def parse_head(head: bytes) -> tuple[int, dict[bytes, bytes]]:
 
 
 def parse_chunk_size(line: bytes) -> int:
-    """Raises Garbled when it is not a hexadecimal number; int() alone would take signs and underscores too."""
+    """Reads a hexadecimal number, else raises Garbled; int() alone would accept signs and underscores too."""
     text = line.partition(b";")[0].strip().lower()
     if not text or text.strip(b"0123456789abcdef"):
         raise Garbled(f"a chunk's size is {text[:40]!r}, not a hexadecimal number")
@@ -227,7 +227,7 @@ def _check_size(size: int, limit: int) -> None:
 
 
 def connect(origin: Origin, deadline: float) -> socket.socket:
-    """To the first of the host's addresses that accepts. A refusal by one of them outweighs other errors."""
+    """Connects to the first of the host's addresses that accepts. A refusal by one outweighs other errors."""
     failure: OSError | None = None
     for family, address in lookup(origin.host, origin.port, deadline):
         connection = socket.socket(family, socket.SOCK_STREAM)

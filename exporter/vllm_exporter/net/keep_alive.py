@@ -1,4 +1,4 @@
-"""One connection to a server, kept open between two looks: a new one each time would double what a look costs."""
+"""Keeps one connection to a server open between two probes: a new one each time would double their cost."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from vllm_exporter.net.http import (
     url,
 )
 
-KEEP_SECONDS = 4.0  # unused: uvicorn closes after 5 s by default, and a request in that very moment would be lost
+KEEP_SECONDS = 4.0  # of idle time: uvicorn closes after 5 s by default, and a request at that moment would be lost
 
 
 class KeptConnection:
-    """For GET only: one that a kept connection did not answer at all is sent again on a new one."""
+    """Sends GET requests only: one that a kept connection did not answer at all is repeated on a new one."""
 
     def __init__(self, origin: Origin, headers: Mapping[str, str] | None = None) -> None:
         self._origin = origin
@@ -33,7 +33,7 @@ class KeptConnection:
         self._used_at = 0.0
 
     def get(self, path: str, timeout: float) -> ClientResponse:
-        """The whole answer, within `timeout` seconds from now. Raises RequestFailed."""
+        """Returns the whole answer, within `timeout` seconds from now. Raises RequestFailed."""
         deadline = time.monotonic() + timeout
         try:
             response = self._get(path, deadline)
@@ -64,7 +64,7 @@ class KeptConnection:
         return read_response(Stream(self._socket, deadline))
 
     def _send(self, connection: socket.socket, message: bytes, deadline: float) -> bool:
-        """False when the server has closed the connection meanwhile."""
+        """Sends the request. Returns False when the server has closed the connection meanwhile."""
         try:
             connection.settimeout(seconds_left(deadline))
             connection.sendall(message)

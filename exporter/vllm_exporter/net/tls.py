@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def wrap(connection: socket.socket, host: str, ca_file: str) -> ssl.SSLSocket:
-    """Shakes hands within the socket's time-out. Raises OSError, of which ssl.SSLError is one."""
+    """Makes the TLS handshake within the socket's timeout. Raises OSError, which includes ssl.SSLError."""
     try:
         context = _context(ca_file, os.stat(ca_file).st_mtime if ca_file else 0.0)
     except OSError as error:
@@ -22,7 +22,7 @@ def wrap(connection: socket.socket, host: str, ca_file: str) -> ssl.SSLSocket:
 
 @lru_cache(maxsize=8)
 def _context(ca_file: str, modified: float) -> ssl.SSLContext:
-    """One per authority file and its time of change, so that a renewed file is read again: loading takes 10 ms."""
+    """Returns one context per authority file and its time of change: a renewed file is read again. Takes 10 ms."""
     import ssl
 
     return ssl.create_default_context(cafile=ca_file or None)

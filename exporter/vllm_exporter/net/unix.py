@@ -1,4 +1,4 @@
-"""One HTTP request over a Unix socket, or to host:port: container engines and supervisors listen on either."""
+"""Sends one HTTP request over a Unix socket or to host:port: container engines and supervisors listen on either."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ PREFIX = "unix://"
 
 
 def check_place(where: str, what: str) -> None:
-    """Raises ConfigError, naming `what`, where `call` could never reach anybody."""
+    """Raises ConfigError, which begins with `what`, for a place that `call` cannot use."""
     if where.startswith(("/", f"{PREFIX}/")):
         return
     address = where.removeprefix("http://").rstrip("/")
     if where.startswith(PREFIX) or "/" in address:
         raise ConfigError(
-            f"{what}: {where!r} is no place to ask; write /path/of/a.sock, unix:///path or http://host:port"
+            f"{what}: {where!r} is not an address; write /path/of/a.sock, unix:///path or http://host:port"
         )
     split_address(address, what, "localhost:9001")
 
 
 def socket_path(where: str) -> str:
-    """'' where `where` is host:port."""
+    """Returns the path of the Unix socket; '' for host:port."""
     return where.removeprefix(PREFIX) if where.startswith(("/", PREFIX)) else ""
 
 
 def call(where: str, method: str, path: str, timeout: float, body: bytes = b"") -> ClientResponse:
-    """`where` is a path, unix://path, host:port or http://host:port. Raises RequestFailed."""
+    """Sends a request. `where` is a path, unix://path, host:port or http://host:port. Raises RequestFailed."""
     path_of_socket = socket_path(where)
     if not path_of_socket:
         host, _, port = where.removeprefix("http://").rstrip("/").rpartition(":")
