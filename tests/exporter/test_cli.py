@@ -155,7 +155,7 @@ def test_a_port_in_use_exits_1_with_the_fix(only_system: str, capsys: pytest.Cap
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["serve", "--config", only_system, "--listen", f"127.0.0.1:{port}"]) == 1
-    assert f"cannot listen on 127.0.0.1:{port}: the port is in use; stop its holder" in capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1:{port}: the port is in use; stop its user" in capsys.readouterr().err
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""HTTP/1.1 as text: bytes to a Request, a Response to bytes. No I/O.
+"""Parses and encodes HTTP/1.1: bytes to a Request, a Response to bytes. No I/O.
 
-Only what a scraper and a browser need: no request bodies, no chunks. http.server would cost 8 MiB of memory.
+It has what a scraper and a browser need: no request bodies, no chunks. http.server would cost 8 MiB of memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REASONS = {
 
 
 class BadRequest(Exception):
-    """What came is no request that can be answered; the connection ends after the reply with `status`."""
+    """The bytes are no request that can be answered; the connection ends after the reply with `status`."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
@@ -45,7 +45,7 @@ class Request:
 
     @cached_property
     def keep_alive(self) -> bool:
-        """Whether the connection may serve another request. Not after a body, which is never read."""
+        """True if the connection may serve another request. False after a body, which is never read."""
         if self.headers.get("content-length", "0") != "0" or "transfer-encoding" in self.headers:
             return False
         connection = self.headers.get("connection", "").lower()
@@ -57,7 +57,7 @@ class Request:
 
     @cached_property
     def accepts_openmetrics(self) -> bool:
-        """Whether it is asked for by name, in the version there is; every scraper that does so prefers it."""
+        """True if Accept lists OpenMetrics 1.0.0; scrapers that list it prefer it."""
         accept = self.headers.get("accept", "")
         return "application/openmetrics-text" in accept and "version=1.0.0" in accept
 
@@ -73,7 +73,7 @@ class Response:
 
 
 def parse_request(data: bytes) -> tuple[Request, bytes] | None:
-    """The first request in the bytes and what follows it; None when it is not complete yet. Raises BadRequest."""
+    """Returns the first request and the bytes after it; None when it is not complete yet. Raises BadRequest."""
     end = _END_OF_HEAD.search(data, 0, MAX_HEAD + 4)
     if end is None:
         _refuse_hopeless(data)
@@ -81,9 +81,9 @@ def parse_request(data: bytes) -> tuple[Request, bytes] | None:
     return parse_head(data[: end.start()]), data[end.end() :]
 
 
-@lru_cache(maxsize=8)  # a scraper says the same each time
+@lru_cache(maxsize=8)  # a scraper sends the same each time
 def parse_head(data: bytes) -> Request:
-    """Request line and headers, without the empty line. Raises BadRequest."""
+    """Parses request line and headers, without the empty line. Raises BadRequest."""
     line, *lines = data.decode("latin-1").replace("\r\n", "\n").split("\n")
     if len(line) > MAX_LINE:
         raise BadRequest(414, f"the request line is longer than {MAX_LINE} bytes")
@@ -96,7 +96,7 @@ def parse_head(data: bytes) -> Request:
 
 
 def encode(response: Response, *, head_only: bool = False, keep_alive: bool = True) -> bytes:
-    """The reply to a request; to HEAD it is the same without the body."""
+    """Returns the reply as bytes; to HEAD it is the same without the body."""
     headers = (
         ("Content-Type", response.content_type),
         ("Content-Length", str(len(response.body))),
@@ -108,7 +108,7 @@ def encode(response: Response, *, head_only: bool = False, keep_alive: bool = Tr
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether the header allows gzip: named (or `*`) and not with q=0."""
+    """True if the header allows gzip: named (or `*`) and not with q=0."""
     for item in accept_encoding.lower().split(","):
         coding, _, parameters = item.partition(";")
         if coding.strip() in ("gzip", "*"):
@@ -117,7 +117,7 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def _refuse_hopeless(data: bytes) -> None:
-    """An incomplete request that no further byte can mend is refused now, not at the timeout."""
+    """Raises BadRequest for an incomplete request that no further byte can mend: now, not at the timeout."""
     if len(data) > MAX_HEAD:
         raise BadRequest(431, f"the headers are longer than {MAX_HEAD} bytes")
     if len(data) > MAX_LINE and b"\n" not in data[: MAX_LINE + 2]:

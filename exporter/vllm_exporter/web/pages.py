@@ -1,4 +1,4 @@
-"""What the exporter answers: metrics, health, readiness, and a page for people."""
+"""The exporter's pages: metrics, health, readiness, and a page for people."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from vllm_exporter.web.http1 import Request, Response
 from vllm_exporter.web.summary import HealthFacts, make_stats
 from vllm_exporter.web.summary_text import make_summary
 
-EVENTS = 5  # that GET /health shows
+EVENTS = 5  # number of events that GET /health shows
 
 
 class Recent:
-    """The last events above info. Asked from one thread."""
+    """Keeps the last EVENTS events above info. Used by one thread."""
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription
@@ -37,7 +37,7 @@ class Recent:
 
 
 class Site(Protocol):
-    """What the pages show."""
+    """Everything that the pages show."""
 
     config: Config
     clock: Clock
@@ -50,7 +50,7 @@ class Site(Protocol):
 
 
 def answer(request: Request, site: Site) -> Response:
-    """The reply to a request."""
+    """Returns the reply to a request."""
     page = PAGES.get(request.path)
     if page is None:
         return Response(404, f"no page {request.path[:200]}; there are {', '.join(PAGES)}\n".encode())
@@ -68,12 +68,12 @@ def metrics(request: Request, site: Site) -> Response:
 
 
 def health(request: Request, site: Site) -> Response:
-    """For people and programs: {"stats": …, "summary": …}."""
+    """Returns {"stats": …, "summary": …}, for programs and for people."""
     return Response(200, json.dumps(health_facts(site)).encode() + b"\n", "application/json")
 
 
 def health_facts(site: Site) -> dict[str, Any]:
-    """What GET /health answers. GPUs and servers that were not seen for 15 s count as unknown."""
+    """Returns the content of GET /health. GPUs and servers that were not seen for 15 s count as unknown."""
     known = HealthFacts(
         now=site.clock.wall(),
         servers=tuple(target.server for target in site.config.targets),
@@ -91,12 +91,12 @@ def health_facts(site: Site) -> dict[str, Any]:
 
 
 def healthy(request: Request, site: Site) -> Response:
-    """The process answers; what the collectors do is another question."""
+    """Returns 200 whenever the process answers, whatever the collectors do."""
     return Response(200, b"healthy\n")
 
 
 def ready(request: Request, site: Site) -> Response:
-    """Whether /metrics is whole: each collector has finished a run, well or not."""
+    """Returns 200 when /metrics is complete: each collector has finished a run, with success or not."""
     waiting = [view.name for view in site.views() if view.result == "not_run"]
     if waiting:
         return Response(503, f"not ready: waiting for the first run of {', '.join(waiting)}\n".encode())

@@ -1,7 +1,7 @@
 """A small HTTP server: one thread, plain sockets, many connections.
 
-Nothing in it waits for a client: each connection has a deadline, their number is bounded, and when all are taken the
-one that has been waited for longest gives way to the newcomer.
+It waits for no client: each connection has a deadline, and their number is limited. When all are in use, a new client
+replaces the one that has been waited for longest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHUNK = 65536  # bytes read at once; no request is longer
 
 @dataclass(frozen=True)
 class ClientLimits:
-    """What clients may take; seconds unless said."""
+    """The limits for clients, in seconds unless noted."""
 
     connections: int = 64  # a scraper or two, a few browsers and curls; each costs two KiB
     request: float = 5.0  # for a whole request to arrive
@@ -34,7 +34,7 @@ class ClientLimits:
 
 
 class Connection:
-    """One client: what it sent so far, what it must still take, and until when it may."""
+    """One client: the bytes it sent so far, those it must still take, and its deadline."""
 
     def __init__(self, sock: socket.socket, now: float, seconds: float) -> None:
         self.sock = sock
@@ -45,7 +45,7 @@ class Connection:
         self.allow(now, seconds)
 
     def allow(self, now: float, seconds: float) -> None:
-        """From now on the client has so many seconds for what it does next."""
+        """Gives the client so many seconds from now for its next step."""
         self.since, self.deadline = now, now + seconds
 
 
@@ -69,7 +69,7 @@ class Server:
             self._selector.register(listener, selectors.EVENT_READ, listener)
 
     def serve(self) -> None:
-        """Returns after `stop`, with all sockets closed."""
+        """Serves until `stop`, then closes all sockets."""
         try:
             while self._turn():
                 self._drop_overdue(self._clock.monotonic())
@@ -84,7 +84,7 @@ class Server:
             return  # stopped already
 
     def _turn(self) -> bool:
-        """Waits for something to happen and does it. False: it was `stop`."""
+        """Waits for events of sockets and handles them. Returns False after `stop`."""
         for key, _ in self._selector.select(self._wait_seconds()):
             if key.fileobj is self._wake_out:
                 return False
@@ -137,7 +137,7 @@ class Server:
         return self._answer(connection)
 
     def _answer(self, connection: Connection) -> bool:
-        """Answers the first request received, if it is complete. False: the connection is done."""
+        """Answers the first request received, if it is complete. Returns False when the connection can be closed."""
         try:
             parsed = parse_request(connection.received)
         except BadRequest as error:
@@ -151,7 +151,7 @@ class Server:
         return self._reply(connection, data, closing=not request.keep_alive)
 
     def _reply(self, connection: Connection, data: bytes, *, closing: bool) -> bool:
-        """At once, unless the client sent more requests: many in a row must not keep others waiting."""
+        """Sends at once, unless the client sent more requests: many in a row must not keep others waiting."""
         connection.outgoing, connection.closing = memoryview(data), closing
         connection.allow(self._clock.monotonic(), self._limits.reply)
         if not connection.received:
@@ -201,7 +201,7 @@ class Server:
 
 
 def listen(text: str) -> tuple[socket.socket, ...]:
-    """A listening socket for each address of the text. Raises ListenError when one cannot be had."""
+    """Returns a listening socket for each address of the text. Raises ListenError when one cannot be made."""
     sockets: list[socket.socket] = []
     for host, port in parse_listen(text):
         try:
@@ -220,9 +220,9 @@ def _listener(host: str, port: int) -> socket.socket:
 
 def _fix(error: OSError, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"the port is in use; stop its holder (see ss -ltnp 'sport = :{port}') or choose another by --listen"
+        return f"the port is in use; stop its user (see ss -ltnp 'sport = :{port}') or choose another with --listen"
     if error.errno == errno.EADDRNOTAVAIL:
-        return "this host has no such address; choose another by --listen"
+        return "this host has no such address; choose another with --listen"
     if error.errno == errno.EACCES:
-        return "not permitted; choose a port above 1023 by --listen"
-    return f"{error.strerror or error}; choose another address by --listen"
+        return "not permitted; choose a port above 1023 with --listen"
+    return f"{error.strerror or error}; choose another address with --listen"

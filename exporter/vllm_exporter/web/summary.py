@@ -1,6 +1,6 @@
-"""The health of everything for programs: GET /health and `vllm-exporter status`. Pure: facts are passed in.
+"""Makes the health of everything for programs: GET /health and `vllm-exporter status`. Pure: facts are passed in.
 
-Names and units of the first fields are those of the field's guides, which say MB and percent.
+Names and units of the first fields are those that guides to vLLM use: MB and percent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RAM_TOTAL, RAM_AVAILABLE = "vllm_host_memory_total_bytes", "vllm_host_memory_ava
 
 @dataclass(frozen=True)
 class HealthFacts:
-    """All that the exporter knows at one time. None: its collector is off, fails, or has not run yet."""
+    """Everything that the exporter knows at one time. None: its collector is off, fails, or has not run yet."""
 
     now: float  # Unix time
     servers: tuple[str, ...]  # as configured
@@ -45,7 +45,7 @@ class HealthFacts:
 
 
 def make_stats(known: HealthFacts) -> Stats:
-    """Everything as plain values. None: not known."""
+    """Returns everything as plain values. None: not known."""
     servers = [_server(name, known) for name in known.servers]
     total, available = _host(known.views, RAM_TOTAL), _host(known.views, RAM_AVAILABLE)
     resident = sum(one.resident for one in known.trees.processes.values()) if known.trees else None
@@ -109,13 +109,13 @@ def _sight(sight: ServerSight) -> Stats:
 
 
 def _unseen(known: HealthFacts) -> str:
-    """Of a server that no probe has had an answer from: just started, or nobody looks."""
+    """Returns the word for a server without a probe's result: the exporter just started, or nobody probes."""
     begins = any(view.name == "probe" and view.result == "not_run" for view in known.views)
     return "looking" if begins or known.sights is not None else "unknown"
 
 
 def _state(sight: ServerSight) -> str:
-    """In a word, where no lifecycle is known."""
+    """Returns the state in a word, for when no lifecycle state is known."""
     for word, holds in (("stalled", sight.stalled), ("sleeping", sight.sleeping), ("paused", sight.paused)):
         if holds:
             return word
@@ -137,7 +137,7 @@ def _gpu(gpu: GpuSight) -> Stats:
 
 
 def _errors(known: HealthFacts) -> Iterator[str]:
-    """Servers that do not serve, collectors that fail, and what happened last."""
+    """Yields a sentence per server that does not serve, per collector that fails, and per recent event."""
     sights = known.sights.servers if known.sights else {}
     if known.sights is not None:
         yield from (f"{name}: the first probe waits for an answer" for name in known.servers if name not in sights)
@@ -157,7 +157,7 @@ def _errors(known: HealthFacts) -> Iterator[str]:
 
 
 def _problems(sight: ServerSight, timeout: float) -> Iterator[str]:
-    """Why /health is not fine, and why /metrics could not be read: of a server that refuses both it is the same."""
+    """Yields why /health is not ok and why /metrics could not be read; only the latter if both are refused."""
     if (
         sight.health is not None
         and sight.health in HEALTH_PROBLEMS

@@ -1,4 +1,4 @@
-"""The health of everything as text for people, at most 80 columns wide, from the plain values of `summary`. Pure."""
+"""Writes the values of `summary` as text for people, at most 80 columns wide. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDTH = 80
 
 
 def make_summary(stats: Stats) -> str:
-    """Servers, GPUs, memory and errors."""
+    """Returns servers, GPUs, memory and errors."""
     lines = [f"=== vLLM Health Stats @ {time.strftime('%H:%M:%S', time.localtime(stats['timestamp']))} ==="]
     lines += _table(stats["servers"])
     lines += [*_gpu_lines(stats["gpu_stats"]), _ram_line(stats), ""]
@@ -45,7 +45,7 @@ def _cells(one: Stats) -> tuple[str, ...]:
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    """Text to the left, numbers to the right."""
+    """Aligns text to the left, numbers to the right."""
     cells = [
         cell[:width].ljust(width) if at < 2 else cell.rjust(width) for at, (cell, width) in enumerate(_zip(row, widths))
     ]

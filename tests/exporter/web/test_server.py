@@ -190,12 +190,12 @@ def test_a_port_in_use_is_told_with_the_fix() -> None:
         listen(f"127.0.0.1:{port}")
     assert str(refused.value) == (
         f"cannot listen on 127.0.0.1:{port}: the port is in use; "
-        f"stop its holder (see ss -ltnp 'sport = :{port}') or choose another by --listen"
+        f"stop its user (see ss -ltnp 'sport = :{port}') or choose another with --listen"
     )
 
 
 def test_an_address_of_another_host_is_told_with_the_fix() -> None:
-    with pytest.raises(ListenError, match="this host has no such address; choose another by --listen"):
+    with pytest.raises(ListenError, match="this host has no such address; choose another with --listen"):
         listen("192.0.2.1:9855")
 
 
