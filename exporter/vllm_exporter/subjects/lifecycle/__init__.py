@@ -1,1 +1,1 @@
-"""In which of 42 states each server is."""
+"""Finds the lifecycle state of each server, one of 42."""

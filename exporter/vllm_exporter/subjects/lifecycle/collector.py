@@ -1,4 +1,4 @@
-"""In which of 42 states every server is: from its log, its processes, probes and GPUs."""
+"""The lifecycle state of every server, one of 42: from its log, its processes, probes and GPUs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from vllm_exporter.subjects.lifecycle.series import rows
 from vllm_exporter.subjects.lifecycle.state_json import from_plain, to_plain
 from vllm_exporter.subjects.lifecycle.states import ORDER, STATES
 
-FIRST_LOOK = 10.0  # seconds in which the probe's first look is waited for: without it a running server looks absent
-FORGET = 60.0  # seconds without any evidence after which a server's state is not told any more
+FIRST_LOOK = 10.0  # seconds to wait for the first probe: without it a running server looks absent
+FORGET = 60.0  # seconds without any evidence after which a server's state is not shown any more
 
 
 @dataclass(frozen=True)
 class LifecycleOptions:
-    """Of exporter.yml; seconds unless said."""
+    """The options in exporter.yml; seconds unless noted."""
 
     quiet_seconds: float = LifecycleLimits.quiet
     saturated_seconds: float = LifecycleLimits.saturated
@@ -52,7 +52,7 @@ class LifecycleOptions:
 
 
 class LifecycleCollector(Collector):
-    """Reads what other collectors told, and the state directory; asks the kernel for the port while a server starts."""
+    """Reads facts and events of other collectors and the state directory; asks the kernel for the port in a start."""
 
     metrics = (
         names.LIFECYCLE_STATE,
@@ -63,7 +63,7 @@ class LifecycleCollector(Collector):
         names.LIFECYCLE_FAILED_STARTS,
         names.LIFECYCLE_LAST_EXIT_TIMESTAMP_SECONDS,
     )
-    interval = 2.0  # as often as processes are looked at; log lines have their own time
+    interval = 2.0  # as often as processes are read; log lines have their own time
     turn = 2  # processes, probes and GPUs come first
     options = LifecycleOptions
 
@@ -92,7 +92,7 @@ class LifecycleCollector(Collector):
         offset = self.context.clock.wall() - now
         sights, trees = self.context.board.latest(Sights), self.context.board.latest(Trees)
         if sights is None and now - self._began < FIRST_LOOK:
-            raise NoData("no server was looked at yet")
+            raise NoData("no server was probed yet")
         self._look_at(trees, now)
         news = sort(self._subscription.drain(), self._owners, offset)
         for server in self._servers:
@@ -106,12 +106,12 @@ class LifecycleCollector(Collector):
         states = {server: (one.state, now - one.history.since) for server, one in shown.items()}
         self.context.board.post(Lifecycles(states))
         if not shown:
-            raise NoData("neither probe nor processes tell anything; are these collectors on?")
+            raise NoData("neither probe nor processes report a server; check that these collectors are enabled")
         for server, machine in shown.items():
             yield from rows(server, machine, now, offset)
 
     def close(self) -> None:
-        """Keeps what changed in the last seconds too."""
+        """Saves what changed in the last seconds too."""
         self._save(self.context.clock.wall() - self.context.clock.monotonic())
 
     def _tell(self, server: str, change: Transition, offset: float, model_name: str) -> None:
@@ -144,7 +144,7 @@ class LifecycleCollector(Collector):
         )
 
     def _look_at(self, trees: Trees | None, now: float) -> None:
-        """What is drawn from the processes; they change seldom, and are posted every 2 s."""
+        """Updates everything that follows from the processes; they change seldom, and are posted every 2 s."""
         if trees is self._trees:
             return
         processes = trees.processes if trees is not None else {}
@@ -167,12 +167,12 @@ class LifecycleCollector(Collector):
         return replace(found, started=self._starts[ref])
 
     def _bound(self, server: str) -> bool | None:
-        """Asked only while the answer matters: two messages to the kernel, 30 µs."""
+        """Asks the kernel only while the answer matters: two messages, 30 µs."""
         waits = self._machines[server].state in ("spawned", "args_parsed")
         return is_bound(self._ports[server]) if waits and server in self._ports else None
 
     def _known_faults(self, server: str, now: float, news: ServerNews) -> frozenset[str]:
-        """Told in the last hour, or seen now."""
+        """Returns the faults that were reported in the last hour, or are seen now."""
         if not (news.faults or self._faults[server] or server in self._used):
             return frozenset()
         told = {**self._faults[server], **news.faults}
@@ -183,7 +183,7 @@ class LifecycleCollector(Collector):
         return frozenset(self._faults[server]) | lost
 
     def _note_gpus(self, owners: Mapping[int, Owner]) -> None:
-        """Kept after the processes are gone: a lost GPU has none."""
+        """Remembers the GPUs of each server, also after its processes are gone: a lost GPU has none."""
         gpus = self.context.board.latest(Gpus)
         for gpu in gpus.gpus if gpus is not None else ():
             for pid in gpu.pids or ():
@@ -197,7 +197,7 @@ class LifecycleCollector(Collector):
             self._machines.update(kept)
 
     def _parse(self, content: Content) -> dict[str, Machine]:
-        """The machines that the file of another exporter describes. Raises ValueError and LookupError."""
+        """Returns the machines that the file of an earlier exporter describes. Raises ValueError and LookupError."""
         now = self.context.clock.monotonic()
         offset = self.context.clock.wall() - now
         found: dict[str, Machine] = {}
@@ -207,7 +207,7 @@ class LifecycleCollector(Collector):
         return found
 
     def _save(self, offset: float) -> None:
-        """Nothing when nothing happened: the offset alone moves a little all the time."""
+        """Saves only after a change: the offset alone moves a little all the time."""
         version = sum(machine.history.version for machine in self._machines.values())
         if version != self._saved:
             self._saved = version
@@ -215,7 +215,7 @@ class LifecycleCollector(Collector):
 
 
 def choose_processes(processes: Iterable[VllmProcess], server: str) -> Processes:
-    """Those of one server; `started` is left open."""
+    """Returns the processes of one server, without `started`."""
     own = [one for one in processes if one.server == server]
     alive = [one for one in own if not one.orphan]
     servers = sorted(

@@ -1,4 +1,4 @@
-"""What is known of one server at one look, from logs, processes, probes and GPUs. Times are monotonic, in seconds."""
+"""The evidence about one server at one look, from logs, processes, probes and GPUs. Times are monotonic seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Mark:
 
     @property
     def engine(self) -> str:
-        """The engine that the process belongs to: 'DP0', or '' when there is only one."""
+        """Returns the engine that the process belongs to: 'DP0', or '' when there is only one."""
         return next((part for part in self.rank.split("_") if part.startswith("DP")), "")
 
 
@@ -48,24 +48,24 @@ class Processes:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything of one look. None: nobody can say."""
+    """The evidence of one look. None: not known."""
 
     now: float
     marks: tuple[Mark, ...] = ()
     exits: tuple[Exit, ...] = ()
-    errors: tuple[str, ...] = ()  # classes of log lines that tell of an error, oldest first
+    errors: tuple[str, ...] = ()  # classes of log lines that report an error, oldest first
     processes: Processes | None = None
     sight: ServerSight | None = None
-    bound: bool | None = None  # a socket that is bound and does not listen is on the server's port
+    bound: bool | None = None  # True if a socket that does not listen is bound to the server's port
     faults: frozenset[str] = field(default_factory=frozenset)  # what is wrong with its GPUs or its host
 
 
 @dataclass(frozen=True)
 class LifecycleLimits:
-    """How long and how often; seconds unless said. Not tuned on GPUs."""
+    """The thresholds, in seconds unless noted. Not tuned on GPUs."""
 
     quiet: float = 15.0  # without requests until it counts as idle: pauses between requests are no change of state
-    saturated: float = 5.0  # with requests that wait: a burst waits for less
+    saturated: float = 5.0  # with waiting requests: those of a burst wait for less
     suspect: float = 10.0  # with work and without progress
     thrash_window: float = 30.0
     thrash_share: float = 0.5  # preemptions in the window, as a share of the sequences that run

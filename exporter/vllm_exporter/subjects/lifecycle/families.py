@@ -1,4 +1,4 @@
-"""In which state each server is, and how it came there."""
+"""The lifecycle state of each server, and how it got there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of one server, since when, and how it came there: what is told and kept. Pure."""
+"""The state of one server, since when, and its changes: everything that is shown and saved. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Transition:
 
 
 class History:
-    """All times are monotonic seconds; a time before the last change counts as that of the last change."""
+    """Records the changes. Times are monotonic seconds; one before the last change counts as that of the change."""
 
     def __init__(self) -> None:
         self.state = ""  # '' before the first look
@@ -31,11 +31,11 @@ class History:
         self.transitions: Counter[Pair] = Counter()
         self.illegal: Counter[Pair] = Counter()  # evidence of a state that cannot follow, believed or not
         self.phases = Phases()
-        self.version = 0  # of all that is told and kept but the time in the state
+        self.version = 0  # of everything that is shown and saved, except the time in the state
         self._made: list[Transition] = []
 
     def take(self) -> list[Transition]:
-        """The changes since the last call, in their order."""
+        """Returns the changes since the last call, in their order."""
         made, self._made = self._made, []
         return made
 

@@ -1,4 +1,4 @@
-"""Sorts what others told by the bus into evidence for each server. Pure."""
+"""Sorts events of the bus into evidence for each server. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vllm_exporter.subjects.lifecycle.states import ORDER
 
 START_FAILED = ("engine.start_failed", "engine.init_failed", "worker.start_failed")  # classes of log lines
 HOST_FAULTS = ("gpu.bus", "cuda.ecc")  # classes of log lines after which no restart helps
-FAULT_SECONDS = 3600.0  # a fatal XID explains what goes wrong within the hour
+FAULT_SECONDS = 3600.0  # a fatal XID explains failures within the hour
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose process a pid is."""
+    """The server, role and rank of a process."""
 
     server: str
     role: Role
@@ -26,17 +26,17 @@ class Owner:
 
 @dataclass
 class ServerNews:
-    """For one server, in the order of the events."""
+    """New evidence for one server, in the order of the events."""
 
     marks: list[Mark] = field(default_factory=list)
     exits: list[Exit] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    faults: dict[str, float] = field(default_factory=dict)  # what, and when
+    faults: dict[str, float] = field(default_factory=dict)  # fault to its time
 
 
 @dataclass(frozen=True)
 class Owners:
-    """Who is who: to whom an event without a server belongs."""
+    """The processes and GPUs of the servers: they show to which an event without a server belongs."""
 
     servers: tuple[str, ...]
     pids: Mapping[int, Owner]
@@ -44,7 +44,7 @@ class Owners:
 
 
 def sort(events: Iterable[Event], owners: Owners, offset: float) -> dict[str, ServerNews]:
-    """By server. `offset` is Unix time minus monotonic time, now. What concerns none of the servers is left out."""
+    """Returns the evidence by server, without events of no server. `offset` is Unix time minus monotonic time, now."""
     sorted_news = {server: ServerNews() for server in owners.servers}
     for event in events:
         at = event.time - offset
@@ -73,7 +73,7 @@ def _sort_line(news: ServerNews, event: LineNoticed, owners: Owners, at: float) 
 
 
 def _server(event: LineNoticed, owners: Owners) -> str:
-    """As the event says; else by its process; else the only one there is."""
+    """Returns the server that the event names; else that of its process; else the only one there is."""
     if event.server:
         return event.server
     owner = _owner(event, owners)

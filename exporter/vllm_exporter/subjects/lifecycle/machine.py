@@ -1,7 +1,7 @@
-"""Folds evidence into one state of one server: what it is now, since when, and how it came there. Pure.
+"""Folds evidence into one state of one server: what it is now, since when, and how it got there. Pure.
 
-The state is chosen anew at each look, from what is true now and what is remembered of this life. Log lines are folded
-one by one, so that states which pass within a second are not lost.
+The state is chosen anew at each look, from the present evidence and the memory of this life. Log lines are folded one
+by one, so that states which pass within a second are not lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vllm_exporter.subjects.lifecycle.traffic import BUSY
 
 
 class Machine:
-    """One server. All times are monotonic seconds; a time before the last one counts as the last one."""
+    """The state machine of one server. Times are monotonic seconds; one before the last counts as the last."""
 
     def __init__(self, limits: LifecycleLimits | None = None) -> None:
         self.limits = limits or LifecycleLimits()
@@ -27,14 +27,14 @@ class Machine:
         self.life: Life | None = None
         self.failures = Failures()
         self.joined = False  # its processes were seen at some time
-        self.known_at = 0.0  # when there was evidence last
+        self.known_at = 0.0  # time of the last evidence
         self._runner = ReadyStates(self.limits)
-        self._outcome = "absent"  # what the last life ended as
+        self._outcome = "absent"  # the state in which the last life ended
         self._past: Life | None = None  # the last one
         self._now = 0.0
 
     def fold(self, evidence: Evidence) -> list[Transition]:
-        """The changes that this look brought, in their order."""
+        """Returns the changes of this look, in their order."""
         self._now = max(self._now, evidence.now)
         evidence = self._current(evidence)
         if evidence.marks or evidence.exits or evidence.processes is not None or evidence.sight is not None:
@@ -52,13 +52,13 @@ class Machine:
         return self.history.take()
 
     def restore(self, state: str, since: float, life: Life | None, outcome: str) -> None:
-        """What was known before the exporter was started again."""
+        """Restores what was known before the exporter was restarted."""
         self.history.state, self.history.since, self.life, self._outcome = state, since, life, outcome
         self._runner = ReadyStates(self.limits, busy=state in BUSY)
 
     @property
     def state(self) -> str:
-        """'' before the first look."""
+        """Returns the state; '' before the first look."""
         return self.history.state
 
     @property
@@ -66,7 +66,7 @@ class Machine:
         return self._outcome
 
     def _current(self, evidence: Evidence) -> Evidence:
-        """Without a time that goes back, and without a process that is known to have ended: lists of them lag."""
+        """Returns the evidence without a time that goes back, and without a process that has ended: lists lag."""
         if evidence.now != self._now:
             evidence = replace(evidence, now=self._now)
         processes, past = evidence.processes, self._past
@@ -76,13 +76,13 @@ class Machine:
         return replace(evidence, processes=replace(processes, api=api, started=None))
 
     def _born(self, processes: Processes | None) -> float:
-        """When the life began that this look is the first to see: lines from before are of the life before."""
+        """Returns the start of a life that this look sees first, else 0: older lines are of the life before."""
         if processes is None or not processes.api or processes.started is None or self.life is None:
             return 0.0
         return 0.0 if self.life.ref in (None, processes.api[0]) else processes.started
 
     def _see_processes(self, processes: Processes) -> None:
-        """Another first process is another life; the end of the one before was not seen."""
+        """Begins another life with another first process; the end of the life before was not seen."""
         if not processes.api:
             return
         self.joined = True
@@ -96,7 +96,7 @@ class Machine:
             self.life.had_engine = self.life.had_engine or bool(processes.engines)
 
     def _see_marks(self, marks: tuple[Mark, ...], first: float, end: float) -> None:
-        """Those of a time from `first` to before `end`."""
+        """Folds the marks from `first` on and before `end`."""
         for mark in marks:
             if not first <= mark.at < end:
                 continue
@@ -108,7 +108,7 @@ class Machine:
                 self._enter(self._told(self.life, mark.state), at)
 
     def _told(self, life: Life, state: str) -> str:
-        """The state that a line has just brought about: it may be over before anybody looks."""
+        """Returns the state that a line has just caused: it may be over before the next look."""
         if life.dead_at is not None:
             return "engine_dead"
         if life.ending:
@@ -116,7 +116,7 @@ class Machine:
         return state if life.ready and life.held == state else self.state
 
     def _see_start_mark(self, mark: Mark, at: float) -> None:
-        """A ready server does not start: such a line is of another server, or of something it does beside."""
+        """Folds a line of a start. On a ready server it is refused: it is of another server, or of a side task."""
         if mark.state in DOWN:
             self._outcome = "preflight" if self.life is None and mark.state == "preflight" else self._outcome
             return
@@ -134,7 +134,7 @@ class Machine:
         self._enter("listening" if life.ready else self._starting(life), at)
 
     def _see_exit(self, ended: Exit) -> None:
-        """Of this life or, since causes come late, of the one before."""
+        """Notes the end of a process of this life or, since causes come late, of the one before."""
         self.history.version += 1
         life = self.life
         own = ended.role != "api_server" or life is None or life.ref is None or life.ref.pid == ended.pid
@@ -150,13 +150,13 @@ class Machine:
         self.life, self._runner = life, ReadyStates(self.limits)
         began = max(life.began, self.history.since) if self.state else life.began
         if not self.state:
-            return  # it may have run for long: its start was not seen
+            return  # it may have run for a long time: its start was not seen
         self.history.phases.begin(began)
         if not self.failures.looping(self.limits):
             self._enter("spawned", began if at is None else at)
 
     def _end(self) -> None:
-        """What the life ended as, and whether it counts as a failure. An end that was not seen is entered now."""
+        """Ends the life: sets its outcome, counts it if it failed, and enters the end now if it was not seen."""
         life = self.life
         if life is None:
             return
@@ -195,7 +195,7 @@ class Machine:
             self.history.phases.ready(self._now)
             self._enter("listening", self._now)
         elif not life.ready and not life.ending and is_up(life, evidence):
-            life.ready = True  # no "listening", which /health must say, and no time that its start took
+            life.ready = True  # without "listening", which /health must prove, and without a duration of the start
         contradicted = self._runner.contradicts(life, evidence)
         if contradicted:
             self.history.refuse(contradicted, "serving")
@@ -218,13 +218,13 @@ class Machine:
             return "start_failed"
         if evidence.bound:
             if self.state == "spawned":
-                self._enter("args_parsed", self._now)  # the port is one of them; the line that says so may be late
+                self._enter("args_parsed", self._now)  # the port is an argument; the line about them may be late
             life.startup.saw_bound(self._now)
         life.startup.saw_time(self._now)
         return self._starting(life)
 
     def _starting(self, life: Life) -> str:
-        """Never back: an engine that shows itself late does not undo what another has reached."""
+        """Returns how far the start is, never back: an engine that is seen late does not undo another's progress."""
         if self.failures.looping(self.limits):
             return "crash_loop"
         reached = life.startup.reached

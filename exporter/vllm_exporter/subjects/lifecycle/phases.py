@@ -1,4 +1,4 @@
-"""How long the parts of the last start took. Pure; seconds."""
+"""Measures how long the parts of the last start took. Pure; seconds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Phases:
         self._began: float | None = None
 
     def begin(self, at: float) -> None:
-        """A new start: what was measured of the one before is gone."""
+        """Begins a new start, and drops the times of the one before."""
         self.seconds = {}
         self._began = at
 
     def leave(self, state: str, since: float, at: float) -> None:
-        """Only of a start that was seen from its beginning: half a phase is no duration."""
+        """Adds a phase, if the start was seen from its beginning: half a phase is no duration."""
         if self._began is None or state not in PHASES:
             return
         self.seconds[state] = self.seconds.get(state, 0.0) + max(0.0, at - since)

@@ -1,4 +1,4 @@
-"""Which state a ready server is in, from what the probe sees and the log said last. Pure."""
+"""Chooses the state of a ready server, from the probe and the last lines of the log. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from vllm_exporter.subjects.lifecycle.evidence import Evidence, LifecycleLimits
 from vllm_exporter.subjects.lifecycle.server_life import Life
 from vllm_exporter.subjects.lifecycle.traffic import TrafficMeter
 
-LAG = 6.0  # seconds that an answer may be old: /is_paused is asked every 5 s
-HOLD = 10.0  # seconds after a line that tells of a pause or a recovery, in which requests that run may still move
-BELIEVE = 30.0  # seconds a line that tells of an end outweighs answers: three canaries of an idle server
+LAG = 6.0  # seconds that an answer may be old: /is_paused is requested every 5 s
+HOLD = 10.0  # seconds after a log line about a pause or a recovery, in which running requests may still move
+BELIEVE = 30.0  # seconds that a log line about an end outweighs answers: three canaries of an idle server
 WAKE = 30.0  # seconds after a wake-up until a server without canaries counts as awake
 SUSPICION = 60.0  # seconds after a stall line
 MISSED = 5.0  # seconds without progress that make a missed canary suspicious; an overloaded server misses them too
 
 
 class ReadyStates:
-    """Of one life."""
+    """Chooses the states of one life."""
 
     def __init__(self, limits: LifecycleLimits, busy: bool = False) -> None:
-        """`busy`: it had requests when it was looked at last, before the exporter was started again."""
+        """`busy`: it had requests at the last look before the exporter was restarted."""
         self._limits = limits
         self._meter = TrafficMeter(limits, busy)
         self._ready_at: float | None = None
@@ -45,7 +45,7 @@ class ReadyStates:
         return self._working(life, sight, traffic)
 
     def contradicts(self, life: Life, evidence: Evidence) -> str:
-        """The ending or death that a log line told and that a server which goes on computing disproves; '' if none."""
+        """Returns the ending or death that a log line reported, if the server goes on computing; else ''."""
         sight, said_at = evidence.sight, life.ending_at if life.ending else life.dead_at
         if said_at is None or not (life.ending or life.dead_at is not None):
             return ""
@@ -66,12 +66,12 @@ class ReadyStates:
         return "listening"
 
     def _held(self, life: Life, now: float, sight: ServerSight) -> str:
-        """Asleep, then what a line said, then paused: a sleeping engine is paused too."""
-        ahead = now - life.told_at < LAG  # the log, of the probe
+        """Returns sleeping, else the state that a log line proved, else paused: a sleeping engine is paused too."""
+        ahead = now - life.told_at < LAG  # the log is ahead of the probe
         if sight.sleeping and not ahead:
             life.held, life.held_at = "sleeping", now
         elif life.held == "sleeping" and not ahead and (sight.sleeping is False or self._meter.moved):
-            life.held, life.held_at = "waking", now  # for one look at least, though it has computed something since
+            life.held, life.held_at = "waking", now  # for one look at least, even if it has computed since
         elif self._is_over(life, now, sight):
             life.held = ""
         if life.held in ("sleeping", "waking", "ft_recovery"):
@@ -89,7 +89,7 @@ class ReadyStates:
         if sight.health == "timeout":
             return True
         if now - life.told_at < LAG:
-            return False  # what was missed in a pause that has just ended proves nothing
+            return False  # a canary that was missed in a pause that has just ended proves nothing
         if life.suspect_at is not None and self._meter.moved:
             life.suspect_at = None
         if life.suspect_at is not None and now - life.suspect_at < SUSPICION:

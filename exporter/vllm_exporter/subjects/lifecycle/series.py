@@ -1,4 +1,4 @@
-"""The values of one server's lifecycle. Pure."""
+"""The samples of one server's lifecycle. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vllm_exporter.subjects.lifecycle.states import NAMES
 
 
 def rows(server: str, machine: Machine, now: float, offset: float) -> Iterator[Row]:
-    """`now` in monotonic seconds; `offset` is Unix time minus monotonic time."""
+    """Yields the samples. `now` is in monotonic seconds; `offset` is Unix time minus monotonic time."""
     history, ended = machine.history, machine.last_exit
     for state in NAMES:
         yield (names.LIFECYCLE_STATE, (server, state)), state == machine.state

@@ -1,4 +1,4 @@
-"""One life of a server, from its process's start to its end, and the count of lives that failed. Pure."""
+"""One life of a server, from the start of its process to its end, and the count of failed lives. Pure."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from vllm_exporter.subjects.lifecycle.evidence import Evidence, Exit, LifecycleL
 from vllm_exporter.subjects.lifecycle.startup import Startup
 from vllm_exporter.subjects.lifecycle.states import ENDING, ORDER
 
-# Causes of an exit that a ready server ends with when it is told to. A dead engine makes it exit cleanly too.
+# Causes of the exit of a ready server that was asked to stop. A dead engine makes it exit cleanly too.
 PLANNED_CAUSES = ("clean", "sigterm")
 RELEASES = ("idle", "serving", "ready_verified")  # a line that proves one of these ends a pause
-BEHEADED = 2.0  # seconds without an engine that make it dead: of a planned stop the engine ends a little earlier
+BEHEADED = 2.0  # seconds without an engine until it is dead: in a planned stop the engine ends a little earlier
 LATE = 10.0  # seconds after the end of a life in which its last lines may still come
 
 
 @dataclass
 class Life:
-    """What is remembered of a server from its start to its end."""
+    """Everything that is remembered of a server from its start to its end."""
 
     began: float
     ref: Ref | None = None  # None: known by its log or its answers only
-    marked: float = -inf  # of the last line of its start
+    marked: float = -inf  # time of the last log line of its start
     startup: Startup = field(default_factory=Startup)
-    ready: bool = False  # /health was fine, or the log said that it would be
-    answered: bool = False  # /health was fine
+    ready: bool = False  # /health was ok, or the log said that it would be
+    answered: bool = False  # /health was ok
     verified: bool = False  # it computed something
     failing: bool = False  # the log says that the start failed
     ending: str = ""
     ending_at: float = 0.0
     dead_at: float | None = None
-    suspect_at: float | None = None  # a stall line
+    suspect_at: float | None = None  # time of a log line about a stall
     held: str = ""  # paused, sleeping, waking, ft_recovery
     held_at: float = 0.0
-    told_at: float = -inf  # of the last line about a pause or a sleep
+    told_at: float = -inf  # time of the last log line about a pause or a sleep
     had_engine: bool = False
-    beheaded_at: float | None = None  # when its engine was first missed
+    beheaded_at: float | None = None  # when its engine was first missing
     error: str = ""  # class of the first error line
     exit: Exit | None = None  # of its API server
     culprit: Exit | None = None  # of the engine or worker that ended before it: the reason why it ended
     ended_at: float | None = None
 
     def note_exit(self, ended: Exit) -> None:
-        """Causes become known up to 10 s late, and not in the order of the ends."""
+        """Notes the end of a process. Causes become known up to 10 s late, and not in the order of the ends."""
         if ended.role == "api_server":
             self.exit = ended
             return
@@ -55,17 +55,17 @@ class Life:
             self.culprit = ended
 
     def account(self) -> Exit:
-        """What is told of its end."""
+        """Returns the exit that is shown as its end."""
         return self.culprit or self.exit or self._unknown()
 
     def _unknown(self) -> Exit:
-        """Nobody told the cause, or not yet."""
+        """Returns an exit without a known cause: nobody reported it, or not yet."""
         pid = None if self.ref is None else self.ref.pid
         cause = "stopped" if self.ending else "engine_dead" if self.dead_at is not None else "unknown"
         return Exit(self.ended_at or self.began, "api_server", pid, cause, "")
 
     def note(self, mark: Mark) -> None:
-        """A line of the log, other than those that a ready server cannot write."""
+        """Notes a log line, except those that a ready server cannot write."""
         order = ORDER[mark.state]
         if order <= ORDER["frontend_init"]:
             self.marked = mark.at
@@ -84,12 +84,12 @@ class Life:
             self._hold(mark)
 
     def _note_ending(self, state: str, at: float) -> None:
-        """A server whose engine died shuts down too: nobody planned that. A drain goes on after the request to stop."""
+        """Notes an ending, but not after the engine died: nobody planned that. A drain outlasts the request to stop."""
         if self.dead_at is None and not (state == "stopping" and self.ending):
             self.ending, self.ending_at = state, at
 
     def note_death(self, at: float) -> None:
-        """A planned stop may log a dead engine too: that is no death."""
+        """Notes a death, but not during a planned stop, which may log a dead engine too."""
         if not self.ending and self.dead_at is None:
             self.dead_at = at
 
@@ -98,7 +98,7 @@ class Life:
             self.error = classes[0]
 
     def is_planned(self) -> bool:
-        """Told to stop. One that is killed while it starts counts as failed: an impatient liveness probe does that."""
+        """True if it was asked to stop. One killed while it starts counts as failed: a liveness probe may do that."""
         if self.ending:
             return True
         calm = self.ready and self.dead_at is None
@@ -108,7 +108,7 @@ class Life:
         return self.is_planned() or (self.exit is not None and self.exit.cause == "clean" and not self.failing)
 
     def is_dead(self, evidence: Evidence) -> bool:
-        """An engine that was there and is not, while the API server still listens; or what is said of it."""
+        """True if the engine is gone while the API server still listens, or if /health or the log said that it died."""
         if evidence.sight is not None and evidence.sight.health == "503" and not self.ending:
             self.note_death(evidence.now)
         if not self._is_beheaded(evidence):
@@ -120,7 +120,7 @@ class Life:
         return self.dead_at is not None
 
     def may_have_written(self, mark: Mark, now: float) -> bool:
-        """Whether a line of a start may be a late one of this life, which has ended, and not of the next."""
+        """True if a line of a start may be a late one of this life, which has ended, and not of the next."""
         if self.ended_at is None:
             return False
         if mark.pid is not None and self.ref is not None and mark.pid == self.ref.pid:
@@ -129,7 +129,7 @@ class Life:
         return not first and now - self.ended_at < LATE
 
     def _is_beheaded(self, evidence: Evidence) -> bool:
-        """An engine was there and is not, while the API server still listens."""
+        """True if an engine was there and is gone, while the API server still listens."""
         processes, sight = evidence.processes, evidence.sight
         if processes is None or not processes.api or processes.engines or (sight and sight.health == "refused"):
             return False
@@ -146,10 +146,10 @@ class Life:
 
 @dataclass
 class Failures:
-    """Ends that nobody planned, in a row."""
+    """Counts ends in a row that nobody planned."""
 
-    starts: int = 0  # that never computed anything
-    same: int = 0  # with the same first error
+    starts: int = 0  # starts that never computed anything
+    same: int = 0  # ends with the same first error
     error: str = ""
     at: float = 0.0  # of the last one
 
@@ -172,14 +172,14 @@ class Failures:
         self.starts, self.same, self.error = 0, 0, ""
 
 
-MARK_GRACE = 6.0  # seconds a life is believed by its log alone: processes are looked for every 2 s
-START_PATIENCE = 900.0  # the same where processes cannot be seen: a large model may load for as long in silence
+MARK_GRACE = 6.0  # seconds that a log line alone proves a life: processes are read every 2 s
+START_PATIENCE = 900.0  # the same where processes cannot be seen: a large model may load that long in silence
 
 
 def is_alive(life: Life | None, evidence: Evidence, joined: bool) -> bool | None:
-    """Whether the server's API process lives; None: nobody can say. `joined`: its processes were seen at some time.
+    """True if the server's API process lives; None: not known. `joined`: its processes were seen at some time.
 
-    A process that is there counts most, then an answer, then the log. A log that says "ready" keeps nobody alive.
+    A process that is there counts most, then an answer, then the log. A log that says "ready" proves no life.
     """
     processes, sight = evidence.processes, evidence.sight
     gone = life.exit.pid if life is not None and life.exit is not None else None
@@ -195,9 +195,10 @@ def is_alive(life: Life | None, evidence: Evidence, joined: bool) -> bool | None
 
 
 def _seems_alive(life: Life | None, now: float, sight: ServerSight | None, looked: bool) -> bool | None:
-    """Where no process of the server was ever seen: it runs on another host, or in a container that hides them.
+    """Decides when no process of the server was ever seen: it runs on another host, or in a container that hides it.
 
-    On this host (`looked`) silence comes from somebody who holds the port; elsewhere perhaps from a host that is off.
+    On this host (`looked`) a timeout comes from a process that holds the port; elsewhere perhaps from a host that is
+    off.
     """
     if sight is None:
         return False if looked and life is None else None
@@ -207,7 +208,7 @@ def _seems_alive(life: Life | None, now: float, sight: ServerSight | None, looke
 
 
 def is_up(life: Life, evidence: Evidence) -> bool:
-    """Whether its start is over although /health was never fine: vLLM listens to nobody before."""
+    """True if start-up is over though /health was never ok: vLLM accepts connections only then."""
     sight = evidence.sight
     if sight is None or sight.health != "timeout":
         return False

@@ -1,4 +1,4 @@
-"""How far a start has come, from the log lines of several processes: as far as the slowest engine has. Pure."""
+"""Works out how far a start is, from the log lines of several processes: as far as its slowest engine. Pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from vllm_exporter.subjects.lifecycle.states import NAMES, ORDER
 FIRST_OF_ENGINE = ORDER["engine_spawned"]
 LAST_OF_ENGINE = ORDER["engine_ready"]
 CONFIG_RESOLVING = ORDER["config_resolving"]
-SETTLE = 1.0  # seconds after the arguments, or the port, in which the configuration's turn comes
+SETTLE = 1.0  # seconds after the arguments, or the port, until the configuration is being read
 
 
 class Startup:
-    """One start. Marks may come late and twice: what was reached stays reached."""
+    """One start. Marks may come late and twice: a state that was reached stays reached."""
 
     def __init__(self) -> None:
         self.api = 0  # the highest order an API server proved
-        self._fronts: dict[str, int] = {}  # API servers by rank, of those past the engine's start
-        self._cores: dict[str, int] = {}  # engine cores by engine
-        self._workers: dict[str, dict[str, int]] = {}  # by engine and rank
-        self._processes: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()  # that were seen last
+        self._fronts: dict[str, int] = {}  # rank to order, of API servers past the engine's start
+        self._cores: dict[str, int] = {}  # engine to order, of engine cores
+        self._workers: dict[str, dict[str, int]] = {}  # engine to rank to order
+        self._processes: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()  # those seen last
         self._settled_at = 0.0  # when arguments or port were first seen
 
     def note(self, mark: Mark) -> None:
@@ -32,7 +32,7 @@ class Startup:
             self._raise_api(order, mark.at)
 
     def saw_bound(self, now: float) -> None:
-        """The port is taken. What comes after follows by itself, a moment later: no line and no file shows it."""
+        """Notes that the port is taken. The next step follows a moment later by itself: no line or file shows it."""
         if self.api < ORDER["port_bound"]:
             self._raise_api(ORDER["port_bound"], now)
 
@@ -41,7 +41,7 @@ class Startup:
             self.api = CONFIG_RESOLVING
 
     def saw_processes(self, processes: Processes) -> None:
-        """Coarse evidence, all there is without a log."""
+        """Notes the processes: coarse evidence, but all there is without a log."""
         if self._processes == (processes.engines, processes.workers):
             return
         self._processes = processes.engines, processes.workers
@@ -58,7 +58,7 @@ class Startup:
         return NAMES[max(self.api, self._engines(), min(self._fronts.values(), default=0), ORDER["spawned"])]
 
     def _engines(self) -> int:
-        """The minimum over the engines that are known; of an engine, what its core or all its workers have done."""
+        """Returns the minimum over the known engines; an engine is as far as its core, or as all its workers."""
         found = []
         for engine in self._cores.keys() | self._workers.keys():
             workers = min(self._workers.get(engine, {}).values(), default=0)

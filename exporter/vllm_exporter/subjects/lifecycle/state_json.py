@@ -1,4 +1,4 @@
-"""What is kept of a server over a restart of the exporter, as plain values for a JSON file. Pure.
+"""Converts what is kept of a server over a restart of the exporter to plain values for a JSON file, and back. Pure.
 
 Times are kept as Unix time: the monotonic clock begins anew with each boot.
 """
@@ -17,7 +17,7 @@ from vllm_exporter.subjects.lifecycle.states import ORDER
 
 
 def to_plain(machine: Machine, offset: float) -> Content:
-    """`offset` is Unix time minus monotonic time, now."""
+    """Returns the values to save; `offset` is Unix time minus monotonic time, now."""
     life = machine.life
     return {
         "state": machine.state,
@@ -115,5 +115,5 @@ def _state(value: object) -> str:
 
 
 def _past(value: object, now: float, offset: float) -> float:
-    """Monotonic time; a clock that was set back since makes it now, never later."""
+    """Returns monotonic time, at most `now`: the clock may have been set back since."""
     return min(seconds(value) - offset, now)

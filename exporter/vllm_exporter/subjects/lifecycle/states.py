@@ -1,7 +1,7 @@
 """The 42 states of a vLLM server, in the order of a life: start, service, trouble, end.
 
-Where a log line is quoted, it is of vLLM 0.32; what the logs collector recognises may have other wording in other
-releases. States before `listening` come in this order, though not each start shows each of them.
+A quoted log line is of vLLM 0.32; the logs collector also recognises the wording of other releases. States before
+`listening` come in this order, though not each start shows each of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LifecycleState:
     evidence: str
     source: Source
     action: str = "Nothing; wait."
-    severity: Severity = "info"  # of the event that tells that it was entered
+    severity: Severity = "info"  # of the event that reports the change to this state
     proof: Proof = "real vLLM"
 
 
@@ -216,7 +216,7 @@ STATES: tuple[LifecycleState, ...] = (
     ),
     LifecycleState(
         "ft_recovery",
-        "An engine failed and waits to be told what to do (fault tolerance).",
+        "An engine failed and waits for a command (fault tolerance).",
         "log: `[FT] Busy loop raised`",
         "log",
         "POST /fault_tolerance/apply within 120 s, else it ends.",
@@ -249,7 +249,7 @@ STATES: tuple[LifecycleState, ...] = (
     ),
     LifecycleState(
         "stopping",
-        "It was told to stop.",
+        "It was asked to stop.",
         "log: `[shutdown] API server: shutdown triggered`; or /health is refused while the process lives",
         "log",
     ),
@@ -300,6 +300,6 @@ ORDER: dict[str, int] = {state.name: at for at, state in enumerate(STATES)}
 NAMES: tuple[str, ...] = tuple(ORDER)
 
 STARTING: tuple[str, ...] = NAMES[ORDER["spawned"] : ORDER["listening"]]  # a process, not ready
-RUNNING: tuple[str, ...] = NAMES[ORDER["ready_verified"] : ORDER["draining"]]  # ready, and not told to stop
+RUNNING: tuple[str, ...] = NAMES[ORDER["ready_verified"] : ORDER["draining"]]  # ready, and not asked to stop
 ENDING: tuple[str, ...] = ("draining", "aborting", "stopping")
 DOWN: tuple[str, ...] = ("absent", "preflight", *NAMES[ORDER["exited"] :])

@@ -1,4 +1,4 @@
-"""Whether a server that makes progress is idle, serves, is saturated or thrashes. Pure."""
+"""Decides whether a server that makes progress is idle, serves, is saturated or thrashes. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CANARY_STEPS = 2  # engine steps in one look that our own canary alone may have 
 
 
 class TrafficMeter:
-    """Remembers just enough of the last looks. Silence of /metrics keeps the last answer."""
+    """Remembers just enough of the last looks. While /metrics is silent the last answer holds."""
 
     def __init__(self, limits: LifecycleLimits, busy: bool = False) -> None:
-        """`busy`: it was so before the first look; whether it still is takes as long to tell as at any other time."""
+        """`busy`: it starts as busy; it becomes idle only after the usual quiet time."""
         self._limits = limits
         self._was_busy = busy
         self._last: EngineValues | None = None
@@ -42,7 +42,7 @@ class TrafficMeter:
         return "serving" if busy else "idle"
 
     def rest(self) -> None:
-        """What waits while the engine is held says nothing of its load."""
+        """Forgets waiting requests and preemptions: while the engine is held they say nothing about its load."""
         self._waiting_since = None
         self._preempted.clear()
 
@@ -61,7 +61,7 @@ class TrafficMeter:
         self._last = values
 
     def _take_waiting(self, now: float, values: EngineValues) -> None:
-        """Begins with the first look at which something waits, ends after as long a time without."""
+        """Times a queue: it begins with the first look at which a request waits, and ends after as long without one."""
         if values.waiting > 0:
             self._unqueued_at = now
             if self._waiting_since is None:
@@ -83,5 +83,5 @@ class TrafficMeter:
 
 
 def _grown(before: float | None, after: float | None) -> float:
-    """0 when unknown, and when the counter began anew."""
+    """Returns the growth of a counter; 0 when it is unknown or began anew."""
     return max(0.0, after - before) if before is not None and after is not None else 0.0

@@ -1,4 +1,4 @@
-"""Which state may follow which. What is looked at once a second skips states, so that leaps forward are allowed."""
+"""Decides which state may follow which. A look once a second misses states, so that leaps forward are allowed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ONCE = ("ready_verified", "waking")  # have one way in
 
 
 def allowed(old: str, new: str) -> bool:
-    """Worked out each time: changes are rare, and 42 sets of names would stay in memory."""
+    """True if `new` may follow `old`. Computed each time: changes are rare, and 42 sets of names would cost memory."""
     return new in followers(old)
 
 
@@ -29,7 +29,7 @@ def followers(name: str) -> frozenset[str]:
 
 
 def _after_down(name: str) -> frozenset[str]:
-    """A start. One that was not seen, as of a server on another host, may appear in any state of a living server."""
+    """Allows a start. One that was not seen, as on another host, may appear in any state of a living server."""
     if name in ("absent", "preflight"):
         return frozenset(NAMES) - {name, "absent", "waking"}
     return frozenset((*DOWN[1:], *STARTING, *(set(_READY) - {"waking"}), *ENDING, "engine_dead")) - {name}

@@ -98,7 +98,7 @@ def test_without_targets_there_is_no_data(clock: FakeClock) -> None:
 
 
 def test_waits_for_the_first_probe_and_then_goes_by_what_there_is(host: Host) -> None:
-    with pytest.raises(NoData, match="looked at yet"):
+    with pytest.raises(NoData, match="no server was probed yet"):
         host.look(None, *WHOLE)
     host.clock.advance(10)
     assert host.look(None, *WHOLE)["state/executor_spawn"] == 1
@@ -106,7 +106,7 @@ def test_waits_for_the_first_probe_and_then_goes_by_what_there_is(host: Host) ->
 
 def test_says_so_when_nobody_tells_anything(host: Host) -> None:
     host.clock.advance(20)
-    with pytest.raises(NoData, match="are these collectors on"):
+    with pytest.raises(NoData, match="check that these collectors are enabled"):
         list(host.collector.collect())
 
 
