@@ -1,1 +1,1 @@
-"""vLLM's processes on this host."""
+"""Reads vLLM's processes on this host."""

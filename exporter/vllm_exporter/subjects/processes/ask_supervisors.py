@@ -20,7 +20,7 @@ SYSTEMD = Path("/run/systemd/system")  # is there where systemd runs, see sd_boo
 
 @dataclass(frozen=True)
 class Supervisors:
-    """Who may be asked; '' and False: not to be asked."""
+    """The supervisors that may be asked; '' and False: not this one."""
 
     docker_socket: str = ""
     supervisord: str = ""
@@ -28,7 +28,7 @@ class Supervisors:
 
 
 class SupervisorQueries:
-    """What was learned is read by the collector's thread at its next run."""
+    """Asks in threads; the collector's thread reads the answers at its next run."""
 
     def __init__(self, whom: Supervisors, log: Log) -> None:
         self.containers: dict[str, Container] = {}  # the newest list, replaced as a whole
@@ -44,17 +44,17 @@ class SupervisorQueries:
         return self._whom != Supervisors()
 
     def renew(self) -> None:
-        """Asks who runs what; at most one such question at a time."""
+        """Asks for the lists of containers and programs; at most one such request at a time."""
         whom = self._whom
         if (whom.docker_socket or whom.supervisord) and (self._renewal is None or not self._renewal.is_alive()):
             self._renewal = self._start(self._renew)
 
     def ask(self, ref: Ref, ppid: int, place: CgroupPlace) -> None:
-        """How this process ended; the answer comes by `answers`, always."""
+        """Asks how this process ended; `answers` always has an answer later."""
         self._start(lambda: self._statuses.append((ref, self._status(ref, ppid, place))))
 
     def answers(self) -> list[tuple[Ref, int | None]]:
-        """Wait statuses that have come in; None: nobody knows."""
+        """Returns the wait statuses that have arrived; None: not known."""
         return [self._statuses.popleft() for _ in range(len(self._statuses))]
 
     def _renew(self) -> None:
@@ -79,7 +79,7 @@ class SupervisorQueries:
             return {}
 
     def _status(self, ref: Ref, ppid: int, place: CgroupPlace) -> int | None:
-        """Of the first who knows."""
+        """Returns the wait status from the first supervisor that knows it."""
         try:
             if place.container and self._whom.docker_socket:
                 return ask_exit(self._whom.docker_socket, place.container)
@@ -97,9 +97,9 @@ class SupervisorQueries:
         self._failed.discard(what)
 
     def _fails(self, what: str, error: SourceError) -> None:
-        """Said once until it works again."""
+        """Logs a failure once, until it works again."""
         if what not in self._failed:
-            self._log("warning", "could not be asked about processes", who=what, reason=error)
+            self._log("warning", "a supervisor does not answer about processes", who=what, reason=error)
         self._failed.add(what)
 
     def _start(self, target: Callable[[], None]) -> threading.Thread:

@@ -1,4 +1,4 @@
-"""What the control group of a process tells: its container, its systemd unit, and kills for lack of memory."""
+"""Reads the control group of a process: its container, its systemd unit, and OOM kills."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from vllm_exporter.linux.files import read_file
 # Engines name a group by the container's id of 64 digits: docker-<id>.scope, docker/<id>, cri-containerd-<id>.scope,
 # kubepods…/pod<uid>/<id>, kubepods…:cri-containerd:<id>, crio-<id>.scope, libpod-<id>.scope/container
 _CONTAINER = re.compile(r"[/:-]([0-9a-f]{64})(?=\.scope|/|$)")
-SHORT = 12  # digits of an id that people see
+SHORT = 12  # digits of an id that are shown to people
 CREDIT = 60.0  # seconds from an OOM kill to the end of the process: freeing 100 GB of pinned memory takes long
 
 
 @dataclass(frozen=True)
 class CgroupPlace:
-    """Where a process runs."""
+    """The container or unit in which a process runs."""
 
     container: str = ""  # id of the innermost, 64 digits; '' outside containers
     unit: str = ""  # the system service of systemd; '' in a container, and for none
-    oom: str = ""  # file below /sys/fs/cgroup that counts kills for lack of memory; '' in the root group
+    oom: str = ""  # file below /sys/fs/cgroup that counts OOM kills; '' in the root group
 
 
 def parse_cgroup(text: bytes) -> CgroupPlace:
-    """From /proc/<pid>/cgroup (cgroups(7)). Anything else is no place."""
+    """Parses /proc/<pid>/cgroup (cgroups(7)); any other text gives an empty place."""
     paths: dict[str, str] = {}
     for line in text.decode("utf-8", "replace").splitlines():
         _, _, rest = line.partition(":")
@@ -42,7 +42,7 @@ def read_place(proc: Path, pid: int) -> CgroupPlace:
 
 
 def parse_oom_kills(text: bytes) -> int | None:
-    """From memory.events (version 2), memory.oom_control (version 1) or /proc/vmstat: all have a line `oom_kill N`."""
+    """Parses memory.events (version 2), memory.oom_control (version 1) or /proc/vmstat: all have `oom_kill N`."""
     for line in text.splitlines():
         key, _, number = line.partition(b" ")
         if key == b"oom_kill" and number.isdigit():
@@ -51,19 +51,19 @@ def parse_oom_kills(text: bytes) -> int | None:
 
 
 class OomKills:
-    """Counts kills for lack of memory in the groups of vLLM's processes. A kill explains one SIGKILL, once.
+    """Counts OOM kills in the groups of vLLM's processes. A kill explains one SIGKILL, once.
 
-    A process in the root group, or whose group cannot be seen from here, goes by the count of the whole host.
+    For a process in the root group, or whose group cannot be seen from here, the count of the whole host is used.
     """
 
     def __init__(self, proc: Path, sys: Path) -> None:
         self._vmstat = proc / "vmstat"
         self._root = sys / "fs/cgroup"
         self._counts: dict[Path, int] = {}
-        self._credits: dict[Path, list[float]] = {}  # when a kill was seen that has not explained an end yet
+        self._credits: dict[Path, list[float]] = {}  # times of kills that have not explained an end yet
 
     def follow(self, places: set[CgroupPlace], now: float) -> None:
-        """The groups to watch from now on; others are forgotten."""
+        """Sets the groups to watch from now on; others are forgotten."""
         files = {self._file(place) for place in places}
         for file in self._counts.keys() - files:
             del self._counts[file]
@@ -72,7 +72,7 @@ class OomKills:
             self._look(file, now)
 
     def claim(self, place: CgroupPlace, now: float) -> bool:
-        """Whether a kill explains the SIGKILL of a process that was in this place."""
+        """True if a kill explains the SIGKILL of a process that was in this place. Uses the kill up."""
         file = self._file(place)
         self._look(file, now)
         credits = self._credits.get(file)
@@ -96,7 +96,7 @@ class OomKills:
 
 
 def _unit(path: str) -> str:
-    """The service that it is in; those of a user's own systemd are not for us to ask."""
+    """Returns the service of a path; '' for those of a user's own systemd, which we may not ask."""
     if "/user.slice/" in path or path.startswith("/user.slice"):
         return ""
     return next((part for part in reversed(path.split("/")) if part.endswith(".service")), "")

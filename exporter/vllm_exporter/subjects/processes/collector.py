@@ -30,16 +30,16 @@ from vllm_exporter.subjects.processes.series import TICKS, ProcessReading, rows
 from vllm_exporter.subjects.processes.slow import SlowReader, SlowReadings
 from vllm_exporter.subjects.processes.tree import ProcTree
 
-SLOW = 10.0  # seconds between two counts of file descriptors and of kills for lack of memory
-RENEW = 60.0  # seconds between two questions to a container engine or supervisord, when nothing changes
+SLOW = 10.0  # seconds between two counts of file descriptors and of OOM kills
+RENEW = 60.0  # seconds between two requests to a container engine or supervisord, when nothing changes
 
 
 @dataclass(frozen=True)
 class ProcessesOptions:
-    """Who may be asked besides the kernel. All of it is only read."""
+    """The options: sources besides the kernel. All of them are only read."""
 
-    docker_socket: str = ""  # of Docker, or of Podman's Docker-compatible service; '' means not asked
-    supervisord: str = ""  # unix:///run/supervisor.sock or http://127.0.0.1:9001; '' means not asked
+    docker_socket: str = ""  # of Docker, or of Podman's Docker-compatible service; '' means not used
+    supervisord: str = ""  # unix:///run/supervisor.sock or http://127.0.0.1:9001; '' means not used
     systemd: bool = True  # where it runs
     pss: bool = False
 
@@ -125,7 +125,7 @@ class ProcessesCollector(Collector):
         self._reader.close()
 
     def _take_stock(self, living: Living) -> None:
-        """Works out who belongs to whom."""
+        """Works out which process belongs to which server, and which are orphans."""
         if self._supervisors.containers is not self._containers:
             self._containers = self._supervisors.containers
             self._matcher.hurry()
@@ -133,7 +133,7 @@ class ProcessesCollector(Collector):
         vllm = [process.ref for process in living.values() if process.title.role]
         self._places = {ref: places[ref] if ref in places else read_place(self._proc, ref.pid) for ref in vllm}
         if self._places.keys() - places.keys():
-            self._slow_due = 0.0  # kills for lack of memory count from now on
+            self._slow_due = 0.0  # OOM kills count from now on
             self._supervisors.renew()
         containers = {ref: self._containers.get(place.container) for ref, place in self._places.items()}
         records = remember(before, living, self._matcher.join(living, containers))
@@ -192,7 +192,7 @@ class ProcessesCollector(Collector):
 
 
 def read_boot_time(proc: Path) -> float:
-    """Unix time of the boot, that start times count from. Raises SourceError when /proc/stat does not have it."""
+    """Returns the Unix time of the boot, from which start times count. Raises SourceError when /proc/stat lacks it."""
     for line in (read_file(proc / "stat", 1 << 20) or b"").splitlines():
         if line.startswith(b"btime "):
             return float(line.split()[1])

@@ -27,33 +27,33 @@ Containers = Mapping[str, Container]  # by full id
 
 
 def list_containers(socket_path: str) -> dict[str, Container]:
-    """The running ones. Raises SourceError."""
+    """Returns the running containers by id. Raises SourceError."""
     return parse_containers(_get(socket_path, "/containers/json"))
 
 
 def ask_exit(socket_path: str, container: str) -> int | None:
-    """The wait status of the main process of a container that has ended; None while it runs, or runs again."""
+    """Returns the wait status of the main process of an ended container; None while it runs, or runs again."""
     return parse_state(_get(socket_path, f"/containers/{container}/json"))
 
 
 def parse_containers(body: bytes) -> dict[str, Container]:
-    """Raises SourceError when it is not such a list."""
+    """Parses the list of containers. Raises SourceError for anything else."""
     try:
         found = json.loads(body)
         return {str(item["Id"]): _container(item) for item in found}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise SourceError(f"the container engine answered no list of containers: {error!r}") from None
+        raise SourceError(f"the container engine's answer is no list of containers: {error!r}") from None
 
 
 def parse_state(body: bytes) -> int | None:
-    """As `ask_exit`. Raises SourceError."""
+    """Parses the state of a container, for `ask_exit`. Raises SourceError."""
     try:
         state = json.loads(body)["State"]
         if state["Running"] and not state.get("Restarting", False):
             return None
         return int(state["ExitCode"]) << 8
     except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"the container engine answered no state of a container: {error!r}") from None
+        raise SourceError(f"the container engine's answer is no state of a container: {error!r}") from None
 
 
 def _container(item: Mapping[str, object]) -> Container:

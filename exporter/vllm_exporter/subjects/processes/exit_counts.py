@@ -1,4 +1,4 @@
-"""Keeps account of vLLM processes that end: each is counted once, with the best cause that anybody could tell."""
+"""Counts vLLM processes that end: each once, with the best cause that is known."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class _Account:
     container: str  # its name
     parent: int  # pid
     watched: bool  # its end will be, or was, seen
-    gone: float  # monotonic: when it was missed
-    at: float  # Unix time of its end, as well as it is known
+    gone: float  # monotonic seconds at which it was first missing
+    at: float  # Unix time of its end, as exact as it is known
     asked: bool = False
 
 
 class ExitCounter:
-    """All methods are called from the collector's thread."""
+    """Counts ends by server, role and cause. All methods are called from the collector's thread."""
 
     def __init__(self, context: Context, supervisors: SupervisorQueries) -> None:
         self.counts: Counter[tuple[str, Role, ExitCause]] = Counter()
@@ -59,7 +59,7 @@ class ExitCounter:
         places: Mapping[Ref, CgroupPlace],
         names: Mapping[int, str],
     ) -> None:
-        """When processes came or went: opens an account for those that are gone, and watches the new ones.
+        """Opens an account for each process that is gone, and watches the new ones.
 
         `names` are those of containers, by the pids of `before`.
         """
@@ -73,11 +73,11 @@ class ExitCounter:
         self._watched = {ref: self._watched[ref] if ref in self._watched else self._watch.watch(ref) for ref in records}
 
     def follow_places(self, places: Iterable[CgroupPlace]) -> None:
-        """The control groups whose kills for lack of memory are counted; every 10 s or so."""
+        """Sets the control groups whose OOM kills are counted; called every 10 s or so."""
         self._oom.follow({*places, *(one.place for one in self._open.values())}, self._clock.monotonic())
 
     def settle(self) -> bool:
-        """Closes the accounts that can be closed. True when one was: `counts` has changed."""
+        """Closes the accounts that can be closed. Returns True if one was: `counts` has changed."""
         for seen in self._watch.drain():
             self._seen[seen.ref] = seen
         if not self._open:
@@ -92,7 +92,7 @@ class ExitCounter:
     def _settle(self, ref: Ref, account: _Account, answers: Mapping[Ref, int | None]) -> bool:
         seen = self._seen.pop(ref, None)
         if seen is not None:
-            account.at, account.watched = seen.at, False  # whatever else becomes known of it will not come from there
+            account.at, account.watched = seen.at, False  # the watch will not report more about it
         status = seen.status if seen is not None else answers.get(ref)
         over = ref in answers or self._clock.monotonic() - account.gone > PATIENCE
         if status is None and not over and (account.watched or self._ask(account)):
@@ -103,7 +103,7 @@ class ExitCounter:
         return True
 
     def _ask(self, account: _Account) -> bool:
-        """Of an API server only: supervisors know what they started. False: there is nobody to ask."""
+        """Asks about an API server only: supervisors know what they started. Returns False if none can be asked."""
         if not account.asked and account.record.role == "api_server" and self._supervisors.can_tell:
             account.asked = True
             self._supervisors.ask(account.record.ref, account.parent, account.place)
@@ -133,7 +133,7 @@ class ExitCounter:
 
 
 def oom_kill(event: ProcessExited, summary: str) -> ProcessOomKilled:
-    """The event beside that of the exit."""
+    """Returns the event of the OOM kill, which accompanies that of the exit."""
     return ProcessOomKilled(
         severity="critical",
         summary=summary,

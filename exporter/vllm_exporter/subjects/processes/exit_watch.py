@@ -1,7 +1,7 @@
 """Sees processes end, at that moment and with their exit status, although they are not our children.
 
 A pidfd becomes readable when its process ends. The status is in /proc/<pid>/stat until the parent collects it (Linux
-3.5), and in the pidfd after that (PIDFD_GET_INFO of Linux 6.15); who of us and the parent is first is a matter of luck.
+3.5), and in the pidfd after that (PIDFD_GET_INFO of Linux 6.15); either we or the parent may be first.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from vllm_exporter.linux.stat import SIZE, is_own_namespace, parse_exit_status, 
 # include/uapi/linux/pidfd.h: _IOWR(0xFF, 11, struct pidfd_info): u64 mask, u64 cgroupid, 11 u32, s32 exit_code
 GET_INFO = 3 << 30 | 64 << 16 | 0xFF << 8 | 11
 INFO_EXIT = 1 << 3
-NEVER = -1  # in place of a status: nobody will tell
-UNCOLLECTED = 5.0  # seconds that a zombie whose status is not for us may wait for its parent; then it stays unknown
+NEVER = -1  # in place of a status: it will never be known
+UNCOLLECTED = 5.0  # seconds that a zombie whose status we may not read may wait for its parent; then it is unknown
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class ProcessExit:
 @dataclass
 class _Watched:
     ref: Ref
-    readable: bool  # its stat shows us all
+    readable: bool  # True if its stat shows us everything
     ended: tuple[float, float] | None = None  # wall and monotonic time
 
 
 class ExitWatch:
-    """`watch`, `drain` and `close` are called from one thread; another one sleeps until a process ends."""
+    """Watches processes. `watch`, `drain` and `close` are called from one thread; another one sleeps until one ends."""
 
     def __init__(self, proc: Path, clock: Clock) -> None:
         self._proc = proc
@@ -58,7 +58,7 @@ class ExitWatch:
         self._thread: threading.Thread | None = None
 
     def watch(self, ref: Ref) -> bool:
-        """False: its end cannot be seen here: old kernel, seccomp filter, another PID namespace, or it is gone."""
+        """Returns False if its end cannot be seen: old kernel, seccomp filter, other PID namespace, or it is gone."""
         if not self._usable:
             return False
         try:
@@ -75,7 +75,7 @@ class ExitWatch:
         return True
 
     def drain(self) -> list[ProcessExit]:
-        """Those that ended since the last call. One whose status may still become known is kept back."""
+        """Returns the processes that ended since the last call. One whose status may still become known waits."""
         found = [self._forget(*self._exits.popleft()) for _ in range(len(self._exits))]
         for pidfd in [self._ended.popleft() for _ in range(len(self._ended))]:
             late = self._late(pidfd)
@@ -126,7 +126,7 @@ class ExitWatch:
 
     def _late(self, pidfd: int) -> ProcessExit | None:
         watched = self._watched[pidfd]
-        assert watched.ended is not None  # what makes it be here
+        assert watched.ended is not None  # set before it was put into _ended
         status = read_exit_info(pidfd)
         wall, monotonic = watched.ended
         if status is None and self._clock.monotonic() - monotonic < UNCOLLECTED:
@@ -140,13 +140,13 @@ class ExitWatch:
 
 
 def read_zombie(proc: Path, ref: Ref) -> int | None:
-    """None when its parent has collected it, or it is not for us to see."""
+    """Returns the wait status; None when its parent has collected it, or we may not see it."""
     text = read_file(proc / str(ref.pid) / "stat", SIZE)
     return parse_exit_status(text, ref) if text else None
 
 
 def read_exit_info(pidfd: int) -> int | None:
-    """The wait status. None: not yet, its parent has to collect it first. NEVER: this kernel does not tell."""
+    """Returns the wait status; None: not before its parent has collected it; NEVER: this kernel does not provide it."""
     info = bytearray(64)
     struct.pack_into("=Q", info, 0, INFO_EXIT)
     try:

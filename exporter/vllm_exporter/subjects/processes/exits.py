@@ -1,6 +1,6 @@
-"""Why a process ended, by its wait status. Pure.
+"""Explains why a process ended, by its wait status. Pure.
 
-An exit code says little of vLLM itself: a fatal death of its engine ends the API server with code 0.
+An exit code says little about vLLM itself: a fatal death of its engine ends the API server with code 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vllm_exporter.facts.values import ExitCause
 
 CORE = 0x80  # bit of a wait status: memory was dumped
-UNKNOWN_SIGNAL = 0x7F  # in a wait status made from the word of who knows only that it was one; no signal has it
+UNKNOWN_SIGNAL = 0x7F  # stands for "killed by some signal, unknown which"; no signal has this number
 SHELL = 128  # a shell, and a container engine, report the signal n as the exit code 128 + n
 _BY_SIGNAL: dict[int, ExitCause] = {
     signal.SIGTERM: "sigterm",
@@ -33,7 +33,7 @@ _BY_SIGNAL: dict[int, ExitCause] = {
 
 @dataclass(frozen=True)
 class ExitCode:
-    """How a process ended."""
+    """The end of a process."""
 
     cause: ExitCause
     code: int | None  # exit code, or the negative number of the signal; None: not known
@@ -41,9 +41,9 @@ class ExitCode:
 
 
 def explain(status: int | None, oom: bool = False) -> ExitCode:
-    """`status` as wait(2) has it; None: not known. `oom`: the kernel killed a process there for lack of memory."""
+    """Explains a status of wait(2); None: not known. `oom`: the kernel killed a process there for lack of memory."""
     if status is None:
-        return ExitCode("unknown", None, "nobody knows how")
+        return ExitCode("unknown", None, "cause not known")
     number, code = _signal(status), (status >> 8) & 0xFF
     if number:
         return _by_signal(number, oom)
@@ -55,7 +55,7 @@ def is_sigkill(status: int) -> bool:
 
 
 def _signal(status: int) -> int:
-    """0: it ended by itself."""
+    """Returns the signal that ended the process; 0: it ended by itself."""
     number, code = status & 0x7F, (status >> 8) & 0xFF
     if not number and SHELL < code <= SHELL + signal.SIGSYS:
         return code - SHELL

@@ -1,4 +1,4 @@
-"""Who started whom among vLLM's processes, and which of them were left behind. Pure.
+"""Works out who started whom among vLLM's processes, and which of them were left behind. Pure.
 
 A parent id of 1 does not make an orphan: vLLM itself may be process 1 of a container. An orphan is an engine core or a
 worker whose recorded parent is gone and whose present parent could not own it, and each one below it: the workers hold
@@ -35,20 +35,20 @@ Living = Mapping[int, Process]  # by pid
 
 @dataclass(frozen=True)
 class Record:
-    """What is remembered of one of vLLM's processes for as long as it lives."""
+    """Everything that is remembered of one of vLLM's processes for as long as it lives."""
 
     ref: Ref
     role: Role
     rank: str
     server: str  # '' when its tree could not be joined to a target
-    parent: Ref | None  # that it had when first seen; None: unknown, it may have been left behind before
+    parent: Ref | None  # when first seen; None: unknown, it may have been left behind before
 
 
 Records = Mapping[Ref, Record]
 
 
 def choose_role(process: Process, living: Living) -> Role | None:
-    """A `vllm serve` below a `vllm serve` is a fork that is not renamed: an engine, or below that a worker."""
+    """Returns the role. A `vllm serve` below another is a fork that is not renamed: an engine, or below it a worker."""
     title = process.title
     if title.renamed or title.role is None:
         return title.role
@@ -62,10 +62,10 @@ def choose_role(process: Process, living: Living) -> Role | None:
 
 
 def choose_rank(process: Process, living: Living, old: Record | None) -> str:
-    """As in the title; a worker of one of several engines without a DP rank of its own gets its engine's.
+    """Returns the rank in the title; a worker without a DP rank gets that of its engine, one of several.
 
-    The engines of a dense model are independent: their workers are all called `VLLM::Worker`. One that has lost its
-    engine keeps its rank.
+    The engines of a dense model are independent: their workers are all called `VLLM::Worker`. A worker that has lost
+    its engine keeps its rank.
     """
     rank = process.title.rank
     if process.title.role != "worker" or rank.startswith("DP"):
@@ -79,7 +79,7 @@ def choose_rank(process: Process, living: Living, old: Record | None) -> str:
 
 
 def remember(records: Records, living: Living, servers: Mapping[Ref, str]) -> dict[Ref, Record]:
-    """The records of those that live: old ones keep their parent, and their server once their API server is gone.
+    """Returns the records of living processes. Old ones keep their parent, and their server once it is gone.
 
     `servers` names the server of each API server that could be joined to a target.
     """
@@ -100,9 +100,9 @@ def remember(records: Records, living: Living, servers: Mapping[Ref, str]) -> di
 
 
 def choose_mains(records: Records, mains: Mapping[str, Ref]) -> dict[str, Ref]:
-    """The first API server of each server, that the others are children of: another one in its place is a restart.
+    """Returns the first API server of each server, parent of its others: another one in its place is a restart.
 
-    `mains` are those of before. One that is gone is kept until there is another.
+    `mains` are those of the last call. One that is gone is kept until there is another.
     """
     servers = {ref for ref, record in records.items() if record.role == "api_server"} | set(mains.values())
     found: dict[str, Ref] = {}
@@ -119,7 +119,7 @@ def choose_orphans(records: Records, living: Living) -> tuple[Record, ...]:
 
 
 def _is_root(record: Record, living: Living) -> bool:
-    """Of a tree that was left behind."""
+    """True if the process is the root of a tree that was left behind."""
     if record.role not in LEFT or record.parent is None or _lives(record.parent, living):
         return False
     process = living.get(record.ref.pid)
@@ -130,7 +130,7 @@ def _is_root(record: Record, living: Living) -> bool:
 
 
 def _is_below(record: Record, roots: Collection[Ref], living: Living) -> bool:
-    """Whether its parent, or that one's, is such a root."""
+    """True if its parent, or that one's, is such a root."""
     at = living.get(record.ref.pid)
     if record.role not in LEFT or at is None or at.ref != record.ref:
         return False
@@ -147,13 +147,13 @@ def _lives(ref: Ref, living: Living) -> bool:
 
 
 def _parent(process: Process, living: Living) -> Ref | None:
-    """Only one that can own an engine is worth recording: another one has taken it over already."""
+    """Returns the parent if it can own an engine: any other one has taken the process over already."""
     parent = living.get(process.ppid)
     return parent.ref if parent is not None and parent.title.owner else None
 
 
 def _server(process: Process, living: Living, servers: Mapping[Ref, str]) -> str:
-    """Of the nearest ancestor, itself included, that is joined to one."""
+    """Returns the server of the nearest ancestor, itself included, that is joined to one; '' without one."""
     seen: set[int] = set()
     at: Process | None = process
     while at is not None and at.ref.pid not in seen:

@@ -1,4 +1,4 @@
-"""Which configured server a vLLM on this host is, by the port it listens on, in a container too."""
+"""Finds the target that a vLLM on this host is, by the port on which it listens, in a container too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIRST_RETRY, LAST_RETRY = 4.0, 300.0
 
 @dataclass(frozen=True)
 class KnownTargets:
-    """The configured servers, as they may be met."""
+    """The configured targets, by the addresses at which they may be found."""
 
     local: Mapping[int, str]  # port of this host to server
     others: Mapping[tuple[str, int], str]  # host, as configured, and port to server: a container's address or name
@@ -32,7 +32,7 @@ class KnownTargets:
 
 @dataclass(frozen=True)
 class Network:
-    """What leads to a container's ports; nothing for a process in this host's network."""
+    """The ways to a container's ports; empty for a process in this host's network."""
 
     own: bool = True  # its ports are this host's
     addresses: frozenset[str] = frozenset()
@@ -61,12 +61,12 @@ class TargetMatcher:
     _tries: dict[Ref, _Try] = field(default_factory=dict)
 
     def hurry(self) -> None:
-        """Something was learned of containers: all that have no target are looked at now."""
+        """Makes the next `join` try all that have no target: the list of containers has changed."""
         for one in self._tries.values():
             one.due = 0.0
 
     def join(self, living: Living, containers: Mapping[Ref, Container | None]) -> dict[Ref, str]:
-        """API servers with their servers."""
+        """Returns API servers with their targets."""
         servers = [process for process in living.values() if process.title.role == "api_server"]
         refs = {process.ref for process in servers}
         self._joined = {ref: server for ref, server in self._joined.items() if ref in refs}
@@ -97,7 +97,7 @@ class TargetMatcher:
 
 
 def choose_server(ports: Iterable[int], network: Network, targets: KnownTargets) -> str:
-    """Of the first of its ports that leads to a target; '' when none does."""
+    """Returns the target of the first of the ports that leads to one; '' when none does."""
     return next((server for port in sorted(ports) if (server := _server(port, network, targets))), "")
 
 

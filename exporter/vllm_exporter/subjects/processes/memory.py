@@ -12,20 +12,20 @@ from vllm_exporter.subjects.processes.lineage import Record, Records, choose_mai
 
 @dataclass(frozen=True)
 class KnownProcesses:
-    """All of it. Process ids mean something in one boot and PID namespace only; servers outlive these."""
+    """Everything that is kept. Process ids are valid in one boot and PID namespace only; servers outlive these."""
 
     records: Records = field(default_factory=dict)
     servers: Mapping[str, tuple[Role, ...]] = field(
         default_factory=dict
     )  # ever seen, with the roles of their processes
-    mains: Mapping[str, Ref] = field(default_factory=dict)  # the API server of each server that restarts are counted by
+    mains: Mapping[str, Ref] = field(default_factory=dict)  # by server: the API server by which restarts are counted
 
 
 class ProcessMemory:
-    """Knows what this exporter saw and, but for the restarts, what those before it saw."""
+    """Knows what this exporter saw and, except for restarts, what earlier ones saw."""
 
     def __init__(self, state_dir: str, scope: str, configured: frozenset[str]) -> None:
-        """`scope`: of which processes, see `read_scope`; `configured`: the servers that may be remembered."""
+        """`scope` is where process ids are valid, see `read_scope`; `configured` are the servers to remember."""
         self._file = StateFile(state_dir, "processes", "the parentage of processes")
         self._scope = scope
         self._configured = configured
@@ -42,11 +42,11 @@ class ProcessMemory:
 
     @property
     def servers(self) -> Mapping[str, tuple[Role, ...]]:
-        """Every local server ever seen, with the roles its processes ever had."""
+        """Returns every local server ever seen, with the roles its processes ever had."""
         return self._known.servers
 
     def renew(self, records: Records) -> None:
-        """Takes over the records of now."""
+        """Takes the present records, counts restarts, and saves."""
         mains = choose_mains(records, self._known.mains)
         for server, main in mains.items():
             if self._known.mains.get(server, main) != main:
@@ -59,7 +59,7 @@ class ProcessMemory:
 def remember_servers(
     servers: Mapping[str, tuple[Role, ...]], records: Iterable[Record], configured: frozenset[str]
 ) -> dict[str, tuple[Role, ...]]:
-    """Every local server ever seen that is still configured, with the roles its processes ever had."""
+    """Returns every local server ever seen that is still configured, with the roles its processes ever had."""
     roles: dict[str, set[Role]] = {name: set(known) for name, known in servers.items() if name in configured}
     for record in records:
         if record.server in configured:
@@ -68,7 +68,7 @@ def remember_servers(
 
 
 def parse_known(content: Content, scope: str) -> KnownProcesses:
-    """Without the processes of another boot or PID namespace. Raises ValueError and LookupError."""
+    """Reads the content, without processes of another boot or PID namespace. Raises ValueError and LookupError."""
     servers = {str(name): tuple(_role(role) for role in roles) for name, roles in content["servers"].items()}
     if content["scope"] != scope:
         return KnownProcesses(servers=servers)

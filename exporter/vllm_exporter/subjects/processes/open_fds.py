@@ -1,4 +1,4 @@
-"""How many files a process has open."""
+"""Counts the open files of processes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from vllm_exporter.linux.stat import is_own_namespace
 
 
 class OpenFds:
-    """Since Linux 6.2 the size of the directory is the number, for everybody to see and 2 µs to read; before, its
-    entries are counted, which the kernel allows to the process's own user and to root."""
+    """Counts open files. Since Linux 6.2 the size of /proc/<pid>/fd is their number, which everybody may read in 2 µs;
+    before, its entries are counted, which the kernel allows to the process's own user and to root."""
 
     def __init__(self, proc: Path) -> None:
         self._proc = proc
         self._sized = is_own_namespace(proc) and os.stat(proc / "self/fd").st_size > 0
 
     def count(self, pids: Iterable[int]) -> dict[int, int]:
-        """By pid; those that may not be read, or are gone, are left out."""
+        """Returns the number by pid; processes that may not be read, or are gone, are left out."""
         found = ((pid, self._count(f"{self._proc}/{pid}/fd")) for pid in pids)
         return {pid: number for pid, number in found if number is not None}
 

@@ -1,4 +1,4 @@
-"""The values of vLLM's processes.
+"""The samples of vLLM's processes.
 
 Several processes may share server, role and rank, such as a tree and an orphan before it: their costs are added up.
 """
@@ -26,7 +26,7 @@ Groups = Mapping[GroupKey, list[Record]]
 
 @dataclass(frozen=True)
 class ProcessReading:
-    """All that is shown."""
+    """Everything that the samples show."""
 
     records: Records
     living: Living  # every process of the records is there
@@ -65,7 +65,7 @@ def group(records: Collection[Record]) -> dict[GroupKey, list[Record]]:
 
 
 def _extra_rows(groups: Groups, reading: ProcessReading) -> Iterator[Row]:
-    """Only where every process of a group has a value: a sum of some would be a wrong number."""
+    """Yields a sum where every process of a group has a value: a sum of some would be a wrong number."""
     several = (
         (names.PROCESS_OPEN_FDS, reading.slow.fds),
         (names.PROCESS_PROPORTIONAL_MEMORY_BYTES, reading.slow.proportional),
@@ -86,8 +86,8 @@ def _extra_rows(groups: Groups, reading: ProcessReading) -> Iterator[Row]:
 
 
 def _role_rows(reading: ProcessReading) -> Iterator[Row]:
-    """0 is said of what was there before, and of every cause from the start: a counter that appears with 1 has no
-    increase."""
+    """Yields processes by (server, role), 0 for roles that have ended, and ends by cause, 0 from the start: a counter
+    that appears with 1 has no increase."""
     states: dict[tuple[str, Role], list[str]] = {
         (server, role): [] for server, roles in reading.servers.items() for role in roles
     }

@@ -1,4 +1,4 @@
-"""What is read of vLLM's processes every 10 s: open files, and on request the proportional memory."""
+"""Reads open files of vLLM's processes every 10 s and, on request, their proportional memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PSS_DEADLINE = 5.0  # seconds; 80 GB of small pages take 1 s
 
 @dataclass(frozen=True)
 class SlowReadings:
-    """By pid. Processes that cannot be read are left out."""
+    """The values by pid. Processes that cannot be read are left out."""
 
     fds: Mapping[int, int] = field(default_factory=dict)
     proportional: Mapping[int, int] = field(default_factory=dict)  # bytes
@@ -32,7 +32,7 @@ class SlowReader:
         self._due = 0.0
 
     def read(self, records: Records, now: float) -> SlowReadings:
-        """`now`: monotonic seconds."""
+        """Returns the values; `now` is in monotonic seconds."""
         pss = self._read_pss(records, now) if self._pss is not None else {}
         return SlowReadings(self._fds.count([ref.pid for ref in records]), pss)
 
@@ -41,7 +41,7 @@ class SlowReader:
             self._pss.close()
 
     def _read_pss(self, records: Records, now: float) -> dict[int, int]:
-        """The newest of each. What is asked at one reading is there at the next."""
+        """Returns the last value per process; a value requested in one run arrives in the next."""
         assert self._pss is not None  # says the caller
         for ref, text in self._pss.answers(0.0):
             size = parse_pss(text or b"")
@@ -56,7 +56,7 @@ class SlowReader:
 
 
 def parse_pss(text: bytes) -> int | None:
-    """Bytes, from /proc/<pid>/smaps_rollup (proc_pid_smaps_rollup(5)); None when it could not be read."""
+    """Returns bytes from /proc/<pid>/smaps_rollup (proc_pid_smaps_rollup(5)); None when it could not be read."""
     for line in text.splitlines():
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) * 1024

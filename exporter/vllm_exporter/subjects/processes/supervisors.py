@@ -1,4 +1,4 @@
-"""Asks those who started vLLM how it ended, where the kernel does not tell: supervisord and systemd. Reads only."""
+"""Asks supervisord and systemd how vLLM ended, where the kernel does not say. Reads only."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Program:
     """A program of supervisord."""
 
     pid: int  # 0: it does not run
-    status: int | None  # the wait status of its last end, where it has ended and not been started again
+    status: int | None  # the wait status of its last end; None when it was started again
 
 
 def list_programs(where: str) -> dict[str, Program]:
-    """By group:name. `where`: path or host:port of supervisord's server. Raises SourceError."""
+    """Returns the programs by group:name. `where`: path or host:port of supervisord's server. Raises SourceError."""
     answer = call(where, "POST", "/RPC2", TIMEOUT, _REQUEST)
     if answer.status != 200:
         raise SourceError(f"supervisord at {where} answered with status {answer.status}")
@@ -37,7 +37,7 @@ def list_programs(where: str) -> dict[str, Program]:
 
 
 def parse_programs(body: bytes) -> dict[str, Program]:
-    """The answer to getAllProcessInfo (supervisord.org/api.html). Raises SourceError."""
+    """Parses the answer to getAllProcessInfo (supervisord.org/api.html). Raises SourceError."""
     if b"<methodResponse>" not in body or b"<fault>" in body:
         raise SourceError(f"supervisord answered {body[:80]!r}")
     found: dict[str, Program] = {}
@@ -49,9 +49,9 @@ def parse_programs(body: bytes) -> dict[str, Program]:
 
 
 def ask_systemd(unit: str, pid: int) -> int | None:
-    """The wait status of the main process of a service, if it was this one. Raises SourceError.
+    """Returns the wait status of the main process of a service, if it was this one. Raises SourceError.
 
-    None when the service runs something else already: systemd keeps the status of the newest only.
+    Returns None when the service runs another process already: systemd keeps the status of the newest only.
     """
     command = ["systemctl", "show", "--property=ExecMainPID,ExecMainCode,ExecMainStatus", "--", unit]
     try:
@@ -62,7 +62,7 @@ def ask_systemd(unit: str, pid: int) -> int | None:
 
 
 def parse_unit(text: str, pid: int) -> int | None:
-    """Lines of `systemctl show` with what systemd keeps of siginfo_t: code 1 exited, 2 killed, 3 killed and dumped."""
+    """Parses `systemctl show`, which has parts of siginfo_t: code 1 exited, 2 killed, 3 killed and dumped."""
     values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     code, status = values.get("ExecMainCode", "0"), values.get("ExecMainStatus", "")
     if values.get("ExecMainPID") != str(pid) or code == "0" or not status.isdigit():

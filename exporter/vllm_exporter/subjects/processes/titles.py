@@ -1,4 +1,4 @@
-"""What a process is, by its command line as the kernel shows it: vLLM renames its own. Pure.
+"""Identifies a process by its command line as the kernel shows it: vLLM renames its own. Pure.
 
 Titles of vLLM 0.32: `<prefix>::APIServer_0`, `…::EngineCore`, `…::EngineCore_DP0`, `…::Worker_DP0_TP1` and
 `…::DPCoordinator` (an index or a rank stands there only when there are several), the prefix from
@@ -37,7 +37,7 @@ _WITH_VALUE = (b"-X", b"-W")  # options of the interpreter that take the next wo
 
 @dataclass(frozen=True)
 class Forward:
-    """What one `docker-proxy` does: a port of this host that leads to a port of a container."""
+    """A port of this host that a `docker-proxy` forwards to a port of a container."""
 
     host_port: int
     address: str  # of the container
@@ -46,14 +46,14 @@ class Forward:
 
 @dataclass(frozen=True)
 class Title:
-    """`role` is None when it is no process of vLLM."""
+    """The identity of a process. `role` is None when it is not one of vLLM's."""
 
     role: Role | None = None
     rank: str = ""
-    port: int | None = None  # that a `vllm serve` was told to listen on
+    port: int | None = None  # on which a `vllm serve` was asked to listen
     renamed: bool = False  # the role is vLLM's own word for it
     owner: bool = False  # may rightly be the parent of an engine: vLLM, a Ray actor, a Python program
-    shell: bool = False  # may put another program in its own place, as start scripts end in `exec vllm serve`
+    shell: bool = False  # may replace itself by another program, as start scripts end in `exec vllm serve`
     forward: Forward | None = None  # of a docker-proxy
 
 
@@ -61,7 +61,7 @@ UNREADABLE = Title(owner=True)  # on the safe side: nothing below it is an orpha
 
 
 def parse_title(cmdline: bytes) -> Title:
-    """From the text of /proc/<pid>/cmdline: words with a zero byte after each, or one title and padding."""
+    """Parses /proc/<pid>/cmdline: words with a zero byte after each, or one title and padding."""
     words = [word for word in cmdline.rstrip(b"\0 ").split(b"\0") if word]
     if not words:
         return Title()
@@ -89,7 +89,7 @@ def _parse_command(words: list[bytes]) -> Title:
 
 
 def _forward(args: list[bytes]) -> Forward | None:
-    """None for UDP, and when a part is missing."""
+    """Returns None for UDP, and when a part is missing."""
     given = dict(zip(args[::2], args[1::2], strict=False))
     host_port, port = given.get(b"-host-port", b""), given.get(b"-container-port", b"")
     address = given.get(b"-container-ip", b"")
@@ -99,7 +99,7 @@ def _forward(args: list[bytes]) -> Forward | None:
 
 
 def _program(words: list[bytes]) -> tuple[bytes, list[bytes]]:
-    """The module or the script's name that an interpreter runs, and its arguments."""
+    """Returns the module or the script's name that an interpreter runs, and its arguments."""
     while words and words[0].startswith(b"-"):
         if words[0] == b"-m":
             return words[1] if len(words) > 1 else b"", words[2:]
@@ -110,7 +110,7 @@ def _program(words: list[bytes]) -> tuple[bytes, list[bytes]]:
 
 
 def _port(args: list[bytes]) -> int | None:
-    """None for --headless: engines of a server on another host."""
+    """Returns the port; None for --headless: engines of a server on another host."""
     if b"--headless" in args:
         return None
     text = b"%d" % DEFAULT_PORT

@@ -35,8 +35,9 @@ class SeenProcess:
 
 
 class ProcTree:
-    """All processes with what they are. A title is read once for each (pid, start time, short name): reading it takes a
-    lock in the kernel that a stuck process may hold, and a process that renames itself changes its short name too."""
+    """Reads all processes and identifies them. A title is read once for each (pid, start time, short name): reading it
+    takes a lock in the kernel that a stuck process may hold, and a process that renames itself changes its short name
+    too."""
 
     def __init__(self, proc: Path) -> None:
         self._proc = proc
@@ -45,7 +46,7 @@ class ProcTree:
         self._scan = 0
 
     def scan(self, also: Iterable[int] = ()) -> Living:
-        """The living processes by id, up to date for vLLM's, for young ones and for the ids in `also`.
+        """Returns the living processes by id, up to date for vLLM's, for young ones and for the ids in `also`.
 
         Raises SourceError when /proc cannot be listed.
         """
@@ -71,7 +72,7 @@ class ProcTree:
             raise SourceError(f"{self._proc} cannot be listed: {error.strerror}") from None
 
     def _is_due(self, pid: int, seen: SeenProcess) -> bool:
-        """Old strangers are spread over the scans by their ids; threads of the kernel never become anything else."""
+        """True if it is to be read now. Old strangers are spread over the scans; threads of the kernel never change."""
         if seen.process.kernel:
             return False
         age = self._scan - seen.since

@@ -230,7 +230,7 @@ def test_an_end_that_nobody_saw_and_nobody_can_tell_of_is_unknown(proc: FakeProc
     assert subscription.drain() == [
         ProcessExited(
             severity="warning",
-            summary="worker TP1 of gpu1:8000 (pid 103) ended: nobody knows how",
+            summary="worker TP1 of gpu1:8000 (pid 103) ended: cause not known",
             server="gpu1:8000",
             time=1_700_000_000,
             cause="unknown",

@@ -47,5 +47,5 @@ def test_only_a_sigkill_can_be_one_of_the_kernel_for_lack_of_memory() -> None:
 
 
 def test_what_nobody_knows_is_unknown() -> None:
-    assert explain(None) == ExitCode("unknown", None, "nobody knows how")
+    assert explain(None) == ExitCode("unknown", None, "cause not known")
     assert explain(UNKNOWN_SIGNAL) == ExitCode("signal", None, "a signal")
