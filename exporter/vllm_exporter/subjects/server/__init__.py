@@ -1,1 +1,1 @@
-"""vLLM servers, by what they answer."""
+"""Probes vLLM servers over HTTP."""

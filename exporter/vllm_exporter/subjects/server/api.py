@@ -1,4 +1,4 @@
-"""What the exporter asks a vLLM server, and what the answers mean."""
+"""The requests of the exporter to a vLLM server, and what the answers mean."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vllm_exporter.subjects.server.metrics import parse_metrics
 PAUSE_TIMEOUT = 2.0  # seconds: a round trip to the engine takes 3 ms, and a hung one never answers
 DEEP_TIMEOUT = 3.0  # seconds of a deep probe, which waits for the step in progress
 MAX_SMALL_BODY = 1024 * 1024  # bytes; the answers to all but /metrics
-AGENT = {"User-Agent": "vllm-monitor-canary"}  # so that access logs and per-client limits can tell it
+AGENT = {"User-Agent": "vllm-monitor-canary"}  # so that access logs and per-client limits can recognise it
 
 DeepProbe = Literal["is_paused", "is_sleeping", "check_health"]
 DEEP_PROBES: tuple[DeepProbe, ...] = ("is_paused", "is_sleeping", "check_health")
@@ -36,7 +36,7 @@ class PauseAnswer:
 
 @dataclass(frozen=True)
 class DeepAnswer:
-    """Of a management endpoint that asks the engine, and with check_health its workers."""
+    """The answer of a management endpoint that asks the engine, and with check_health its workers."""
 
     answered: bool
     seconds: float = 0.0
@@ -46,7 +46,7 @@ class DeepAnswer:
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server says of itself. Empty and None: it does not say."""
+    """The answers of a server about itself. Empty and None: it does not say."""
 
     version: str = ""
     models: tuple[str, ...] = ()
@@ -57,12 +57,12 @@ NOTHING_SAID = ServerInfo()
 
 
 class VllmApi(Protocol):
-    """One server. What cannot be reached is an answer as well: only `engine` raises."""
+    """One server. A failed request is an answer as well: only `engine` raises."""
 
     def health(self) -> Health: ...
 
     def engine(self) -> EngineReading | None:
-        """None: /metrics was read and has no vllm: families. Raises SourceError when it could not be read."""
+        """Returns None if /metrics has no vllm: families. Raises SourceError when it could not be read."""
         ...
 
     def canary(self) -> tuple[CanaryResult, CanaryTokens]: ...
@@ -74,7 +74,7 @@ class VllmApi(Protocol):
     def about(self) -> ServerInfo: ...
 
     def forget_model(self) -> None:
-        """The next canary asks for the model's name again."""
+        """Makes the next canary ask for the model's name again."""
         ...
 
     def close(self) -> None: ...
@@ -108,7 +108,7 @@ class HttpVllmApi(VllmApi):
         return parse_metrics(answer.body)
 
     def canary(self) -> tuple[CanaryResult, CanaryTokens]:
-        """One token for a prompt never seen before. The connection is closed at the deadline: vLLM then aborts it."""
+        """Requests one token for a new prompt. The connection is closed at the deadline: vLLM then aborts it."""
         started = time.monotonic()
         try:
             if not self._model:
@@ -145,7 +145,7 @@ class HttpVllmApi(VllmApi):
         return parse_deep(answer, probe, time.monotonic() - started)
 
     def about(self) -> ServerInfo:
-        """Three small questions; one that is not answered leaves its part empty."""
+        """Sends three small requests; one without an answer leaves its part empty."""
         version, load = self._ask_json("/version"), self._ask_json("/load")
         try:
             models = parse_models(self._get("/v1/models", self._health_timeout))
@@ -183,7 +183,7 @@ def choose_health(status: int) -> Health:
 
 
 def parse_pause(answer: ClientResponse) -> PauseAnswer:
-    """Any 4xx: the server does not have the question, and will not before its next start."""
+    """Parses /is_paused. Any 4xx: the server lacks the endpoint, and will until its next start."""
     if 400 <= answer.status < 500:
         return PauseAnswer(None, supported=False)
     paused = parse_object(answer.body).get("is_paused")
@@ -191,7 +191,7 @@ def parse_pause(answer: ClientResponse) -> PauseAnswer:
 
 
 def parse_deep(answer: ClientResponse, probe: DeepProbe, seconds: float) -> DeepAnswer:
-    """Any 4xx: not offered. check_health answers {"results": [null]} when each worker has been reached."""
+    """Parses a deep probe. 4xx: not offered. check_health answers {"results": [null]} if each worker was reached."""
     if 400 <= answer.status < 500:
         return DeepAnswer(False, seconds, supported=False)
     said = parse_object(answer.body)
@@ -203,7 +203,7 @@ def parse_deep(answer: ClientResponse, probe: DeepProbe, seconds: float) -> Deep
 
 
 def parse_object(body: bytes) -> Mapping[str, object]:
-    """The JSON object; an empty one when it is none."""
+    """Returns the JSON object; an empty one when the body is none."""
     try:
         value = json.loads(body)
     except ValueError:

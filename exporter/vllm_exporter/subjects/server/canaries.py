@@ -11,14 +11,14 @@ CanaryResult = Literal["ok", "timeout", "error", "not_applicable"]
 CANARY_RESULTS: tuple[CanaryResult, ...] = ("ok", "timeout", "error", "not_applicable")
 
 SUSPICIOUS_AGE = 10.0  # seconds without progress under load before one is sent: a third of the shortest stall limit
-PROMPT_ERRORS = 3  # in a row that are each followed by another at once: whoever restarts a server wants to see it work
-LONGEST_BACKOFF = 30.0  # seconds between two errors, where canaries of an idle server are further apart than that
+PROMPT_ERRORS = 3  # errors in a row until the next canary waits: after a restart people want to see it work at once
+LONGEST_BACKOFF = 30.0  # seconds between two errors at most, if canaries of an idle server are further apart
 NOT_APPLICABLE_RETRY = 60.0  # seconds: a pooling model stays one, but a wrong API key may be corrected
 
 
 @dataclass(frozen=True)
 class CanaryTokens:
-    """What a canary got: when, and what it cost the server. None and 0: it got nothing, or was not told."""
+    """The tokens of a canary. None and 0: it got none, or the server did not count them."""
 
     first_token: float | None = None  # seconds from the request
     prompt: int = 0
@@ -27,7 +27,7 @@ class CanaryTokens:
 
 @dataclass(frozen=True)
 class CanaryState:
-    """For rendering: the last finished canary that counts, and how many of each result there ever were."""
+    """The last finished canary that counts, and how many of each result there ever were."""
 
     result: CanaryResult | None  # None: none finished since the server came up, woke up or was resumed
     seconds: float
@@ -48,7 +48,7 @@ class Canaries:
         self._probe = probe
         self._totals: dict[CanaryResult, int] = dict.fromkeys(CANARY_RESULTS, 0)
         self._sent: float | None = None  # of the one in flight
-        self._void = False  # the one in flight went to a server that is no more, or sleeps
+        self._void = False  # True if the one in flight went to a server that is no more, or sleeps
         self._proof = _Proof()
         self._prompt_tokens = self._generation_tokens = 0
 
@@ -56,7 +56,7 @@ class Canaries:
         self._sent, self._void = now, False
 
     def finish(self, now: float, result: CanaryResult, tokens: CanaryTokens = NO_TOKENS) -> bool:
-        """Whether it counts: one sent before `reset` tells nothing about the server of today."""
+        """Returns True if it counts: one sent before `reset` says nothing about the present server."""
         sent, self._sent = self._sent, None
         self._totals[result] += 1
         self._prompt_tokens += tokens.prompt
@@ -75,11 +75,11 @@ class Canaries:
         self._proof = _Proof()
 
     def due(self, now: float, age: float | None) -> bool:
-        """`age` is the seconds without progress while work is present; None when the server is idle or unreadable."""
+        """True if the next is due. `age`: seconds without progress while work is present; None: idle or unreadable."""
         if self._sent is not None:
             return False
         if self._proof.last == "timeout":
-            return True  # each takes its whole time-out, and a stall is known by one that is fresh
+            return True  # each takes its whole timeout, and only a fresh one proves a stall
         if self._proof.last == "error":
             return now - self._proof.finished >= self._backoff()
         if self._proof.last == "not_applicable":
@@ -90,16 +90,16 @@ class Canaries:
 
     @property
     def refused(self) -> bool:
-        """The server takes none: it cannot complete, or not with our key."""
+        """True if the server takes none: it cannot complete, or not with our key."""
         return self._proof.last == "not_applicable"
 
     @property
     def unanswered(self) -> bool:
-        """One is in flight, or the last one got no answer at all. An error is an answer."""
+        """True if one is in flight, or the last one got no answer at all. An error is an answer."""
         return (self._sent is not None and not self._void) or self._proof.last == "timeout"
 
     def unanswered_since(self, start: float, now: float) -> bool:
-        """Whether one that was sent at `start` or later timed out, or has been waiting for its whole timeout."""
+        """True if one that was sent at `start` or later timed out, or has been waiting for its whole timeout."""
         if self._proof.timed_out is not None and self._proof.timed_out >= start:
             return True
         if self._sent is None or self._void:
@@ -107,7 +107,7 @@ class Canaries:
         return self._sent >= start and now - self._sent >= self._probe.canary_timeout
 
     def _backoff(self) -> float:
-        """Seconds: none after the first errors, then 2, 4, 8 … up to what an idle server is used to."""
+        """Returns seconds: 0 after the first errors, then 2, 4, 8 … up to the interval of an idle server."""
         more = self._proof.errors - PROMPT_ERRORS
         most = min(self._probe.canary_interval, LONGEST_BACKOFF)
         return 0.0 if more < 0 else min(most, 2.0 ** min(more + 1, 10))
@@ -127,7 +127,7 @@ class Canaries:
 
 @dataclass(frozen=True)
 class _Proof:
-    """What is known from finished canaries until `reset`."""
+    """The results of finished canaries since `reset`."""
 
     last: CanaryResult | None = None
     seconds: float = 0.0  # duration of the last

@@ -26,19 +26,19 @@ class Reply:
         self._first: float | None = None
 
     def heard(self, piece: bytes) -> None:
-        """A piece of the stream came in: vLLM's first event is the first token."""
+        """Takes a piece of the stream: vLLM's first event is the first token."""
         if self._first is None and b'"choices"' in piece:
             self._first = self._now() - self._sent
 
     def tokens(self, body: bytes) -> CanaryTokens:
-        """Of a server that does not stream the first token comes with the last byte."""
+        """Returns the tokens. If the server does not stream, the first one comes with the last byte."""
         first = self._now() - self._sent if self._first is None else self._first
         usage = parse_usage(body)
         return CanaryTokens(first, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
 
 
 def canary_body(model: str) -> bytes:
-    """`include_usage` lets the server count the tokens, so that they can be told from those of its users."""
+    """Returns the request. With `include_usage` the server counts our tokens, so that its users' can be separated."""
     asked = {
         "model": model,
         "prompt": f"canary {os.urandom(8).hex()}",
@@ -51,7 +51,7 @@ def canary_body(model: str) -> bytes:
 
 
 def choose_canary(answer: ClientResponse) -> CanaryResult:
-    """4xx: this model or this key cannot complete, which says nothing about the engine."""
+    """Returns the result. 4xx: this model or this key cannot complete, which says nothing about the engine."""
     if answer.status == 200:
         first = answer.body.partition(b"\n")[0] if answer.body.startswith(b"data:") else answer.body
         return "ok" if b'"choices"' in first else "error"  # an engine that dies ends the stream with an error
@@ -59,7 +59,7 @@ def choose_canary(answer: ClientResponse) -> CanaryResult:
 
 
 def parse_usage(body: bytes) -> Mapping[str, object]:
-    """The usage of the last event that has one, or of an answer that is not streamed; empty without one."""
+    """Returns the usage of the last event that has one, or of an answer that is not streamed; empty without one."""
     for line in reversed(body.splitlines()):
         if b'"usage"' not in line:
             continue
@@ -73,8 +73,8 @@ def parse_usage(body: bytes) -> Mapping[str, object]:
 
 
 def parse_models(answer: ClientResponse) -> tuple[str, ...]:
-    """The models of /v1/models, the first ones. Raises SourceError when it names none, NotApplicable when it is kept
-    secret."""
+    """Returns the first MAX_MODELS of /v1/models. Raises SourceError when it names none, NotApplicable when access is
+    refused (4xx)."""
     if 400 <= answer.status < 500:
         raise NotApplicable
     try:

@@ -1,4 +1,4 @@
-"""What a vLLM server says of its engines: the values that they push, whatever the release calls them. Pure."""
+"""The values that a vLLM server's engines push, whatever the release calls them. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class EngineReading:
 
     values: EngineValues
     engines: Mapping[str, EngineValues]
-    blocks: Mapping[str, Blocks]  # the KV block table of each engine; empty where its size is not told
-    started: float | None = None  # Unix time at which the API server's process began; several of them do not say
+    blocks: Mapping[str, Blocks]  # the KV block table of each engine; empty where its size is not reported
+    started: float | None = None  # Unix time at which the API server's process began; several API servers report none
     failed: float | None = None  # requests answered with 5xx since then; None: not counted
 
 
@@ -23,7 +23,7 @@ class EngineReading:
 class Blocks:
     """An engine's KV cache in blocks."""
 
-    total: int  # as vLLM says; V1 keeps one of them, which is neither used nor free, to itself
+    total: int  # as vLLM reports; V1 reserves one of them, which is neither used nor free
     used: int
     free: int
 
@@ -33,24 +33,24 @@ COUNTERS = ("iterations", "preemptions", "prefix_queries", "prompt_tokens", "gen
 
 
 def moved(before: EngineValues, after: EngineValues) -> bool:
-    """Whether the engine pushed something in between. A value that only one of the readings has proves nothing."""
+    """True if the engine pushed something in between. A value that only one of the readings has proves nothing."""
     return before is not after and any(new != old for old, new in _pairs(before, after, GAUGES + COUNTERS))
 
 
 def restarted(before: EngineValues, after: EngineValues) -> bool:
-    """Whether a counter went backwards: another process answers now."""
+    """True if a counter went backwards: another process answers now."""
     return before is not after and any(new < old for old, new in _pairs(before, after, COUNTERS))
 
 
 def count_blocks(total: int, usage: float, own: int) -> Blocks:
-    """From the share in use, which counts without the `own` blocks that the engine keeps to itself."""
+    """Computes the blocks from the share in use, which does not count the `own` blocks that the engine reserves."""
     usable = max(0, total - own)
     used = min(usable, max(0, round(usage * usable)))
     return Blocks(total, used, usable - used)
 
 
 class EngineAges:
-    """How long each engine has gone without a movement while it had work of its own. Times are monotonic seconds.
+    """Measures the time of each engine without a movement while it had work of its own. Times are monotonic seconds.
 
     It sees one engine hang beside others that move, which the sums cannot show.
     """
@@ -59,15 +59,15 @@ class EngineAges:
         self._seen: dict[str, _Seen] = {}
 
     def saw(self, now: float, engines: Mapping[str, EngineValues]) -> None:
-        """An idle engine's clock stands still: it starts when work appears."""
+        """Takes a reading. An idle engine's clock stands still: it starts when work appears."""
         self._seen = {name: self._next(self._seen.get(name), now, values) for name, values in engines.items()}
 
     def ages(self) -> dict[str, float]:
-        """Seconds since the last movement, as of the last reading; 0 for an engine without work."""
+        """Returns the seconds since the last movement, as of the last reading; 0 for an engine without work."""
         return {name: seen.read_at - seen.moved_at if seen.values.work else 0.0 for name, seen in self._seen.items()}
 
     def forgive(self, now: float) -> None:
-        """What was no fault of theirs, such as a pause, has ended now."""
+        """Restarts all clocks after a time that was not the engines' fault, such as a pause."""
         self._seen = {name: _Seen(seen.values, now, now) for name, seen in self._seen.items()}
 
     def _next(self, old: _Seen | None, now: float, values: EngineValues) -> _Seen:
@@ -84,9 +84,9 @@ class _Seen:
 
 
 class BlockTraffic:
-    """KV blocks taken and given back by each engine, from readings of how many are in use.
+    """Counts KV blocks taken and given back by each engine, from readings of how many are in use.
 
-    Lower bounds: what is taken and given back between two readings is not seen.
+    The counts are lower bounds: a block taken and given back between two readings is not seen.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class BlockTraffic:
         self._used = blocks
 
     def restart(self) -> None:
-        """Another process: what its predecessor held was not given back, it is gone."""
+        """Begins with another process: the blocks of the one before were not given back, they are gone."""
         self._used = {}
 
 

@@ -1,22 +1,22 @@
-"""How many requests a server failed to answer, without our own canaries. Pure: time is passed in."""
+"""Counts requests that a server failed to answer, without our own canaries. Pure: time is passed in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-GATHER_SECONDS = 10.0  # that failures are gathered for one event; a canary's own result is known by then
+GATHER_SECONDS = 10.0  # for which failures are gathered into one event; a canary's own result is known by then
 
 
 @dataclass
 class FailedRequests:
-    """Of one server. What failed before the first look is not told."""
+    """The failed requests of one server. Those before the first look are not reported."""
 
-    _told: float | None = None  # the server's count when it was last told
+    _told: float | None = None  # the server's count at the last report
     _canaries: int = 0  # ours that failed by then
-    _since: float | None = None  # when the first was seen that is not told yet, in monotonic seconds
+    _since: float | None = None  # when the first unreported failure was seen, in monotonic seconds
 
     def saw(self, now: float, failed: float, canaries: int) -> int:
-        """How many are to be told now, mostly 0. `failed` are all answers of 5xx, `canaries` ours that got an error.
+        """Returns how many to report now, mostly 0. `failed` are all answers of 5xx, `canaries` ours that got an error.
 
         A count that falls is that of a new process.
         """

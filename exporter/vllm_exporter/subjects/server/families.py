@@ -1,4 +1,4 @@
-"""What a server answers, and what follows from it: health, canaries, progress, state, sequences."""
+"""A server's health, canaries, progress, state and sequences, from its answers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ DEEP_PROBE_SUCCESS = Family(
 )
 DEEP_PROBE_SECONDS = Family("vllm_deep_probe_seconds", "gauge", "Duration of the last deep probe.", ("server", "probe"))
 
-# What a server says of itself, asked when it becomes ready and each 5 minutes.
+# A server's answers about itself, requested when it becomes ready and every 5 minutes.
 
 SERVER_INFO = Family(
     "vllm_server_info",
@@ -125,7 +125,7 @@ SERVER_METRICS_READABLE = Family(
     "vllm_server_metrics_readable", "gauge", "1 if /metrics was read and had vllm: families, else 0.", ("server",)
 )
 
-# Sequences, read from vLLM under the names of the field's guide.
+# Sequences, read from vLLM, under the names that guides to vLLM use.
 
 NUM_RUNNING_SEQUENCES = Family(
     "vllm_num_running_sequences", "gauge", "Sequences being computed, summed over engines.", ("server",)

@@ -1,4 +1,4 @@
-"""Which of a server's processes, one after the other, is there; and what of its life outlives the exporter. Pure."""
+"""Recognises the process of a server among those before and after it, over a restart of the exporter too. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from vllm_exporter.facts.values import Ref
 
-# Seconds by which one process may tell two times at which it began: some work it out anew from a clock that is set.
-# Two processes of one server are further apart: to start takes longer.
+# Seconds by which two start times reported by one process may differ: some compute it anew from a clock that is set.
+# Two processes of one server are further apart: a start takes longer.
 SAME_START = 2.0
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells a server's process from the next one. None: not known."""
+    """The identity of a server's process. None: not known."""
 
-    started: float | None = None  # Unix time, as the process says itself
+    started: float | None = None  # Unix time, as the process reports it
     ref: Ref | None = None  # on this host, since it booted
 
     @property
@@ -23,16 +23,16 @@ class Identity:
         return self.started is not None or self.ref is not None
 
     def merged(self, newer: Identity) -> Identity:
-        """What the newer one does not say is kept."""
+        """Returns the newer identity; parts that it does not have are kept."""
         started = self.started if newer.started is None else newer.started
         return Identity(started, self.ref if newer.ref is None else newer.ref)
 
     def is_other(self, newer: Identity) -> bool:
-        """Whether the process itself says that it is another one."""
+        """True if the process itself reports that it is another one."""
         return self._apart(newer) is True
 
     def is_same(self, newer: Identity) -> bool:
-        """Whether it is the same beyond doubt: what the process says counts more than what is seen of it."""
+        """True if it is the same beyond doubt: the process's own report counts more than its process id."""
         apart = self._apart(newer)
         return apart is False or (apart is None and self.ref is not None and self.ref == newer.ref)
 
@@ -47,7 +47,7 @@ UNKNOWN = Identity()
 
 @dataclass(frozen=True)
 class Memory:
-    """What was learned in one life of a server."""
+    """Everything that is kept of one life of a server."""
 
     identity: Identity
     ready_at: float  # monotonic seconds

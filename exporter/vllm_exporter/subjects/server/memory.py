@@ -1,4 +1,4 @@
-"""Remembers servers over a restart of the exporter, so that it makes no server a new one.
+"""Remembers servers over a restart of the exporter, so that it takes no server for a new one.
 
 Times are the monotonic clock's, which goes on over a restart of the exporter and cannot be set: the file counts only
 until the next boot.
@@ -21,12 +21,10 @@ class ProbeMemory:
     def __init__(self, state_dir: str, proc: Path) -> None:
         self._file = StateFile(state_dir, "probe", "what was learned about servers")
         self._proc = proc
-        self._scope = (
-            ""  # '' before `recall`, and without a boot id: then nobody could tell later whose times these are
-        )
+        self._scope = ""  # '' before `recall`, and without a boot id: these times could then be of any boot
 
     def recall(self, now: float) -> dict[str, Memory]:
-        """By server. `now` is the monotonic clock's."""
+        """Returns the memories by server; `now` is the monotonic clock's."""
         try:
             self._scope = read_scope(self._proc)
         except OSError as error:
@@ -35,7 +33,7 @@ class ProbeMemory:
         return self._file.load(lambda content: parse_memories(content, self._scope, now)) or {}
 
     def due(self, now: float) -> bool:
-        """True when it is time to look for something new."""
+        """True when it is time to save again."""
         return bool(self._scope) and self._file.due(now)
 
     def keep(self, memories: Mapping[str, Memory]) -> None:
@@ -44,7 +42,7 @@ class ProbeMemory:
 
 
 def parse_memories(content: Content, scope: str, now: float) -> dict[str, Memory]:
-    """By server; empty when the file is from before the last boot. Process ids of another PID namespace are left out.
+    """Returns the memories by server; none from before the last boot, no process ids of another PID namespace.
 
     Raises ValueError and LookupError.
     """

@@ -37,13 +37,13 @@ Concepts = dict[str, dict[str, float]]  # concept to the value of each engine, '
 
 
 def parse_engine(text: bytes) -> EngineValues | None:
-    """All engines together. None and SourceError as in `parse_metrics`."""
+    """Returns all engines together. None and SourceError as in `parse_metrics`."""
     reading = parse_metrics(text)
     return None if reading is None else reading.values
 
 
 def parse_metrics(text: bytes) -> EngineReading | None:
-    """None when there are no vllm: families (--disable-log-stats, or not vLLM at all).
+    """Returns None when there are no vllm: families (--disable-log-stats, or not vLLM at all).
 
     Raises SourceError when the text is cut or damaged where it matters: a wrong number is worse than none.
     """
@@ -65,13 +65,13 @@ def parse_metrics(text: bytes) -> EngineReading | None:
 
 
 def whole_families(text: bytes) -> bytes:
-    """Without the last family where the last line has no line break: samples of it may be missing, and a sum without
-    them would be wrong."""
+    """Drops the last family if the last line has no line break: samples of it may be missing, and a sum without them
+    would be wrong."""
     return text if text.endswith(b"\n") else text[: text.rfind(b"\n# ") + 1]
 
 
 def find_samples(text: bytes) -> Samples:
-    """The lines of the wanted families."""
+    """Returns the lines of the wanted families."""
     found: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for line in text.split(b"\n"):
         if line.startswith(WANTED):
@@ -80,12 +80,12 @@ def find_samples(text: bytes) -> Samples:
                 name, _, labels = head.partition(b"{")
             else:
                 (name, _, rest), labels = line.partition(b" "), b""
-            found.setdefault(name, []).append((labels, rest))  # a longer name that begins alike is nobody's
+            found.setdefault(name, []).append((labels, rest))  # a longer name that begins alike is never looked up
     return found
 
 
 def parse_value(name: bytes, rest: bytes) -> float:
-    """What stands after the labels: a value, and perhaps a time. Raises SourceError when it is no finite number."""
+    """Parses the text after the labels: a value, perhaps a time. Raises SourceError when it is no finite number."""
     words = rest.split()
     try:
         value = float(words[0]) if words and b"_" not in words[0] else float("nan")
@@ -97,7 +97,7 @@ def parse_value(name: bytes, rest: bytes) -> float:
 
 
 def count_failed(samples: Samples) -> float | None:
-    """Requests that were answered with 5xx; None in releases that do not count them."""
+    """Returns the number of requests answered with 5xx; None in releases that do not count them."""
     lines = samples.get(HTTP_REQUESTS)
     if lines is None:
         return None
@@ -107,7 +107,7 @@ def count_failed(samples: Samples) -> float | None:
 def make_reading(
     found: Mapping[str, Mapping[str, float]], blocks: int, started: float | None, failed: float | None
 ) -> EngineReading:
-    """`blocks` is the number of KV blocks of all engines together, which is what each of them says (0.9.0 on)."""
+    """Returns the reading. `blocks` are the KV blocks of all engines together, as each of them reports (0.9.0 on)."""
     names = tuple(found["running"])
     awake = found.get("awake")
     totals = {
@@ -135,7 +135,7 @@ def _one(found: Mapping[str, Mapping[str, float]], engine: str) -> EngineValues:
 
 
 def by_engine(samples: Iterable[tuple[bytes, float]], concept: str) -> dict[str, float]:
-    """Sums, but of the KV cache the fullest, and of the sleep states whether it is awake."""
+    """Returns a value per engine: a sum, but of KV usage the maximum, and of sleep states 1 if it is awake."""
     values: dict[str, float] = {}
     for labels, value in samples:
         if concept == "awake":
@@ -151,7 +151,7 @@ def by_engine(samples: Iterable[tuple[bytes, float]], concept: str) -> dict[str,
 
 
 def engine_of(labels: bytes) -> str:
-    """The value of the label `engine`; '' without one."""
+    """Returns the value of the label `engine`; '' without one."""
     start = 0 if labels.startswith(b'engine="') else labels.find(b',engine="') + 1
     if not labels.startswith(b'engine="', start):
         return ""
@@ -160,14 +160,14 @@ def engine_of(labels: bytes) -> str:
 
 
 def parse_block_count(labels: bytes) -> int:
-    """From the labels of cache_config_info. 0: not told ("None" in V1 before 0.9.0), or no number."""
+    """Parses the labels of cache_config_info. 0: not reported ("None" in V1 before 0.9.0), or no number."""
     _, found, rest = labels.partition(b'num_gpu_blocks="')
     number = rest.partition(b'"')[0]
     return int(number) if found and number.isdigit() else 0
 
 
 def parse_start(value: bytes) -> float | None:
-    """Unix time. None when it is not told, or no time."""
+    """Returns Unix time; None when it is not reported, or no time."""
     try:
         seconds = float(value)
     except ValueError:

@@ -25,7 +25,7 @@ FIRST_LOOK = 2.0  # seconds the first collection waits for all servers together,
 
 
 class ProbeCollector(Collector):
-    """One thread per server does the work; this only renders what they saw last, 30 µs a server."""
+    """One thread per server does the work; this only yields their last results, 30 µs a server."""
 
     metrics = (
         names.PROBE_HEALTH,
@@ -110,7 +110,7 @@ class ProbeCollector(Collector):
         self._memory.keep(known)
 
     def _tell_processes(self) -> None:
-        """Several API servers do not say in /metrics when they began: then their process tells them from the next."""
+        """Passes on the processes: several API servers report no start in /metrics, so that these identify them."""
         trees = self.context.board.latest(Trees)
         if trees is None or trees is self._trees:
             return
@@ -121,10 +121,10 @@ class ProbeCollector(Collector):
                 watch.saw_process(Identity(ref=mains[watch.name].ref))
 
     def _keep_watching(self) -> None:
-        """All are started before the first is waited for, and they are waited for once only."""
+        """Starts all threads before it waits for the first result, and waits once only."""
         for watch in self._watches:
             if watch.start():
-                log("error", "probe thread died and was started again", server=watch.name)
+                log("error", "probe thread died and was restarted", server=watch.name)
         if self._waited:
             return
         self._waited = True
@@ -133,7 +133,7 @@ class ProbeCollector(Collector):
             watch.wait(max(0.0, deadline - self.context.clock.monotonic()))
 
     def _tell(self, server: str, problem: str) -> None:
-        """One line when a server's /metrics becomes unreadable, and when it can be read again."""
+        """Logs one line when a server's /metrics becomes unreadable, and when it can be read again."""
         if problem == self._problems.get(server, ""):
             return
         self._problems[server] = problem
@@ -143,7 +143,7 @@ class ProbeCollector(Collector):
             log("info", "metrics of the server can be read again", server=server)
 
     def _tell_failed(self, server: str, sighting: ProbeResult) -> None:
-        """An event of requests that were answered with 5xx, every ten seconds at most."""
+        """Emits an event about requests that were answered with 5xx, every ten seconds at most."""
         if sighting.reading is None or sighting.reading.failed is None:
             return
         now, errors = self.context.clock.monotonic(), sighting.canary.totals.get("error", 0)

@@ -1,4 +1,4 @@
-"""Whether a vLLM server makes progress: the one place that decides that it is stalled. Pure: time is passed in.
+"""Decides, for all others, whether a vLLM server makes progress or is stalled. Pure: time is passed in.
 
 A hanging engine answers /health with 200 and its gauges freeze, perhaps at 0; a healthy one may give no token and
 answer no canary for minutes while it computes a long prompt. So a server is stalled when three things come together:
@@ -31,8 +31,8 @@ from vllm_exporter.subjects.server.engine import EngineAges, moved, restarted
 from vllm_exporter.subjects.server.incarnation import UNKNOWN, Identity, Memory
 
 READING_LIFETIME = 15.0  # seconds a reading of /metrics stands in for failed ones: two time-outs of 5 s, and slack
-PAUSE_INTERVAL = 5.0  # seconds between two questions for /is_paused, each of which may block for 2 s
-BLIND_FACTOR = 2.0  # times the limit, where no canary tells a hang from a slow step
+PAUSE_INTERVAL = 5.0  # seconds between two requests for /is_paused, each of which may block for 2 s
+BLIND_FACTOR = 2.0  # times the limit, where no canary separates a hang from a slow step
 BLIND_SECONDS = 120.0  # and never less: the slowest step that was measured of a server that is well took 6 s
 
 
@@ -49,7 +49,7 @@ class Progress:
         self._life = _Life()
 
     def saw_health(self, now: float, health: Health) -> None:
-        """Refused and 503 (engine dead) end a server's life; what comes afterwards is another one."""
+        """Takes a result. Refused and 503 (engine dead) end a server's life; another one begins afterwards."""
         self._health = health
         if health in ("refused", "503"):
             self._forget()
@@ -63,7 +63,7 @@ class Progress:
         engines: Mapping[str, EngineValues] | None = None,
         identity: Identity = UNKNOWN,
     ) -> None:
-        """None: /metrics could not be read, or has no vllm: families. Silence while nobody looked is no evidence.
+        """Takes a reading. None: not readable, or no vllm: families. Silence while nobody looked is no evidence.
 
         `engines` are the values of each engine where there are several.
         """
@@ -85,11 +85,11 @@ class Progress:
         self.saw_process(now, identity)
 
     def saw_process(self, now: float, identity: Identity) -> None:
-        """Which process it is. What is remembered of this one is taken up, of another one dropped."""
+        """Learns which process it is. The memory of this process is used, that of another one dropped."""
         self._life.identity = self._life.identity.merged(identity)
         memory = self._memory
         if memory is None or self._life.values is None:
-            return  # after the first reading: what that shows is not new
+            return  # waits for the first reading, whose values are no movement
         if memory.identity.is_same(self._life.identity):
             self._memory = None
             self._recall(now, memory)
@@ -97,7 +97,7 @@ class Progress:
             self._memory = None
 
     def saw_paused(self, now: float, paused: bool | None) -> None:
-        """The answer of /is_paused; None: no answer."""
+        """Takes the answer of /is_paused; None: no answer."""
         self._life.paused = paused
         self._update_held(now)
 
@@ -112,13 +112,13 @@ class Progress:
         self._update_work(now)
 
     def canary_due(self, now: float) -> bool:
-        """To a ready server only that neither sleeps nor is paused: the others answer none by design."""
+        """True if one is due: only to a ready server that neither sleeps nor is paused; others never answer one."""
         if not self._canary_enabled or self._health != "ok" or self._life.held:
             return False
         return self._canaries.due(now, self._age() if self._known(now) and self._life.work else None)
 
     def pause_question_due(self, now: float) -> bool:
-        """As soon as it looks suspicious, so that a pause is known before it looks like a stall; and while it lasts."""
+        """True as soon as it looks suspicious, to know a pause before it looks like a stall; and while it lasts."""
         if not self._known(now) or now - self._life.pause_asked_at < PAUSE_INTERVAL:
             return False
         suspect = self._life.work and self._age() >= min(SUSPICIOUS_AGE, self._limit() / 2)
@@ -128,7 +128,7 @@ class Progress:
         return False
 
     def sight(self, now: float) -> ServerSight:
-        """What follows from what was seen so far; what only the reader of /metrics knows is left out."""
+        """Returns the conclusions so far, without values that only the reader of /metrics knows."""
         known = self._known(now)
         canary = self._canaries.state()
         asked = canary.result not in (None, "not_applicable")
@@ -150,26 +150,26 @@ class Progress:
 
     @property
     def canary(self) -> CanaryState:
-        """The last canary, and how many of each result there ever were."""
+        """Returns the last canary, and how many of each result there ever were."""
         return self._canaries.state()
 
     @property
     def memory(self) -> Memory | None:
-        """What is worth keeping over a restart of the exporter; None: nothing, or nobody could tell whose it is."""
+        """Returns what to keep over a restart of the exporter; None: nothing, or the process is not known."""
         life = self._life
         if life.ready_at is None or not life.identity.known:
             return self._memory
         return Memory(life.identity, life.ready_at, life.longest_gap)
 
     def _stalled(self) -> bool:
-        """As of the last reading, since the age is."""
+        """True if it is stalled as of the last reading, to which the age refers."""
         if not self._life.work or self._life.held:
             return False
         if self._lag() >= self._limit():
-            return True  # whatever the canary says: another engine may have answered it
+            return True  # even if the canary was answered: another engine may have answered it
         if self._age() < self._limit():
             return False
-        if self._blind():  # what only waits may wait for another server, or for KV blocks of one
+        if self._blind():  # requests that only wait may wait for another server, or for KV blocks of one
             return self._life.values is not None and self._life.values.running > 0
         return self._canaries.unanswered_since(self._life.progress_at, self._life.read_at)
 
@@ -177,7 +177,7 @@ class Progress:
         return max(0.0, self._life.read_at - self._life.progress_at)
 
     def _lag(self) -> float:
-        """The longest that one of several engines has stood still with requests of its own; 0 with a single one."""
+        """Returns the longest standstill of one of several engines with requests of its own; 0 with a single one."""
         ages = self._life.ages.ages()
         return max(ages.values()) if len(ages) > 1 and not self._life.held else 0.0
 
@@ -185,11 +185,11 @@ class Progress:
         return max(BLIND_SECONDS, BLIND_FACTOR * self._usual_limit()) if self._blind() else self._usual_limit()
 
     def _blind(self) -> bool:
-        """No canary may be sent, or the server takes none."""
+        """True if no canary may be sent, or the server takes none."""
         return not self._canary_enabled or self._canaries.refused
 
     def _usual_limit(self) -> float:
-        """Never more than the warm-up's: one hang that ended by itself must not hide the next for hours."""
+        """Returns seconds, at most the warm-up's: one hang that ended by itself must not hide the next for hours."""
         probe = self._probe
         if self._warming_up():
             return max(probe.stall_seconds, probe.warmup_stall_seconds)
@@ -197,7 +197,7 @@ class Progress:
         return max(probe.stall_seconds, by_gap)
 
     def _warming_up(self) -> bool:
-        """A silence that began in the warm-up belongs to it: a compilation does not end with the minute."""
+        """True if the silence began in the warm-up: a compilation does not end with the minute."""
         ready_at = self._life.ready_at
         return ready_at is None or self._life.silent_from - ready_at < self._probe.warmup_seconds
 
@@ -208,7 +208,7 @@ class Progress:
         return self._life.values is not None and self._life.values.awake is False
 
     def _advance(self, now: float) -> None:
-        """Something moved. The gap that ends here counts if work was present, and no first-time compilation made it."""
+        """Notes a movement. The gap that ends here counts if work was present, unless it is first-time compilation."""
         if self._life.work and self._known(now) and not self._warming_up():
             self._life.longest_gap = max(self._life.longest_gap, now - self._life.progress_at)
         self._start_clock(now)
@@ -217,14 +217,14 @@ class Progress:
         self._life.progress_at = self._life.silent_from = now
 
     def _update_work(self, now: float) -> None:
-        """The clock of progress starts when work appears after idle time."""
+        """Starts the clock of progress when work appears after idle time."""
         work = self._canaries.unanswered or (self._life.values is not None and self._life.values.work)
         if work and not self._life.work:
             self._start_clock(now)
         self._life.work = work
 
     def _update_held(self, now: float) -> None:
-        """Time asleep or in a pause is no stall, and canaries that waited then prove nothing."""
+        """Restarts clocks and canaries: time asleep or paused is no stall, and canaries that waited prove nothing."""
         held = self._sleeping() or self._life.paused is True
         if held != self._life.held:
             self._life.held = held
@@ -239,7 +239,7 @@ class Progress:
         self._life.ready_at = now if self._health == "ok" else None
 
     def _recall(self, now: float, memory: Memory) -> None:
-        """A silence that is found may have begun in the warm-up, unless that would have been a stall by now."""
+        """Uses the memory. A present silence may have begun in the warm-up, unless it would be a stall by now."""
         life, probe = self._life, self._probe
         life.ready_at = memory.ready_at if life.ready_at is None else min(life.ready_at, memory.ready_at)
         life.longest_gap = max(life.longest_gap, memory.longest_gap)
@@ -254,14 +254,14 @@ class Progress:
 
 @dataclass
 class _Life:
-    """What is remembered of a server until it goes down."""
+    """Everything that is remembered of a server until it goes down."""
 
     identity: Identity = UNKNOWN
     ready_at: float | None = None
     values: EngineValues | None = None
     read_at: float = 0.0  # of values
     progress_at: float = 0.0
-    silent_from: float = 0.0  # when the silence began, at the earliest: before progress_at where nobody looked
+    silent_from: float = 0.0  # when the silence may have begun: before progress_at if nobody looked then
     longest_gap: float = 0.0  # between two movements, while work was present
     ages: EngineAges = field(default_factory=EngineAges)  # of each engine
     work: bool = False

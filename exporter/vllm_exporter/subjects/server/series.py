@@ -1,4 +1,4 @@
-"""What the probe collector says of one server: its series and their values. What is not known is left out. Pure."""
+"""The samples of one server. Values that are not known are left out. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vllm_exporter.subjects.server.watch import ProbeResult
 
 
 def rows(server: str, sighting: ProbeResult) -> Iterator[Row]:
-    """All series of one server."""
+    """Yields all samples of one server."""
     sight, of_server = sighting.sight, (server,)
     for result in HEALTH_RESULTS:
         yield (names.PROBE_HEALTH, (server, result)), result == sight.health

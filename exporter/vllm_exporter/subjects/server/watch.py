@@ -1,4 +1,4 @@
-"""Watches one vLLM server from a thread of its own, so that a server that hangs delays nobody else's probes."""
+"""Watches one vLLM server from a thread of its own, so that a server that hangs delays no other's probes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from vllm_exporter.subjects.server.incarnation import Identity, Memory
 from vllm_exporter.subjects.server.progress import Progress
 
 JOIN_TIMEOUT = 0.5  # seconds at shutdown; threads are daemons: one that waits for an answer ends with the process
-ABOUT_SECONDS = 300.0  # between two questions for version, models and load: they change with a restart, or by hand
-LOAD_SECONDS = 15.0  # the same where /load has ever told more than 0: it counts there
+ABOUT_SECONDS = 300.0  # between two requests for version, models and load: they change with a restart, or by hand
+LOAD_SECONDS = 15.0  # the same once /load has reported more than 0: the server counts then
 DEEP_SECONDS = 15.0  # between two deep probes, each of which goes through the engine to every worker
 
 
@@ -34,7 +34,7 @@ class BlockCounts:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """The latest of one server: what others are told, and what only its own series show."""
+    """The latest results of one server: the facts for others, and values that only its own series show."""
 
     sight: ServerSight
     canary: CanaryState
@@ -46,7 +46,7 @@ class ProbeResult:
 
 
 class Watch:
-    """One server. `start` starts the thread; `sighting` may be called from any other."""
+    """Watches one server. `start` starts the thread; `sighting` may be called from any other."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Watch:
         self._clock = clock
         self._progress = Progress(probe, canary, memory)
         self._traffic = BlockTraffic()
-        self._lock = threading.Lock()  # guards _progress and what follows
+        self._lock = threading.Lock()  # guards _progress and the fields below
         self._health_seconds = 0.0
         self._reading: EngineReading | None = None
         self._problem = ""
@@ -78,7 +78,7 @@ class Watch:
         self._thread: threading.Thread | None = None
 
     def start(self) -> bool:
-        """Starts the thread, or one in place of a thread that died of a bug (its trace is on stderr): then True."""
+        """Starts the thread. Returns True if it replaces one that died of a bug, whose trace is on stderr."""
         if self._thread is not None and self._thread.is_alive():
             return False
         died = self._thread is not None
@@ -86,11 +86,11 @@ class Watch:
         return died
 
     def wait(self, timeout: float) -> None:
-        """Until the first look is done, at most `timeout` seconds."""
+        """Waits until the first look is done, at most `timeout` seconds."""
         self._looked.wait(timeout)
 
     def sighting(self) -> ProbeResult | None:
-        """None before the first look."""
+        """Returns the latest results; None before the first look."""
         with self._lock:
             sight = self._progress.sight(self._clock.monotonic())
             if sight.health is None:
@@ -111,19 +111,19 @@ class Watch:
             return ProbeResult(sight, canary, self._health_seconds, reading, self._traffic_now(), about, deep)
 
     def saw_process(self, identity: Identity) -> None:
-        """Which of this host's processes the server is, as others found out."""
+        """Learns which of this host's processes the server is, from another collector."""
         with self._lock:
             self._progress.saw_process(self._clock.monotonic(), identity)
 
     def memory(self) -> Memory | None:
-        """What is worth keeping over a restart of the exporter."""
+        """Returns what to keep over a restart of the exporter."""
         with self._lock:
             return self._progress.memory
 
     def look(self) -> None:
-        """One round: health, metrics, then whatever is due of the canary and the rarer questions.
+        """Runs one round: health, metrics, then the canary and the rarer requests that are due.
 
-        The pause comes before the canary: a paused server would not answer it.
+        /is_paused comes before the canary: a paused server would not answer that.
         """
         health = self._look_at_health()
         self._look_at_metrics(health)
@@ -160,7 +160,7 @@ class Watch:
         return health
 
     def _forget(self) -> None:
-        """Whatever comes up in its place may serve another model and have other rights."""
+        """Drops what was learned: the next process may serve another model and have other rights."""
         self._api.forget_model()
         self._pause_supported = True
         self._ask_about.hurry()
@@ -230,7 +230,7 @@ class Watch:
             self._about = about
 
     def _probe_deep(self) -> None:
-        """A server without dev mode is asked one question in vain, and the others after its next start."""
+        """Sends the deep probes. One that the server does not offer is not repeated before its next start."""
         for probe in DEEP_PROBES:
             if self._deep.get(probe, DeepAnswer(False)).supported:
                 answer = self._api.deep(probe)
