@@ -1,1 +1,1 @@
-"""What the lines of logs mean."""
+"""Reads logs, and classifies their lines."""

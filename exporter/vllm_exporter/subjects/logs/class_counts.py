@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from vllm_exporter.facts.events import Severity
 from vllm_exporter.subjects.logs.table import LogClass
 
-QUIET_SECONDS = 60.0  # after an event of a class; what comes in between is counted, and told with the next
+QUIET_SECONDS = 60.0  # after an event of a class; lines in this time are counted, and the next event has their number
 ALWAYS = ("error", "critical")  # severities whose classes are shown with 0: rate() misses the first of a new series
 
 ClassKey = tuple[str, str, str]  # server, class, severity
 
 
 class ClassCounts:
-    """Of all servers. `order` has the keys in the order in which they came; one never goes."""
+    """Counts lines by server, class and severity. A key never goes away."""
 
     def __init__(self, servers: Iterable[str], kinds: Iterable[LogClass]) -> None:
         named = tuple(kinds)
@@ -33,15 +33,15 @@ class ClassCounts:
 
 
 class EventThrottle:
-    """What was told already."""
+    """Remembers the last events, so that a class has one every QUIET_SECONDS at most."""
 
     def __init__(self) -> None:
         self._states: dict[tuple[str, bytes, int | None], str] = {}  # the last one by server and process
-        self._told: dict[tuple[str, str], float] = {}  # when, by server and class
+        self._told: dict[tuple[str, str], float] = {}  # time of the last event by server and class
         self._untold: dict[tuple[str, str], int] = {}
 
     def new_state(self, server: str, process: bytes, pid: int | None, state: str) -> bool:
-        """Whether the process was in another state before. Progress bars prove the same one a hundred times."""
+        """True if the process was in another state before. Progress bars prove the same one a hundred times."""
         key = (server, process, pid)
         if self._states.get(key) == state:
             return False
@@ -51,7 +51,7 @@ class EventThrottle:
         return True
 
     def due(self, server: str, name: str, now: float) -> int | None:
-        """How many of the class were not told since the last event, if one is due; None when it is too soon.
+        """Returns how many lines of the class had no event since the last one, if one is due; None if it is too soon.
 
         A dead engine prints a traceback for each request: thousands of lines that say the same.
         """

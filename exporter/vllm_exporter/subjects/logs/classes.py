@@ -11,7 +11,7 @@ TABLE = Path(__file__).with_name("classes.txt")
 
 
 def read_classes(path: Path = TABLE, examples: bool = False) -> tuple[Pattern, ...]:
-    """`examples`: with what only tests and documents need. Raises SourceError when the table is missing or wrong."""
+    """Reads the table; `examples`: with parts for tests and documents. Raises SourceError if it is missing or wrong."""
     try:
         return parse_table(path.read_text(encoding="utf-8"), examples)
     except (OSError, ValueError) as error:

@@ -34,14 +34,14 @@ from vllm_exporter.subjects.logs.table import kinds
 
 @dataclass(frozen=True)
 class LogOptions:
-    """Which logs there are."""
+    """The logs to read."""
 
     sources: tuple[str, ...] = ()  # SERVER=PATH, SERVER=journald:UNIT, SERVER=docker:CONTAINER; no SERVER: the host's
     docker_socket: str = SOCKET
 
 
 class LogsCollector(Collector):
-    """All logs in turn, for at most 0.8 s of each second. Reading a line and judging it takes 10 µs."""
+    """Reads all logs in turn, for at most 0.8 s of each second. Reading a line and judging it takes 10 µs."""
 
     metrics = (
         names.LOG_EVENTS_TOTAL,
@@ -83,7 +83,7 @@ class LogsCollector(Collector):
 
     @classmethod
     def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
-        """A log that is not there is read as soon as it is."""
+        """Yields files and sockets. A log that is not there is read as soon as it appears."""
         options = read_options(config, name, LogOptions)
         for place in parse_places(options.sources, config):
             if place.kind == "file":
@@ -112,7 +112,7 @@ class LogsCollector(Collector):
             reader.close()
 
     def _note(self, server: str, told: DatedFinding) -> None:
-        """Counts a line, and makes an event of it when it is news."""
+        """Counts a line, and emits an event if it shows a new state, or an event of its class is due."""
         finding = told.finding
         self._counts.add(server, finding.name, finding.severity, told.at)
         line = finding.line
@@ -183,7 +183,7 @@ class LogsCollector(Collector):
         self._file.save({"positions": positions})
 
     def _tell_problem(self, place: LogPlace, before: str, now: str) -> None:
-        """One line when a log becomes unreadable, and when it can be read again."""
+        """Logs one line when a log becomes unreadable, and when it can be read again."""
         if now and now != before:
             log("warning", "log cannot be read", server=place.server, source=place.label, reason=now)
         elif before and not now:
@@ -191,7 +191,7 @@ class LogsCollector(Collector):
 
 
 def parse_places(sources: tuple[str, ...], config: Config) -> tuple[LogPlace, ...]:
-    """The logs of the option `sources`, their servers named as in labels. Raises ConfigError naming the entry."""
+    """Returns the logs of the option `sources`, servers named as in labels. Raises ConfigError naming the entry."""
     places: list[LogPlace] = []
     for text in sources:
         add_place(places, text, config)
@@ -199,7 +199,7 @@ def parse_places(sources: tuple[str, ...], config: Config) -> tuple[LogPlace, ..
 
 
 def add_place(places: list[LogPlace], text: str, config: Config) -> None:
-    """Adds one of the option `sources`. Raises ConfigError naming it."""
+    """Adds one entry of the option `sources`. Raises ConfigError naming it."""
     try:
         place = parse_place(text)
     except ValueError as error:
@@ -216,7 +216,7 @@ def position_key(place: LogPlace) -> str:
 
 
 def parse_positions(content: Content) -> dict[str, Position]:
-    """By log. Raises LookupError and AttributeError when it is not what was kept."""
+    """Returns the position of each log. Raises LookupError and AttributeError for any other content."""
     return {
         str(name): {str(key): value for key, value in position.items() if isinstance(value, str | int)}
         for name, position in content["positions"].items()

@@ -1,4 +1,4 @@
-"""Follows the log of a container through the Docker engine's socket. It asks only; who may, may do all with the engine.
+"""Follows the log of a container through the Docker engine's socket. It only reads, but the socket allows everything.
 
 Where that is too much, read the engine's file instead: /var/lib/docker/containers/<id>/<id>-json.log.
 """
@@ -18,15 +18,15 @@ from vllm_exporter.net.http import Garbled, parse_head
 from vllm_exporter.subjects.logs.source import BUSY, MAX_LINE, MAX_READ, Batch, LineCutter, Position, RawLine
 
 SOCKET = "/var/run/docker.sock"
-TIMEOUT = 2.0  # seconds to connect and to be answered; afterwards nothing waits
-AGAIN = 5.0  # seconds before a log that ended is asked for again: the container stopped
+TIMEOUT = 2.0  # seconds to connect and to get an answer; afterwards nothing waits
+AGAIN = 5.0  # seconds before a log that ended is requested again: the container stopped
 MAX_ANSWER = 1024 * 1024  # bytes
 STAMP = 30  # bytes of '2026-11-21T15:04:00.123456789Z'
 
 
 @dataclass(frozen=True)
 class LogContainer:
-    """What the engine says of it."""
+    """The engine's description of a container."""
 
     id: str
     tty: bool  # then its log is plain text, else frames
@@ -43,14 +43,14 @@ class LogDocker:
         self._last = str(position.get("last", ""))
         self._connection: socket.socket | None = None
         self._container = LogContainer("", False)
-        self._resumed = self._last  # what came until then is known
+        self._resumed = self._last  # lines up to this time are known
         self._frames = b""
         self._cutters: dict[int, LineCutter] = {}
         self._due = 0.0
-        self._problem: NoData | SourceError = SourceError("not asked yet")
+        self._problem: NoData | SourceError = SourceError("not read yet")
 
     def read(self) -> Batch:
-        """Raises NoData while there is no such container, SourceError while the engine does not answer."""
+        """Returns new lines. Raises NoData without such a container, SourceError while the engine does not answer."""
         waiting = 0
         if self._connection is None:
             self._connect()
@@ -65,7 +65,7 @@ class LogDocker:
             raise
         if ended:
             self.close()
-            self._problem = NoData(f"docker: the log of {self._name} ended; it is asked for again")
+            self._problem = NoData(f"docker: the log of {self._name} ended; it is requested again")
             self._due = self._clock.monotonic() + AGAIN
         cut = sum(cutter.take_cut() for cutter in self._cutters.values())
         return Batch(tuple(lines), live, cut)
@@ -103,7 +103,7 @@ class LogDocker:
         return parse_container(body)
 
     def _follow(self) -> socket.socket:
-        """The log from the last line on, or from when the exporter began."""
+        """Requests the log from the last line on, or from the exporter's start."""
         since = f"{parse_time(self._last.encode()):.9f}" if self._last else f"{self._begun:.9f}"
         query = f"follow=1&stdout=1&stderr=1&timestamps=1&since={since}"
         connection = self._ask(f"/containers/{self._container.id}/logs?{query}")
@@ -116,7 +116,7 @@ class LogDocker:
         return connection
 
     def _ask(self, path: str) -> socket.socket:
-        """HTTP/1.0: the answer is not cut into chunks, and ends with the connection."""
+        """Sends a request in HTTP/1.0: the answer is not cut into chunks, and ends with the connection."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(TIMEOUT)
         try:
@@ -128,12 +128,12 @@ class LogDocker:
         return connection
 
     def _head(self, connection: socket.socket) -> bytes:
-        """Reads the head of an answer; returns what came of the body with it."""
+        """Reads the head of an answer; returns the part of the body that arrived with it."""
         data = b""
         while b"\r\n\r\n" not in data:
             chunk = connection.recv(65536)
             if not chunk or len(data) > MAX_ANSWER:
-                raise SourceError("docker: no answer of HTTP from the engine's socket")
+                raise SourceError("docker: the engine's socket does not answer in HTTP")
             data += chunk
         head, _, body = data.partition(b"\r\n\r\n")
         try:
@@ -147,9 +147,9 @@ class LogDocker:
         return body
 
     def _pull(self) -> tuple[bytes, bool]:
-        """What came, and whether the log ended."""
+        """Returns new bytes, and True if the log ended."""
         data, self._frames = self._frames, b""
-        limit = len(data) + MAX_READ  # a frame may be longer than what is read at once
+        limit = len(data) + MAX_READ  # a frame may be longer than one reading
         while len(data) < limit and self._connection is not None:
             try:
                 chunk = self._connection.recv(limit - len(data))
@@ -179,7 +179,7 @@ class LogDocker:
 
 
 def split_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """(stream, text) of each whole frame, and what is left: a frame has 8 bytes in front, the last 4 are its length.
+    """Returns (stream, text) of each whole frame, and the rest: a frame has 8 bytes in front, the last 4 its length.
 
     Raises SourceError when it is no frame.
     """
@@ -196,7 +196,7 @@ def split_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
 
 
 def parse_container(body: bytes) -> LogContainer:
-    """Raises SourceError when it is not what the engine documents."""
+    """Parses the engine's answer. Raises SourceError when it is not as documented."""
     try:
         data = json.loads(body)
         return LogContainer(str(data["Id"]), bool(data["Config"]["Tty"]))
@@ -205,7 +205,7 @@ def parse_container(body: bytes) -> LogContainer:
 
 
 def parse_time(stamp: bytes) -> float:
-    """Unix time of '2026-11-21T15:04:00.123456789Z'; 0 when it is no time."""
+    """Returns the Unix time of '2026-11-21T15:04:00.123456789Z'; 0 when it is no time."""
     try:
         return _seconds(stamp[:19]) + float(b"0" + stamp[19:29])
     except ValueError:
@@ -214,5 +214,5 @@ def parse_time(stamp: bytes) -> float:
 
 @lru_cache(maxsize=4)
 def _seconds(stamp: bytes) -> int:
-    """Kept, because many lines are of the same second, and this takes longer than all else. Raises ValueError."""
+    """Returns Unix time; cached, since many lines share a second and this is the slowest part. Raises ValueError."""
     return calendar.timegm(time.strptime(stamp.decode("ascii"), "%Y-%m-%dT%H:%M:%S"))

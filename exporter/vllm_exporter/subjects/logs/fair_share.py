@@ -1,4 +1,4 @@
-"""In which order logs are read, and for how long: a busy one is caught up with, and holds up no other."""
+"""Decides in which order logs are read, and for how long: a busy one is caught up with, and delays no other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vllm_exporter.clock import Clock
 from vllm_exporter.subjects.logs.places import LogPlace
 from vllm_exporter.subjects.logs.reader import LogReader
 
-RUN_SECONDS = 0.8  # of each second at most, by the clock: the rest is the other threads', which share Python's lock
+RUN_SECONDS = 0.8  # of each second at most: the rest is for other threads, which share Python's lock
 
 
 class FairShare:
@@ -20,7 +20,7 @@ class FairShare:
         self._clock = clock
 
     def take(self) -> Iterator[tuple[LogPlace, LogReader]]:
-        """Whom to read next, for one run. Who was left waiting comes first in the next run."""
+        """Yields the logs to read next, for one run. One that was left waiting comes first in the next run."""
         waiting = deque(self._order)
         done: list[tuple[LogPlace, LogReader]] = []
         until = self._clock.monotonic() + RUN_SECONDS

@@ -10,16 +10,16 @@ from zlib import crc32
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.subjects.logs.source import MAX_READ, Batch, LineCutter, Position, RawLine
 
-HEAD = 256  # bytes at the start of the file by which it is known again: a copied and truncated one may have grown back
-MAX_BEHIND = 64 * 1024 * 1024  # bytes; of more than that the oldest are given up
+HEAD = 256  # bytes at the start of a file that identify it: a copied and truncated one may have grown back
+MAX_BEHIND = 64 * 1024 * 1024  # unread bytes; of more than that the oldest are given up
 PATIENCE = 3  # readings after which a line without an end counts as ended: the writer died in it
 
 
 class LogFile:
     """One file by its path. Read only; it may not be there yet.
 
-    A file that is there when the exporter sees it for the first time is followed from its end: what is in it happened
-    before. One that appears later is read from its start.
+    A file that is there when the exporter sees it for the first time is followed from its end: its lines are old. One
+    that appears later is read from its start.
     """
 
     def __init__(self, path: Path, position: Position, open_file: Callable[[Path], int] | None = None) -> None:
@@ -28,14 +28,14 @@ class LogFile:
         self._known = dict(position)
         self._fd: int | None = None
         self._identity = (0, 0)
-        self._offset = 0  # of what was read
+        self._offset = 0  # up to which the file was read
         self._head = b""
         self._first = True
         self._still = 0  # readings in which nothing came
         self._cutter = LineCutter()
 
     def read(self) -> Batch:
-        """Raises NoData when there is no such file, SourceError when it may not be read."""
+        """Returns new lines. Raises NoData when there is no such file, SourceError when it may not be read."""
         lines: list[bytes] = []
         if self._fd is not None and self._moved():
             data, unread = self._pull(MAX_READ)
@@ -44,7 +44,7 @@ class LogFile:
                 return self._batch(lines, 0, unread)
             lines += self._cutter.flush()
             self.close()
-            self._known = {"offset": 0}  # what comes in its place is new, even where it has the same inode
+            self._known = {"offset": 0}  # the file in its place is new, even if it has the same inode
         try:
             skipped = self._ready()
         except NoData:
@@ -90,7 +90,7 @@ class LogFile:
         behind = size - self._offset
         if behind <= MAX_BEHIND:
             return 0
-        self._offset = size - MAX_BEHIND - 1  # with the byte before: it tells whether a line begins here
+        self._offset = size - MAX_BEHIND - 1  # with the byte before: it shows whether a line begins here
         self._cutter.skip()
         return behind - MAX_BEHIND
 
@@ -111,12 +111,12 @@ class LogFile:
             return self._open_file(self._path)
         except FileNotFoundError:
             self._first = False
-            raise NoData(f"{self._path} is not there (yet)") from None
+            raise NoData(f"{self._path} does not exist (yet)") from None
         except OSError as error:
             raise SourceError(f"{self._path}: {error.strerror}") from None
 
     def _start(self, seen: os.stat_result, head: bytes) -> int:
-        """Where to begin: where the exporter was when it ended, if this is still that file."""
+        """Returns the offset to begin at: where the last exporter ended, if this is still that file."""
         known = self._known
         offset, length = known.get("offset"), known.get("head_bytes")
         if (known.get("device"), known.get("inode")) != (seen.st_dev, seen.st_ino):
@@ -126,8 +126,8 @@ class LogFile:
         return seen.st_size if self._first and not known else 0
 
     def _moved(self) -> bool:
-        """Whether the path leads to another file, or nowhere. Raises SourceError when that cannot be told: a share that
-        does not answer for a moment has the same file afterwards, which must not be read from its start again."""
+        """True if the path leads to another file, or nowhere. Raises SourceError when that cannot be known: a share
+        that does not answer for a moment has the same file afterwards, which must not be read from its start again."""
         try:
             now = os.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):
@@ -137,7 +137,7 @@ class LogFile:
         return (now.st_dev, now.st_ino) != self._identity
 
     def _pull(self, limit: int) -> tuple[bytes, int]:
-        """What comes next, and how many bytes are left."""
+        """Returns the next bytes, and how many are left."""
         assert self._fd is not None  # callers have opened it
         try:
             data = os.pread(self._fd, limit, self._offset)
@@ -152,7 +152,7 @@ class LogFile:
 
 
 def _open(path: Path) -> int:
-    """O_NONBLOCK: a named pipe must not hold the thread. Raises OSError."""
+    """Opens the file with O_NONBLOCK: a named pipe must not hold the thread. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if os.path.isdir(fd):
         os.close(fd)

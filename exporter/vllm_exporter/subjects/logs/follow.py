@@ -1,6 +1,6 @@
-"""Follows the lines of one log: which mean something, and which belong to the traceback above them. Pure.
+"""Finds the lines of one log that mean something, and those that belong to the traceback above them. Pure.
 
-Of a traceback only its last line counts. The lines of source in it quote messages that nobody printed.
+Only the last line of a traceback counts. The lines of source in it quote messages that nobody printed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from vllm_exporter.subjects.logs.table import LogClass, Pattern
 TRACEBACK = b"Traceback (most recent call last):"
 CHAINED = (b"During handling of the above", b"The above exception was", TRACEBACK)
 BESIDE = (b"INFO:", b"WARNING:", b"DEBUG:")  # uvicorn's, which can come between the lines of a traceback on stderr
-MAX_TRACES = 64  # open at once; vLLM has one process a GPU and a few more
-MAX_TRACE_LINES = 2000  # afterwards it is taken for ended: its end was lost
-FEW = 3  # lines, from which on a look at all of them together pays
-USERS_WORDS = (b"(bad request): ", b"prompt: ", b"Pattern: ")  # what users sent follows
+MAX_TRACES = 64  # open at once; vLLM has one process per GPU and a few more
+MAX_TRACE_LINES = 2000  # afterwards the traceback counts as ended: its end was lost
+FEW = 3  # lines from which on a search in all of them together pays
+USERS_WORDS = (b"(bad request): ", b"prompt: ", b"Pattern: ")  # followed by text that users sent
 TRIGGER = "shutdown.trigger"
 
 OTHER = LogClass("other.exception", "info", "info", False)  # the end of a traceback that no class knows
@@ -30,10 +30,10 @@ _ANY = Pattern(OTHER, (b"",), b"")
 class LineFinding:
     """A line that means something."""
 
-    name: str  # of the class, as it counts there and then
+    name: str  # of the class, judged in its context
     severity: Severity
     line: LogLine
-    excerpt: bytes  # what the pattern spans; not redacted yet
+    excerpt: bytes  # the text that the pattern spans; not redacted yet
     state: str = ""  # of the lifecycle
     exception: str = ""  # its type, when it ends a traceback
     frame: str = ""  # 'core.py:run_busy_loop', the last one of the traceback
@@ -49,7 +49,7 @@ class _Trace:
 
 
 class Follower:
-    """One log. `incident` is the server's, which may have several logs."""
+    """Follows one log. `incident` is the server's, which may have several logs."""
 
     def __init__(self, patterns: tuple[Pattern, ...], incident: Incident) -> None:
         self._patterns = tuple((pattern.needle, pattern) for pattern in patterns)
@@ -58,15 +58,15 @@ class Follower:
         self._traces: dict[bytes, _Trace] = {}  # by process
 
     def feed_all(self, raws: Sequence[bytes], at: float) -> Iterator[tuple[int, LineFinding]]:
-        """What lines mean, mostly nothing: the index of a line, and a finding.
+        """Yields the index of each line that means something, and its finding; most lines mean nothing.
 
-        `at`: seconds of any clock, the same for all logs of a server. Looking for each needle once in all of the lines
-        costs a third of looking in each.
+        `at`: seconds of any clock, the same for all logs of a server. Searching each needle once in all of the lines
+        costs a third of searching each line.
         """
         kept = [(index, raw) for index, raw in enumerate(raws) if not (raw.startswith(b"INFO:") and b' - "' in raw)]
         if len(kept) >= FEW:
             text = uncoloured(b"\n".join(raw for _, raw in kept))
-            escaped = b'{"' in text  # in JSON a needle may be written otherwise
+            escaped = b'{"' in text  # in JSON a needle may be escaped
             self._expected = tuple(one for one in self._patterns if escaped or one[0] in text)
         for index, raw in kept:
             for line in split_lines(raw):
@@ -128,14 +128,14 @@ class Follower:
 
 
 def exception_type(line: bytes) -> str:
-    """'ValueError' of 'ValueError: …', with its module; '' when the line is no end of a traceback."""
+    """Returns 'ValueError' of 'ValueError: …', with its module; '' when the line is no end of a traceback."""
     name = line.partition(b":")[0].strip()
     plain = name.replace(b".", b"").replace(b"_", b"")
     return name.decode() if 0 < len(name) <= 120 and plain.isalnum() and name.isascii() else ""
 
 
 def frame_name(frame: bytes) -> str:
-    """'core.py:run_busy_loop' of '  File "/…/core.py", line 1512, in run_busy_loop'."""
+    """Returns 'core.py:run_busy_loop' of '  File "/…/core.py", line 1512, in run_busy_loop'."""
     path, _, rest = frame.strip().removeprefix(b'File "').partition(b'"')
     file = path.rpartition(b"/")[2]
     function = rest.rpartition(b" in ")[2].strip()
@@ -143,13 +143,13 @@ def frame_name(frame: bytes) -> str:
 
 
 def _ungrouped(body: bytes) -> bytes:
-    """A line of an exception group's traceback, without the bars in front."""
+    """Returns a line of an exception group's traceback without the bars in front."""
     text = body.lstrip(b" ")
     return text[1:].removeprefix(b" ") if text[:1] == b"|" else body
 
 
 def _quoted(body: bytes, start: int) -> bool:
-    """Whether users' words may begin before `start`: a quotation mark does, or a text that vLLM puts before them."""
+    """True if users' words may begin before `start`: after a quotation mark, or a text that vLLM puts before them."""
     before = body[:start]
     if b'"' in before or b"`" in before or any(words in before for words in USERS_WORDS):
         return True

@@ -1,4 +1,4 @@
-"""What a class means there and then: the same line can be a fault, the echo of one, or part of a planned stop. Pure."""
+"""Judges a class in its context: the same line can be a fault, the echo of one, or part of a planned stop. Pure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ ECHO_SECONDS = 60.0  # a symptom belongs to the cause that came at most this lon
 
 
 class Incident:
-    """What the last lines of one server's logs say of where it stands."""
+    """The context of one server, from the last lines of its logs."""
 
     def __init__(self) -> None:
-        self.ready: bool | None = None  # None: no line told
+        self.ready: bool | None = None  # None: no line has shown it
         self.planned = False  # somebody asked it to stop
         self._cause_at: float | None = None
 
     def saw(self, state: str, trigger: bool = False) -> None:
-        """A line that proves a state; `trigger`: it says that somebody asked for the stop."""
+        """Notes a line that proves a state; `trigger`: it says that somebody asked for the stop."""
         if state == "args_parsed":
             self.ready, self.planned, self._cause_at = False, False, None
         elif state == "listening":
@@ -27,7 +27,7 @@ class Incident:
             self.planned = True
 
     def judge(self, kind: LogClass, at: float) -> tuple[str, Severity]:
-        """The class that counts and its severity. `at` is in seconds of any clock."""
+        """Returns the class that counts and its severity. `at` is in seconds of any clock."""
         if not kind.wrapper:
             if kind.severity in ("error", "critical"):
                 self._cause_at = at

@@ -19,7 +19,7 @@ BACKOFF = (1.0, 5.0, 30.0, 60.0)  # seconds before journalctl is started again; 
 
 
 class Follow(Protocol):
-    """A program that runs, as far as it is needed here."""
+    """A running program, with the part of Popen that is needed here."""
 
     stdout: IO[bytes] | None
     stderr: IO[bytes] | None
@@ -38,7 +38,7 @@ class Start(Protocol):
 
 
 class LogJournal:
-    """One unit. The journal's cursor is the position; without one, only what comes from now on is read."""
+    """One unit. The journal's cursor is the position; without one, only new entries are read."""
 
     def __init__(self, unit: str, position: Position, clock: Clock, start: Start | None = None) -> None:
         self._unit = unit
@@ -52,7 +52,7 @@ class LogJournal:
         self._problem = "journalctl has not run yet"
 
     def read(self) -> Batch:
-        """Raises SourceError while there is no journalctl, or it ended."""
+        """Returns new lines. Raises SourceError while there is no journalctl, or after it ended."""
         if self._process is None:
             self._run()
         data, ended = self._pull()
@@ -75,7 +75,7 @@ class LogJournal:
             self._process = None
 
     def command(self) -> list[str]:
-        """What is run: read only, and everything by arguments."""
+        """Returns the command. It only reads, and gets everything as arguments."""
         which = ["--dmesg"] if self._unit == KERNEL else [f"--unit={self._unit}"]
         since = [f"--after-cursor={self._cursor}", "--lines=all"] if self._cursor else ["--lines=0"]
         fixed = ["journalctl", "--follow", "--no-pager", "--quiet", "--all", "--output=json", "--output-fields=MESSAGE"]
@@ -93,7 +93,7 @@ class LogJournal:
         self._cutter = LineCutter()
 
     def _pull(self) -> tuple[bytes, bool]:
-        """What the program wrote, and whether it ended."""
+        """Returns what the program wrote, and True if it ended."""
         assert self._process is not None  # _run made it
         assert self._process.stdout is not None
         parts: list[bytes] = []
@@ -110,7 +110,7 @@ class LogJournal:
         return b"".join(parts), False
 
     def _stop(self) -> None:
-        """After its end: why, and when to try again."""
+        """Notes why the program ended, and when to try again."""
         assert self._process is not None  # it has just been read from
         words = self._process.stderr.read(300) if self._process.stderr is not None else b""
         reason = (words or b"").decode("utf-8", "replace").strip().partition("\n")[0]
@@ -132,7 +132,7 @@ class LogJournal:
 
 
 def parse_entry(text: bytes) -> tuple[str, RawLine] | None:
-    """Cursor and line of an entry as `journalctl --output=json` prints it; None when it is none."""
+    """Returns cursor and line of an entry that `journalctl --output=json` printed; None when it is none."""
     try:
         data = json.loads(text)
     except ValueError:
@@ -145,7 +145,7 @@ def parse_entry(text: bytes) -> tuple[str, RawLine] | None:
 
 
 def message_bytes(message: object) -> bytes:
-    """Text, or a list of bytes when it is not valid UTF-8; b'' for none."""
+    """Converts a message: text, or a list of bytes when it is not valid UTF-8; b'' for none."""
     if isinstance(message, str):
         return message.encode("utf-8", "replace")
     if isinstance(message, list) and all(isinstance(one, int) and 0 <= one < 256 for one in message):
@@ -154,7 +154,7 @@ def message_bytes(message: object) -> bytes:
 
 
 def start_program(command: list[str]) -> Follow:
-    """Without a shell, its output read without waiting. It ends by itself when nobody reads it any more."""
+    """Starts a program without a shell; its output is read without waiting. It ends when nobody reads it any more."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for pipe in (process.stdout, process.stderr):
         if pipe is not None:
@@ -165,6 +165,6 @@ def start_program(command: list[str]) -> Follow:
 
 
 def widen(pipe: int) -> None:
-    """A pipe of 64 KiB, emptied once a second, holds 130 entries of the journal: less than a busy server writes."""
+    """Enlarges a pipe: in 64 KiB, emptied once a second, fit 130 entries, fewer than a busy server writes."""
     with suppress(OSError):  # its user has too many large pipes already
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)

@@ -1,8 +1,8 @@
-"""A line of a log in its parts: who wrote it, how loud, when, and what it says.
+"""Splits a line of a log into its parts: process, level, time and text.
 
 vLLM 0.32 prints `(EngineCore pid=9512) INFO 11-21 14:55:06 [core.py:133] …`, older releases the same without the first
-part. What does not come from vLLM's logger (uvicorn, NCCL, tracebacks on stderr) has none of it. Around that may be
-what a container engine adds, or the whole may be JSON (`--logging-config.formatter json`).
+part. Lines of other writers (uvicorn, NCCL, tracebacks on stderr) have none of it. A container engine may add text
+around the line, or the whole may be JSON (`--logging-config.formatter json`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from vllm_exporter.facts.values import Role
 
-LIMIT = 2048  # bytes of a line that are looked at: what it means stands in front, what users sent behind
+LIMIT = 2048  # bytes of a line that are read: its meaning stands in front, text that users sent behind
 MAX_NAME = 64  # characters of a process's name; vLLM's have 30 at most
 LEVELS = frozenset((b"DEBUG", b"INFO", b"WARNING", b"ERROR", b"CRITICAL"))
 QUIET = frozenset((b"DEBUG", b"INFO"))
@@ -47,7 +47,7 @@ class LogLine:
 
 
 def split_lines(raw: bytes) -> Iterator[LogLine]:
-    """The line without what is around it; several when it is JSON, in which a traceback is one line."""
+    """Yields the line without the text around it; several for JSON, in which a traceback is one line."""
     if raw[:2] == b'{"':
         yield from _json_lines(raw)
         return
@@ -57,7 +57,7 @@ def split_lines(raw: bytes) -> Iterator[LogLine]:
 
 
 def parse_line(raw: bytes) -> LogLine:
-    """Of one line of text, without its end."""
+    """Parses one line of text, without its line break."""
     raw = uncoloured(raw)
     process, pid = b"", None
     if raw[:1] == b"(":
@@ -77,12 +77,12 @@ def parse_line(raw: bytes) -> LogLine:
 
 
 def uncoloured(text: bytes) -> bytes:
-    """Without the colours that vLLM and uvicorn print on a terminal."""
+    """Removes the colours that vLLM and uvicorn print on a terminal."""
     return _COLOUR.sub(b"", text) if b"\x1b" in text else text
 
 
 def parse_stamp(stamp: bytes, now: float) -> float | None:
-    """Unix time of '11-21 14:55:06', within the year before `now`, for there is no year in it; None: it is no time."""
+    """Returns the Unix time of '11-21 14:55:06', which has no year, in the year before `now`; None: it is no time."""
     this_year = time.localtime(now).tm_year
     for year in (this_year, this_year - 1):
         try:
@@ -95,7 +95,7 @@ def parse_stamp(stamp: bytes, now: float) -> float | None:
 
 
 def parse_process(name: bytes) -> tuple[Role | None, str]:
-    """Role and rank of a process as logs name it: 'Worker_DP0_TP1', 'EngineCore', 'VllmWorker-0'."""
+    """Returns role and rank of a process as logs name it: 'Worker_DP0_TP1', 'EngineCore', 'VllmWorker-0'."""
     text = name.decode("ascii", "replace")
     for start, role in _ROLES:
         if text.startswith(start):
@@ -104,13 +104,13 @@ def parse_process(name: bytes) -> tuple[Role | None, str]:
 
 
 def _without_cri(raw: bytes) -> bytes:
-    """The text of a line of a Kubernetes container log: `<time> stdout F text`."""
+    """Returns the text of a line of a Kubernetes container log: `<time> stdout F text`."""
     head, found, _ = raw[:80].partition(b" F ")
     return raw[len(head) + 3 :] if found and head.endswith((b" stdout", b" stderr")) else raw
 
 
 def _json_lines(raw: bytes) -> Iterator[LogLine]:
-    """Of vLLM's JSON log, and of Docker's json-file; any other text with a brace in front is taken as it is."""
+    """Parses vLLM's JSON log, and Docker's json-file; any other text with a brace in front is taken as it is."""
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError):  # the latter: brackets in brackets in brackets, which anybody can send
@@ -141,5 +141,5 @@ def _record_lines(data: dict[str, object]) -> Iterator[LogLine]:
 
 
 def _bytes(text: str) -> bytes:
-    """JSON may hold halves of surrogate pairs, which UTF-8 does not have."""
+    """Encodes text; JSON may hold halves of surrogate pairs, which UTF-8 does not have."""
     return text.encode("utf-8", "replace")

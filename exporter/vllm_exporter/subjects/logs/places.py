@@ -1,4 +1,4 @@
-"""Where the log of a server is, as exporter.yml writes it: `gpu1:8000=/var/log/vllm/a.log`. Pure."""
+"""The place of a server's log, as exporter.yml writes it: `gpu1:8000=/var/log/vllm/a.log`. Pure."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class LogPlace:
 
     @property
     def label(self) -> str:
-        """What metrics call it."""
+        """Returns the name of the log in metrics."""
         return self.name if self.kind == "file" else f"{self.kind}:{self.name}"
 
 
 def parse_place(text: str) -> LogPlace:
-    """Raises ValueError saying what is wrong and what is right."""
+    """Parses one source. Raises ValueError saying what is wrong and what is right."""
     server, found, where = (part.strip() for part in text.partition("="))
     if not found or not where:
         raise ValueError(f"{text!r} is no source of a log; write SERVER=WHERE, such as {EXAMPLE}")

@@ -1,4 +1,4 @@
-"""Reads one log after the other: a source, what is known of it, and the traceback it is in."""
+"""Reads one log: its source, its counts, and the traceback it is in."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vllm_exporter.subjects.logs.follow import Follower, LineFinding
 from vllm_exporter.subjects.logs.lines import parse_stamp
 from vllm_exporter.subjects.logs.source import Batch, LogSource
 
-NEAR = 5.0  # seconds by which a line's own time may be off when it has just been written: beyond, it is another zone's
+NEAR = 5.0  # seconds by which the time of a line just written may be off: beyond, it is of another time zone
 
 
 @dataclass(frozen=True, slots=True)
 class DatedFinding:
-    """What a line meant, and when it was written, in Unix time."""
+    """A finding, and the Unix time at which its line was written."""
 
     finding: LineFinding
     at: float
@@ -23,7 +23,7 @@ class DatedFinding:
 
 @dataclass
 class LogCounts:
-    """Of one log, since the exporter's start."""
+    """The counts of one log since the exporter's start."""
 
     readable: bool = False
     problem: str = ""
@@ -35,18 +35,18 @@ class LogCounts:
 
 
 class LogReader:
-    """One log of one server."""
+    """Reads one log of one server."""
 
     def __init__(self, source: LogSource, follower: Follower, clock: Clock) -> None:
         self._source = source
         self._follower = follower
         self._clock = clock
         self._caught_up: float | None = None  # when, in Unix time, nothing was left to read; None: not yet
-        self.behind = False  # there is more than the last reading took
+        self.behind = False  # True if there is more than the last reading took
         self.counts = LogCounts()
 
     def read(self) -> list[DatedFinding]:
-        """What the new lines mean. A log that cannot be read is said in the counts, and raises nothing."""
+        """Returns the findings in new lines. A log that cannot be read is noted in the counts; nothing is raised."""
         try:
             batch = self._source.read()
         except (NoData, SourceError) as error:
@@ -82,7 +82,7 @@ class LogReader:
 
 
 def line_time(stamp: bytes, now: float, live: bool) -> float:
-    """Unix time of a line. Its own has no year and no zone: while the log is followed, it counts only near `now`."""
+    """Returns the Unix time of a line. Its own has no year and no zone: in a followed log it counts only near `now`."""
     own = parse_stamp(stamp, now) if stamp else None
     if own is None or own > now or (live and now - own > NEAR):
         return now

@@ -1,11 +1,11 @@
-"""Takes out of a line what is nobody's business: prompts, keys, tokens, the rest of addresses. Pure."""
+"""Removes private text from a line: prompts, keys, tokens, the rest of addresses. Pure."""
 
 from __future__ import annotations
 
 import re
 
 LENGTH = 240  # characters of an excerpt
-_LOOK = 2 * LENGTH  # bytes that are looked at
+_LOOK = 2 * LENGTH  # bytes that are read
 HIDDEN = "…"
 
 _QUOTED = re.compile(r"""(["`]|(?<![A-Za-z])')(?:\\.|(?!\1).)*(?:\1|\Z)""", re.DOTALL)
@@ -18,7 +18,7 @@ _LONG = re.compile(r"\b(?:sk-|hf_|eyJ)[\w.-]*|(?=[\w+/=-]*\d)(?=[\w+/=-]*[A-Za-z
 
 
 def redact(text: bytes) -> str:
-    """A printable excerpt: what is quoted, listed, secret by its name or by its looks is replaced by an ellipsis."""
+    """Returns a printable excerpt: quotes, lists, and secrets by name or by look are replaced by an ellipsis."""
     shown = text[:_LOOK].decode("utf-8", "replace")
     shown = _ADDRESS.sub(r"\1\2", shown)
     shown = _QUOTED.sub(lambda found: found[1] + HIDDEN + found[1], shown)

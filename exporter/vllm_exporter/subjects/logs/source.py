@@ -1,4 +1,4 @@
-"""What a source of log lines is: read again and again, it gives what came since, and says where it stands."""
+"""The interface of a source of log lines: each reading gives the lines since the last one, and a position."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Protocol
 
 Position = Mapping[str, str | int]  # of a source's own; kept in a file over a restart of the exporter
 
-MAX_LINE = 64 * 1024  # bytes; what is longer is cut, and counted
-MAX_READ = 64 * 1024  # bytes a reading: about 500 lines; more at once would take memory, and no less time
-BUSY = 16 * 1024  # bytes; a program that had as much ready in a pipe or socket has more in a moment
+MAX_LINE = 64 * 1024  # bytes; a longer line is cut, and counted
+MAX_READ = 64 * 1024  # bytes per reading: about 500 lines; more at once would take memory, and no less time
+BUSY = 16 * 1024  # bytes; a program that had this much ready in a pipe or socket has more in a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class RawLine:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What came since the reading before, MAX_READ bytes of it at most."""
+    """The lines since the last reading, MAX_READ bytes of them at most."""
 
     lines: tuple[RawLine, ...] = ()
     live: bool = True  # the newest lines are among them; False: there is more
     cut: int = 0  # lines that were longer than MAX_LINE
-    skipped: int = 0  # bytes that were given up, because more had been written than can be caught up with
+    skipped: int = 0  # bytes that were given up, because more was written than can be read in time
     unread: int = 0  # bytes
 
 
@@ -40,14 +40,14 @@ class LogSource(Protocol):
         ...
 
     def position(self) -> Position:
-        """Where the next reading begins; {} when that is not known."""
+        """Returns where the next reading begins; {} when that is not known."""
         ...
 
     def close(self) -> None: ...
 
 
 class LineCutter:
-    """Makes lines of chunks of bytes. What has no end yet waits, at most MAX_LINE bytes of it."""
+    """Cuts chunks of bytes into lines. A line without an end waits, at most MAX_LINE bytes of it."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -56,16 +56,16 @@ class LineCutter:
 
     @property
     def waiting(self) -> int:
-        """Bytes of the line that has no end yet."""
+        """Returns the number of bytes of the line that has no end yet."""
         return len(self._rest)
 
     def skip(self) -> None:
-        """What comes next is not what comes after: the line that waits, and the rest of the one it begins in, are not
-        lines anybody wrote."""
+        """Prepares for a gap before the next bytes: the waiting line, and the rest of the line in which they begin, are
+        no lines that anybody wrote."""
         self._rest, self._dropping = b"", True
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that ended. Progress bars end theirs with a carriage return."""
+        """Returns the lines that ended. Progress bars end theirs with a carriage return."""
         *lines, rest = (self._rest + data).split(b"\n")
         if self._dropping and lines:
             lines, self._dropping = lines[1:], False
@@ -78,7 +78,7 @@ class LineCutter:
         return [self._bounded(line) for line in lines]
 
     def flush(self) -> list[bytes]:
-        """The line that has no end, when none will come."""
+        """Returns the line without an end, when none will come."""
         rest, self._rest = self._rest, b""
         return [self._bounded(rest)] if rest else []
 
@@ -90,6 +90,6 @@ class LineCutter:
         return line[:MAX_LINE]
 
     def take_cut(self) -> int:
-        """Lines that were cut since the last call."""
+        """Returns how many lines were cut since the last call."""
         cut, self.cut = self.cut, 0
         return cut

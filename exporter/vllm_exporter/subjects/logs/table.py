@@ -1,7 +1,7 @@
-"""The table of classes, classes.txt: what a line means and how bad that is.
+"""Parses the table of classes, classes.txt: what a line means and how bad that is.
 
-A pattern is text with gaps. A gap spans a bounded number of bytes and nothing is tried twice, so a line costs time in
-proportion to its length whatever is in it. Regular expressions would cost more, in memory most of all.
+A pattern is text with gaps. A gap spans a limited number of bytes and nothing is tried twice, so a line costs time in
+proportion to its length, whatever its text. Regular expressions would cost more, most of all in memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GAP = 200  # bytes that a * stands for at most
 
 @dataclass(frozen=True)
 class LogClass:
-    """What a line can mean."""
+    """A meaning that a line can have."""
 
     name: str
     severity: Severity
@@ -30,19 +30,19 @@ class LogClass:
 
 @dataclass(frozen=True)
 class Pattern:
-    """What a line of a class looks like."""
+    """The text of the lines of a class."""
 
     kind: LogClass
     pieces: tuple[bytes, ...]  # in this order, with gaps between them
-    needle: bytes  # the longest of them: most lines lack it, and are done with
-    unless: bytes = b""  # not in the line; b'' is no condition
-    xids: frozenset[str] = frozenset()  # what the last gap holds is an XID of these classes; empty is no condition
-    state: str = ""  # of the lifecycle, proved by the line
+    needle: bytes  # the longest of them: a line without it, as most are, needs no more work
+    unless: bytes = b""  # must not be in the line; b'' is no condition
+    xids: frozenset[str] = frozenset()  # the last gap must be an XID of these classes; empty is no condition
+    state: str = ""  # the lifecycle state that the line proves
     example: str = ""
     source: str = ""
 
     def span(self, text: bytes) -> tuple[int, int] | None:
-        """Where it begins and ends in `text`; None when it is not there."""
+        """Returns where it begins and ends in `text`; None when it is not there."""
         if self.needle not in text or (self.unless and self.unless in text):
             return None
         start = text.find(self.pieces[0])
@@ -59,12 +59,12 @@ class Pattern:
 
 
 def xid_class(code: bytes) -> str:
-    """As in xid_classes.py; `unknown` when it is no code."""
+    """Returns the class in facts/xids.py; `unknown` when it is no code."""
     return classify(int(code) if code.isdigit() and len(code) < 5 else -1)[0]
 
 
 def parse_table(text: str, examples: bool = False) -> tuple[Pattern, ...]:
-    """The patterns of the table. `examples`: with examples and sources, which only tests and documents need.
+    """Returns the patterns. `examples`: with examples and sources, which only tests and documents need.
 
     Raises ValueError, naming the line.
     """
@@ -92,12 +92,12 @@ def parse_table(text: str, examples: bool = False) -> tuple[Pattern, ...]:
 
 
 def kinds(patterns: tuple[Pattern, ...]) -> dict[str, LogClass]:
-    """The classes by name, in the order of the table."""
+    """Returns the classes by name, in the order of the table."""
     return {pattern.kind.name: pattern.kind for pattern in patterns}
 
 
 def _kind(line: str, number: int) -> LogClass:
-    """Of a heading: `class severity [wrapper] [starting=severity]`."""
+    """Parses a heading: `class severity [wrapper] [starting=severity]`."""
     name, *words = line.split()
     flags = dict(word.partition("=")[::2] for word in words[1:])
     if not words or set(flags) - {"wrapper", "starting"}:
@@ -114,7 +114,7 @@ def _severity(word: str, number: int) -> Severity:
 
 
 def _pattern(kind: LogClass | None, fields: Mapping[str, str], examples: bool) -> Iterator[Pattern]:
-    """None when no pattern is complete yet."""
+    """Yields the pattern, if one is complete."""
     if kind is None or "pattern" not in fields:
         return
     pieces = tuple(piece.encode() for piece in fields["pattern"].split("*"))

@@ -1,4 +1,4 @@
-"""The end of a log file, for a look at it now."""
+"""Reads the end of a log file once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIZE = 512 * 1024  # bytes: the tracebacks of some hundred requests that died wi
 
 
 def read_tail(path: Path, size: int = SIZE) -> tuple[bytes, ...]:
-    """Its last lines, without a first one that is cut. Raises SourceError."""
+    """Returns the last lines, without a first one that is cut. Raises SourceError."""
     try:
         with path.open("rb") as file:
             start = max(0, file.seek(0, os.SEEK_END) - size)

@@ -37,7 +37,7 @@ def test_follows_a_file_from_its_end(path: Path) -> None:
 
 def test_reads_a_file_that_appears_later_from_its_start(path: Path) -> None:
     log = LogFile(path, {})
-    with pytest.raises(NoData, match="is not there"):
+    with pytest.raises(NoData, match="does not exist"):
         log.read()
     path.write_bytes(b"first\n")
     assert texts(log.read()) == [b"first"]
