@@ -1,1 +1,1 @@
-"""Counts from inside vLLM's processes, by the files that they write."""
+"""Reads counts from inside vLLM's processes, out of the files that they write."""

@@ -1,4 +1,4 @@
-"""What ended processes counted, as it is kept over a restart of the exporter: a restart takes nothing from the sums."""
+"""Keeps the counts of ended processes over a restart of the exporter, so that it takes nothing from the sums."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vllm_exporter.subjects.inside.sums import KeptSeries, SeriesKey
 
 @dataclass(frozen=True)
 class KeptSums:
-    """`folded` are the processes that are in the sums already, though their files may still be there."""
+    """The sums. `folded` are the processes that they include, though their files may still be there."""
 
     sums: Mapping[SeriesKey, KeptSeries] = field(default_factory=dict)
     folded: frozenset[ProcessIdentity] = frozenset()
 
 
 def parse_base(content: Content) -> KeptSums:
-    """Raises ValueError, LookupError or TypeError when it is not what `format_base` gives."""
+    """Reads the form of `format_base`. Raises ValueError, LookupError or TypeError for anything else."""
     sums = dict(_parse_sum(item) for item in content["sums"])
     folded = frozenset(
         ProcessIdentity(str(boot), int(space), int(pid), int(start)) for boot, space, pid, start in content["folded"]

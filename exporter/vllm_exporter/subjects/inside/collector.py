@@ -1,4 +1,4 @@
-"""What vLLM's processes count themselves: requests, latencies and tokens, from files of the in-process part."""
+"""The counts of vLLM's processes themselves: requests, latencies and tokens, from files of the in-process part."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ RENDERED = (
     names.TOKENS_GENERATED_TOTAL,
     names.THROUGHPUT_TOKENS_PER_SECOND,
 )
-STEPS = ("vllm_rank_steps_total", "vllm_rank_step_seconds_total")  # of a rank; what `distributed` compares
+STEPS = ("vllm_rank_steps_total", "vllm_rank_step_seconds_total")  # of a rank; `distributed` compares them
 PARTS = ("vllm_rank_compute_seconds_total", "vllm_rank_sync_seconds_total")
-PATIENCE = 3  # readings that find a file being written before that is worth a line in the log
+PATIENCE = 3  # readings in a row that find a file being written before the log says so
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class InsideCollector(Collector):
         ] = {}  # folded by this exporter, their files still there
         self._live: dict[ProcessIdentity, ProcessSnapshot] = {}
         self._servers: dict[ProcessIdentity, str] = {}
-        self._key: tuple[object, ...] | None = None  # what the plan was made for
+        self._key: tuple[object, ...] | None = None  # identifies the processes that the plan was made for
         self._plan = self._sums.plan((), ())
         self._step_places: dict[ProcessIdentity, tuple[int | None, ...]] = {}
         self._ignored: list[str] = []
@@ -103,10 +103,10 @@ class InsideCollector(Collector):
             self._dir.close()
 
     def _update(self, snapshots: list[ProcessSnapshot], complete: bool) -> None:
-        """Who lives, and with what; who has ended goes into the base, once.
+        """Updates the living processes; one that has ended is folded into the base, once.
 
-        A process of a container that was paused counts as ended, and comes back: it is taken out of the base. Where an
-        exporter before this one folded it, how much of it is in there is not known, and it stays ended.
+        A process of a paused container counts as ended and may come back: it is then taken out of the base. If an
+        earlier exporter folded it, its share of the base is not known, and it stays ended.
         """
         seen = dict(self._live)
         for one in snapshots:
@@ -136,7 +136,7 @@ class InsideCollector(Collector):
         return lives(one.identity, one.written, now, self.context.proc, self._here)
 
     def _server(self, one: ProcessSnapshot) -> str:
-        """Joined by the process tree, else as the process was told, else by its port; '' when none of these helps."""
+        """Returns the server by the process tree, else as the process was configured, else by its port; else ''."""
         trees = self.context.board.latest(Trees)
         process = trees.processes.get(one.identity.pid) if trees is not None else None
         if process is not None and process.server and process.ref.start == one.identity.start:
@@ -172,7 +172,7 @@ class InsideCollector(Collector):
         yield names.INSIDE_SERIES_IGNORED.sample(len(self._ignored))
 
     def _tell(self, problems: Mapping[str, BadSnapshot]) -> None:
-        """Counts each, and logs one when it is new; a file that is being written is none unless it lasts."""
+        """Counts each problem, and logs a new one; a file that is being written is one only if that lasts."""
         before, self._problems = self._problems, {}
         for name, problem in problems.items():
             self._errors[problem.reason] += 1
@@ -180,10 +180,10 @@ class InsideCollector(Collector):
             times = times + 1 if message == str(problem) else 1
             self._problems[name] = (str(problem), times)
             if times == (PATIENCE if problem.reason == "torn" else 1):
-                log("error", "snapshot file cannot be used; the others are", file=name, reason=problem)
+                log("error", "a snapshot file cannot be used; the others are", file=name, reason=problem)
 
 
 def step_places(directory: Directory) -> tuple[int | None, ...]:
-    """Where a process's steps, their seconds, and those in compute and in sync stand; None: it does not count them."""
+    """Returns the places of a process's steps, their seconds, and those in compute and in sync; None: not counted."""
     at = {one.name: one.at for one in directory.entries}
     return tuple(at.get(name) for name in (*STEPS, *PARTS))

@@ -36,7 +36,7 @@ SILENT = 60.0  # seconds after which a process of another PID namespace counts a
 
 
 class SnapshotFile:
-    """One file, kept open. Raises BadSnapshot when it may not be trusted or makes no sense."""
+    """One file, kept open. Raises BadSnapshot when it cannot be trusted or used."""
 
     def __init__(self, folder: int, name: str, trusted: frozenset[int]) -> None:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -54,7 +54,7 @@ class SnapshotFile:
         self._directory = Directory(())
 
     def read(self) -> ProcessSnapshot:
-        """9 µs with 300 values. Raises BadSnapshot; reason torn: the process was writing at each try."""
+        """Reads the file, in 9 µs with 300 values. Raises BadSnapshot; reason torn: it was written at each try."""
         for _ in range(TRIES):
             data = self._pread(self._size, 0)
             header = parse_header(data)
@@ -62,7 +62,7 @@ class SnapshotFile:
                 self._size = header.end
                 data = self._pread(self._size, 0)
             if len(data) < header.end and not header.sequence & 1:
-                raise BadSnapshot("truncated", f"{len(data)} bytes, the header speaks of {header.end}")
+                raise BadSnapshot("truncated", f"{len(data)} bytes, the header says {header.end}")
             if is_whole(data, header) and self._describe(header):
                 values = parse_values(data, header)
                 return ProcessSnapshot(header.identity, header.port, header.written, self._directory, values)
@@ -72,7 +72,7 @@ class SnapshotFile:
         os.close(self._fd)
 
     def _describe(self, header: Header) -> bool:
-        """Reads the directory when it is another one. False: it is being written."""
+        """Reads the directory if it has changed. Returns False while it is being written."""
         key = (header.generation, header.directory_checksum)
         if key == self._known:
             return True
@@ -109,7 +109,7 @@ class SnapshotDirectory:
         self._scanned = 0.0
 
     def read(self) -> DirectoryReading:
-        """Raises NoData when there is no such directory, SourceError when strangers may write into it."""
+        """Reads all files. Raises NoData without the directory, SourceError when others may write into it."""
         self._scan()
         reading = DirectoryReading(problems=dict(self._refused))
         for name, file in self._files.items():
@@ -125,7 +125,7 @@ class SnapshotDirectory:
         self._files = {}
 
     def _scan(self) -> None:
-        """Opens what is new and closes what is gone or was replaced."""
+        """Opens new files, and closes those that are gone or were replaced."""
         folder = self._open()
         try:
             about = os.fstat(folder)
@@ -142,7 +142,7 @@ class SnapshotDirectory:
         try:
             return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise NoData(f"{self._path} is not there: no process has written into it yet") from None
+            raise NoData(f"{self._path} does not exist: no process has written into it yet") from None
         except OSError as error:
             raise SourceError(f"{self._path}: cannot be opened: {error.strerror}; it must be a directory") from None
 
@@ -161,15 +161,15 @@ class SnapshotDirectory:
 
 
 def check_folder(path: Path, about: os.stat_result) -> frozenset[int]:
-    """The users whose files are trusted: root, the exporter's own, the directory's owner. Raises SourceError."""
+    """Returns the users whose files are trusted: root, the exporter's, the directory's owner. Raises SourceError."""
     if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not about.st_mode & stat.S_ISVTX:
         raise SourceError(f"{path}: others may write into it; chmod 0755, or 1777 to share it")
     return frozenset((0, os.geteuid(), about.st_uid))
 
 
 def lives(identity: ProcessIdentity, written: float, now: float, proc: Path, here: ProcessIdentity) -> bool:
-    """Whether the process is still there. `here` is the exporter's own: of another boot it is gone, and in another PID
-    namespace its id means nothing here, so that its silence has to tell."""
+    """True if the process still lives. `here` is the exporter's own identity: a process of another boot is gone, and
+    one of another PID namespace, whose id is not valid here, is gone when it is silent."""
     if identity.boot != here.boot:
         return False
     if identity.namespace != here.namespace:
@@ -179,7 +179,7 @@ def lives(identity: ProcessIdentity, written: float, now: float, proc: Path, her
 
 
 def read_identity(proc: Path) -> ProcessIdentity:
-    """Boot and PID namespace of the exporter itself. Raises SourceError."""
+    """Returns boot and PID namespace of the exporter itself. Raises SourceError."""
     try:
         boot = (proc / "sys/kernel/random/boot_id").read_text().strip().replace("-", "")
         namespace = os.stat(proc / "self/ns/pid").st_ino
@@ -189,7 +189,7 @@ def read_identity(proc: Path) -> ProcessIdentity:
 
 
 def _kept(old: dict[str, SnapshotFile], folder: int, name: str) -> SnapshotFile | None:
-    """The open file, if the name still means it."""
+    """Returns the open file, if it is still the file of that name."""
     try:
         inode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino
     except OSError:
@@ -198,9 +198,9 @@ def _kept(old: dict[str, SnapshotFile], folder: int, name: str) -> SnapshotFile 
 
 
 def _check(about: os.stat_result, trusted: frozenset[int]) -> int:
-    """The inode. Raises BadSnapshot when somebody else could have written it."""
+    """Returns the inode. Raises BadSnapshot when somebody else could have written the file."""
     if not stat.S_ISREG(about.st_mode):
-        raise BadSnapshot("untrusted", "is no regular file")
+        raise BadSnapshot("untrusted", "is not a regular file")
     if about.st_uid not in trusted:
         raise BadSnapshot(
             "untrusted", f"belongs to user {about.st_uid}, not to root, the exporter or the folder's owner"

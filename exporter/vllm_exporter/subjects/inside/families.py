@@ -1,4 +1,4 @@
-"""What the in-process part counts: requests as the serving process sees them, summed over a server's processes."""
+"""The counts of the in-process part: requests as the serving process sees them, summed over a server's processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file in which a vLLM process hands its counters to the exporter: decoding. Pure; see docs/snapshot-format.md."""
+"""Decodes the file in which a vLLM process passes its counters to the exporter. Pure; see docs/snapshot-format.md."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ MAX_VALUES = 16_384
 MAX_TEXT = 128  # characters of a name or of a label value
 
 DamageReason = Literal["torn", "truncated", "magic", "version", "size", "directory", "value", "untrusted", "unreadable"]
-EntryKind = Literal[
-    "counter", "sum", "max", "histogram"
-]  # sum and max: gauges, and how those of several processes are joined
+# sum and max are gauges, named by the way in which those of several processes are joined.
+EntryKind = Literal["counter", "sum", "max", "histogram"]
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -46,7 +45,7 @@ class ProcessIdentity:
 
 @dataclass(frozen=True)
 class Header:
-    """The first 128 bytes, but for magic, version and size."""
+    """The first 128 bytes, without magic, version and size."""
 
     sequence: int  # odd while the process writes
     checksum: int
@@ -61,13 +60,13 @@ class Header:
 
     @property
     def end(self) -> int:
-        """Where the values end."""
+        """Returns where the values end, in bytes."""
         return HEADER.size + 8 * self.count
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One series of the directory. Its values stand at `at`: one, or for a histogram the counts of each bucket, not
+    """One series of the directory. Its values are at `at`: one, or for a histogram the counts of each bucket, not
     cumulative and with +Inf last, and then the sum of the observations."""
 
     kind: EntryKind
@@ -83,10 +82,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Directory:
-    """What the values mean. Changes with its generation only."""
+    """The meaning of the values. It changes with its generation only."""
 
     entries: tuple[Entry, ...]
-    server: str = ""  # as the process was told; '' when it was not
+    server: str = ""  # as the process was configured; '' when it was not
     rank: str = ""  # as in the process title: 'DP0_TP1'
 
 
@@ -102,7 +101,7 @@ class ProcessSnapshot:
 
 
 def parse_header(data: bytes) -> Header:
-    """Raises BadSnapshot. The numbers are within bounds; whether they belong together, the checksum says."""
+    """Parses the header, with numbers within limits; only the checksum proves that they match. Raises BadSnapshot."""
     if len(data) < HEADER.size:
         raise BadSnapshot("truncated", f"{len(data)} bytes, a header has {HEADER.size}")
     fields = HEADER.unpack_from(data)
@@ -120,14 +119,14 @@ def parse_header(data: bytes) -> Header:
 
 
 def is_whole(data: bytes, header: Header) -> bool:
-    """Nothing was written meanwhile. The checksum makes it hold whatever the order in which memory is read."""
+    """True if nothing was written meanwhile. The checksum proves it whatever the order in which memory is read."""
     if header.sequence & 1 or len(data) < header.end:
         return False
     return zlib.crc32(memoryview(data)[CHECKED_FROM : header.end]) == header.checksum
 
 
 def parse_values(data: bytes, header: Header) -> tuple[float, ...]:
-    """Raises BadSnapshot at a value that no sum would survive."""
+    """Returns the values. Raises BadSnapshot when one of them, or their sum, is not finite."""
     values = unpack_from(f"<{header.count}d", data, HEADER.size)
     if not isfinite(sum(values)):
         raise BadSnapshot("value", "a value is not finite")
@@ -135,7 +134,7 @@ def parse_values(data: bytes, header: Header) -> tuple[float, ...]:
 
 
 def parse_directory(data: bytes, header: Header) -> Directory:
-    """From its bytes, whose checksum is right. Raises BadSnapshot, naming the line."""
+    """Parses the directory's bytes, whose checksum is right. Raises BadSnapshot, naming the line."""
     try:
         text = data.decode("utf-8").removesuffix("\n")
     except UnicodeDecodeError:
@@ -158,7 +157,7 @@ def parse_directory(data: bytes, header: Header) -> Directory:
 
 
 def _parse_entry(words: list[str], at: int, number: int) -> Entry:
-    """`kind TAB name TAB bounds, separated by commas {TAB label=value}`."""
+    """Parses `kind TAB name TAB bounds, separated by commas {TAB label=value}`."""
     if len(words) < 3 or words[0] not in get_args(EntryKind):
         raise BadSnapshot("directory", f"line {number} of the directory is no series: {words[0][:40]!r}")
     kind: EntryKind = next(one for one in get_args(EntryKind) if one == words[0])

@@ -15,20 +15,20 @@ from vllm_exporter.subjects.inside.format import Entry, EntryKind, ProcessSnapsh
 SeriesKey = tuple[str, LabelValues]  # name of the family and all label values, server first
 
 KINDS: Mapping[str, str] = {"counter": "counter", "sum": "gauge", "max": "gauge", "histogram": "histogram"}
-MAX_SERIES = 5000  # of all servers together; a process that makes up labels must not fill the page
+MAX_SERIES = 5000  # of all servers together; a process that invents labels must not fill the page
 
 
 @dataclass
 class Slot:
-    """Where the values of one series are added up: `width` numbers from `at`."""
+    """The place where the values of one series are added up: `width` numbers from `at`."""
 
-    entry: Entry  # kind and bounds: those that all its contributors have
+    entry: Entry  # with the kind and the bounds that all contributors have
     at: int = 0
 
 
 @dataclass(frozen=True)
 class KeptSeries:
-    """What ended processes left of one series: a count, or the numbers of a histogram."""
+    """The part of one series that ended processes counted: a count, or the numbers of a histogram."""
 
     kind: EntryKind
     bounds: tuple[float, ...]
@@ -40,7 +40,7 @@ Move = tuple[int, int]  # from a process's value to a number of the sum
 
 @dataclass
 class Plan:
-    """How to add up: worked out once for a set of processes and their directories."""
+    """A way to add up values, computed once for a set of processes and their directories."""
 
     series: Sequence[Series]
     base: list[float]
@@ -49,7 +49,7 @@ class Plan:
     histograms: list[tuple[int, int]]  # first number and number of buckets
 
     def add(self, values: Iterable[Sequence[float]]) -> list[float]:
-        """A number for each of the series: 25 µs for a process with 300 values."""
+        """Returns a number for each of the series; takes 25 µs for a process with 300 values."""
         out = list(self.base)
         for numbers, added, compared in zip(values, self.added, self.compared, strict=True):
             for source, target in added:
@@ -70,11 +70,11 @@ class Sums:
     base: dict[SeriesKey, KeptSeries] = field(default_factory=dict)
 
     def fold(self, server: str, snapshot: ProcessSnapshot) -> None:
-        """Keeps what a process counted that has ended."""
+        """Adds the counts of a process that has ended to the base."""
         self._add(server, snapshot, 1.0)
 
     def unfold(self, server: str, snapshot: ProcessSnapshot) -> None:
-        """Takes out again what was folded of a process that was silent and speaks again."""
+        """Takes the counts of a process out again that was silent and is back."""
         self._add(server, snapshot, -1.0)
 
     def _add(self, server: str, snapshot: ProcessSnapshot, sign: float) -> None:
@@ -90,7 +90,7 @@ class Sums:
             self.base[key] = join(old, new) if old else new
 
     def plan(self, servers: Sequence[str], snapshots: Sequence[ProcessSnapshot]) -> Plan:
-        """For these processes, in this order."""
+        """Returns the plan for these processes, in this order."""
         slots = self._slots(servers, snapshots)
         series: list[Series] = []
         for (name, values), slot in slots.items():
@@ -108,7 +108,7 @@ class Sums:
         )
 
     def ignored(self, snapshots: Iterable[ProcessSnapshot]) -> list[str]:
-        """Names of series that are of no family, or of another kind or with other labels than declared."""
+        """Returns the names of series without a family, or with another kind or other labels than declared."""
         return sorted({one.name for shot in snapshots for one in shot.directory.entries if not self._family(one)})
 
     def _slots(self, servers: Sequence[str], snapshots: Sequence[ProcessSnapshot]) -> dict[SeriesKey, Slot]:
@@ -155,20 +155,20 @@ class Sums:
 
 
 def key_of(family: Family, server: str, entry: Entry) -> LabelValues:
-    """The label values, in the family's order; its first label is the server."""
+    """Returns the label values in the family's order; its first label is the server."""
     given = dict(entry.labels)
     return (server, *(given[name] for name in family.labels[1:]))
 
 
 def spread(bounds: Sequence[float], common: Sequence[float]) -> list[int]:
-    """Where the numbers of a histogram go in one whose bounds are a part of its own: a bucket to the next larger one.
-    After the buckets comes the sum."""
+    """Returns where a histogram's numbers go in one with a part of its bounds: a bucket to the next larger one, and the
+    sum after the buckets."""
     into = [sum(1 for one in common if one < bound) for bound in bounds]
     return [*into, len(common), len(common) + 1]
 
 
 def join(a: KeptSeries, b: KeptSeries) -> KeptSeries:
-    """Both together, in the buckets that both have."""
+    """Adds two series, in the buckets that both have."""
     common = tuple(bound for bound in a.bounds if bound in b.bounds)
     numbers = [0.0] * (len(common) + 2 if b.kind == "histogram" else 1)
     for one in (a, b):
@@ -179,7 +179,7 @@ def join(a: KeptSeries, b: KeptSeries) -> KeptSeries:
 
 
 def _meet(slots: dict[SeriesKey, Slot], key: SeriesKey, entry: Entry) -> None:
-    """The series with the bounds that all have: counts at these are exact."""
+    """Reduces the series to the bounds that all have: counts at these are exact."""
     slot = slots.setdefault(key, Slot(entry))
     if slot.entry.bounds != entry.bounds:
         common = tuple(bound for bound in slot.entry.bounds if bound in entry.bounds)

@@ -151,7 +151,7 @@ def test_refuses_a_folder_into_which_others_may_write(folder: Path, clock: FakeC
 
 
 def test_a_folder_that_is_not_there_is_no_fault_but_a_link_is(clock: FakeClock, tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(NoData, match="is not there"):
+    with pytest.raises(NoData, match="does not exist"):
         SnapshotDirectory(tmp_path / "none", clock).read()
     (tmp_path / "link").symlink_to(folder)
     with pytest.raises(SourceError, match="must be a directory"):
