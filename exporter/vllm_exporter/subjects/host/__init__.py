@@ -1,1 +1,1 @@
-"""The host: CPU, memory, disks, network, file systems, control groups."""
+"""Reads the host: CPU, memory, disks, network, file systems, control groups."""

@@ -1,4 +1,4 @@
-"""The cgroup (v2) of a process: what its limits are, wherever on the way up they are set, and how near it is to them.
+"""Reads the cgroup (v2) of a process: its limits, at whichever level above they are set, and its use of them.
 
 https://docs.kernel.org/admin-guide/cgroup-v2.html
 """
@@ -14,10 +14,10 @@ from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.subjects.host import families as names
 from vllm_exporter.subjects.host.cpu import parse_pressure
 
-EVENTS = ("high", "max", "oom", "oom_kill")  # of memory.events; `low` is about protection, which nobody is short of
+EVENTS = ("high", "max", "oom", "oom_kill")  # of memory.events; `low` is about protected memory, not about a limit
 RESOURCES = ("cpu", "memory", "io")
-OWN = 0  # the level of its own directory; each one above is one more
-DEEPEST = 16  # directories; a container in a pod of a node is 5 deep
+OWN = 0  # the level of its own directory; the one above is level 1
+DEEPEST = 16  # levels; a container in a pod of a node is 5 deep
 
 FAMILIES: dict[str, Family] = {
     "limit": names.CGROUP_MEMORY_LIMIT_BYTES,
@@ -36,23 +36,23 @@ FAMILIES: dict[str, Family] = {
     "processes_limit": names.CGROUP_PROCESSES_LIMIT,
 }
 Parser = Callable[[bytes], float | None]
-Numbers = dict[str, float]  # by family's key above, and further labels after blanks: 'event oom_kill'
+Numbers = dict[str, float]  # by the family's key above, with further labels after blanks: 'event oom_kill'
 
 
 class Cgroup:
     """The cgroup of one server, or of the exporter ('')."""
 
     def __init__(self, server: str, root: Path, path: str) -> None:
-        """`path` as in /proc/<pid>/cgroup, below `root`, where cgroup2 is mounted."""
+        """`path` is that in /proc/<pid>/cgroup, below `root`, where cgroup2 is mounted."""
         self.server, self.path = server, path
         folder = root / path.lstrip("/")
         self._levels = [folder, *folder.parents][: min(DEEPEST, len(Path(path).parts))]  # from its own up to the root
 
     def rows(self) -> Iterator[Row]:
-        """Raises NoData when it is gone, SourceError, ValueError or LookupError when a file makes no sense."""
+        """Yields the samples. Raises NoData when it is gone, SourceError, ValueError or LookupError for a bad file."""
         found = {**self._memory(), **self._cpu(), **self._pressure(), **self._processes()}
         if not found:
-            raise NoData(f"{self._levels[OWN]} is not there")
+            raise NoData(f"{self._levels[OWN]} does not exist")
         for key, value in found.items():
             name, *labels = key.split()
             yield (FAMILIES[name], (self.server, *labels)), value
@@ -98,7 +98,7 @@ class Cgroup:
         return found | ({"processes": int(count)} if count else {})
 
     def _lowest(self, file: str, parse: Parser) -> tuple[int, float | None]:
-        """The level with the lowest limit and that limit; OWN and None when there is no limit."""
+        """Returns the level with the lowest limit and that limit; OWN and None when there is no limit."""
         found = ((parse(self._text(level, file)), level) for level in range(len(self._levels)))
         limits = [(limit, level) for limit, level in found if limit is not None]
         if not limits:
@@ -107,12 +107,12 @@ class Cgroup:
         return level, limit
 
     def _text(self, level: int, file: str) -> bytes:
-        """b'' when it is not there: the controller is off, or it is the root."""
+        """Returns b'' when the file is not there: the controller is off, or it is the root."""
         return read_bytes(self._levels[level] / file) or b""
 
 
 def parse_path(data: bytes) -> str | None:
-    """From /proc/<pid>/cgroup the path in cgroup v2; None where the process is in none."""
+    """Returns the path in cgroup v2 from /proc/<pid>/cgroup; None when the process is in none."""
     for line in data.splitlines():
         if line.startswith(b"0::"):
             return line[3:].removesuffix(b" (deleted)").decode(errors="surrogateescape")
@@ -120,23 +120,23 @@ def parse_path(data: bytes) -> str | None:
 
 
 def parse_limit(data: bytes) -> float | None:
-    """A number, or `max`: no limit."""
+    """Parses a number, or `max`: None, no limit."""
     return None if data.strip() in (b"", b"max") else int(data)
 
 
 def parse_quota(data: bytes) -> float | None:
-    """CPUs, from `<microseconds or max> <period in microseconds>`."""
+    """Returns CPUs from `<microseconds or max> <period in microseconds>`; None for no limit."""
     words = data.split()
     return None if not words or words[0] == b"max" else int(words[0]) / int(words[1])
 
 
 def parse_flat(data: bytes) -> dict[str, int]:
-    """Lines `key number`."""
+    """Parses lines `key number`."""
     words = data.split()
     return {key.decode(): int(number) for key, number in zip(words[::2], words[1::2], strict=True)}
 
 
 def count_cpus(ranges: bytes) -> int:
-    """How many there are in `0-3,8`."""
+    """Returns how many CPUs `0-3,8` names."""
     ends = [part.partition(b"-") for part in ranges.split(b",")]
     return sum(int(last or first) - int(first) + 1 for first, _, last in ends)

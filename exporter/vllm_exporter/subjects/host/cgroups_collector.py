@@ -17,10 +17,10 @@ SERVERS = 64  # at most
 
 
 class CgroupsCollector(Collector):
-    """One cgroup a server, and the exporter's own, of which the label `server` is empty."""
+    """Reads one cgroup per server, and the exporter's own, whose label `server` is empty."""
 
     metrics = tuple(FAMILIES.values())
-    interval = 5.0  # the usual scrape interval: counters lose nothing, and a limit is not met in between unseen
+    interval = 5.0  # the usual scrape interval: counters lose nothing, and count each time that a limit is met
     for_scrapes = True
     turn = 1  # the processes come first
 
@@ -31,9 +31,9 @@ class CgroupsCollector(Collector):
         self._parts: tuple[GuardedReader, ...] = ()
 
     def collect(self) -> Iterator[Row]:
-        """Raises NoData where there is no cgroup v2."""
+        """Yields the samples. Raises NoData without cgroup v2."""
         if not (self._root / "cgroup.controllers").exists():
-            raise NoData(f"no cgroup v2 is mounted at {self._root}; of cgroup v1 nothing is read")
+            raise NoData(f"no cgroup v2 is mounted at {self._root}; cgroup v1 is not read")
         paths = self._find_paths()
         if paths != self._paths:
             self._paths = paths
@@ -46,7 +46,7 @@ class CgroupsCollector(Collector):
         return iter(rows)
 
     def _find_paths(self) -> dict[str, str]:
-        """By server; without those that are outside what this mount shows, which begin with '/..'."""
+        """Returns the paths by server, without those that this mount does not show, which begin with '/..'."""
         proc, trees = self.context.proc, self.context.board.latest(Trees)
         mains = sorted(trees.mains().items())[:SERVERS] if trees else []
         files = {OWN: proc / "self/cgroup"} | {server: proc / str(one.ref.pid) / "cgroup" for server, one in mains}

@@ -1,4 +1,4 @@
-"""CPU time, tasks, load and pressure: /proc/stat, /proc/loadavg, /proc/pressure. No I/O."""
+"""Parses CPU time, tasks, load and pressure: /proc/stat, /proc/loadavg, /proc/pressure. No I/O."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ RESOURCES = ("cpu", "memory", "io", "irq")  # the last since Linux 6.1
 
 
 class CpuStat:
-    """/proc/stat. Keeps the seconds of the last reading, so that a counter does not go back a little."""
+    """Parses /proc/stat. Keeps the seconds of the last reading, so that a counter does not go back a little."""
 
     def __init__(self) -> None:
         self._seconds = [0.0] * len(MODES)
 
     def rows(self, data: bytes) -> Iterator[Row]:
-        """Raises ValueError and LookupError when it is no such file."""
+        """Yields the samples. Raises ValueError and LookupError for any other text."""
         lines = dict(line.split(" ", 1) for line in data.decode("ascii").splitlines())
         self._seconds = without_small_steps_back(self._seconds, parse_cpu(lines["cpu"]))
         for mode, seconds in zip(MODES, self._seconds, strict=True):
@@ -40,7 +40,7 @@ class CpuStat:
 
 
 def parse_cpu(text: str) -> list[float]:
-    """Seconds by mode, from the line of all CPUs."""
+    """Returns the seconds by mode, from the line of all CPUs."""
     fields = text.split()
     if len(fields) < len(MODES):
         raise ValueError(f"cpu: {fields}")
@@ -48,12 +48,12 @@ def parse_cpu(text: str) -> list[float]:
 
 
 def without_small_steps_back(old: Sequence[float], new: Sequence[float]) -> list[float]:
-    """The new counts, but no less than the old ones by a little: rate() would take that for a restart from 0."""
+    """Returns the new counts without small steps back: rate() would take one for a restart from 0."""
     return [before if 0 < before - now < STEP_BACK else now for before, now in zip(old, new, strict=True)]
 
 
 def load_rows(data: bytes) -> Iterator[Row]:
-    """/proc/loadavg: three averages, then tasks that run / that there are."""
+    """Parses /proc/loadavg: three averages, then running tasks / all tasks."""
     *averages, tasks = data.split()[:4]
     for window, average in zip(WINDOWS, averages, strict=True):
         yield (names.HOST_LOAD, (window,)), float(average)
@@ -61,7 +61,7 @@ def load_rows(data: bytes) -> Iterator[Row]:
 
 
 def pressure_rows(resource: str) -> Callable[[bytes], Iterable[Row]]:
-    """For /proc/pressure/<resource>."""
+    """Returns a parser of /proc/pressure/<resource>."""
     return lambda data: [
         ((names.HOST_PRESSURE_SECONDS_TOTAL, (resource, kind)), seconds)
         for kind, seconds in parse_pressure(data).items()
@@ -69,7 +69,7 @@ def pressure_rows(resource: str) -> Callable[[bytes], Iterable[Row]]:
 
 
 def parse_pressure(data: bytes) -> dict[str, float]:
-    """Seconds by kind, from lines `some avg10=… avg60=… avg300=… total=<microseconds>` and `full …`.
+    """Returns seconds by kind, from lines `some avg10=… avg60=… avg300=… total=<microseconds>` and `full …`.
 
     One of them may be missing: of cpu, `full` is there since Linux 5.13; irq has only `full`. Raises ValueError.
     """

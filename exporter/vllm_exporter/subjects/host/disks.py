@@ -1,4 +1,4 @@
-"""Disks and file handles: /proc/diskstats by psutil with the names in /sys/block, /proc/sys/fs/file-nr."""
+"""Reads disks and file handles: /proc/diskstats by psutil with the names in /sys/block, /proc/sys/fs/file-nr."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vllm_exporter.subjects.host import families as names
 
 VIRTUAL = ("loop", "ram", "zram", "fd", "sr", "nbd")
 DISKS = 64  # at most, the first ones in the kernel's order
-MILLISECONDS = 1000  # a second
+MILLISECONDS = 1000  # in a second
 
-COUNTERS: dict[str, tuple[Family, float]] = {  # by psutil's names, and how many make one of the unit
+COUNTERS: dict[str, tuple[Family, float]] = {  # by psutil's names; the number is how many make one unit
     "read_count": (names.HOST_DISK_READS_TOTAL, 1),
     "read_bytes": (names.HOST_DISK_READ_BYTES_TOTAL, 1),
     "read_time": (names.HOST_DISK_READ_SECONDS_TOTAL, MILLISECONDS),
@@ -28,9 +28,9 @@ COUNTERS: dict[str, tuple[Family, float]] = {  # by psutil's names, and how many
 
 
 def disk_rows(proc: Path, sys: Path) -> Iterator[Row]:
-    """Whole disks; partitions would count the same again. Raises NoData without a table, ValueError at another one."""
+    """Yields whole disks; partitions would count twice. Raises NoData without a table, ValueError for a bad one."""
     if not (proc / "diskstats").exists():  # psutil would look into the real /sys
-        raise NoData(f"{proc}/diskstats is not there")
+        raise NoData(f"{proc}/diskstats does not exist")
     psutil.PROCFS_PATH = str(proc)
     whole = {name.replace("!", "/") for name in list_names(sys / "block")}  # '!' stands for the '/' in a name
     found = psutil.disk_io_counters(perdisk=True, nowrap=False)
@@ -41,7 +41,7 @@ def disk_rows(proc: Path, sys: Path) -> Iterator[Row]:
 
 
 def file_rows(data: bytes) -> Iterator[Row]:
-    """Allocated, unused (0 since Linux 2.6), limit."""
+    """Parses file-nr: allocated, unused (0 since Linux 2.6), limit."""
     allocated, _, limit = map(int, data.split())
     yield (names.HOST_FILE_DESCRIPTORS_ALLOCATED, ()), allocated
     yield (names.HOST_FILE_DESCRIPTORS_LIMIT, ()), limit

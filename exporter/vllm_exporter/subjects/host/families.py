@@ -1,4 +1,4 @@
-"""The host."""
+"""The host, its file systems, and the control groups of servers."""
 
 from __future__ import annotations
 

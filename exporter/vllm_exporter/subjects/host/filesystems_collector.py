@@ -16,7 +16,7 @@ SHM = "/dev/shm"
 
 
 class FilesystemsCollector(Collector):
-    """A local disk that fails may hang, and then nothing else does."""
+    """Reads file systems. A local disk that fails may hang this collector, and no other."""
 
     metrics = (
         names.HOST_SHM_SIZE_BYTES,
@@ -39,24 +39,24 @@ class FilesystemsCollector(Collector):
         self._space = space
 
     def collect(self) -> Iterator[Sample]:
-        """Raises NoData without a mountinfo, SourceError at one that is not understood."""
+        """Yields the samples. Raises NoData without a mountinfo, SourceError for a bad one."""
         shm = [*self._shm(), *self._server_shm()]
         data = read_bytes(self._mountinfo)
         if data is None and not shm:
-            raise NoData(f"neither {SHM} nor {self._mountinfo} is there: not Linux, or /proc is not mounted")
+            raise NoData(f"neither {SHM} nor {self._mountinfo} exists: not Linux, or /proc is not mounted")
         yield from shm
         if data is not None:
             yield from self._all(understood(data))
 
     def _shm(self) -> Iterator[Sample]:
-        """In it vLLM's processes pass tensors; Docker gives 64 MiB unless told."""
+        """Yields the space of /dev/shm, in which vLLM's processes pass tensors; Docker's default is 64 MiB."""
         space = self._space(SHM)
         if space is not None:
             yield names.HOST_SHM_SIZE_BYTES.sample(space.size)
             yield names.HOST_SHM_FREE_BYTES.sample(space.free)
 
     def _server_shm(self) -> Iterator[Sample]:
-        """Through the root directory of one of its processes; that takes the right to look into it."""
+        """Yields each server's space, read through the root directory of its process, which needs the right to."""
         trees = self.context.board.latest(Trees)
         for server, one in trees.mains().items() if trees else ():
             space = self._space(f"{self.context.proc}/{one.ref.pid}/root{SHM}")
@@ -88,7 +88,7 @@ def samples(mount: Mount, space: Space) -> Iterator[Sample]:
 
 
 def understood(mountinfo: bytes) -> Choice:
-    """Raises SourceError when it is no mountinfo."""
+    """Chooses file systems from mountinfo. Raises SourceError for any other text."""
     try:
         return choose(parse_mountinfo(mountinfo))
     except (ValueError, LookupError):

@@ -1,4 +1,4 @@
-"""A part of what is known of the host: one file, or some of a kind, that fails alone."""
+"""Reads a part of the host, one file or some of a kind, so that it fails alone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Parse = Callable[[bytes], Iterable[Row]]
 
 
 class GuardedReader:
-    """A file that is not understood takes its own values away, is counted and said once in the log."""
+    """Reads a file. If it cannot be used, only its own values are missing; it is counted, and logged once."""
 
     def __init__(self, file: str, read: Callable[[], Iterable[Row]]) -> None:
-        """`file` is its name in labels and in the log. `read` raises NoData when the kernel has no such thing, and
-        SourceError, ValueError or LookupError when it makes no sense."""
+        """`file` is its name in labels and in the log. `read` raises NoData when the kernel does not have it, and
+        SourceError, ValueError or LookupError when its content cannot be used."""
         self.file = file
         self.errors = 0
         self.there = False
@@ -26,7 +26,7 @@ class GuardedReader:
         self._failing = False
 
     def rows(self) -> list[Row]:
-        """Raises nothing that a file can be the cause of."""
+        """Returns the samples. Raises nothing that a file can cause."""
         try:
             found = list(self._read())
         except NoData:
@@ -50,14 +50,14 @@ class GuardedReader:
 
 
 def file_part(root: Path, file: str, parse: Parse) -> GuardedReader:
-    """One file, by its path below a root."""
+    """Returns the reader of one file, by its path below a root."""
 
     path = f"{root}/{file}"
 
     def read() -> Iterable[Row]:
         data = read_bytes(path)
         if data is None:
-            raise NoData(f"{path} is not there")
+            raise NoData(f"{path} does not exist")
         return parse(data)
 
     return GuardedReader(file, read)

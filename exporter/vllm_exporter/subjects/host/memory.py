@@ -1,4 +1,4 @@
-"""Memory, swap, huge pages, paging: /proc/meminfo and /proc/vmstat. No I/O."""
+"""Parses memory, swap, huge pages and paging: /proc/meminfo and /proc/vmstat. No I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIELDS: dict[str, Family] = {
     "AnonHugePages": names.HOST_MEMORY_TRANSPARENT_HUGE_PAGES_BYTES,
     "SwapTotal": names.HOST_SWAP_TOTAL_BYTES,
 }
-VMSTAT: dict[str, tuple[Family, int]] = {  # and what one counts
+VMSTAT: dict[str, tuple[Family, int]] = {  # the number is what one counts for
     "pgmajfault": (names.HOST_MAJOR_PAGE_FAULTS_TOTAL, 1),
     "pswpin": (names.HOST_SWAP_IN_BYTES_TOTAL, PAGE),
     "pswpout": (names.HOST_SWAP_OUT_BYTES_TOTAL, PAGE),
@@ -38,7 +38,7 @@ VMSTAT: dict[str, tuple[Family, int]] = {  # and what one counts
 
 
 def meminfo_rows(data: bytes) -> Iterator[Row]:
-    """Raises LookupError without MemTotal, ValueError where a number should be and is not."""
+    """Yields the samples. Raises LookupError without MemTotal, ValueError for a number that is none."""
     found = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in _lines(data))}
     for name, family in FIELDS.items():
         if name in found or name == "MemTotal":
@@ -52,7 +52,7 @@ def meminfo_rows(data: bytes) -> Iterator[Row]:
 
 
 def vmstat_rows(data: bytes) -> Iterator[Row]:
-    """Lines `name count`. Raises LookupError without page faults."""
+    """Parses lines `name count`. Raises LookupError without page faults."""
     found = dict(line.split() for line in _lines(data) if line.startswith(tuple(VMSTAT)))
     for name, (family, unit) in VMSTAT.items():
         if name in found or name == "pgmajfault":

@@ -1,4 +1,4 @@
-"""Which file systems there are, and which of them may be asked for their space. Pure but for `read_space`."""
+"""Finds the file systems, and those that may be asked for their space. Pure except `read_space`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class Choice:
-    """Those to ask, by mount point; and how many are not asked, by reason."""
+    """The file systems to ask, by mount point, and how many are not asked, by reason."""
 
     asked: tuple[Mount, ...]
     remote: int
@@ -41,7 +41,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Space:
-    """Bytes, and numbers of files; `files` is 0 where there is no limit."""
+    """Sizes in bytes, and numbers of files; `files` is 0 where there is no limit."""
 
     size: int
     free: int
@@ -50,7 +50,7 @@ class Space:
 
 
 def parse_mountinfo(data: bytes) -> list[Mount]:
-    """Raises ValueError or LookupError at a line that is not one of mountinfo."""
+    """Parses mountinfo. Raises ValueError or LookupError for any other line."""
     return [_parse_line(line) for line in data.splitlines()]
 
 
@@ -63,7 +63,7 @@ def _parse_line(line: bytes) -> Mount:
 
 
 def choose(mounts: Iterable[Mount]) -> Choice:
-    """One mount a file system: bind mounts show it again. Of two at one point the later one is seen."""
+    """Chooses one mount per file system: bind mounts show it again. Of two at one point the later one is visible."""
     seen: dict[str, Mount] = {mount.point: mount for mount in mounts}
     shown = [mount for mount in seen.values() if not HIDDEN.match(mount.point)]
     remote = {mount.device for mount in shown if mount.fstype in REMOTE.split() or mount.fstype.startswith("fuse.")}
@@ -77,7 +77,7 @@ def choose(mounts: Iterable[Mount]) -> Choice:
 
 
 def read_space(path: str) -> Space | None:
-    """None when it is not there, or may not be looked at."""
+    """Returns None when the path is not there, or we may not look at it."""
     try:
         answer = os.statvfs(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Network devices and TCP: /proc/net/dev by psutil, /proc/net/snmp, /proc/net/netstat."""
+"""Reads network devices and TCP: /proc/net/dev by psutil, /proc/net/snmp, /proc/net/netstat."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vllm_exporter.errors import NoData
 from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.subjects.host import families as names
 
-# One a container or a virtual machine, under a new name each time: without end.
+# Devices of containers and virtual machines, with a new name each time: their series would have no end.
 PASSING = ("veth", "cali", "lxc", "tap", "vnet", "cni-", "nodelocaldns", "ifb", "dummy")
-DEVICES = 64  # at most; the first ones, in the kernel's order: physical ones come before what is made later
+DEVICES = 64  # at most; the first ones, in the kernel's order: physical ones come before those made later
 
 COUNTERS: dict[str, Family] = {  # by psutil's names
     "bytes_recv": names.HOST_NETWORK_RECEIVE_BYTES_TOTAL,
@@ -34,12 +34,12 @@ TCP: dict[str, Family] = {
 
 
 def device_rows(proc: Path) -> Iterator[Row]:
-    """Raises NoData without a table, ValueError at one that is not understood."""
+    """Yields the devices' samples. Raises NoData without a table, ValueError for a bad one."""
     psutil.PROCFS_PATH = str(proc)
     try:
         found = psutil.net_io_counters(pernic=True, nowrap=False)
     except FileNotFoundError:
-        raise NoData(f"{proc}/net/dev is not there") from None
+        raise NoData(f"{proc}/net/dev does not exist") from None
     lasting = [name for name in found if not name.startswith(PASSING)]
     for name in lasting[:DEVICES]:
         for counter, family in COUNTERS.items():
@@ -47,9 +47,9 @@ def device_rows(proc: Path) -> Iterator[Row]:
 
 
 def tcp_rows(data: bytes) -> Iterator[Row]:
-    """Of /proc/net/snmp and of /proc/net/netstat, pairs of lines `Tcp: names…` and `Tcp: numbers…`, what TCP names.
+    """Yields the families of TCP, from pairs of lines `Tcp: names…`, `Tcp: numbers…` in /proc/net/snmp and netstat.
 
-    Raises LookupError when there is none of it.
+    Raises LookupError when none of them is there.
     """
     found: dict[str, str] = {}
     lines = data.decode("ascii").splitlines()

@@ -1,4 +1,4 @@
-"""NUMA nodes and memory controllers: a directory each in /sys."""
+"""Reads NUMA nodes and memory controllers: each is a directory in /sys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ERRORS = {"corrected": "ce_count", "uncorrected": "ue_count"}
 
 
 def node_rows(sys: Path) -> Iterator[Row]:
-    """Memory of each NUMA node, from lines `Node 0 MemTotal: 16384 kB` and `numa_miss 12`."""
+    """Yields the memory of each NUMA node, from lines `Node 0 MemTotal: 16384 kB` and `numa_miss 12`."""
     for node, folder in numbered(sys / "devices/system/node", "node", NODES):
         memory, counts = read_words(f"{folder}/meminfo"), read_words(f"{folder}/numastat")
         if memory and counts:
@@ -37,7 +37,7 @@ def node_rows(sys: Path) -> Iterator[Row]:
 
 
 def memory_error_rows(sys: Path) -> Iterator[Row]:
-    """Errors of memory with ECC, from the EDAC drivers; absent where none is loaded, as in virtual machines."""
+    """Yields errors of ECC memory, from the EDAC drivers; none where no driver is loaded, as in virtual machines."""
     for controller, folder in numbered(sys / "devices/system/edac/mc", "mc", CONTROLLERS):
         for kind, file in ERRORS.items():
             for word in read_words(f"{folder}/{file}"):
@@ -45,11 +45,11 @@ def memory_error_rows(sys: Path) -> Iterator[Row]:
 
 
 def numbered(root: Path, prefix: str, limit: int) -> list[tuple[str, str]]:
-    """Number and path of the directories `<prefix><number>`, in order. Raises NoData when there is none."""
+    """Returns number and path of the directories `<prefix><number>`, in order. Raises NoData when there is none."""
     numbers = [name.removeprefix(prefix) for name in list_names(root) if name.startswith(prefix)]
     found = sorted((one for one in numbers if one.isdecimal()), key=int)[:limit]
     if not found:
-        raise NoData(f"{root} has none")
+        raise NoData(f"{root} has no {prefix}<number>")
     return [(number, f"{root}/{prefix}{number}") for number in found]
 
 

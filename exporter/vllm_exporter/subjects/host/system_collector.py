@@ -47,7 +47,7 @@ class SystemCollector(Collector):
         self._parts = make_parts(context.proc, context.sys)
 
     def collect(self) -> Iterator[Row]:
-        """Raises NoData where nothing is known, SourceError where nothing that there is can be used."""
+        """Yields the samples. Raises NoData when there is no file, SourceError when none of the files can be used."""
         rows = [row for part in self._parts for row in part.rows()]
         if not rows:
             self._say_why()
@@ -58,12 +58,12 @@ class SystemCollector(Collector):
     def _say_why(self) -> None:
         proc = self.context.proc
         if any(part.there for part in self._parts):
-            raise SourceError(f"nothing in {proc} can be used; the log says of each file why")
-        raise NoData(f"nothing known is in {proc}: not Linux, or /proc is not mounted")
+            raise SourceError(f"no file in {proc} can be used; the log says why, for each file")
+        raise NoData(f"{proc} has none of the expected files: not Linux, or /proc is not mounted")
 
 
 def make_parts(proc: Path, sys: Path) -> tuple[GuardedReader, ...]:
-    """A part a file, or a kind of files."""
+    """Returns one reader per file, or per kind of files."""
     return (
         file_part(proc, "stat", cpu.CpuStat().rows),
         file_part(proc, "loadavg", cpu.load_rows),

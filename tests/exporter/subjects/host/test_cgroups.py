@@ -64,7 +64,7 @@ def test_the_root_of_the_host_has_only_cpu(root: Path) -> None:
 
 
 def test_a_cgroup_that_is_gone_has_nothing_of_its_own(root: Path) -> None:
-    with pytest.raises(NoData, match=r"gone\.scope is not there"):
+    with pytest.raises(NoData, match=r"gone\.scope does not exist"):
         values(root / "kubepods.slice", "/gone.scope")
 
 
