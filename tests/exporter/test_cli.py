@@ -66,7 +66,7 @@ def test_list_prints_each_collector_with_its_state(tmp_path: Path, capsys: pytes
     lines = {line.split()[0]: line.split(maxsplit=5)[1:] for line in capsys.readouterr().out.splitlines()}
     assert lines["system"][:4] == ["off", "every", "5", "s"]
     assert lines["build_info"][:4] == ["on", "every", "60", "s"]
-    assert lines["build_info"][4] == "Which exporter runs, and how many servers it is told to watch."
+    assert lines["build_info"][4] == "The version of the exporter, and the number of its targets."
 
 
 def test_list_prints_json(capsys: pytest.CaptureFixture[str]) -> None:

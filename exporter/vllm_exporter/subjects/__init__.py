@@ -1,1 +1,1 @@
-"""One room for each subject: what reads it, what is decided from it, its collectors and its metric families."""
+"""One folder per subject: its readers, its decisions, its collectors and its metric families."""

@@ -1,4 +1,4 @@
-"""Which exporter runs, and how many servers it is told to watch."""
+"""The version of the exporter, and the number of its targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vllm_exporter.run.collector import Collector
 EXPORTER_BUILD_INFO = Family(
     "vllm_exporter_build_info", "gauge", "Always 1; the labels say which exporter runs.", ("version", "python")
 )
-EXPORTER_TARGETS = Family("vllm_exporter_targets", "gauge", "Number of vLLM servers the exporter is told to watch.")
+EXPORTER_TARGETS = Family("vllm_exporter_targets", "gauge", "Number of vLLM servers that are configured.")
 
 
 class BuildInfoCollector(Collector):

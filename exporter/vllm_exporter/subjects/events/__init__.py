@@ -1,1 +1,1 @@
-"""The events, as JSON lines in a file and in Loki."""
+"""Writes events as JSON lines to a file and to Loki."""

@@ -1,4 +1,4 @@
-"""Events: what was notable, as JSON lines in a file of bounded size and, if configured, in Loki."""
+"""Events of all collectors, as JSON lines in a file of limited size and, if configured, in Loki."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vllm_exporter.subjects.events import families as names
 from vllm_exporter.subjects.events.file import EventFile, format_event
 from vllm_exporter.subjects.events.loki import Loki, parse_url, sender
 
-QUEUE = 2000  # events that wait until they are taken, every 2 s
+QUEUE = 2000  # events that wait until they are drained, every 2 s
 
 
 @dataclass(frozen=True)
 class EventOptions:
-    """Where events go."""
+    """The options: the destinations of events."""
 
     file: str = ""  # '' is events.jsonl in the state directory
-    max_bytes: int = 10_000_000  # of the file; a full one gets a number
-    keep: int = 4  # numbered ones: with the current one 50 MB, about 100,000 events
+    max_bytes: int = 10_000_000  # of the file; a full file is renamed with a number
+    keep: int = 4  # numbered files: with the current one 50 MB, about 100,000 events
     loki_url: str = ""  # http://loki:3100; '' is no Loki
     loki_tenant: str = ""  # X-Scope-OrgID, where Loki has several
     loki_token_file: str = ""  # sent as bearer token; read at each use
@@ -43,7 +43,7 @@ class EventsCollector(Collector):
         names.LOKI_PUSHES_TOTAL,
         names.LOKI_WAITING_EVENTS,
     )
-    interval = 2.0  # as often as most of what emits them runs
+    interval = 2.0  # as often as most collectors that emit them run
     patient = False  # what waits too long is lost
     options = EventOptions
 
@@ -87,14 +87,14 @@ class EventsCollector(Collector):
         yield from self._samples()
 
     def close(self) -> None:
-        """What came last is written; Loki gets one more push."""
+        """Writes the last events, and pushes to Loki once more."""
         for _ in self.collect():
             pass
         if self._file is not None:
             self._file.close()
 
     def _write(self, file: EventFile, events: Sequence[Event]) -> None:
-        """An event is counted as written or as lost, each for itself."""
+        """Writes the events; each counts by itself as written or as lost."""
         problem = ""
         for event in events:
             try:
@@ -123,7 +123,7 @@ class EventsCollector(Collector):
 
 
 def make_file(options: EventOptions, state_dir: str) -> EventFile | None:
-    """None when there is neither a file nor a state directory: then events are only counted."""
+    """Returns None without a file and a state directory: events are then only counted."""
     if not options.file and not state_dir:
         return None
     path = Path(options.file) if options.file else Path(state_dir) / "events.jsonl"
@@ -131,7 +131,7 @@ def make_file(options: EventOptions, state_dir: str) -> EventFile | None:
 
 
 def make_loki(options: EventOptions, context: Context) -> Loki | None:
-    """Raises ConfigError when the address makes no sense."""
+    """Returns None without an address. Raises ConfigError when it is not one."""
     if not options.loki_url:
         return None
     send = sender(options.loki_url, options.loki_tenant, options.loki_token_file, options.loki_ca_file)

@@ -1,4 +1,4 @@
-"""The event log: what was notable, and where it was written."""
+"""The event log: how many events there were, and where they were written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVENTS_WRITTEN_TOTAL = Family("vllm_events_written_total", "counter", "Events wr
 EVENTS_DROPPED_TOTAL = Family(
     "vllm_events_dropped_total",
     "counter",
-    "Events lost: queue (more came than could be taken), file (not writable), loki (not to be had, or refused them).",
+    "Events lost: queue (too many at once), file (not writable), loki (not reachable for too long, or refused them).",
     ("place",),
 )
 EVENT_FILE_BYTES = Family("vllm_event_file_bytes", "gauge", "Size of the event file that is written to, in bytes.")

@@ -1,4 +1,4 @@
-"""The event file: JSON, one event a line, of bounded size: the full one gets a number, the oldest is removed."""
+"""The event file: one event per line, in JSON. A full file is renamed with a number, and the oldest is removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vllm_exporter.facts.events import Event
 
 
 class EventFile:
-    """`path`, and `keep` (at least 1) older ones beside it: path.1 is the newest. No more than `max_bytes` each."""
+    """Writes to `path` and keeps `keep` (at least 1) older files, path.1 the newest. Each has `max_bytes` at most."""
 
     def __init__(self, path: Path, max_bytes: int, keep: int) -> None:
         self._path = path
@@ -24,7 +24,7 @@ class EventFile:
         self.size = 0  # bytes
 
     def write(self, lines: Iterable[bytes]) -> None:
-        """Appends lines, which have no end yet. Raises OSError; what was written before stays."""
+        """Appends lines and ends each. Raises OSError; lines that were written before stay."""
         if self._fd is not None and os.fstat(self._fd).st_nlink == 0:
             self.close()  # somebody removed the file
         for line in lines:
@@ -50,7 +50,7 @@ class EventFile:
         about = os.fstat(self._fd)
         if not stat.S_ISREG(about.st_mode):  # /dev/stdout, which would be renamed when it is full
             self.close()
-            raise OSError(errno.EINVAL, f"{self._path} is no regular file")
+            raise OSError(errno.EINVAL, f"{self._path} is not a regular file")
         self.size = about.st_size
         if self.size and os.pread(self._fd, 1, self.size - 1) != b"\n":  # the disk was full, or the host went down
             self.size += os.write(self._fd, b"\n")
@@ -71,7 +71,7 @@ class EventFile:
 
 
 def format_event(event: Event) -> bytes:
-    """One line of JSON: time (UTC), kind, server, model_name, severity, summary, then the fields of its kind."""
+    """Returns a line of JSON: time (UTC), kind, server, model_name, severity, summary, then the fields of its kind."""
     line = {
         "time": format_time(event.time),
         "kind": event.kind,
@@ -84,6 +84,6 @@ def format_event(event: Event) -> bytes:
 
 
 def format_time(at: float) -> str:
-    """'2026-11-21T15:04:05.123Z'; the epoch for a time that is none."""
+    """Returns '2026-11-21T15:04:05.123Z'; the epoch for an impossible time."""
     milliseconds = round(at * 1000) if 0 <= at < 1e11 else 0
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(milliseconds // 1000))}.{milliseconds % 1000:03d}Z"

@@ -1,6 +1,6 @@
-"""Pushes events to Loki: bounded in memory and time, the oldest given up first, retried with growing pauses.
+"""Pushes events to Loki: limited in memory and time, the oldest given up first, retried with growing pauses.
 
-Push API: POST /loki/api/v1/push, 204 when taken. 429 and 5xx are worth another try, other 4xx are not.
+Push API: POST /loki/api/v1/push, 204 when accepted. 429 and 5xx are tried again, other 4xx are not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Send = Callable[[bytes], ClientResponse]
 
 @dataclass(frozen=True)
 class Waiting:
-    """An event as it will be pushed."""
+    """An event that waits, in the form in which it is pushed."""
 
     labels: tuple[tuple[str, str], ...]
     nanoseconds: int
@@ -57,14 +57,14 @@ class Loki:
         return len(self._waiting)
 
     def offer(self, events: Iterable[Event]) -> None:
-        """Puts events in the queue; the oldest ones fall out of it when it is full, and are counted."""
+        """Puts events into the queue; when it is full the oldest are dropped, and counted."""
         self._waiting.extend(map(prepare, events))
         while len(self._waiting) > MAX_WAITING:
             self._waiting.popleft()
             self.dropped += 1
 
     def push(self) -> None:
-        """One push of what waits longest, if one is due. Raises nothing; takes TIMEOUT at most."""
+        """Pushes the oldest waiting events once, if that is due. Raises nothing; takes TIMEOUT at most."""
         if not self._waiting or self._clock.monotonic() < self._due:
             return
         batch = [self._waiting[at] for at in range(min(MAX_PUSH, len(self._waiting)))]
@@ -92,7 +92,7 @@ class Loki:
         return ("failed" if answer.status == 429 or answer.status >= 500 else "rejected"), reason
 
     def _tell(self, problem: str) -> None:
-        """One line when pushing begins to fail, and when it works again."""
+        """Logs one line when pushing begins to fail, and when it works again."""
         if problem and not self._problem:
             log("warning", "events cannot be pushed to Loki", reason=problem)
         elif self._problem and not problem:
@@ -101,14 +101,14 @@ class Loki:
 
 
 def prepare(event: Event) -> Waiting:
-    """Labels that are empty are left out: Loki has no such."""
+    """Returns the form to push. Empty labels are left out: Loki has none."""
     labels = (("kind", event.kind), ("model_name", event.model_name), ("server", event.server))
     given = tuple(pair for pair in labels if pair[1])
     return Waiting(given, round(event.time * 1e9), format_event(event).decode())
 
 
 def format_push(batch: Sequence[Waiting]) -> bytes:
-    """The body: a stream for each set of labels, its lines in the order of their times."""
+    """Returns the body: a stream for each set of labels, its lines in the order of their times."""
     streams: dict[tuple[tuple[str, str], ...], list[tuple[int, str]]] = {}
     for one in batch:
         streams.setdefault(one.labels, []).append((one.nanoseconds, one.line))
@@ -120,10 +120,10 @@ def format_push(batch: Sequence[Waiting]) -> bytes:
 
 
 def parse_url(url: str) -> tuple[bool, str, int, str]:
-    """(TLS, host, port, path) of http://loki:3100 or of a full address of the push API. Raises ConfigError."""
+    """Returns (TLS, host, port, path) of http://loki:3100 or of a full push address. Raises ConfigError."""
     scheme, found, rest = url.partition("://")
     if not found or scheme not in ("http", "https"):
-        raise ConfigError(f"collectors.events.loki_url: {url!r} is no address; write http://host:port")
+        raise ConfigError(f"collectors.events.loki_url: {url!r} is not an address; write http://host:port")
     address, slash, path = rest.partition("/")
     if ":" not in address.rpartition("]")[2]:
         address += ":443" if scheme == "https" else ":80"
@@ -132,7 +132,7 @@ def parse_url(url: str) -> tuple[bool, str, int, str]:
 
 
 def sender(url: str, tenant: str = "", token_file: str = "", ca_file: str = "") -> Send:
-    """What sends a body to the Loki at `url`. Raises ConfigError."""
+    """Returns a function that sends a body to the Loki at `url`. Raises ConfigError."""
     tls, host, port, path = parse_url(url)
     origin = Origin(host, port, tls, ca_file, token_file)
     headers = {"X-Scope-OrgID": tenant} if tenant else {}

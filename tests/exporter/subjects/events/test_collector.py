@@ -134,5 +134,5 @@ def test_a_loki_that_is_gone_leaves_the_file_alone(tmp_path: Path) -> None:
 
 
 def test_refuses_an_address_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'loki' is no address; write http://host:port"):
+    with pytest.raises(ConfigError, match="'loki' is not an address; write http://host:port"):
         made(str(tmp_path), loki_url="loki")

@@ -111,6 +111,6 @@ def test_says_when_it_cannot_write(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_refuses_what_is_no_regular_file(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(OSError, match="is no regular file"):
+    with pytest.raises(OSError, match="is not a regular file"):
         EventFile(pipe, 1000, 1).write((b"{}",))
     assert pipe.is_fifo()
