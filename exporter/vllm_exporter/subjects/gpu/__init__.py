@@ -1,1 +1,1 @@
-"""GPUs, by the libraries of their drivers."""
+"""Reads GPUs through the libraries of their drivers."""

@@ -1,7 +1,7 @@
-"""AMD's GPUs through amdsmi: the families that both makers have, under the same names.
+"""Reads AMD's GPUs through amdsmi: the families that both makers have, under the same names.
 
-What a function gives, in which unit: amdsmi_interface.py of ROCm 7.0. Values it does not have are 'N/A' or the largest
-number of their type. Functions that sleep (amdsmi_get_violation_status: a second) are not called.
+Results and units of the functions are in amdsmi_interface.py of ROCm 7.0. Values that are missing are 'N/A' or the
+largest number of their type. Functions that sleep (amdsmi_get_violation_status: a second) are not called.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class AmdGpu:
 
 
 class AmdSource:
-    """`read` and `close` are for one thread. Costs what amdsmi's wrappers cost: not measured on a GPU."""
+    """AMD's GPUs. `read` and `close` are for one thread. The cost of amdsmi's wrappers was not measured on a GPU."""
 
     def __init__(self, clock: Clock) -> None:
         self.failures = CallFailures()
@@ -196,7 +196,7 @@ class AmdSource:
         return number(self._ask(gpu.handle, "amdsmi_get_temp_metric", *sensors, detail=f"({sensor} {metric})"))
 
     def _ask(self, handle: Any, name: str, *arguments: object, detail: str = "") -> Any:
-        """The answer, or None. What a GPU does not support is not asked again."""
+        """Returns the answer, or None. A function that a GPU does not support is not called again."""
         key = str(handle), name + detail
         function = getattr(self._amdsmi, name, None)
         if function is None or key in self._refused:
@@ -212,14 +212,14 @@ class AmdSource:
 
 
 def number(value: object, factor: float = 1) -> float | None:
-    """None for what amdsmi gives instead of a number: 'N/A', or the largest of a type."""
+    """Returns value times factor; None for what amdsmi gives instead of a number: 'N/A', or the largest of a type."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value in (0xFFFF, 0xFFFFFFFF, (1 << 64) - 1):
         return None
     return value * factor
 
 
 def watts(value: object) -> float | None:
-    """Of a power cap."""
+    """Returns the watts of a power cap."""
     found = number(value)
     return found / 1e6 if found is not None and found >= MICROWATTS_FROM else found
 
@@ -229,7 +229,7 @@ def known_text(value: object) -> str:
 
 
 def error_code(error: Exception) -> str:
-    """For error counters."""
+    """Returns the code for error counters."""
     code = getattr(error, "err_code", None)
     return "not_supported" if code == NOT_SUPPORTED else str(code if code is not None else type(error).__name__)
 

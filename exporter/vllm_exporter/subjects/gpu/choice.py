@@ -1,4 +1,4 @@
-"""Chooses the driver's library: NVIDIA's, else AMD's. Each is imported only where it is."""
+"""Chooses the driver's library: NVIDIA's, else AMD's. Each is imported only where it exists."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vllm_exporter.subjects.gpu.xids import XidLedger
 
 
 def open_source(clock: Clock, ledger: XidLedger, path: str, gpm: bool) -> GpuSource:
-    """Nothing is asked of the driver yet. `path` is of NVIDIA's library; the ledger hears of XIDs.
+    """Returns the source; the driver is not called yet. `path` is that of NVIDIA's library; XIDs go to the ledger.
 
-    Raises NoData when there is neither.
+    Raises NoData when there is neither library.
     """
     from vllm_exporter.subjects.gpu.nvml.library import load  # here: ctypes is 1 MiB that hosts without GPUs save
 

@@ -1,4 +1,4 @@
-"""GPUs: use, memory, temperature, power, clocks, throttling, links, errors and who uses them, by NVML or amdsmi."""
+"""GPUs: use, memory, temperature, power, clocks, throttling, links, errors and their processes, by NVML or amdsmi."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from vllm_exporter.subjects.gpu.source import GpuSnapshot, GpuSource
 from vllm_exporter.subjects.gpu.worker import Worker
 from vllm_exporter.subjects.gpu.xids import KernelXids, XidLedger
 
-GRACE = 0.05  # seconds a run waits for its reading; what is not done by then is shown by the next
+GRACE = 0.05  # seconds a run waits for its reading; one that takes longer is shown by the next run
 FIRST_GRACE = 2.0  # opening the driver's library takes that long where no other process keeps the GPUs ready
 DEADLINE = 3.0  # seconds after which a call to the driver counts as hung
 SEARCH_SECONDS = 60.0  # between two looks for a library where there was none
 POST_SECONDS = 5.0  # between two facts for other collectors
-RELEASE_FILE = "gpu.release"  # in the state directory: while it is there, nothing is held of the driver
+RELEASE_FILE = "gpu.release"  # in the state directory: while it exists, nothing of the driver is held
 
 
 @dataclass(frozen=True)
 class GpuOptions:
     """Options of the collector."""
 
-    gpm: bool = True  # off: no SM, tensor and DRAM activity, for a profiler that does not get on with it
+    gpm: bool = True  # off: no SM, tensor and DRAM activity, for a profiler that conflicts with it
     library: str = "libnvidia-ml.so.1"  # a name that the loader finds, or a path
 
 
 class GpuCollector(Collector):
-    """Reads in a thread of its own and waits only a little: of a driver that hangs, the last readings stay."""
+    """Reads in a thread of its own and waits only a little: while a driver hangs, the last readings stay."""
 
     interval = 2.0  # with a scrape every 5 s it is read just before each
     for_scrapes = True
@@ -67,7 +67,7 @@ class GpuCollector(Collector):
 
     @classmethod
     def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
-        """A name without a slash is the loader's to find, and a host without GPUs has none."""
+        """Yields a library given as a path: a plain name is for the loader, and a host without GPUs has none."""
         library = read_options(config, name, GpuOptions).library
         if "/" in library:
             fix = "install the driver, or correct the path"
@@ -89,7 +89,7 @@ class GpuCollector(Collector):
         yield from health_rows(self._make_health(source, snapshot, hung))
 
     def close(self) -> None:
-        """Waits for nothing: what still waits for the driver ends with the process."""
+        """Closes without waiting: a call that still waits for the driver ends with the process."""
         if self._source is not None and self._worker.stop(GRACE):
             self._source.close()
         if self._kernel is not None:
@@ -107,7 +107,7 @@ class GpuCollector(Collector):
         yield from (*snapshot.fast, *snapshot.slow, *self._joined)
 
     def _post(self, snapshot: GpuSnapshot) -> None:
-        """Only what is new: when nobody renews the fact, the driver hangs."""
+        """Posts new readings only: a fact that is not renewed shows that the driver hangs."""
         now = self.context.clock.monotonic()
         if self._posted_at is None or now - self._posted_at >= POST_SECONDS:
             self._posted_at = now
@@ -121,7 +121,7 @@ class GpuCollector(Collector):
         return ReadingHealth(hung, age, snapshot.fast_seconds, snapshot.slow_seconds, snapshot.cards, failures, xids)
 
     def _find_source(self) -> GpuSource:
-        """Raises NoData while there is no driver's library."""
+        """Returns the source. Raises NoData while there is no driver's library."""
         if self._source is None:
             now = self.context.clock.monotonic()
             if self._nothing and now < self._search_at:
@@ -135,14 +135,14 @@ class GpuCollector(Collector):
         return self._source
 
     def _heed_release_file(self, source: GpuSource) -> None:
-        """A GPU can only be reset while no process holds it: a file asks for that, 2 µs to look for."""
+        """Releases the driver while the file exists (2 µs to check): a reset needs a GPU that no process holds."""
         if not self._release_file:
             return
         asked = os.path.exists(self._release_file)
         if asked == self._released:
             return
         self._released = asked
-        log("info", "GPU driver to be released" if asked else "GPU driver used again", file=self._release_file)
+        log("info", "GPU driver is released" if asked else "GPU driver is used again", file=self._release_file)
         if asked:
             source.release()
         else:
@@ -150,7 +150,7 @@ class GpuCollector(Collector):
             self._grace = FIRST_GRACE
 
     def saw_xid(self, gpu_id: str, code: int) -> None:
-        """An event of each XID. From the thread that waits for them."""
+        """Emits an event for each XID. Called from the thread that waits for them."""
         kind, words = classify(code)
         summary = f"GPU {gpu_id or '(unknown)'}: XID {code}, {words}"
         self.context.bus.emit(

@@ -1,4 +1,4 @@
-"""GPUs. `gpu_id` is the driver's index; of a MIG instance the index of its GPU and its own: 0:1."""
+"""GPUs. `gpu_id` is the driver's index; for a MIG instance the index of its GPU and its own: 0:1."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ GPU_PERSISTENCE_MODE = _family(
 )
 GPU_MIG_ENABLED = _family("mig_enabled", "gauge", "1 while the GPU is split into instances (MIG), else 0.")
 GPU_NVML_LATENCY_SECONDS = _family(
-    "nvml_latency_seconds", "gauge", "Longest time the driver says one value took it, of the last slow reading."
+    "nvml_latency_seconds", "gauge", "Longest time of one value in the last slow reading, as the driver reports it."
 )
 GPU_PROCESSES = Family(
     "vllm_gpu_processes",
@@ -159,14 +159,14 @@ GPU_PROCESS_SM_RATIO = Family(
     ("gpu_id", "server", "role", "rank"),
 )
 
-# What went wrong, and how the readings fare.
+# Errors of GPUs, and the state of the readings.
 GPU_LOST = _family(
     "lost", "gauge", "1 when the driver has lost the GPU (fallen off the bus), else 0; uuid empty if unknown.", "uuid"
 )
 GPU_XID_ERRORS_TOTAL = _family(
     "xid_errors_total",
     "counter",
-    "XID errors since the exporter started, by code and what NVIDIA says to do at once (class).",
+    "XID errors since the exporter started, by code and the immediate action that NVIDIA names (class).",
     "xid",
     "class",
 )
@@ -258,7 +258,7 @@ HEALTH = (
     GPU_READ_SECONDS,
 )
 
-# What was checked with a stand-in for the driver only. Documents mark these families; take one out here once
+# Families that were checked with a stand-in for the driver only. Documents mark them; remove one here once
 # benchmarks/gpu_check.py has compared it on a GPU of that maker.
 STAND_IN_ONLY = (*STATIC, *FAST, *SLOW, *PROCESSES, *HEALTH)
 AMD_STAND_IN_ONLY = (

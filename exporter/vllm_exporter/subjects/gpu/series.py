@@ -1,4 +1,4 @@
-"""From readings of GPUs to values and facts. Pure."""
+"""Makes samples and facts from readings of GPUs. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vllm_exporter.subjects.gpu.xids import XidCount
 
 @dataclass(frozen=True)
 class ReadingHealth:
-    """How the readings fare."""
+    """The state of the readings themselves."""
 
     hung: bool
     age: float | None  # seconds since the last reading; None: there is none
@@ -42,7 +42,7 @@ def health_rows(health: ReadingHealth) -> Iterator[Row]:
 
 
 def join(processes: Iterable[GpuProcess], trees: Trees | None) -> Iterator[Sample]:
-    """Processes with vLLM's role and rank; all others of a GPU, and all where vLLM's are not known, under role ''."""
+    """Yields processes by vLLM's role and rank; others, and all when vLLM's are not known, have the role ''."""
     found: dict[tuple[str, str, str, str], list[GpuProcess]] = {}
     for process in processes:
         known = trees.processes.get(process.pid) if trees else None
@@ -68,7 +68,7 @@ SIGHT_FAMILIES: dict[str, tuple[Family, str]] = {
 
 
 def make_sights(snapshot: GpuSnapshot) -> Iterator[GpuSight]:
-    """What other collectors are told of each GPU."""
+    """Yields the fact about each GPU for other collectors."""
     numbers = {(family.name, *values): number for (family, values), number in snapshot.fast}
     pids: dict[str, dict[int, int]] = {}
     for process in snapshot.processes:

@@ -1,4 +1,4 @@
-"""What the `gpu` collector asks of a driver's library, whoever made the GPU."""
+"""The interface of the `gpu` collector to a driver's library, whoever made the GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vllm_exporter.metrics.family import Row
 
 @dataclass(frozen=True)
 class GpuProcess:
-    """One process that computes on one GPU or MIG instance. None: the driver does not say."""
+    """One process that computes on one GPU or MIG instance. None: the driver does not report it."""
 
     gpu_id: str
     pid: int  # as the host sees it
@@ -22,7 +22,7 @@ class GpuProcess:
 
 @dataclass(frozen=True)
 class Card:
-    """What identifies a GPU or a MIG instance."""
+    """The identity of a GPU or a MIG instance."""
 
     gpu_id: str
     uuid: str
@@ -33,7 +33,7 @@ class Card:
 
 @dataclass(frozen=True)
 class GpuSnapshot:
-    """All that is known after a reading. Replaced as a whole by the thread that reads; times are monotonic seconds."""
+    """The result of a reading. The reading thread replaces it as a whole; times are monotonic seconds."""
 
     cards: tuple[Card, ...] = ()
     fast: Sequence[Row] = ()
@@ -41,14 +41,14 @@ class GpuSnapshot:
     processes: tuple[GpuProcess, ...] = ()
     at: float = 0.0  # when `fast` was read
     slow_at: float = 0.0
-    fast_seconds: float = 0.0  # that the readings took
+    fast_seconds: float = 0.0  # duration of the readings
     slow_seconds: float = 0.0
     links: tuple[GpuLink, ...] | None = None  # between whole GPUs; None: not read. The same object while none changes
 
 
 @dataclass
 class CallFailures:
-    """Failed calls by (function, code in words). Written by the thread that reads only."""
+    """Failed calls by (function, code in words). Only the reading thread writes it."""
 
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     total: int = 0
@@ -59,26 +59,26 @@ class CallFailures:
 
 
 class GpuSource(Protocol):
-    """`read` may take long and runs in a thread of its own; what it found is read from any thread."""
+    """A driver's library. `read` may take long and runs in a thread of its own; any thread reads the results."""
 
     failures: CallFailures
 
     @property
     def snapshot(self) -> GpuSnapshot | None:
-        """The newest; None before the first reading and while the library is closed."""
+        """Returns the newest; None before the first reading and while the library is closed."""
         ...
 
     @property
     def closed_because(self) -> str:
-        """Why there is no snapshot, '' when there is and while the library is being closed."""
+        """Returns why there is no snapshot; '' when there is one, and while the library is being closed."""
         ...
 
     def read(self) -> None:
-        """One cycle: opens the library when that is due, reads, and replaces the snapshot."""
+        """Runs one cycle: opens the library when that is due, reads, and replaces the snapshot."""
         ...
 
     def release(self) -> None:
-        """From the next cycle on nothing is held of the driver, so that a GPU can be reset."""
+        """Makes the next cycle release the driver, so that a GPU can be reset."""
         ...
 
     def reopen(self) -> None:

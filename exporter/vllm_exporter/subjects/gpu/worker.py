@@ -1,4 +1,4 @@
-"""A thread for calls that may never return: whoever waits for it gets on after a while."""
+"""Runs calls that may never return in a thread; the caller waits for a limited time only."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Worker:
         self._started: float | None = None  # of the job in progress
 
     def run(self, job: Job, wait: float) -> bool:
-        """Starts the job unless one is still running, and waits at most `wait` seconds. False: not done.
+        """Starts the job unless one is still running, and waits at most `wait` seconds. Returns False when not done.
 
-        Raises what the job raised, or the one before it that was not waited for.
+        Raises the error of the job, or of the one before it that was not waited for.
         """
         if not self._finished(0.0):
             return False
@@ -41,11 +41,11 @@ class Worker:
         return self._finished(wait)
 
     def busy_seconds(self) -> float:
-        """How long the job in progress has been running; 0 when there is none."""
+        """Returns for how many seconds the job in progress has been running; 0 when there is none."""
         return 0.0 if self._started is None else self._clock.monotonic() - self._started
 
     def stop(self, wait: float) -> bool:
-        """Ends the thread; False when it hangs: it is a daemon and ends with the process."""
+        """Ends the thread. Returns False when it hangs: it is a daemon and ends with the process."""
         if self._thread is None:
             return True
         self._jobs.put(None)

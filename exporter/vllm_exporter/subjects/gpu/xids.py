@@ -1,4 +1,4 @@
-"""XID errors, counted once although the driver and the kernel's log both tell of them."""
+"""Counts XID errors, each once although the driver and the kernel's log both report it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HELD_MAX = 100  # XIDs
 
 @dataclass(frozen=True)
 class XidCount:
-    """How often one GPU had one XID since the start, and when last in Unix time."""
+    """One XID of one GPU: how often since the start, and the Unix time of the last."""
 
     gpu_id: str
     code: int
@@ -27,14 +27,14 @@ class XidCount:
 
 
 class XidLedger:
-    """XIDs by GPU and code since the start, of one or more who report them.
+    """Counts XIDs by GPU and code since the start, from one or more reporters.
 
     Each reporter may miss some and none invents any: the count is the highest of them, and an XID that two report
     counts once. Events missed while the library was closed are in the kernel's log only.
     """
 
     def __init__(self, clock: Clock, tell: Callable[[str, int], None]) -> None:
-        """`tell(gpu id, code)` hears of each XID once."""
+        """`tell(gpu id, code)` is called once per XID."""
         self._clock = clock
         self._tell = tell
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class XidLedger:
         self._counts: dict[tuple[str, int], XidCount] = {}
 
     def saw(self, reporter: str, gpu_id: str, code: int, ago: float = 0.0) -> None:
-        """`ago` in seconds. From any thread."""
+        """Counts an XID of `ago` seconds ago. Called from any thread."""
         key = gpu_id, code
         with self._lock:
             seen = self._by_reporter.setdefault(key, {})
@@ -69,9 +69,9 @@ class _Held:
 
 
 class KernelXids:
-    """The second witness: it also sees what comes while the driver's library is closed or hangs.
+    """The second reporter: it also sees XIDs while the driver's library is closed or hangs.
 
-    The kernel writes PCI addresses. Until it is known which GPUs these are XIDs are held: a GPU has one series of each.
+    The kernel writes PCI addresses. XIDs are held until the GPUs at these are known: a GPU has one series of each.
     """
 
     def __init__(self, clock: Clock, ledger: XidLedger, open_log: Callable[[], KernelLog] = KernelLog) -> None:
@@ -85,7 +85,7 @@ class KernelXids:
             log("info", "XIDs are taken from the driver only", reason=nothing)
 
     def read(self, gpu_ids: Mapping[str, str] | None) -> None:
-        """What was printed since the last call; `gpu_ids` by PCI address, None: not known yet. Never waits."""
+        """Reads the lines since the last call; `gpu_ids` by PCI address, None: not known yet. Never waits."""
         if self._log is None:
             return
         try:
@@ -103,7 +103,7 @@ class KernelXids:
             self._let_go(gpu_ids)
 
     def _let_go(self, gpu_ids: Mapping[str, str] | None) -> None:
-        """Counts what is held, under no GPU where nobody says in time which it is."""
+        """Counts the XIDs that are held, without a GPU where it does not become known in time."""
         now = self._clock.monotonic()
         while self._held:
             first = self._held[0]

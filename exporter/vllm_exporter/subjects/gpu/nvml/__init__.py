@@ -1,1 +1,1 @@
-"""NVIDIA's management library."""
+"""Reads NVIDIA's GPUs through NVML, its management library."""

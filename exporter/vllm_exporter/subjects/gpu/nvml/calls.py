@@ -1,4 +1,4 @@
-"""What is read every second: calls, the structs they fill, and the families these become. Data; sources in nvml.h."""
+"""The readings of every second: calls, the structs they fill, and the families these become. Data from nvml.h."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Call:
     format: str
     outputs: tuple[Output, ...]
     arguments: tuple[int, ...] = ()
-    preset: bytes = b""  # what the memory must hold before the first call
+    preset: bytes = b""  # content that the memory must have before the first call
 
     @property
     def size(self) -> int:
@@ -46,7 +46,7 @@ class Field:
     scope: int = 0
 
 
-# Of two that give the same family and label the first that answers is taken.
+# Of two calls for the same family and label the first that answers is taken.
 CALLS = (
     Call(
         "nvmlDeviceGetUtilizationRates",
@@ -81,7 +81,7 @@ CALLS = (
     Call("nvmlDeviceGetCurrentClocksThrottleReasons", "Q", (Output(names.GPU_THROTTLE_ACTIVE, mask=True),)),
     Call("nvmlDeviceGetPerformanceState", "I4x", (Output(names.GPU_PERFORMANCE_STATE),)),
 )
-# For where field 185 is not answered; what it averages over depends on the GPU.
+# For GPUs that do not answer field 185; the time over which it averages depends on the GPU.
 POWER_USAGE = Call("nvmlDeviceGetPowerUsage", "I4x", (Output(names.GPU_POWER_WATTS, divide=1000),))
 
 OF_INSTANCES = frozenset({"nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetMemoryInfo"})  # a split GPU reports it by these
@@ -123,7 +123,7 @@ THROTTLE_REASONS = {
     "hw_power_brake": 0x80,
 }
 
-# GPM metrics by id: percentages of the time between two samples; from 248 on counts since the boot, of drivers that
+# GPM metrics by id: percentages of the time between two samples; from 248 on counts since the boot, in drivers that
 # have them.
 GPM = {
     2: Output(names.GPU_SM_ACTIVE_RATIO, divide=100),

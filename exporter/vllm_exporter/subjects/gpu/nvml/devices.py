@@ -1,4 +1,4 @@
-"""Which GPUs and MIG instances there are."""
+"""Finds the GPUs and their MIG instances."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Device:
 
     @property
     def uuid(self) -> str:
-        """Tells devices apart, also where the driver does not say it."""
+        """Identifies a device, even if the driver does not report a UUID."""
         return self.card.uuid or f"gpu {self.card.gpu_id}"
 
     @property
@@ -32,7 +32,7 @@ class Device:
 
 
 def find_devices(library: Library) -> tuple[list[Device], list[Card]]:
-    """All that answer, and those that are lost. Raises Gone."""
+    """Returns the devices that answer, and the cards that are lost. Raises Gone."""
     devices: list[Device] = []
     lost: list[Card] = []
     for index in range(library.ask("", "nvmlDeviceGetCount") or 0):
@@ -44,7 +44,7 @@ def find_devices(library: Library) -> tuple[list[Device], list[Card]]:
 
 
 def find_again(library: Library, devices: Sequence[Device]) -> Iterator[Device]:
-    """What there is now of these GPUs: MIG instances come and go. Raises Lost and Gone."""
+    """Yields these GPUs and their present MIG instances, which come and go. Raises Lost and Gone."""
     for device in devices:
         if device.parent is None:
             yield device
@@ -52,7 +52,7 @@ def find_again(library: Library, devices: Sequence[Device]) -> Iterator[Device]:
 
 
 def _find(library: Library, index: int) -> Iterator[Device]:
-    whom = f"index {index}"  # what one GPU refuses, others may answer: a container may not use each that is counted
+    whom = f"index {index}"  # refusals count per GPU: a container may not use each GPU that is counted
     handle = library.ask(whom, "nvmlDeviceGetHandleByIndex", index)
     if handle is None:
         return
@@ -69,7 +69,7 @@ def _find(library: Library, index: int) -> Iterator[Device]:
 
 
 def _instances(library: Library, gpu: Device) -> Iterator[Device]:
-    """Found by walking device handles: the lists of instances are for root only."""
+    """Finds MIG instances by walking device handles: the lists of instances are for root only."""
     mode = library.ask(gpu.uuid, "nvmlDeviceGetMigMode", gpu.handle)
     if not mode or not mode[0]:
         return
@@ -86,11 +86,11 @@ def _instances(library: Library, gpu: Device) -> Iterator[Device]:
 
 
 def address_of(handle: Any) -> int:
-    """What identifies a handle: of an event it is another pointer object to the same place."""
+    """Returns what identifies a handle: an event has another pointer object to the same place."""
     return ctypes.cast(handle, ctypes.c_void_p).value or 0
 
 
 def parse_pci_address(bus_id: str) -> str:
-    """As sysfs has it: NVML writes the domain with eight digits and in upper case."""
+    """Converts to the form of sysfs: NVML writes the domain with eight digits and in upper case."""
     domain, _, rest = bus_id.lower().partition(":")
     return f"{domain[-4:]}:{rest}" if rest else bus_id.lower()

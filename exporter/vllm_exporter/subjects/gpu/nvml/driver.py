@@ -1,4 +1,4 @@
-"""NVIDIA's GPUs through NVML: opens the library, reads, and closes it when it must. No DCGM."""
+"""Reads NVIDIA's GPUs through NVML: opens the library, reads, and closes it when needed. No DCGM."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vllm_exporter.subjects.gpu.source import CallFailures, Card, GpuSnapshot
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 SLOW_SECONDS = 10.0
-REOPEN_SECONDS = 10.0  # after a failure; doubled with each, since opening the library wakes every GPU, up to
+REOPEN_SECONDS = 10.0  # after a failure; doubled with each, since opening the library wakes every GPU
 REOPEN_SECONDS_MAX = 300.0
-CLOSE_SECONDS = 2.0  # that a cycle waits for the library to be left; longer might be taken for a call that hangs
+CLOSE_SECONDS = 2.0  # that a cycle waits until the library is not in use; longer would look like a call that hangs
 
 
 class NvmlSource:
-    """`read` and `close` are for one thread; a call in them may hang. All else is for any thread, at once."""
+    """NVIDIA's GPUs. `read` and `close` are for one thread and may hang; all else is for any thread, and at once."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class NvmlSource:
         self._setup = Setup(clock, self.failures, ledger, {}, path, gpm, event_wait)
         self._session: Session | None = None
         self._released = False
-        self._closing_because = ""  # while the library is to be closed and cannot be yet
+        self._closing_because = ""  # set while the library is to be closed but is still in use
         self._open_at = 0.0  # not before, in monotonic seconds
         self._pause = REOPEN_SECONDS
         self._known: dict[str, Card] = {}  # whole GPUs ever seen, by uuid
@@ -67,7 +67,7 @@ class NvmlSource:
             self._released, self._open_at, self._pause = False, 0.0, REOPEN_SECONDS
 
     def close(self) -> None:
-        """At the end of the process, which ends what still waits."""
+        """Closes at the end of the process, which ends any thread that still waits."""
         self._shut("closed", 0.0)
 
     def _read(self) -> None:
@@ -86,7 +86,7 @@ class NvmlSource:
         snapshot = replace(before or GpuSnapshot(), cards=cards, fast=fast, at=now, fast_seconds=now - started)
         if slow_due:
             if before is not None:
-                self.snapshot = snapshot  # what was read fast need not wait for the rest
+                self.snapshot = snapshot  # the fast readings need not wait for the rest
             snapshot = self._add_slow(session, snapshot, now)
         self.snapshot, self.closed_because = snapshot, ""
         if slow_due:
@@ -106,7 +106,7 @@ class NvmlSource:
         )
 
     def _cards(self, found: tuple[Card, ...]) -> tuple[Card, ...]:
-        """With the GPUs that were there and are not: after a restart the driver leaves a lost one out."""
+        """Adds the GPUs that were there and are gone: after a restart the driver leaves a lost one out."""
         if found is self._cards_from:
             return self._cards_made
         uuids = {card.uuid for card in found}
@@ -120,7 +120,7 @@ class NvmlSource:
         return self._cards_made
 
     def _shut(self, why: str, wait: float) -> None:
-        """Or begins to: the thread for XIDs may still be in the library, and what is in use must not be closed."""
+        """Closes the library, or begins to: it must not be closed while the thread for XIDs is in it."""
         self.snapshot, self.closed_because, self._closing_because = None, "", why
         if self._session is None or self._session.close(wait):
             self._session, self.closed_because, self._closing_because = None, why, ""

@@ -1,4 +1,4 @@
-"""XID errors as they happen: the driver's events, waited for by one thread."""
+"""Waits, in one thread, for the driver's events: XID errors as they happen."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from vllm_exporter.subjects.gpu.nvml.library import TIMEOUT, Library, Lost
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 XID = 0x8  # nvmlEventTypeXidCriticalError
-# Seconds a wait lasts at most. Nothing in NVML cuts one short, so that is how long closing the library may take; each
-# that ends without an event is a wake-up of 0.2 ms.
+# Seconds a wait lasts at most. Nothing in NVML ends one early, so closing the library may take as long; each wait that
+# ends without an event is a wake-up of 0.2 ms.
 WAIT = 8.0
 BACKOFF = 5.0  # seconds after a wait that failed: a lost GPU may make each fail at once
 
@@ -35,12 +35,12 @@ class XidWatch:
             self._thread.start()
 
     def stop(self, replaced: bool = False) -> None:
-        """It ends when its wait does. `replaced`: another one hears what this one still hears."""
+        """Makes the thread end with its wait. `replaced`: another watch reports the events that it still gets."""
         self._replaced |= replaced
         self._stop.set()
 
     def ended(self, wait: float = 0.0) -> bool:
-        """False when, after `wait` seconds, the thread is still in the library, which must then not be closed."""
+        """Returns False if the thread is still in the library after `wait` seconds: it must then not be closed."""
         if self._thread is not None:
             self._thread.join(wait)
             if self._thread.is_alive():
@@ -67,7 +67,7 @@ class XidWatch:
         return done
 
     def _run(self) -> None:
-        """Errors are not counted here: another thread does, and a wait that ends without an event is one."""
+        """Waits for events. Errors are not counted: another thread does, and a wait without an event is one too."""
         pynvml = self._library.pynvml
         while not self._stop.is_set():
             try:

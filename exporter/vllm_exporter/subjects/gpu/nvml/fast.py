@@ -1,4 +1,4 @@
-"""The readings of every second, by the C functions themselves: pynvml's wrappers would take twice as long."""
+"""Makes the readings of every second with the C functions themselves: pynvml's wrappers would take twice as long."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OUTPUTS: dict[FieldKey, Output] = {(one.id, one.scope): one.output for one in FI
 class PreparedCall:
     """A function that the library has, with the memory that it fills."""
 
-    name: str  # tells calls of one function apart
+    name: str  # distinguishes calls of one function
     call: Call
     function: Function
     series: tuple[Series, ...]  # of its outputs
@@ -51,7 +51,7 @@ class PreparedCall:
 
 
 class FastReader:
-    """Made for a set of devices. What fails drops out, and has its next chance with `retry`."""
+    """Reads a set of devices. A call that fails is left out until `retry`."""
 
     def __init__(
         self, library: Library, devices: Sequence[Device], probes: Sequence[GpmProbe], meters: Meters, clock: Clock
@@ -71,7 +71,7 @@ class FastReader:
             one.retry()
 
     def read(self) -> list[Row]:
-        """All values of now. Raises Gone."""
+        """Returns all present values. Raises Gone."""
         rows: list[Row] = []
         for one in self._readers:
             if one.device.gpu_id not in self.lost:
@@ -101,14 +101,14 @@ class DeviceReader:
         self.retry()
 
     def retry(self) -> None:
-        """Asks for everything again that the driver has not refused for good."""
+        """Takes back all calls and fields that the driver has not refused for good."""
         refused = self._library.refused
         self.out.clear()
         self._calls = [one for one in self._every if not refused(self.device.uuid, one.call.function)]
         self._keys = list(OUTPUTS) if self.device.parent is None else []
 
     def read(self) -> list[Row]:
-        """Of two calls that give the same series the first that answers is taken. Raises Lost and Gone."""
+        """Returns the values; of two calls for the same series the first that answers counts. Raises Lost and Gone."""
         found: Found = {}
         if self._keys:
             self._read_fields(found)
@@ -164,7 +164,7 @@ class DeviceReader:
             yield self._series[output], value * output.multiply / output.divide
 
     def _fails(self, name: str) -> None:
-        """Calls fail while a GPU is reset: one that answered before makes what fell meanwhile no wrap."""
+        """Leaves a call out. If it answered before, the GPU may be in a reset: counters that fall then have no wrap."""
         self.out.add(name)
         if name in self._working:
             self._working.discard(name)
@@ -173,7 +173,7 @@ class DeviceReader:
                     meter.pause()
 
     def _metered(self, found: Found) -> Iterator[Row]:
-        """In the units of the families; a mask as a value for each of its bits."""
+        """Yields values in the units of the families; a mask as a value for each of its bits."""
         counts = {
             series: value
             for series, (output, value) in found.items()

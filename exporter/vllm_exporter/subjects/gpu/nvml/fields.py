@@ -1,4 +1,4 @@
-"""Field values: many numbers by one call of nvmlDeviceGetFieldValues, each with its own type and code (nvml.h).
+"""Reads field values: many numbers by one call of nvmlDeviceGetFieldValues, each with its own type and code (nvml.h).
 
 A field value is 40 bytes: id, scope, timestamp (µs), latency (µs), type of the value, code, value (8 bytes).
 """
@@ -18,8 +18,8 @@ FUNCTION = "nvmlDeviceGetFieldValues"
 SIZE = 40
 ALL_LINKS = 0xFFFFFFFF  # the scope that stands for the sum over all NVLinks
 
-# What a value of a type is for the struct module, always 8 bytes: double, unsigned int, unsigned long, unsigned long
-# long, signed long long, signed int, unsigned short.
+# The format of each type of value for the struct module, always 8 bytes: double, unsigned int, unsigned long, unsigned
+# long long, signed long long, signed int, unsigned short.
 FORMATS = {0: "d", 1: "I4x", 2: "Q", 3: "Q", 4: "q", 5: "i4x", 6: "H6x"}
 _HEAD = struct.Struct("=II32x")
 _ONE = struct.Struct("=II8xqII8s")
@@ -34,11 +34,11 @@ class FieldValue(NamedTuple):
     code: int
     type: int
     value: float | None
-    latency: float  # seconds the driver took for it, as it says
+    latency: float  # seconds the driver took for it, as it reports
 
 
 def read_fields(library: Library, uuid: str, handle: Any, keys: Iterable[FieldKey]) -> dict[FieldKey, FieldValue]:
-    """Those that the driver answered or may answer next time; failures are counted. Raises Lost and Gone."""
+    """Returns the fields that were answered or may be next time; failures are counted. Raises Lost and Gone."""
     wanted = [key for key in keys if not library.refused(uuid, full_name(key))]
     function = library.function(FUNCTION)
     if function is None or not wanted or library.refused(uuid, FUNCTION):
@@ -55,12 +55,12 @@ def read_fields(library: Library, uuid: str, handle: Any, keys: Iterable[FieldKe
 
 
 def preset(keys: Sequence[FieldKey]) -> bytes:
-    """The array that the call wants to be given."""
+    """Returns the array to pass to the call."""
     return b"".join(_HEAD.pack(*key) for key in keys)
 
 
 def parse_fields(memory: bytes, keys: Sequence[FieldKey]) -> dict[FieldKey, FieldValue]:
-    """The array that the call left, in the order of `keys`."""
+    """Parses the array that the call filled, in the order of `keys`."""
     found: dict[FieldKey, FieldValue] = {}
     for key, (_, _, latency, kind, code, raw) in zip(keys, _ONE.iter_unpack(memory), strict=True):
         value = None if code or kind not in _VALUES else _VALUES[kind].unpack(raw)[0]
@@ -70,15 +70,15 @@ def parse_fields(memory: bytes, keys: Sequence[FieldKey]) -> dict[FieldKey, Fiel
 
 @cache  # some hundred keys, asked for all the time
 def full_name(key: FieldKey) -> str:
-    """What is refused apart."""
+    """Returns the name under which a refusal is remembered: field and link."""
     return field_name(key) + scope_name(key)
 
 
 def field_name(key: FieldKey) -> str:
-    """For error counters, without the scope (a link)."""
+    """Returns the name for error counters, without the scope (a link)."""
     return f"{FUNCTION}({key[0]})"
 
 
 def scope_name(key: FieldKey) -> str:
-    """A link that is down may not answer what others do."""
+    """Names the link: one that is down may not answer what others do."""
     return "" if key[1] in (0, ALL_LINKS) else f" of link {key[1]}"

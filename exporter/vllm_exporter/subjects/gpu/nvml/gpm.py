@@ -18,7 +18,7 @@ from vllm_exporter.subjects.gpu.nvml.library import Library
 
 FUNCTION = "nvmlGpmMetricsGet"
 MIN_GAP = 0.1  # seconds between two samples: the driver's own refresh
-METRICS = 478  # that the driver's struct has room for
+METRICS = 478  # metrics for which the driver's struct has room
 SIZE = 24 + 40 * METRICS
 
 _HEAD = struct.Struct("=IIQQ")
@@ -42,7 +42,7 @@ class GpmProbe:
 
 
 def make_probes(library: Library, devices: Sequence[Device]) -> Iterator[GpmProbe]:
-    """Of the devices that have GPM: a split GPU is read by its instances. Raises Lost and Gone."""
+    """Yields a probe per device with GPM; a split GPU is read by its instances. Raises Lost and Gone."""
     if library.function(FUNCTION) is None:
         return
     for device in devices:
@@ -59,7 +59,7 @@ def make_probes(library: Library, devices: Sequence[Device]) -> Iterator[GpmProb
 
 
 def free_probes(library: Library, probes: Sequence[GpmProbe]) -> None:
-    """Whatever the driver answers: there is nothing else to do."""
+    """Frees the samples, whatever the driver answers: there is nothing else to do."""
     free = library.function("nvmlGpmSampleFree")
     for probe in probes:
         for sample in probe.samples:
@@ -68,9 +68,9 @@ def free_probes(library: Library, probes: Sequence[GpmProbe]) -> None:
 
 
 def read_metrics(library: Library, probe: GpmProbe, now: float, out: set[str]) -> dict[int, float]:
-    """Value by metric; those of the last time while the samples are too close, none before there are two.
+    """Returns value by metric: the last values while the samples are too close, none before there are two.
 
-    What fails is counted and added to `out`; what is in it is not asked. Raises Lost and Gone.
+    A failure is counted and added to `out`, whose calls are not made. Raises Lost and Gone.
     """
     if probe.taken and now - probe.taken_at < MIN_GAP:
         return probe.values
@@ -125,5 +125,5 @@ def _compare(library: Library, probe: GpmProbe, out: set[str]) -> dict[int, floa
 
 
 def metric_name(metric: int) -> str:
-    """For error counters."""
+    """Returns the name for error counters."""
     return f"{FUNCTION}({metric})"

@@ -1,4 +1,4 @@
-"""libnvidia-ml.so.1: is it there, which functions does it have, and what do its codes mean."""
+"""Loads libnvidia-ml.so.1, finds its functions, and knows the meaning of its codes."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ CODES = {
     28: "gpu_not_found",
     999: "unknown",
 }
-FINAL = frozenset(
-    {NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, VERSION_MISMATCH, 26}
-)  # not asked again till reopened
+# After one of these a call is not repeated until the library is opened again.
+FINAL = frozenset({NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, VERSION_MISMATCH, 26})
 
 Function = Callable[..., int]
 
@@ -83,14 +82,14 @@ class Library:
             raise Gone(f"nvmlInit: {code_name(error.value)}") from None
 
     def function(self, name: str) -> Function | None:
-        """None when this driver's library does not export it."""
+        """Returns None when this driver's library does not export it."""
         found: Function | None = getattr(self._cdll, name, None)
         return found
 
     def ask(self, uuid: str, name: str, *arguments: object, quiet: tuple[int, ...] = ()) -> Any:
-        """The answer of pynvml's function, or None when there is none; `uuid` is of whom it is asked, '' of the system.
+        """Returns the answer of pynvml's function, or None; `uuid` names the device that is asked, '' the system.
 
-        Codes in `quiet` are no failures. What is not supported is not asked again. Raises Lost and Gone.
+        Codes in `quiet` are no failures. A function that is not supported is not called again. Raises Lost and Gone.
         """
         if self.refused(uuid, name):
             return None
@@ -105,17 +104,17 @@ class Library:
         return None
 
     def refused(self, uuid: str, function: str) -> bool:
-        """Whether the driver said that it will never answer this."""
+        """True if the driver has refused this for good."""
         return (uuid, function) in self._refused
 
     def forget_refusals(self) -> None:
-        """All may be asked again."""
+        """Allows all calls again."""
         self._refused.clear()
 
     def failed(self, uuid: str, function: str, code: int, detail: str = "") -> None:
-        """Counts a failed call, and remembers what is not worth asking again. Raises Lost and Gone.
+        """Counts a failed call, and remembers one that is not worth repeating. Raises Lost and Gone.
 
-        `detail` tells calls apart that are counted together.
+        `detail` distinguishes calls that are counted together.
         """
         self.failures.add(function, code_name(code))
         if code in FINAL:
@@ -133,7 +132,7 @@ class Library:
 
 
 def load(path: str) -> ctypes.CDLL:
-    """Raises NoData when there is no such library: no NVIDIA driver, or a container without it."""
+    """Loads the library. Raises NoData when there is none: no NVIDIA driver, or a container without it."""
     try:
         return ctypes.CDLL(path)
     except OSError:
@@ -145,5 +144,5 @@ def code_name(code: int) -> str:
 
 
 def text(answer: object) -> str:
-    """pynvml of some releases gives bytes."""
+    """Returns text; pynvml of some releases gives bytes."""
     return answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer or "")

@@ -1,6 +1,6 @@
-"""Which GPUs are connected by NVLink, and how near two are over PCIe.
+"""Finds which GPUs NVLink connects, and how near two are over PCIe.
 
-Peer status says whether two GPUs reach each other by NVLink; how many links there are follows from where each ends.
+Peer status says whether two GPUs reach each other by NVLink; the number of links follows from where each ends.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ QUIET = (NOT_SUPPORTED,)  # of one link or pair; the others may answer
 
 @dataclass(frozen=True)
 class Ends:
-    """Where the NVLinks of a GPU that are up go."""
+    """The other ends of those NVLinks of a GPU that are up."""
 
     address: str  # its own, as sysfs has it
     peers: Mapping[str, int]  # links by the address of the GPU at the other end
     switched: int = 0  # links to a switch
-    unknown: int = 0  # links of which the driver does not say where they end
+    unknown: int = 0  # links whose end the driver does not report
 
 
 class LinkReader:
@@ -52,7 +52,7 @@ class LinkReader:
         self._at = 0.0  # monotonic seconds
 
     def read(self, devices: Sequence[Device], slow: Sequence[Row]) -> tuple[GpuLink, ...] | None:
-        """The same object while nothing changes; None before the first that succeeded. Raises Gone."""
+        """Returns the links, the same object while nothing changes; None before the first success. Raises Gone."""
         now = self._clock.monotonic()
         signs = tuple((family.name, *labels, number) for (family, labels), number in slow if family.name in SIGNS)
         state = (tuple(device.uuid for device in devices), signs)
@@ -61,7 +61,7 @@ class LinkReader:
         try:
             found = read_links(self._library, devices)
         except Lost:
-            return self._links  # the other readings find out which, and then it is read without that one
+            return self._links  # the other readings find the lost GPU, and the next reading is without it
         self._state, self._at = state, now
         if found != self._links:
             self._links = found
@@ -69,7 +69,7 @@ class LinkReader:
 
 
 def read_links(library: Library, devices: Sequence[Device]) -> tuple[GpuLink, ...]:
-    """Of whole GPUs, each pair once. Raises Lost and Gone."""
+    """Returns the links between whole GPUs, each pair once. Raises Lost and Gone."""
     addresses = frozenset(device.card.pci_address for device in devices)
     if len(devices) < 2:
         return ()
@@ -82,7 +82,7 @@ def read_links(library: Library, devices: Sequence[Device]) -> tuple[GpuLink, ..
 
 
 def read_ends(library: Library, device: Device, addresses: frozenset[str]) -> Ends | None:
-    """None when the driver does not say how many links there are. `addresses`: of the GPUs here."""
+    """Returns None when the driver does not report the number of links. `addresses` are those of the GPUs here."""
     own = device.card.pci_address
     answers = read_fields(library, device.uuid, device.handle, [(LINK_COUNT, 0), (SWITCH_LINKS, 0)])
     count = answers.get((LINK_COUNT, 0))
@@ -99,7 +99,7 @@ def read_ends(library: Library, device: Device, addresses: frozenset[str]) -> En
 
 
 def sort_ends(own: str, ends: Sequence[tuple[int | None, str]], addresses: frozenset[str], told: float | None) -> Ends:
-    """`ends`: of each link what is at its other end, and its PCI address. `told`: how many of them are switches."""
+    """Sorts links. `ends`: type and PCI address at the other end of each. `told`: how many of them are switches."""
     peers = Counter(address for kind, address in ends if kind != SWITCH and address in addresses)
     switched = sum(kind == SWITCH for kind, _ in ends)
     unknown = sum(
@@ -111,7 +111,7 @@ def sort_ends(own: str, ends: Sequence[tuple[int | None, str]], addresses: froze
 
 
 def count_between(a: Ends | None, b: Ends | None) -> int | None:
-    """None when the driver does not say. Through switches the GPU with fewer links decides."""
+    """Returns the links between two GPUs; None: not reported. Through switches the GPU with fewer links decides."""
     if a is None or b is None:
         return None
     found = a.peers.get(b.address) or b.peers.get(a.address) or min(a.switched, b.switched)
@@ -119,14 +119,14 @@ def count_between(a: Ends | None, b: Ends | None) -> int | None:
 
 
 def make_link(gpu_id: str, peer: str, reaches: bool | None, count: int | None, level: LinkLevel | None) -> GpuLink:
-    """`reaches`: the driver's word whether they reach each other by NVLink; where it has none, the links tell."""
+    """Makes a link. `reaches`: the driver's answer whether NVLink connects them; None: the number of links decides."""
     if reaches is None:
         return GpuLink(gpu_id, peer, None if count is None else count > 0, count, level)
     return GpuLink(gpu_id, peer, reaches, (count or None) if reaches else 0, level)
 
 
 def _end(library: Library, device: Device, link: int) -> tuple[int | None, str]:
-    """What is at the other end, and its PCI address, which nobody needs of a switch."""
+    """Returns the type of the other end, and its PCI address, which is '' for a switch: nobody needs it."""
     kind = library.ask(device.uuid, "nvmlDeviceGetNvLinkRemoteDeviceType", device.handle, link, quiet=QUIET)
     if kind == SWITCH:
         return kind, ""

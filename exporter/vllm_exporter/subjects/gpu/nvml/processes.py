@@ -1,4 +1,4 @@
-"""Which processes compute on a GPU, with their memory and their share of it."""
+"""Reads the processes that compute on a GPU, with their memory and their share of its time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vllm_exporter.subjects.gpu.nvml.devices import Device
 from vllm_exporter.subjects.gpu.nvml.library import NOT_FOUND, Library
 from vllm_exporter.subjects.gpu.source import GpuProcess
 
-# pynvml's name without a version is the first of these, and raises what is no NVMLError where a driver lacks it.
+# pynvml's name without a version is the first of these, and raises another error than NVMLError if a driver lacks it.
 RUNNING = ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2")
 
 
@@ -20,7 +20,7 @@ class ProcessReader:
         self._seen: dict[str, int] = {}  # uuid to the driver's time in µs
 
     def read(self, library: Library, device: Device) -> list[GpuProcess]:
-        """Of one GPU or MIG instance; of a split GPU none: its instances have them. Raises Lost and Gone."""
+        """Returns those of one GPU or MIG instance; none of a split GPU: its instances have them. Raises Lost, Gone."""
         if device.split:
             return []
         running = _running(library, device)
@@ -29,7 +29,7 @@ class ProcessReader:
         return join_shares(device.gpu_id, running, self._shares(library, device))
 
     def _shares(self, library: Library, device: Device) -> dict[int, float]:
-        """0 to 1 by pid; none of a MIG instance, which has no such samples."""
+        """Returns shares, 0 to 1, by pid; none for a MIG instance, which has no such samples."""
         if device.parent is not None:
             return {}
         name, since = "nvmlDeviceGetProcessUtilization", self._seen.get(device.uuid, 0)
@@ -39,7 +39,7 @@ class ProcessReader:
 
 
 def _running(library: Library, device: Device) -> Any:
-    """pynvml's process infos."""
+    """Returns pynvml's process infos; None when no version of the function answers."""
     for name in RUNNING:
         found = library.ask(device.uuid, name, device.handle)
         if found is not None:
@@ -48,7 +48,7 @@ def _running(library: Library, device: Device) -> Any:
 
 
 def average_shares(samples: Iterable[tuple[int, int]]) -> dict[int, float]:
-    """The mean of each process's samples, which are percentages. Values above 100 are what drivers give for nothing."""
+    """Returns the mean share of each process; samples are percentages. Drivers give values above 100 for none."""
     found: dict[int, list[int]] = {}
     for pid, percent in samples:
         if percent <= 100:
@@ -57,7 +57,7 @@ def average_shares(samples: Iterable[tuple[int, int]]) -> dict[int, float]:
 
 
 def join_shares(gpu_id: str, running: Iterable[Any], shares: Mapping[int, float]) -> list[GpuProcess]:
-    """pynvml's process infos, once each. A process that had no kernel has no samples: 0 where others have some."""
+    """Returns each process once. A process that had no kernel has no samples: 0 where others have some."""
     none = 0.0 if shares else None
     found: dict[int, GpuProcess] = {}
     for one in running:

@@ -1,4 +1,4 @@
-"""What holds while the library is open: the GPUs, their readers and the thread for XIDs."""
+"""Holds everything that exists while the library is open: the GPUs, their readers and the thread for XIDs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from vllm_exporter.subjects.gpu.nvml.static import read_static
 from vllm_exporter.subjects.gpu.source import CallFailures, Card, GpuProcess
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
-RETIRED_MAX = 2  # threads that wait for XIDs although another took their place: one, unless the driver hangs
+RETIRED_MAX = 2  # replaced threads that still wait for XIDs: one, unless the driver hangs
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a session is made with; the ledger and the meters go on from one session to the next."""
+    """The inputs of a session; the ledger and the meters outlive it."""
 
     clock: Clock
     failures: CallFailures
@@ -42,7 +42,7 @@ class Setup:
 
 
 class Session:
-    """For one thread. A GPU that is lost is left out until it answers again; only what concerns all raises Gone."""
+    """The open library, for one thread. A lost GPU is left out until it answers again; Gone concerns all GPUs."""
 
     def __init__(self, setup: Setup) -> None:
         """Raises NoData when there is no library, driver or GPU, Gone or Lost when the driver fails."""
@@ -67,7 +67,7 @@ class Session:
 
     @property
     def cards(self) -> tuple[Card, ...]:
-        """All GPUs and MIG instances, the same object while nothing changes. One that never answered has no uuid."""
+        """Returns all GPUs and MIG instances, the same object while nothing changes; no uuid: it never answered."""
         if self._cards_of != len(self._lost):  # GPUs are only added to it, until all is assembled anew
             present = [replace(device.card, lost=self._is_lost(device)) for device in self._devices]
             found = {card.gpu_id for card in present}
@@ -76,7 +76,7 @@ class Session:
         return self._cards
 
     def read_fast(self) -> list[Row]:
-        """The readings of every second. Raises Gone, also when no GPU is left."""
+        """Makes the readings of every second. Raises Gone, also when no GPU is left."""
         rows = self._fast.read()
         self._note(self._fast.lost)
         if self._lost and all(self._is_lost(device) for device in self._devices):
@@ -84,7 +84,7 @@ class Session:
         return rows
 
     def read_slow(self) -> tuple[list[Sample], tuple[GpuProcess, ...]]:
-        """Raises Gone."""
+        """Makes the readings of every ten seconds. Raises Gone."""
         alive = {device.gpu_id for device in self._alive()}
         samples = [sample for sample in self._static if sample.values[0] in alive]
         processes: list[GpuProcess] = []
@@ -95,11 +95,11 @@ class Session:
         return samples, tuple(processes)
 
     def read_links(self, slow: Sequence[Row]) -> tuple[GpuLink, ...] | None:
-        """Between whole GPUs; `slow` is what was just read. Raises Gone."""
+        """Returns the links between whole GPUs; `slow` are the values just read. Raises Gone."""
         return self._links.read([device for device in self._alive() if device.parent is None], slow)
 
     def renew(self) -> None:
-        """Once in a while: MIG instances come and go, lost GPUs answer again, and failures pass. Raises Gone."""
+        """Renews parts that changed: MIG instances come and go, lost GPUs answer again, failures pass. Raises Gone."""
         if self._has_changed():
             self._free_probes()
             self._library.forget_refusals()  # a GPU that is split or back may answer other calls
@@ -108,7 +108,7 @@ class Session:
             self._fast.retry()
 
     def close(self, wait: float) -> bool:
-        """False when after `wait` seconds a thread is still in the library: not closed yet, to be called again."""
+        """Closes the library. Returns False if after `wait` seconds a thread is still in it: call it again."""
         self._free_probes()
         watches = [*self._retired, *([] if self._watch is None else [self._watch])]
         for watch in watches:
@@ -119,7 +119,7 @@ class Session:
         return True
 
     def _assemble(self) -> None:
-        """All anew but the library. What was read before may be from before a reset."""
+        """Makes everything anew but the library. Counts read before may be from before a reset."""
         for meter in self._setup.meters.values():
             meter.pause()
         devices, lost = find_devices(self._library)
@@ -136,7 +136,7 @@ class Session:
         self._replace_watch()
 
     def _replace_watch(self) -> None:
-        """Waits for nothing: the one before ends by itself."""
+        """Replaces the thread for XIDs without waiting: the one before ends by itself."""
         self._retired = [watch for watch in self._retired if not watch.ended()]
         if len(self._retired) == RETIRED_MAX:
             return
@@ -170,7 +170,7 @@ class Session:
         ]
 
     def _answers(self, gpu_id: str) -> bool:
-        """Whether a lost GPU is there again: the names of a GPU may be remembered by the library, its state is not."""
+        """True if a lost GPU is there again: the library may remember its names, but not its state."""
         if not gpu_id.isdigit():
             return False  # a MIG instance comes back with its GPU
         whom = f"index {gpu_id}"

@@ -1,6 +1,6 @@
-"""The readings of every ten seconds: limits, errors, links, the fabric. By pynvml: 250 µs a GPU, and rarely.
+"""Makes the readings of every ten seconds: limits, errors, links, the fabric. By pynvml: 250 µs per GPU, and rarely.
 
-Field ids and what they count: nvml.h.
+The field ids, and what they count, are in nvml.h.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ LinkErrors = dict[str, dict[FieldKey, float]]  # by uuid: the newest count of ea
 
 
 def read_slow(library: Library, device: Device, link_errors: LinkErrors) -> Iterator[Sample]:
-    """Of a whole GPU. `link_errors` is kept from one reading to the next. Raises Lost and Gone."""
+    """Yields the samples of a whole GPU. `link_errors` is kept between readings. Raises Lost and Gone."""
     ids = {"gpu_id": device.gpu_id}
     for family, function, divisor in VALUES:
         value = library.ask(device.uuid, function, device.handle)
@@ -103,7 +103,7 @@ def read_slow(library: Library, device: Device, link_errors: LinkErrors) -> Iter
 
 
 def field_samples(gpu_id: str, answers: dict[FieldKey, FieldValue]) -> Iterator[Sample]:
-    """Of the values that there are."""
+    """Yields the samples of the fields that have a value."""
     for number, (family, labels) in FIELDS.items():
         value = _value(answers, number)
         if value is not None:
@@ -149,7 +149,7 @@ def _fabric(library: Library, device: Device) -> Iterator[Sample]:
 
 
 def fabric_samples(gpu_id: str, state: int, health: int) -> Iterator[Sample]:
-    """None of a GPU that is in no fabric; of problems only those that the driver knows about. Two bits: 1 is true."""
+    """Yields nothing for a GPU in no fabric, and only problems that the driver knows about. Two bits: 1 is true."""
     if state not in FABRIC_STATES:
         return
     for number, word in FABRIC_STATES.items():

@@ -1,4 +1,4 @@
-"""What does not change while a GPU is in use: read when the library is opened."""
+"""Reads what does not change while a GPU is in use, when the library is opened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAXIMA: tuple[tuple[Family, str, float], ...] = (
 
 
 def read_static(library: Library, device: Device) -> Iterator[Sample]:
-    """Info, thresholds and maxima. Raises Lost and Gone."""
+    """Yields info, thresholds and maxima. Raises Lost and Gone."""
     yield read_info(library, device)
     if device.parent is not None:
         return  # they are of the whole GPU
@@ -46,7 +46,7 @@ def read_static(library: Library, device: Device) -> Iterator[Sample]:
 
 
 def read_info(library: Library, device: Device) -> Sample:
-    """Empty where the driver does not say."""
+    """Returns the info; labels are empty where the driver does not report them."""
     capability = library.ask(device.uuid, "nvmlDeviceGetCudaComputeCapability", device.handle)
     whole = device.handle if device.parent is None else device.parent
     return names.GPU_INFO.sample(
@@ -63,5 +63,5 @@ def read_info(library: Library, device: Device) -> Sample:
 
 
 def parse_cuda_version(version: int | None) -> str:
-    """13010 is 13.1."""
+    """Returns '13.1' for 13010."""
     return "" if version is None else f"{version // 1000}.{version % 1000 // 10}"

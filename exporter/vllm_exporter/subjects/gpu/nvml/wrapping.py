@@ -1,4 +1,4 @@
-"""A counter of the driver that may fall, made to go on. Pure."""
+"""Makes a counter of the driver that may fall into one that only grows. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ WRAP = 1 << 32  # the driver counts PCIe bytes in 32 bits: pexCounters in ctrl20
 
 @dataclass
 class WrappingCounter:
-    """It wraps, and a reset of the GPU starts it again.
+    """A counter that wraps, and that a reset of the GPU starts again.
 
     After a fall that was a wrap WRAP is added; after any other the count goes on from where it was. In doubt it is the
-    other: bytes that are missing are a smaller mistake than 4 GiB that never were. How fast it grew tells nothing: 16
-    lanes of PCIe 5 carry WRAP 14 times a second.
+    other: bytes that are missing are a smaller mistake than 4 GiB that never were. Its growth proves nothing: 16 lanes
+    of PCIe 5 carry WRAP 14 times a second.
     """
 
     last: float = 0  # of the driver; +inf while paused
@@ -22,14 +22,14 @@ class WrappingCounter:
     _before: float = 0  # `last` when it was paused
 
     def add(self, now: float, restarted: bool = False) -> float:
-        """`restarted`: there are signs that the GPU was reset since the last count."""
+        """Returns the count. `restarted`: there are signs that the GPU was reset since the last count."""
         if now < self.last:
             self._fall(now, restarted)
         self.last = now
         return now + self.offset
 
     def pause(self) -> None:
-        """Until the next count the GPU may be reset: a fall is then no wrap."""
+        """Notes that the GPU may be reset before the next count: a fall is then no wrap."""
         if self.last != inf:
             self._before, self.last = self.last, inf
 
