@@ -1,1 +1,1 @@
-"""Ranks of a parallel group: where they run, and which of them holds the others up."""
+"""Reads the ranks of parallel groups: where they run, and which of them holds the others up."""

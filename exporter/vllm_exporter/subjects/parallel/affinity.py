@@ -1,4 +1,4 @@
-"""Mistakes in where ranks were placed, by what they cost. Pure."""
+"""Finds mistakes in the placement of ranks, by their cost. Pure."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class RankPlacement:
     pid: int
     gpu: PciDevice | None  # None: it has no GPU of its own
     gpu_id: str = ""
-    cpus: frozenset[int] | None = None  # on which it may run; None: not known
+    cpus: frozenset[int] | None = None  # CPUs on which it may run; None: not known
 
 
-Apart = frozenset[frozenset[str]]  # pairs of GPU ids, of which the driver says that no NVLink connects them
+Apart = frozenset[frozenset[str]]  # pairs of GPU ids that no NVLink connects, as the driver reports
 
 MistakeReason = Literal["cpus_on_other_node", "no_nic_on_node", "tensor_group_across_nodes"]
 REASONS: tuple[MistakeReason, ...] = ("cpus_on_other_node", "no_nic_on_node", "tensor_group_across_nodes")
@@ -31,7 +31,7 @@ REASONS: tuple[MistakeReason, ...] = ("cpus_on_other_node", "no_nic_on_node", "t
 
 @dataclass(frozen=True)
 class Mistake:
-    """What costs speed, and could be placed better."""
+    """A rank that could be placed better, for speed."""
 
     server: str
     rank: str
@@ -41,7 +41,7 @@ class Mistake:
 
 
 def find_mistakes(placed: Iterable[RankPlacement], host: HostTopology, apart: Apart) -> list[Mistake]:
-    """Nothing is said of tensor groups whose GPUs are not in `apart`: they are linked, or nobody knows."""
+    """Returns the mistakes. A tensor group whose GPUs are not in `apart` has none: they are linked, or nobody knows."""
     groups: dict[tuple[str, str], list[RankPlacement]] = defaultdict(list)
     found: list[Mistake] = []
     for one in placed:
@@ -51,7 +51,7 @@ def find_mistakes(placed: Iterable[RankPlacement], host: HostTopology, apart: Ap
 
 
 def _cpus(one: RankPlacement, host: HostTopology) -> Mistake | None:
-    """Allowed on no CPU of its GPU's node: each copy to the GPU crosses the sockets."""
+    """Finds a rank that is allowed on no CPU of its GPU's node: each copy to the GPU crosses the sockets."""
     if one.gpu is None or one.gpu.node is None or one.cpus is None:
         return None
     own = host.nodes.get(one.gpu.node)
@@ -62,7 +62,7 @@ def _cpus(one: RankPlacement, host: HostTopology) -> Mistake | None:
 
 
 def _nic(one: RankPlacement, host: HostTopology) -> Mistake | None:
-    """There are network cards, all that can be placed are at another node."""
+    """Finds a GPU whose network cards, as far as their place is known, are all at another node."""
     if one.gpu is None:
         return None
     levels = nearest_nics(one.gpu, host)
@@ -73,7 +73,7 @@ def _nic(one: RankPlacement, host: HostTopology) -> Mistake | None:
 
 
 def _group(ranks: Sequence[RankPlacement], apart: Apart) -> list[Mistake]:
-    """All-reduce at each layer over the link between the sockets: of each rank that needs it to reach another one."""
+    """Finds ranks that reach another one only over the link between the sockets: all-reduce uses it at each layer."""
     return [mistake for one in ranks if (mistake := _far(one, ranks, apart))]
 
 

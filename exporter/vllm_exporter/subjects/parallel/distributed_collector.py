@@ -1,4 +1,4 @@
-"""Parallel ranks: how many of what kind, and which of them holds the others up."""
+"""Parallel ranks: how many there are of each kind, and which of them holds the others up."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from vllm_exporter.subjects.parallel.rank_looks import read_look
 from vllm_exporter.subjects.parallel.stragglers import WINDOW, RankHistory, RankVerdict, StepRate, judge, skew
 
 JUDGE_SECONDS = 4.0  # between two verdicts; looks are more frequent
-QUIET = 60.0  # seconds a rank must have kept up before it is an event again that it does not
+QUIET = 60.0  # seconds that a rank must keep up before falling behind is an event again
 
 
 @dataclass(frozen=True)
 class DistributedOptions:
-    roles: tuple[str, ...] = ()  # 'gpu1:8000=prefill'; vLLM does not say it in a way that can be read from outside
+    roles: tuple[str, ...] = ()  # 'gpu1:8000=prefill'; vLLM does not show the role outside
 
 
 @dataclass
@@ -63,7 +63,7 @@ class DistributedCollector(Collector):
         names.PARALLEL_GPU_MODELS,
         names.SERVER_ROLE_INFO,
     )
-    interval = 1.1  # no divisor of a second: what stops a process once a second would never be seen
+    interval = 1.1  # no divisor of a second: else a process that is stopped once a second might never be seen so
     turn = 2  # processes, GPUs and steps come first
     options = DistributedOptions
 
@@ -77,7 +77,7 @@ class DistributedCollector(Collector):
         self._verdicts: tuple[Sample, ...] = ()
         self._judged = float("-inf")
         self._behind: dict[Rank, float] = {}  # when a rank was last seen behind
-        self._spent: dict[str, deque[tuple[float, float, float]]] = {}  # time, seconds computed, seconds in all
+        self._spent: dict[str, deque[tuple[float, float, float]]] = {}  # time, seconds of computing, seconds of steps
 
     @classmethod
     def check(cls, config: Config, name: str) -> None:
@@ -105,14 +105,14 @@ class DistributedCollector(Collector):
             yield names.SERVER_ROLE_INFO.sample(1, server=server, pd_role=role)
 
     def _steps(self) -> dict[Rank, RankSteps]:
-        """By the rank of the process; by what it says itself where the process is not among the ranks."""
+        """Returns the steps by the rank of the process, or by its own report if it is not among the ranks."""
         posted = self.context.board.latest(Steps)
         told = ((self._names.get((one.server, one.pid), one.rank), one) for one in (posted.ranks if posted else ()))
         return {(one.server, rank): one for rank, one in told}
 
     def _follow(self, ranks: Mapping[Rank, VllmProcess]) -> None:
-        """What changes with the processes only. Those with peers are watched, but not where the server is not
-        known: these may be of several. A new process in the place of another begins anew."""
+        """Updates what depends on the processes only. Ranks with peers are watched, but not those of no known server,
+        which may be of several. A new process in the place of another begins anew."""
         self._sizes = (*size_samples(ranks), *self._model_samples(ranks))
         self._names = {(server, one.ref.pid): rank for (server, rank), one in ranks.items()}
         many = {server for server, count in count_servers(ranks).items() if count > 1 and server}
@@ -138,7 +138,7 @@ class DistributedCollector(Collector):
 
     def _forget(self, rank: Rank) -> None:
         del self._watched[rank]
-        self._judged = float("-inf")  # nothing more is said of it, at once
+        self._judged = float("-inf")  # judges at once, so that it is not shown any more
 
     def _verdict_samples(self, now: float) -> Iterator[Sample]:
         paces = {rank: pace for rank, one in self._watched.items() if (pace := one.history.pace()) is not None}
@@ -164,7 +164,7 @@ class DistributedCollector(Collector):
         return found
 
     def _tell(self, now: float, rank: Rank, verdict: RankVerdict) -> None:
-        """An event when a rank falls behind, not again before it has kept up for a while."""
+        """Emits an event when a rank falls behind, and not again before it has kept up for a while."""
         before = self._behind.get(rank)
         self._behind[rank] = now
         if before is None or now - before > QUIET:
@@ -187,7 +187,7 @@ class DistributedCollector(Collector):
             yield names.PARALLEL_GPU_MODELS.sample(len(found), server=server)
 
     def _efficiency_samples(self, now: float, steps: Mapping[Rank, RankSteps]) -> Iterator[Sample]:
-        """Of servers all of whose ranks tell both compute and all."""
+        """Yields the ratio of servers all of whose ranks report the seconds of computing and of steps."""
         for server in sorted({server for server, _ in steps}):
             mine = [one for one in steps.values() if one.server == server]
             computed = [one.compute for one in mine if one.compute is not None]
@@ -212,7 +212,7 @@ def size_samples(ranks: Iterable[Rank]) -> Iterator[Sample]:
 
 
 def step_samples(steps: Mapping[Rank, RankSteps]) -> Iterator[Sample]:
-    """What the ranks count themselves."""
+    """Yields the ranks' own counts."""
     for (server, rank), one in steps.items():
         values = (
             (names.RANK_STEPS_TOTAL, one.steps),

@@ -1,4 +1,4 @@
-"""Metric families of both collectors: how the host's devices hang together, and what its parallel ranks do."""
+"""Metric families of both collectors: the connections of the host's devices, and its parallel ranks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOPOLOGY_NUMA_NODE_CPUS = Family("vllm_topology_numa_node_cpus", "gauge", "CPUs 
 TOPOLOGY_GPU_NUMA_NODE = Family(
     "vllm_topology_gpu_numa_node",
     "gauge",
-    "Number of the NUMA node at which the GPU is; absent if the firmware does not say.",
+    "Number of the NUMA node at which the GPU is; absent if the firmware does not report it.",
     ("gpu_id", "pci_address"),
 )
 TOPOLOGY_GPU_LINK_INFO = Family(
@@ -24,7 +24,7 @@ TOPOLOGY_GPU_LINK_INFO = Family(
 TOPOLOGY_GPU_NVLINKS = Family(
     "vllm_topology_gpu_nvlinks",
     "gauge",
-    "NVLinks by which two GPUs reach each other, through switches too; absent if the driver does not say.",
+    "NVLinks by which two GPUs reach each other, through switches too; absent if the driver does not report them.",
     ("gpu_id", "peer"),
 )
 TOPOLOGY_GPU_NIC_INFO = Family(
@@ -86,7 +86,7 @@ NETWORK_LINK_SPEED_BYTES_PER_SECOND = Family(
 # Seen on no GPU yet, only on a stand-in for the driver: docs/metrics.md says so.
 STAND_IN_ONLY = (TOPOLOGY_GPU_NUMA_NODE, TOPOLOGY_GPU_LINK_INFO, TOPOLOGY_GPU_NVLINKS, TOPOLOGY_GPU_NIC_INFO)
 
-# Distributed: sizes, who holds the others up, and what the in-process part says of steps.
+# Distributed: sizes, ranks that hold the others up, and the steps that the in-process part counts.
 
 _RANK = ("server", "rank")
 

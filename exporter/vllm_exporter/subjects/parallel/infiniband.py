@@ -1,4 +1,4 @@
-"""Ports of InfiniBand and RoCE devices, and links of network devices, from /sys/class.
+"""Reads ports of InfiniBand and RoCE devices, and links of network devices, from /sys/class.
 
 https://www.kernel.org/doc/Documentation/ABI/stable/sysfs-class-infiniband
 """
@@ -30,7 +30,7 @@ WAIT = "port_xmit_wait"
 
 @dataclass(frozen=True)
 class Port:
-    """State of one port. `rate` in bytes per second; None: the device does not say."""
+    """The state of one port. `rate` is in bytes per second; None: not reported."""
 
     device: str
     port: str
@@ -40,7 +40,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Link:
-    """A network device with hardware. `speed` in bytes per second; None: down, or not said."""
+    """A network device with hardware. `speed` is in bytes per second; None: down, or not reported."""
 
     device: str
     up: bool
@@ -48,7 +48,7 @@ class Link:
 
 
 def read_counters(sys: Path, device: str, port: str) -> dict[str, int]:
-    """File name to count, of one port, without those that the device lacks. Raises SourceError."""
+    """Returns file name to count of one port, without counters that the device lacks. Raises SourceError."""
     folder = sys / "class/infiniband" / device / "ports" / port
     wanted = [("counters", name) for name in (*DATA, WAIT, *ERRORS)]
     wanted += [("hw_counters", name) for name in HARDWARE_ERRORS]
@@ -73,12 +73,12 @@ def read_links(sys: Path) -> Iterator[Link]:
 
 
 def is_active(state: str) -> bool:
-    """From '4: ACTIVE'."""
+    """True for '4: ACTIVE'."""
     return state.partition(":")[0].strip() == "4"
 
 
 def parse_rate(text: str) -> float | None:
-    """Bytes per second, from '400 Gb/sec (4X NDR)'."""
+    """Returns bytes per second from '400 Gb/sec (4X NDR)'; None for any other text."""
     number, _, unit = text.partition(" ")
     try:
         return float(number) * 1e9 / 8 if unit.startswith("Gb/sec") else None
@@ -87,5 +87,5 @@ def parse_rate(text: str) -> float | None:
 
 
 def parse_speed(text: str) -> float | None:
-    """Bytes per second, from a number of Mb/s; -1 means unknown."""
+    """Returns bytes per second from a number of Mb/s; None for 0, and for -1, which means unknown."""
     return int(text) * 1e6 / 8 if text.isdigit() and text != "0" else None

@@ -1,4 +1,4 @@
-"""Which processes are ranks of a server, and which of them compare. Pure."""
+"""Finds the processes that are ranks of a server, and those that can be compared. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rank = tuple[str, str]  # server and rank
 
 
 def choose_ranks(processes: Iterable[VllmProcess]) -> dict[Rank, VllmProcess]:
-    """The processes that compute: workers, or engines where there is none. Of those that share a name the youngest."""
+    """Returns the processes that compute: workers, or engines without any. Of those that share a name the youngest."""
     by_pid = {one.ref.pid: one for one in processes}
     living = sorted((one for one in by_pid.values() if not one.orphan), key=lambda one: one.ref.start)
     workers = {one.server for one in living if one.role == "worker"}
@@ -28,8 +28,8 @@ def choose_ranks(processes: Iterable[VllmProcess]) -> dict[Rank, VllmProcess]:
 
 
 def full_rank(process: VllmProcess, by_pid: Mapping[int, VllmProcess]) -> str:
-    """With the replica of the engine above it: replicas of a model without experts are independent, so vLLM tells their
-    workers nothing of each other and all have the same title (v1/engine/core.py of vLLM 0.32)."""
+    """Returns the rank with the replica of the engine above it: replicas of a model without experts are independent, so
+    their workers do not know of each other and all have the same title (v1/engine/core.py of vLLM 0.32)."""
     parent = by_pid.get(process.ppid)
     if process.role != "worker" or parent is None or parent.role != "engine_core" or not parent.rank:
         return process.rank
@@ -45,7 +45,7 @@ def count_servers(ranks: Iterable[Rank]) -> dict[str, int]:
 
 
 def peer_groups(ranks: Iterable[Rank]) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    """Server, ranks to compare, and whether they compute each step together: a tensor group, else all of a server."""
+    """Yields server, ranks to compare, and True if they compute each step together: a tensor group, else all ranks."""
     steps: dict[Rank, list[str]] = defaultdict(list)
     alone: dict[str, list[str]] = defaultdict(list)
     for server, rank in ranks:
@@ -60,14 +60,14 @@ def peer_groups(ranks: Iterable[Rank]) -> Iterator[tuple[str, tuple[str, ...], b
 
 
 def own_seconds(steps: RankSteps) -> float:
-    """Seconds in steps without waiting for others: with it, the ranks of a group all take the same."""
+    """Returns seconds in steps without waiting for others: with it, all ranks of a group take equally long."""
     if steps.compute is not None:
         return steps.compute
     return steps.seconds - (steps.sync or 0.0)
 
 
 def parse_roles(given: Iterable[str], targets: Collection[TargetConfig]) -> dict[str, str]:
-    """Server to role, from 'gpu1:8000=prefill': the server as in labels, or as its target is written.
+    """Returns server to role, from 'gpu1:8000=prefill': the server as in labels, or as its target is written.
 
     Raises ConfigError.
     """
@@ -75,7 +75,7 @@ def parse_roles(given: Iterable[str], targets: Collection[TargetConfig]) -> dict
 
 
 def parse_role(text: str, targets: Collection[TargetConfig]) -> tuple[str, str]:
-    """One of them. Raises ConfigError."""
+    """Parses one of the roles. Raises ConfigError."""
     name, _, role = text.rpartition("=")
     if role not in PD_ROLES:
         raise ConfigError(

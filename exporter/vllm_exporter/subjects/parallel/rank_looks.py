@@ -1,4 +1,4 @@
-"""Looks at the process of a rank: state, CPU time, time in the run queue."""
+"""Reads the process of a rank: state, CPU time, time in the run queue."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ TICKS = os.sysconf("SC_CLK_TCK")  # per second, of CPU time in /proc/<pid>/stat
 
 
 def read_look(proc: Path, ref: Ref, now: float) -> RankLook | None:
-    """From /proc/<pid>/stat, and schedstat, which is of the main thread: the one that runs the model.
+    """Reads /proc/<pid>/stat, and schedstat, which is of the main thread: the one that runs the model.
 
-    None when the process has ended. Raises SourceError.
+    Returns None when the process has ended. Raises SourceError.
     """
     stat = read_stat(proc, ref.pid)
     if stat is None or stat.ref != ref or stat.state in GONE:
@@ -27,7 +27,7 @@ def read_look(proc: Path, ref: Ref, now: float) -> RankLook | None:
 
 
 def parse_run_delay(text: bytes | None) -> float | None:
-    """Seconds, from 'on CPU, waiting, times run', the first two in ns. None where the kernel does not count it."""
+    """Returns seconds from 'on CPU, waiting, times run', the first two in ns; None if the kernel does not count."""
     if not text:
         return None
     fields = text.split()

@@ -1,9 +1,9 @@
-"""Which rank of a parallel group holds the others up. Pure: decides from looks at the processes and from their steps.
+"""Finds the rank of a parallel group that holds the others up. Pure: decides from looks at processes and their steps.
 
 Ranks of one tensor group wait for each other in every layer, so the slowest sets the pace of all. How it shows differs:
 a process that is stopped is in state T, one that waits for a disk or a driver in D, one that shares its CPU with others
 waits in the run queue, and one that computes less than its peers spends less CPU time while they spin. Where the
-in-process part counts steps, their time without the waiting for others tells it directly.
+in-process part counts steps, their time without the waiting for others shows it directly.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from typing import Literal
 
 StragglerReason = Literal["stopped", "blocked", "starved", "little_cpu", "slow_steps"]
 
-WINDOW = 30.0  # seconds that are looked at: long enough for bursts, and twice within a minute
-LEAST = 10.0  # seconds before anything is said of a rank
-STOPPED = 0.10  # share of looks: a process that nobody stops is never seen so
+WINDOW = 30.0  # seconds of looks: long enough for bursts, and twice within a minute
+LEAST = 10.0  # seconds before a rank is judged
+STOPPED = 0.10  # share of looks: a process that nobody stops is never seen stopped
 BLOCKED = 0.30  # share of looks; a checkpoint or a page fault now and then is no fault
 STARVED = 0.30  # of the time in the run queue
 SHARE = 0.5  # of the peers' CPU time
 SLOWER = 0.25  # of the peers' time a step
-BUSY = 0.2  # of a core: peers below are idle, and their differences mean nothing
-APART = 2.0  # times as much as the median of the peers: what befalls all ranks alike makes none a straggler
+BUSY = 0.2  # of a core: peers below this are idle, and their differences mean nothing
+APART = 2.0  # times the median of the peers: a trouble that all ranks share makes none a straggler
 
 
 @dataclass(frozen=True)
 class RankLook:
-    """One rank at one time. Counters are of the process since its start."""
+    """One look at one rank. Counters are since the process's start."""
 
     at: float  # monotonic seconds
     state: str  # of the kernel: R, S, D, T …
     cpu: float  # seconds
     run_delay: float | None = None  # seconds its main thread waited for a CPU
     steps: float | None = None
-    step_seconds: float | None = None  # in its steps, without waiting for others where that is known
+    step_seconds: float | None = None  # seconds in its steps, without waiting for others where that is known
 
 
 @dataclass(frozen=True)
 class StepRate:
-    """How a rank did in the window."""
+    """The pace of a rank in the window."""
 
-    seconds: float  # that the looks span
+    seconds: float  # between the first look and the last
     stopped: float  # share of looks
     blocked: float
     cpu: float  # cores
-    starved: float | None  # share of time; None: the kernel does not say
-    step: float | None  # seconds a step; None: it does not count its steps, or made none
+    starved: float | None  # share of time; None: the kernel does not count it
+    step: float | None  # seconds per step; None: it does not count its steps, or made none
 
 
 @dataclass(frozen=True)
 class RankVerdict:
-    """Of one rank. `reason` is None when it keeps up."""
+    """The verdict on one rank. `reason` is None when it keeps up."""
 
     pace: StepRate
     reason: StragglerReason | None
@@ -71,7 +71,7 @@ class RankHistory:
             self._looks.popleft()
 
     def pace(self) -> StepRate | None:
-        """None before there is enough to say anything."""
+        """Returns None before there are enough looks."""
         looks = self._looks
         span = looks[-1].at - looks[0].at if looks else 0.0
         return measure(looks, span) if span >= LEAST else None
@@ -100,28 +100,28 @@ def step_time(first: RankLook, last: RankLook) -> float | None:
 
 
 def judge(paces: Mapping[str, StepRate], lockstep: bool, working: bool) -> dict[str, RankVerdict]:
-    """Ranks of one group, by name. `lockstep`: they compute each step together, so that their CPU times compare.
-    `working`: the server has work; ranks that idle may do so differently.
+    """Judges the ranks of one group, by name. `lockstep`: they compute each step together, so that their CPU times
+    compare. `working`: the server has work; ranks that idle may do so differently.
     """
     return {rank: RankVerdict(pace, *_judge(rank, pace, paces, lockstep, working)) for rank, pace in paces.items()}
 
 
 def skew(paces: Mapping[str, StepRate]) -> float | None:
-    """How much longer the slowest rank's step takes than the median one, as a share. None if none or one tells."""
+    """Returns how much longer the slowest rank's step takes than the median one, as a share. None below two ranks."""
     steps = [pace.step for pace in paces.values() if pace.step is not None]
     usual = middle(steps) if len(steps) > 1 else 0.0
     return max(steps) / usual - 1 if usual > 0 else None
 
 
 def middle(numbers: Sequence[float]) -> float:
-    """The median, of an even number the lower one. Not from `statistics`, whose import takes 1.5 MiB."""
+    """Returns the median, of an even number the lower one. Importing `statistics` would take 1.5 MiB."""
     return sorted(numbers)[(len(numbers) - 1) // 2]
 
 
 def _judge(
     rank: str, pace: StepRate, paces: Mapping[str, StepRate], lockstep: bool, working: bool
 ) -> tuple[StragglerReason | None, str]:
-    """The first reason, the surest first."""
+    """Returns the first reason that holds, the surest first."""
     peers = [other for name, other in paces.items() if name != rank]
     if not peers:
         return None, ""

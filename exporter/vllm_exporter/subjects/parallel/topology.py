@@ -1,4 +1,4 @@
-"""How GPUs, network cards and processors of a host are connected. Pure."""
+"""Works out how GPUs, network cards and processors of a host are connected. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ GPU_CLASSES = ("0x0300", "0x0302", "0x0380", "0x1200")  # VGA, 3D, other display
 
 @dataclass(frozen=True)
 class PciDevice:
-    """`path` is the way to it from the host bridge: ('pci0000:17', '0000:17:01.0', …, '0000:19:00.0')."""
+    """A PCI device. `path` leads to it from the host bridge: ('pci0000:17', '0000:17:01.0', …, '0000:19:00.0')."""
 
     address: str  # as sysfs has it: 0000:19:00.0
     path: tuple[str, ...] = ()
-    node: int | None = None  # NUMA node; None: the firmware does not say
+    node: int | None = None  # NUMA node; None: the firmware does not report it
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Nic:
 
 @dataclass(frozen=True)
 class HostTopology:
-    """`nodes`: NUMA node to its CPUs; nodes of memory only, such as those of a GPU, are not among them."""
+    """The devices of a host. `nodes`: NUMA node to its CPUs, without nodes of memory only, such as a GPU's."""
 
     nodes: Mapping[int, frozenset[int]]
     gpus: tuple[PciDevice, ...]  # by address
@@ -37,12 +37,12 @@ class HostTopology:
 
 
 def is_gpu(vendor: str, pci_class: str) -> bool:
-    """From the files `vendor` and `class` of a device."""
+    """True for a GPU, by the files `vendor` and `class` of a device."""
     return vendor.strip() in GPU_VENDORS and pci_class.strip()[:6] in GPU_CLASSES
 
 
 def parse_cpulist(text: str) -> frozenset[int]:
-    """'0-3,8' as the kernel writes it. Raises SourceError."""
+    """Parses '0-3,8', as the kernel writes it. Raises SourceError."""
     found: set[int] = set()
     try:
         for part in filter(None, text.strip().split(",")):
@@ -54,9 +54,9 @@ def parse_cpulist(text: str) -> frozenset[int]:
 
 
 def parse_pci_path(target: str) -> tuple[str, ...]:
-    """From the link in /sys/bus/pci/devices: '../../../devices/pci0000:17/0000:17:01.0/0000:19:00.0'.
+    """Parses the link in /sys/bus/pci/devices: '../../../devices/pci0000:17/0000:17:01.0/0000:19:00.0'.
 
-    Between the host bridge and the device only PCI addresses count. () when there is no host bridge in it.
+    Between the host bridge and the device only PCI addresses count. Returns () when there is no host bridge in it.
     """
     parts = target.split("/")
     roots = [at for at, part in enumerate(parts) if part.startswith("pci") and ":" in part]
@@ -66,15 +66,15 @@ def parse_pci_path(target: str) -> tuple[str, ...]:
 
 
 def normal_address(address: str) -> str:
-    """NVML writes 00000000:17:00.0 and capitals, sysfs 0000:17:00.0."""
+    """Converts an address of NVML, 00000000:17:00.0 and capitals, to the form of sysfs, 0000:17:00.0."""
     domain, _, rest = address.lower().partition(":")
     return f"{domain[-4:]}:{rest}" if len(domain) > 4 and not domain[:-4].strip("0") else f"{domain}:{rest}"
 
 
 def choose_level(a: PciDevice, b: PciDevice, nodes: int) -> LinkLevel | None:
-    """How near two devices are, by the longest common part of their paths. `nodes`: how many the host has.
+    """Returns how near two devices are, by the longest common part of their paths. `nodes`: how many the host has.
 
-    None when they hang below different host bridges and the firmware does not say at which NUMA node.
+    Returns None when they are below different host bridges and the firmware does not report their NUMA nodes.
     """
     common = 0
     for one, other in zip(a.path, b.path, strict=False):
@@ -90,13 +90,13 @@ def choose_level(a: PciDevice, b: PciDevice, nodes: int) -> LinkLevel | None:
 
 
 def nearest_nics(gpu: PciDevice, host: HostTopology) -> dict[str, LinkLevel]:
-    """Every network card that can be placed, with how near it is."""
+    """Returns every network card whose place is known, with how near it is."""
     found = {nic.name: choose_level(gpu, nic.device, len(host.nodes)) for nic in host.nics}
     return {name: level for name, level in found.items() if level is not None}
 
 
 def gpu_pairs(host: HostTopology) -> dict[tuple[str, str], LinkLevel]:
-    """The matrix, each pair once, by PCI address."""
+    """Returns the matrix, each pair once, by PCI address."""
     pairs = ((a, b) for at, a in enumerate(host.gpus) for b in host.gpus[at + 1 :])
     found = {(a.address, b.address): choose_level(a, b, len(host.nodes)) for a, b in pairs}
     return {pair: level for pair, level in found.items() if level is not None}
@@ -107,9 +107,9 @@ def nearest(levels: Iterable[LinkLevel]) -> LinkLevel | None:
 
 
 def number_gpus(host: HostTopology, known: Mapping[str, str]) -> dict[str, str]:
-    """PCI address to gpu_id: as the driver numbers them (`known`), else in the order of addresses, as NVML does too.
+    """Returns PCI address to gpu_id: the driver's number (`known`), else by the order of addresses, as in NVML.
 
-    A GPU that a driver hides, as in a container with some of them, has its address: no number is another one's.
+    A GPU that a driver hides, as in a container with some of them, keeps its address: a number could be another one's.
     """
     return {gpu.address: known.get(gpu.address, gpu.address if known else str(at)) for at, gpu in enumerate(host.gpus)}
 

@@ -1,4 +1,4 @@
-"""How GPUs, network cards and processors hang together, which rank runs where, and what is placed badly."""
+"""Connections of GPUs, network cards and processors, the place of each rank, and ranks that are placed badly."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from vllm_exporter.subjects.parallel.parallel_ranks import full_rank
 from vllm_exporter.subjects.parallel.sysfs import read_allowed, read_fingerprint, read_host
 from vllm_exporter.subjects.parallel.topology import HostTopology, gpu_pairs, nearest_nics, normal_address, number_gpus
 
-STATIC_SECONDS = 60.0  # between two looks whether a device has come or gone
-BOARD_AGE = 120.0  # seconds for which facts of other collectors are good enough: where a rank runs rarely changes
+STATIC_SECONDS = 60.0  # between two checks whether a device has come or gone
+BOARD_AGE = 120.0  # seconds for which facts of other collectors are good enough: the place of a rank rarely changes
 
 BYTES = {
     "port_rcv_data": names.INFINIBAND_RECEIVED_BYTES_TOTAL,
@@ -33,7 +33,7 @@ BYTES = {
 
 @dataclass(frozen=True)
 class TopologyInputs:
-    """What others posted, as far as it matters here: all is worked out anew when this is another one."""
+    """The facts of other collectors that matter here: everything is computed anew when they change."""
 
     gpu_ids: tuple[tuple[str, str], ...] = ()  # PCI address to gpu_id
     links: GpuLinks | None = None  # None: the driver was not asked
@@ -41,7 +41,7 @@ class TopologyInputs:
 
 
 class TopologyCollector(Collector):
-    """Reads counters of InfiniBand at each run; devices and where ranks run each minute, or when others have news."""
+    """Reads InfiniBand counters at each run; devices and places of ranks each minute, or when facts change."""
 
     metrics = (
         names.TOPOLOGY_NUMA_NODE_CPUS,
@@ -97,7 +97,7 @@ class TopologyCollector(Collector):
             yield from counter_samples(self.context.sys, port)
 
     def _look_at_host(self) -> bool:
-        """True when something has come or gone."""
+        """Reads the host. Returns True when a device has come or gone."""
         fingerprint = read_fingerprint(self.context.sys)
         if fingerprint == self._fingerprint:
             return False
@@ -120,7 +120,7 @@ class TopologyCollector(Collector):
         return TopologyInputs(ids, self.context.board.latest(GpuLinks, float("inf")), tuple(sorted(ranks)))
 
     def _look_at_ranks(self, seen: TopologyInputs) -> None:
-        """Each minute too: a rank may have been given other CPUs."""
+        """Finds the ranks' places, each minute too: a rank may have been given other CPUs."""
         at = {gpu_id: address for address, gpu_id in number_gpus(self._host, dict(seen.gpu_ids)).items()}
         gpus = {gpu.address: gpu for gpu in self._host.gpus}
         placed = [
@@ -151,7 +151,7 @@ class TopologyCollector(Collector):
 
 
 def host_samples(host: HostTopology, seen: TopologyInputs) -> Iterator[Sample]:
-    """Of what changes only when a device comes or goes."""
+    """Yields the samples that change only when a device comes or goes."""
     for node, cpus in host.nodes.items():
         yield names.TOPOLOGY_NUMA_NODE_CPUS.sample(len(cpus), node=str(node))
     ids = number_gpus(host, dict(seen.gpu_ids))
@@ -165,7 +165,7 @@ def host_samples(host: HostTopology, seen: TopologyInputs) -> Iterator[Sample]:
 
 
 def pair_samples(host: HostTopology, ids: dict[str, str], links: GpuLinks | None) -> Iterator[Sample]:
-    """The matrix; NVLink, where there is one, in place of the way over PCIe."""
+    """Yields the matrix: NVLink, where there is one, instead of the way over PCIe."""
     told = {frozenset((one.gpu_id, one.peer)): one for one in (links.links if links else ())}
     levels = gpu_pairs(host)
     for a, b in combinations((gpu.address for gpu in host.gpus), 2):
@@ -177,9 +177,9 @@ def pair_samples(host: HostTopology, ids: dict[str, str], links: GpuLinks | None
 
 
 def name_link(told: GpuLink | None, level: LinkLevel | None) -> str:
-    """'NV18', or 'NV' when their number is not known; without NVLink the way over PCIe, '' when not known either.
+    """Returns 'NV18', or 'NV' without a known number; without NVLink the way over PCIe, '' when not known either.
 
-    `level` is by sysfs. The driver knows more in a virtual machine whose firmware names no NUMA nodes.
+    `level` is from sysfs. The driver knows more in a virtual machine whose firmware names no NUMA nodes.
     """
     if told is None:
         return level or ""
@@ -187,7 +187,7 @@ def name_link(told: GpuLink | None, level: LinkLevel | None) -> str:
 
 
 def link_samples(context: Context) -> Iterator[Sample]:
-    """State of ports and links."""
+    """Yields the state of ports and links."""
     for port in read_ports(context.sys):
         at = {"device": port.device, "port": port.port}
         yield names.INFINIBAND_PORT_ACTIVE.sample(port.active, **at)
@@ -211,7 +211,7 @@ def counter_samples(sys: Path, port: Port) -> Iterator[Sample]:
 
 
 def rank_samples(placed: list[RankPlacement]) -> Iterator[Sample]:
-    """Of the ranks with a GPU."""
+    """Yields the ranks with a GPU."""
     for one in placed:
         if one.gpu_id:
             numbers = {short: str(number) for short, number in parse_rank(one.rank).items()}
@@ -228,7 +228,7 @@ def rank_samples(placed: list[RankPlacement]) -> Iterator[Sample]:
 
 
 def mistake_samples(placed: list[RankPlacement], mistakes: list[Mistake]) -> Iterator[Sample]:
-    """0 is said of servers whose ranks were looked at: those with a GPU that was found."""
+    """Yields the mistakes, and 0 for servers that were checked: those with a rank whose GPU was found."""
     for server in sorted({one.server for one in placed if one.gpu is not None}):
         for reason in REASONS:
             count = sum(1 for one in mistakes if (one.server, one.reason) == (server, reason))
