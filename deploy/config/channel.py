@@ -26,7 +26,7 @@ TEXT = '{{ template "vllm.text" . }}'
 
 @dataclass(frozen=True)
 class Receiver:
-    """What a channel adds to the receiver of people in alertmanager.yml."""
+    """The part that a channel adds to the receiver of people in alertmanager.yml."""
 
     words: str  # names the channel to a person; never a URL, which is a secret for Slack and for many webhooks
     kind: str  # the key of Alertmanager's list, such as slack_configs

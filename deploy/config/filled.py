@@ -1,4 +1,4 @@
-"""What the service `config` of docker-compose.yml tells `make up`, which has no package but Python's own."""
+"""The report of the service `config` of docker-compose.yml to `make up`, which has no package but Python's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Filled:
-    """What the volumes hold now, without the secrets."""
+    """The present content of the volumes, without the secrets."""
 
     digests: Mapping[str, str]  # part -> digest of the files that it reads only at its start
     profiles: Sequence[str]  # of docker-compose.yml, that healer.yml asks for

@@ -19,7 +19,7 @@ from deploy.config.targets import Target
 
 @dataclass(frozen=True)
 class Computed:
-    """What is to be written."""
+    """The files to write, and what they were made from."""
 
     files: Mapping[str, Mapping[str, str]]  # part -> name -> text
     targets: tuple[Target, ...]
@@ -30,7 +30,7 @@ class Computed:
 
 @dataclass(frozen=True)
 class Rendered:
-    """Where the rendered files lie, and what the last run changed."""
+    """The place of the rendered files, and the changes of the last run."""
 
     config: Path  # the directory that holds it all
     token: Path  # secret between Alertmanager, people and the healer

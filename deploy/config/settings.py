@@ -16,7 +16,7 @@ from deploy.errors import SettingsError, why
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the parts listen; the defaults are those written in prometheus/ and alertmanager/."""
+    """The ports of the parts; the defaults are those written in prometheus/ and alertmanager/."""
 
     exporter: int = 9855
     healer: int = 9856

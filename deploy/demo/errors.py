@@ -1,4 +1,4 @@
-"""What can go wrong in the demo beside what goes wrong in deploy.
+"""The errors of the demo, beside those of deploy.
 
 DemoError
 ├── NoSuchFailure  no failure of that name; the message lists them

@@ -14,7 +14,7 @@ _CLOSED = ("healed", "failed", "resolved", "")
 
 
 class End(StrEnum):
-    """How a scene ended."""
+    """The end of a scene."""
 
     HEALED = "healed"
     ITSELF = "came back by itself"

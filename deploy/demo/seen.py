@@ -28,7 +28,7 @@ class JournalEntry:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of one server at one moment."""
+    """One look at one server."""
 
     at: float  # seconds since the epoch
     samples: Mapping[str, float] = field(default_factory=dict)  # family -> value, as Prometheus has it

@@ -1,1 +1,1 @@
-"""What stands between the healer and Docker's socket."""
+"""The proxy between the healer and Docker's socket."""

@@ -56,7 +56,7 @@ class Layout:
 
     @property
     def applied(self) -> Path:
-        """Which configuration each part runs with; see reloading.py."""
+        """The file that says with which configuration each part runs; see reloading.py."""
         return self.run / "applied.json"
 
     def data(self, part: str) -> Path:

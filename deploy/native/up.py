@@ -34,7 +34,7 @@ _MODES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What shall run."""
+    """The programs that shall run, and their settings."""
 
     settings: Settings
     rendered: Rendered

@@ -1,4 +1,4 @@
-"""What can go wrong in the simulator.
+"""The errors of the simulator.
 
 SimulatorError
 ├── OptionError      an option or a script line cannot be used; the message says which and the fix

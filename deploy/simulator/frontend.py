@@ -80,7 +80,7 @@ class Frontend:
                 self._link.send(Abort((request.id,)))
 
     async def call(self, name: str, argument: str = "") -> object:
-        """What the engine answers; for ever while it hangs. Raises EngineDead."""
+        """Returns the engine's answer; waits for ever while it hangs. Raises EngineDead."""
         number = next(self._numbers)
         future = self._calls[number] = asyncio.get_running_loop().create_future()
         try:

@@ -1,4 +1,4 @@
-"""How the API server reaches its engine: in the same process, or over a socket to a process of its own."""
+"""The links from the API server to its engine: in the same process, or over a socket to a process of its own."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Log:
             self._write("ERROR", where, line)
 
     def plain(self, text: str) -> None:
-        """Of a library, without the prefix."""
+        """Writes the line of a library, without the prefix."""
         if not self.quiet:
             print(text, file=self.stream or sys.stdout, flush=True)
 
@@ -67,7 +67,7 @@ def stats_line(rates: tuple[float, float], running: int, waiting: int, usage: fl
 
 
 def fatal_lines(death: str) -> Sequence[str]:
-    """What EngineCore writes before it ends; nothing when it is killed."""
+    """Returns the lines that EngineCore writes before it ends; none when it is killed."""
     if death not in FATAL:
         return ()
     words, file = FATAL[death]
@@ -89,7 +89,7 @@ def log_death(log: Log, death: str) -> None:
 
 
 def log_engine_gone(log: Log, requests: int) -> None:
-    """What the API server writes when its engine is gone, whatever the cause."""
+    """Writes the lines of the API server when its engine is gone, whatever the cause."""
     log.warning("core_client.py:704", "[shutdown] MPClient: engine core exited unexpectedly; starting cleanup")
     log.error("async_llm.py:772", "AsyncLLM output_handler failed.")
     dead = f"vllm.v1.engine.exceptions.EngineDeadError: {EngineDead()}"

@@ -1,4 +1,4 @@
-"""What one simulated server is told."""
+"""The options of one simulated server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ServerOptions:
 
 
 def checked(options: ServerOptions) -> ServerOptions:
-    """The same. Raises OptionError for what vLLM would refuse at its start, or what would never end."""
+    """Returns the options. Raises OptionError for what vLLM would refuse at its start, or what would never end."""
     engine = options.engine
     blocks = (engine.num_gpu_blocks - 1) * engine.block_size
     if engine.max_model_len > blocks:

@@ -58,7 +58,7 @@ def worker_phases(options: ServerOptions) -> tuple[Phase, ...]:
 
 
 def ready_phases(options: ServerOptions) -> tuple[Phase, ...]:
-    """Of the engine again, once the worker is there."""
+    """Returns the phases of the engine once the worker is there."""
     engine = options.engine
     tokens = engine.num_gpu_blocks * engine.block_size
     return (
@@ -70,7 +70,7 @@ def ready_phases(options: ServerOptions) -> tuple[Phase, ...]:
 
 
 def listening_phases(options: ServerOptions, routes: list[tuple[str, str]]) -> tuple[Phase, ...]:
-    """Of the API server again; the last line comes with the first answer."""
+    """Returns the last phases of the API server; the last line comes with the first answer."""
     listed = tuple(Phase(1.0, "launcher.py:195", f"Route: {path}, Methods: {method}") for method, path in routes)
     return (
         Phase(0.95, "entry.py:136", "Supported tasks: ['generate']"),
@@ -83,7 +83,7 @@ def listening_phases(options: ServerOptions, routes: list[tuple[str, str]]) -> t
 
 @dataclass(frozen=True)
 class Timeline:
-    """Where a start stands. `began` and durations are real seconds."""
+    """The progress of a start. `began` and durations are real seconds."""
 
     began: float  # CLOCK_MONOTONIC, the same for all processes
     seconds: float

@@ -54,7 +54,7 @@ def make_sources(config: Config, journal: JournalReader, clock: Clock) -> Source
 
 
 def make_deps(config: Config, journal: Journal, clock: Clock, own: HealerMetrics) -> Deps:
-    """The same, to be acted on."""
+    """Returns the same sources with what is needed to act on them."""
     sources = make_sources(config, journal, clock)
     read = {field.name: getattr(sources, field.name) for field in fields(sources)} | {"journal": journal}
     return Deps(**read, own=own, tell=fallback(config.fallback_webhook_file))

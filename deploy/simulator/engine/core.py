@@ -57,7 +57,7 @@ class Engine:
         return gone
 
     def abort_all(self, now: float) -> StepResult:
-        """As /pause does: the clients get what there is, with finish_reason abort."""
+        """Ends all requests, as /pause does: the clients get what there is, with finish_reason abort."""
         result = StepResult(now)
         for sequence in list(self._sequences.values()):
             result.finished.append(self._finish(sequence, now, "abort"))
@@ -68,7 +68,7 @@ class Engine:
         self.paused = True
 
     def resume(self) -> None:
-        """What came meanwhile enters now."""
+        """Lets the requests enter that came meanwhile."""
         self.paused, self.admitting = False, True
         outside, self._outside = self._outside, []
         for request in outside:

@@ -37,7 +37,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Tune:
-    """What a failure changes in the engine; the default is a healthy one."""
+    """The changes of a failure to the engine; the default is a healthy one."""
 
     hang: Hang = ""
     token_budget: int | None = None  # tokens in one step
@@ -59,7 +59,7 @@ class Reply:
 
 @dataclass
 class Output:
-    """What the engine says after one look at the clock."""
+    """The output of the engine after one look at the clock."""
 
     results: list[StepResult] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Driver:
 
     @property
     def wake_at(self) -> float | None:
-        """When the step under way ends."""
+        """Returns when the step under way ends; None without one."""
         return None if self.frozen or self._step is None else self._step.time
 
     @property

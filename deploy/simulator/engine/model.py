@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out of it."""
+"""The inputs and outputs of the engine."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Finished:
-    """What vLLM observes when a request has finished. Seconds."""
+    """The values that vLLM observes when a request has finished. Times are in seconds."""
 
     id: str
     reason: FinishReason
@@ -74,7 +74,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Gauges:
-    """What every step pushes, whether it produced output or not."""
+    """The gauges that every step pushes, whether it produced output or not."""
 
     running: int = 0
     waiting: int = 0

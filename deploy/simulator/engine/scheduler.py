@@ -1,4 +1,4 @@
-"""Which requests take part in the next step, with how many tokens each.
+"""Decides which requests take part in the next step, with how many tokens each.
 
 As vLLM's: running requests first, in order; then waiting ones while tokens, seats and blocks last. When a running
 request finds no block, the one that came last gives up all of its own and starts again later.
@@ -40,7 +40,7 @@ class Sequence:
 
 @dataclass
 class Batch:
-    """What one step computes."""
+    """The work of one step."""
 
     shares: list[tuple[Sequence, int]] = field(default_factory=list)  # tokens each
     preemptions: int = 0
@@ -66,7 +66,7 @@ class Scheduler:
         self.waiting.append(Sequence(request))
 
     def remove(self, sequence: Sequence, keep_blocks: int = 0) -> None:
-        """Of a finished or aborted request; `keep_blocks` are never given back."""
+        """Removes a finished or aborted request; `keep_blocks` are never given back."""
         if sequence in self.running:
             self.running.remove(sequence)
         else:

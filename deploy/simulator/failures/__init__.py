@@ -1,1 +1,1 @@
-"""What can be broken, how it is switched, and what of it outlives the process."""
+"""The failures: what can be broken, how it is switched, and what of it outlives the process."""

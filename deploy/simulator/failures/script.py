@@ -35,7 +35,7 @@ class Planned:
 
 
 def parse_script(text: str, seed: int) -> tuple[Planned, ...]:
-    """In the order of time. Raises OptionError naming the line."""
+    """Returns the failures in the order of time. Raises OptionError naming the line."""
     chance = random.Random(seed)
     planned = []
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,4 +1,4 @@
-"""What outlives a server's process: failures of the next starts, in a small file; and the lost GPU, in another."""
+"""Keeps what outlives a server's process: failures of the next starts in a small file, the lost GPU in another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Lasting:
 
 
 class State(Protocol):
-    """Of one server."""
+    """The lasting failure of one server."""
 
     def read(self) -> Lasting | None: ...
 
@@ -34,7 +34,7 @@ class State(Protocol):
 
 
 class MemoryState(State):
-    """Of a server that shares its process with others: the process is what lasts."""
+    """The state of a server that shares its process with others: the process is what lasts."""
 
     def __init__(self) -> None:
         self._lasting: Lasting | None = None
@@ -47,7 +47,7 @@ class MemoryState(State):
 
 
 class NoState(State):
-    """Without --state nothing lasts."""
+    """The state without --state: nothing lasts."""
 
     def read(self) -> Lasting | None:
         return None
@@ -105,7 +105,7 @@ def open_state(directory: Path | None) -> State:
 
 
 def script_began(directory: Path | None, now: float) -> float:
-    """When a server's script began, in simulated seconds. With a state directory a restart goes on with it."""
+    """Returns when a server's script began, in simulated seconds. With a state directory a restart goes on with it."""
     if directory is None:
         return now
     path = directory / SCRIPT_FILE
@@ -120,7 +120,7 @@ def script_began(directory: Path | None, now: float) -> float:
 
 
 def _replace(path: Path, text: str) -> None:
-    """At once, for a server may be starting."""
+    """Replaces the file at once, for a server may be starting."""
     new = path.with_suffix(".new")
     new.write_text(text + "\n", encoding="utf-8")
     os.replace(new, path)

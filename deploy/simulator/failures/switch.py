@@ -23,7 +23,7 @@ QUEUE = 150  # requests beyond the batch that `saturate` keeps waiting; the aler
 
 
 class Victim(Protocol):
-    """What of a server can be broken from inside."""
+    """The parts of a server that can be broken from inside."""
 
     unhealthy: bool
     corrupted: bool
@@ -61,7 +61,7 @@ class Switch:
         return failure
 
     async def mend(self) -> None:
-        """What lasts ends too. A dead engine needs a restart all the same."""
+        """Ends all failures, lasting ones too. A dead engine needs a restart all the same."""
         self._state.write(None)
         await self._clear()
         if not self._frontend.dead:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Wish:
-    """What one request asks for."""
+    """The content of one request."""
 
     prompt: str | tuple[int, ...]  # text or token ids
     max_tokens: int
@@ -30,7 +30,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Timing:
-    """What a client saw. `outcome`: ok, left, an HTTP status, or the name of an error."""
+    """The times that a client saw. `outcome`: ok, left, an HTTP status, or the name of an error."""
 
     outcome: str
     seconds: float

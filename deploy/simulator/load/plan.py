@@ -1,4 +1,4 @@
-"""Which requests come when: Poisson arrivals, log-normal lengths. The same seed gives the same load. Pure."""
+"""Plans the requests: Poisson arrivals, log-normal lengths. The same seed gives the same load. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Arrival:
 
 
 def plan(options: LoadOptions, servers: int) -> Iterator[Arrival]:
-    """In the order of time, for as long as the load lasts."""
+    """Yields arrivals in the order of time, for as long as the load lasts."""
     chance = random.Random(options.seed)
     at, number = chance.expovariate(options.rate), 0
     while at < options.seconds:

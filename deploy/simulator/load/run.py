@@ -19,7 +19,7 @@ REPORT_SECONDS = 10.0
 
 @dataclass
 class Report:
-    """What the clients saw."""
+    """The outcomes and times that the clients saw."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     first: list[float] = field(default_factory=list)

@@ -74,7 +74,7 @@ def label_text(labels: Mapping[str, str]) -> str:
 
 
 def number_text(value: float) -> str:
-    """As prometheus_client writes numbers: 12.0, 1.079449e+06, +Inf."""
+    """Writes a number as prometheus_client does: 12.0, 1.079449e+06, +Inf."""
     text = repr(float(value))
     if text in ("inf", "-inf", "nan"):
         return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}[text]

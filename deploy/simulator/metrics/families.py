@@ -1,4 +1,4 @@
-"""Which metrics vLLM 0.32.0 has: families.json, taken from a real server's text."""
+"""The metrics of vLLM 0.32.0: families.json, taken from a real server's text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Family:
 
 @lru_cache(maxsize=1)
 def families() -> tuple[Family, ...]:
-    """In the order of the text."""
+    """Returns the families in the order of the text."""
     return parse_families(SOURCE.read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""From engine steps and HTTP requests to numbers. Only steps move the engine's gauges, so they freeze in a hang."""
+"""Turns engine steps and HTTP requests into numbers. Only steps move the engine's gauges, so they freeze in a hang."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Recorder:
 
 
 def cache_labels(options: EngineOptions) -> Mapping[str, str]:
-    """What of vllm:cache_config_info depends on the options."""
+    """Returns the labels of vllm:cache_config_info that depend on the options."""
     tokens = options.num_gpu_blocks * options.block_size
     return {
         "block_size": str(options.block_size),

@@ -55,7 +55,7 @@ class Registry:
             yield f"{name}_created{label_text(self._labels(family, values))} {number_text(cell.created)}"
 
     def _create_all(self, family: Family) -> None:
-        """Those whose label values are known beforehand."""
+        """Creates the series whose label values are known beforehand."""
         if family.name.startswith("http_") and family.labels:
             return
         if not family.values:

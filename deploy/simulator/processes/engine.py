@@ -114,7 +114,7 @@ class EngineProcess:
             self._driver.handle(message, self._clock.now())
 
     def _ask_worker(self) -> None:
-        """As each step of vLLM's engine waits for its workers, with the same time limit."""
+        """Waits for the worker as each step of vLLM's engine does, with the same time limit."""
         self._worker.end.settimeout(self._patience)
         try:
             self._worker.end.sendall(STEP)

@@ -48,6 +48,6 @@ def _fail(timeline: Timeline, log: Log, end: socket.socket) -> int:
 
 
 def exit_words(status: int) -> str:
-    """As vLLM reports a worker's end: exit code, or minus the signal."""
+    """Returns vLLM's report of a worker's end: exit code, or minus the signal."""
     code = os.waitstatus_to_exitcode(status)
     return f"Worker proc VllmWorker-0 died unexpectedly (exit code: {code})"

@@ -1,4 +1,4 @@
-"""What a completion request asks for: the body of /v1/completions and /v1/chat/completions, checked as vLLM does."""
+"""Reads a completion request: the body of /v1/completions and /v1/chat/completions, checked as vLLM does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server does beside answering: its statistics line, its script, the failure it was started with."""
+"""The tasks of a server beside answering: its statistics line, its script, the failure it was started with."""
 
 from __future__ import annotations
 

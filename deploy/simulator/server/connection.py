@@ -23,7 +23,7 @@ Observe = Callable[[HttpRequest, int, float, int], None]  # request, status, sec
 
 @dataclass
 class Service:
-    """What all connections of a server share."""
+    """The parts that all connections of a server share."""
 
     handle: Handle
     observe: Observe
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """At once, without an answer, as when the process had been killed."""
+        """Closes at once, without an answer, as if the process had been killed."""
         if self._transport:
             self._transport.abort()
 

@@ -14,7 +14,7 @@ MAX_BODY = 16 * 1024 * 1024  # bytes; a prompt of the longest model is far below
 
 
 class BadRequest(Exception):
-    """What came is no HTTP request; the connection ends."""
+    """The bytes are no HTTP request; the connection ends."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _request_line(line: str) -> tuple[str, str]:
 
 
 def _body(buffer: bytearray, start: int, headers: Mapping[str, str]) -> bytes | None:
-    """None while it is incomplete; what was taken is removed from the buffer."""
+    """Returns the body and removes it from the buffer; None while it is incomplete."""
     if "transfer-encoding" in headers:
         raise BadRequest("a body in chunks is not read here: send Content-Length")
     text = headers.get("content-length", "0")

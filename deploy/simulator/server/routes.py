@@ -1,4 +1,4 @@
-"""Which path is answered by what, and who may ask."""
+"""The paths: what answers each, and who may ask."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shape:
-    """What an endpoint's answers look like."""
+    """The form of an endpoint's answers."""
 
     prefix: str  # of ids
     kind: str  # `object` of an answer

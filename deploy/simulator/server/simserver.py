@@ -126,7 +126,7 @@ class SimServer:
             await self._wait_idle(None)
 
     def close(self, code: int) -> None:
-        """At once: all connections are cut."""
+        """Closes at once: all connections are cut."""
         self._switch.close()
         self.stop_listening()
         self._service.closed = True
