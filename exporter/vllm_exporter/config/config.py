@@ -29,7 +29,7 @@ class TargetConfig:
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """How servers are probed; all in seconds."""
+    """The settings of the probes; times are in seconds."""
 
     interval: float = 1.0  # /health and /metrics of a server
     health_timeout: float = 5.0

@@ -1,4 +1,4 @@
-"""Finds a TCP port that is bound but does not listen yet: vLLM takes its port long before it serves on it.
+"""Checks whether a TCP port is bound by a socket that does not listen yet: vLLM takes its port long before it serves.
 
 /proc/net/tcp has no such sockets. The kernel's socket diagnosis (sock_diag(7)) lists them from Linux 6.8 on.
 """

@@ -32,7 +32,7 @@ RELEASE_FILE = "gpu.release"  # in the state directory: while it exists, nothing
 
 @dataclass(frozen=True)
 class GpuOptions:
-    """Options of the collector."""
+    """The options of the collector."""
 
     gpm: bool = True  # off: no SM, tensor and DRAM activity, for a profiler that conflicts with it
     library: str = "libnvidia-ml.so.1"  # a name that the loader finds, or a path

@@ -99,7 +99,7 @@ def read_ends(library: Library, device: Device, addresses: frozenset[str]) -> En
 
 
 def sort_ends(own: str, ends: Sequence[tuple[int | None, str]], addresses: frozenset[str], told: float | None) -> Ends:
-    """Sorts links. `ends`: type and PCI address at the other end of each. `told`: how many of them are switches."""
+    """Sorts links. `ends`: type and PCI address at the other end of each. `told`: the reported number of switches."""
     peers = Counter(address for kind, address in ends if kind != SWITCH and address in addresses)
     switched = sum(kind == SWITCH for kind, _ in ends)
     unknown = sum(
