@@ -16,8 +16,8 @@ PAGE = CHECKOUT / "docs" / "collectors" / "events.md"
 
 
 def table() -> str:
-    """A row a kind: when it is told, and the fields of its own. Those in brackets may be left out of a line."""
-    rows = ["| kind | told when | fields |", "|---|---|---|"]
+    """Returns a row per kind: when it is emitted, and its own fields. Those in brackets may be left out of a line."""
+    rows = ["| kind | emitted when | fields |", "|---|---|---|"]
     for kind in sorted(Event.__subclasses__(), key=lambda one: one.kind):
         names = ", ".join(field_name(one) for one in fields(kind) if one.name not in COMMON)
         rows.append(f"| `{kind.kind}` | {kind.occasion} | {names} |")
