@@ -56,7 +56,7 @@ class KernelLog:
             self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             os.lseek(self._fd, 0, os.SEEK_END)
         except FileNotFoundError:
-            raise NoData(f"{path} is not there; a container needs it as a device") from None
+            raise NoData(f"{path} does not exist; a container needs it as a device") from None
         except OSError as error:
             raise NoData(f"{path}: cannot be read: {error.strerror}; it needs root or CAP_SYSLOG") from None
         self.missed = 0  # times that records were overwritten before they were read

@@ -258,5 +258,5 @@ def authorization(api_key_file: str) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise Garbled(f"api_key_file {api_key_file} cannot be read: {error}; correct the path or its rights") from None
     if not key.isprintable() or " " in key:
-        raise Garbled(f"api_key_file {api_key_file} does not hold one key in one line")
+        raise Garbled(f"api_key_file {api_key_file} must hold one key on one line")
     return {"Authorization": f"Bearer {key}"}

@@ -122,7 +122,7 @@ def test_what_was_printed_before_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_not_there_or_not_for_us_is_no_fault(tmp_path: Path) -> None:
-    with pytest.raises(NoData, match="is not there"):
+    with pytest.raises(NoData, match="does not exist"):
         KernelLog(tmp_path / "none")
     if os.geteuid() != 0:
         (tmp_path / "kmsg").touch(mode=0)

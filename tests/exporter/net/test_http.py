@@ -106,7 +106,7 @@ def test_a_key_that_cannot_be_read_or_would_break_the_request_is_named(server: S
     with pytest.raises(Garbled, match="missing cannot be read"):
         get(Origin("127.0.0.1", 1, api_key_file=str(tmp_path / "missing")))
     (tmp_path / "two").write_text("one\r\ntwo")
-    with pytest.raises(Garbled, match="does not hold one key"):
+    with pytest.raises(Garbled, match="must hold one key"):
         get(Origin("127.0.0.1", 1, api_key_file=str(tmp_path / "two")))
 
 

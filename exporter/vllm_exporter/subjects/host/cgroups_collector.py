@@ -42,7 +42,7 @@ class CgroupsCollector(Collector):
             )
         rows = [row for part in self._parts for row in part.rows()]
         if not rows:
-            raise NoData("no cgroup of a vLLM server can be seen, nor the exporter's own")
+            raise NoData("neither a vLLM server's cgroup nor the exporter's own can be seen")
         return iter(rows)
 
     def _find_paths(self) -> dict[str, str]:

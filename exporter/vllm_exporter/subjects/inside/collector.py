@@ -87,7 +87,7 @@ class InsideCollector(Collector):
 
     def collect(self) -> Iterator[Row]:
         if self._dir is None:
-            raise NoData("no directory of snapshots is named; set VLLM_MONITOR_DIR, for vLLM and the exporter alike")
+            raise NoData("no directory of snapshots is configured; set VLLM_MONITOR_DIR for both vLLM and the exporter")
         reading = self._dir.read()
         self._tell(reading.problems)
         self._update(reading.snapshots, complete=not reading.problems)

@@ -100,7 +100,7 @@ def test_shows_readings_and_how_they_fare(stub: Stub, make_rig: MakeRig) -> None
 
 def test_without_a_library_there_is_nothing_and_it_says_why(make_rig: MakeRig, tmp_path: Path) -> None:
     rig = make_rig(str(tmp_path / "libnvidia-ml.so.1"))
-    with pytest.raises(NoData, match="no NVIDIA driver on this host, or this container was not given it"):
+    with pytest.raises(NoData, match="this host has no NVIDIA driver, or this container cannot see it"):
         rig.run()
 
 

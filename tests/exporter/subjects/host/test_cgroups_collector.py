@@ -61,7 +61,7 @@ def test_leaves_out_what_is_outside_the_mount_it_sees(fixtures: Path, tmp_path: 
     (tmp_path / "self").mkdir()
     (tmp_path / "self/cgroup").write_text("0::/../../other.scope\n")
     root = fixtures / "hosts/gpu-server/sys"
-    with pytest.raises(NoData, match="no cgroup of a vLLM server can be seen"):
+    with pytest.raises(NoData, match="neither a vLLM server's cgroup nor the exporter's own can be seen"):
         list(CgroupsCollector(Context(Config(), clock, tmp_path, root)).collect())
 
 

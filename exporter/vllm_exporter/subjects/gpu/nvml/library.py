@@ -76,8 +76,8 @@ class Library:
                 raise NoData("libnvidia-ml is installed, but the NVIDIA driver is not loaded") from None
             if error.value == DRIVER_UPDATED:  # a process keeps the library that it has loaded
                 raise Gone(
-                    "the NVIDIA driver and its library are of two releases: restart vllm-exporter (its container), "
-                    "or the host if that does not help"
+                    "the NVIDIA driver and its library are of different releases: restart vllm-exporter (its "
+                    "container), or the host if that does not help"
                 ) from None
             raise Gone(f"nvmlInit: {code_name(error.value)}") from None
 
@@ -136,7 +136,7 @@ def load(path: str) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(path)
     except OSError:
-        raise NoData(f"no {path}: no NVIDIA driver on this host, or this container was not given it") from None
+        raise NoData(f"no {path}: this host has no NVIDIA driver, or this container cannot see it") from None
 
 
 def code_name(code: int) -> str:

@@ -62,7 +62,7 @@ class Session:
             undo.callback(self._free_probes)
             self._assemble()
             if not self._devices and not self._lost:
-                raise NoData("the NVIDIA driver is there, but no GPU that this process may use")
+                raise NoData("the NVIDIA driver is loaded, but has no GPU that this process may use")
             undo.pop_all()
 
     @property

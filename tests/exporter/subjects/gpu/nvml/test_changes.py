@@ -119,7 +119,7 @@ def test_after_an_update_of_the_driver_it_says_what_to_do(stub: Stub, make_rig: 
     rig = make_rig(stub)
     rig.source.read()
     assert rig.source.closed_because == (
-        "the NVIDIA driver and its library are of two releases: restart vllm-exporter (its container), "
+        "the NVIDIA driver and its library are of different releases: restart vllm-exporter (its container), "
         "or the host if that does not help"
     )
     assert rig.failures["nvmlInit", "version_mismatch"] == 1

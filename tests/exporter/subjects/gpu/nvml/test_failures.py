@@ -179,7 +179,7 @@ def test_a_driver_without_gpus_is_no_failure(stub: Stub, make_rig: MakeRig) -> N
     stub.set("gpus", 0)
     rig = make_rig(stub)
     rig.source.read()
-    assert rig.source.closed_because == "the NVIDIA driver is there, but no GPU that this process may use"
+    assert rig.source.closed_because == "the NVIDIA driver is loaded, but has no GPU that this process may use"
     assert not stub.is_open
     assert rig.failures == {}
 
