@@ -31,7 +31,7 @@ Rule = Callable[[HangEvidence], Finding | None]
 
 
 def past_limit(seen: HangEvidence) -> bool:
-    """True if nothing moved for the stall limit that the exporter knows of this server; else for its default limit."""
+    """True if nothing moved for the server's stall limit, as the exporter reports it, else for the default limit."""
     return seen.still_seconds >= (LIMIT if seen.stall_limit is None else seen.stall_limit)
 
 

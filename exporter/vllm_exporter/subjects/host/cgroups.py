@@ -120,7 +120,7 @@ def parse_path(data: bytes) -> str | None:
 
 
 def parse_limit(data: bytes) -> float | None:
-    """Parses a number, or `max`: None, no limit."""
+    """Parses a number; None for `max`, which is no limit."""
     return None if data.strip() in (b"", b"max") else int(data)
 
 

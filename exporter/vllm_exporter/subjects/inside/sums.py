@@ -74,7 +74,7 @@ class Sums:
         self._add(server, snapshot, 1.0)
 
     def unfold(self, server: str, snapshot: ProcessSnapshot) -> None:
-        """Takes the counts of a process out again that was silent and is back."""
+        """Takes the counts of a process that was silent and is back out of the base again."""
         self._add(server, snapshot, -1.0)
 
     def _add(self, server: str, snapshot: ProcessSnapshot, sign: float) -> None:

@@ -165,6 +165,6 @@ def start_program(command: list[str]) -> Follow:
 
 
 def widen(pipe: int) -> None:
-    """Enlarges a pipe: in 64 KiB, emptied once a second, fit 130 entries, fewer than a busy server writes."""
+    """Enlarges a pipe: 64 KiB, emptied once a second, hold 130 entries, fewer than a busy server writes."""
     with suppress(OSError):  # its user has too many large pipes already
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)

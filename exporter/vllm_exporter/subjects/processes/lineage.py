@@ -79,7 +79,7 @@ def choose_rank(process: Process, living: Living, old: Record | None) -> str:
 
 
 def remember(records: Records, living: Living, servers: Mapping[Ref, str]) -> dict[Ref, Record]:
-    """Returns the records of living processes. Old ones keep their parent, and their server once it is gone.
+    """Returns the records of living processes. Old ones keep their parent, and their server without its API server too.
 
     `servers` names the server of each API server that could be joined to a target.
     """

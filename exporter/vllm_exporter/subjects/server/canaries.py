@@ -107,7 +107,7 @@ class Canaries:
         return self._sent >= start and now - self._sent >= self._probe.canary_timeout
 
     def _backoff(self) -> float:
-        """Returns seconds: 0 after the first errors, then 2, 4, 8 … up to the interval of an idle server."""
+        """Returns seconds: 0 after the first errors, then 2, 4, 8 … up to canary_interval or LONGEST_BACKOFF."""
         more = self._proof.errors - PROMPT_ERRORS
         most = min(self._probe.canary_interval, LONGEST_BACKOFF)
         return 0.0 if more < 0 else min(most, 2.0 ** min(more + 1, 10))

@@ -164,7 +164,7 @@ class DeviceReader:
             yield self._series[output], value * output.multiply / output.divide
 
     def _fails(self, name: str) -> None:
-        """Leaves a call out. If it answered before, the GPU may be in a reset: counters that fall then have no wrap."""
+        """Leaves a call out. If it answered before, the GPU may be in a reset: a counter that falls has not wrapped."""
         self.out.add(name)
         if name in self._working:
             self._working.discard(name)

@@ -48,7 +48,7 @@ def _running(library: Library, device: Device) -> Any:
 
 
 def average_shares(samples: Iterable[tuple[int, int]]) -> dict[int, float]:
-    """Returns the mean share of each process; samples are percentages. Drivers give values above 100 for none."""
+    """Returns the mean share of each process; samples are percentages. A value above 100 stands for none."""
     found: dict[int, list[int]] = {}
     for pid, percent in samples:
         if percent <= 100:

@@ -42,7 +42,7 @@ class Setup:
 
 
 class Session:
-    """The open library, for one thread. A lost GPU is left out until it answers again; Gone concerns all GPUs."""
+    """The open library, for one thread. A lost GPU is left out until it answers; only trouble of all raises Gone."""
 
     def __init__(self, setup: Setup) -> None:
         """Raises NoData when there is no library, driver or GPU, Gone or Lost when the driver fails."""

@@ -12,8 +12,8 @@ WRAP = 1 << 32  # the driver counts PCIe bytes in 32 bits: pexCounters in ctrl20
 class WrappingCounter:
     """A counter that wraps, and that a reset of the GPU starts again.
 
-    After a fall that was a wrap WRAP is added; after any other the count goes on from where it was. In doubt it is the
-    other: bytes that are missing are a smaller mistake than 4 GiB that never were. Its growth proves nothing: 16 lanes
+    After a fall that was a wrap WRAP is added; after any other the count goes on from where it was. In doubt it was no
+    wrap: bytes that are missing are a smaller mistake than 4 GiB that never were. Its growth proves nothing: 16 lanes
     of PCIe 5 carry WRAP 14 times a second.
     """
 
