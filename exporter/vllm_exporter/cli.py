@@ -166,7 +166,7 @@ def read_config(arguments: argparse.Namespace) -> Config:
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands and their flags."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, metavar="FILE", help="exporter.yml; default: none")
+    common.add_argument("--config", type=Path, metavar="FILE", help="exporter.yml; else defaults and environment")
     common.add_argument("--listen", type=listen_address, metavar="HOST:PORT", help="default 127.0.0.1:9855")
     top = argparse.ArgumentParser(prog="vllm-exporter", description="Prometheus exporter for vLLM servers; reads only.")
     top.add_argument("--version", action="version", version=f"vllm-exporter {__version__}")

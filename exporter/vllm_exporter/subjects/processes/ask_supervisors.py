@@ -99,7 +99,7 @@ class SupervisorQueries:
     def _fails(self, what: str, error: SourceError) -> None:
         """Logs a failure once, until it works again."""
         if what not in self._failed:
-            self._log("warning", "a supervisor does not answer about processes", who=what, reason=error)
+            self._log("warning", "a supervisor cannot be asked about processes", who=what, reason=error)
         self._failed.add(what)
 
     def _start(self, target: Callable[[], None]) -> threading.Thread:
