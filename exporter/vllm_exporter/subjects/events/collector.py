@@ -44,7 +44,6 @@ class EventsCollector(Collector):
         names.LOKI_WAITING_EVENTS,
     )
     interval = 2.0  # as often as most collectors that emit them run
-    patient = False  # what waits too long is lost
     options = EventOptions
 
     def __init__(self, context: Context) -> None:

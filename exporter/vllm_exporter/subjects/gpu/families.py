@@ -37,7 +37,7 @@ GPU_TEMPERATURE_MARGIN_THRESHOLD_CELSIUS = _family(
 )
 GPU_CLOCK_MAX_HERTZ = _family("clock_max_hertz", "gauge", "Highest frequency of the clock (sm, memory).", "clock")
 
-# Read every second.
+# Read every time.
 GPU_UTILIZATION_PERCENT = _family(
     "utilization_percent", "gauge", "Share of the last sample period with a kernel running, 0 to 100."
 )

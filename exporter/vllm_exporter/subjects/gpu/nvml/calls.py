@@ -1,4 +1,4 @@
-"""The readings of every second: calls, the structs they fill, and the families these become. Data from nvml.h."""
+"""The readings of every run: calls, the structs they fill, and the families these become. Data from nvml.h."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the readings of every second with the C functions themselves: pynvml's wrappers would take twice as long."""
+"""Makes the readings of every run with the C functions themselves: pynvml's wrappers would take twice as long."""
 
 from __future__ import annotations
 

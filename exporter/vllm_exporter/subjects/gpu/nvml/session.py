@@ -76,7 +76,7 @@ class Session:
         return self._cards
 
     def read_fast(self) -> list[Row]:
-        """Makes the readings of every second. Raises Gone, also when no GPU is left."""
+        """Makes the readings of every run. Raises Gone, also when no GPU is left."""
         rows = self._fast.read()
         self._note(self._fast.lost)
         if self._lost and all(self._is_lost(device) for device in self._devices):
