@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 LogLevel = Literal["info", "warning", "error"]
 
+_UNPRINTABLE = re.compile(r"[^ -~]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@%+,\[\]-]+")
 
 
@@ -36,5 +37,10 @@ def logfmt(facts: dict[str, object]) -> str:
 def _quote(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
-    return f'"{escaped}"'
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{_UNPRINTABLE.sub(_escape, escaped)}"'
+
+
+def _escape(found: re.Match[str]) -> str:
+    """Returns '\\n' for a line break, '\\x1b' for ESC: a terminal takes no orders from a log."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in found[0])
