@@ -14,6 +14,8 @@ ROLES: tuple[Role, ...] = ("api_server", "engine_core", "worker", "coordinator")
 ExitCause = Literal["clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown"]
 CAUSES: tuple[ExitCause, ...] = ("clean", "error", "sigterm", "sigkill", "crash", "signal", "oom_kill", "unknown")
 
+MOST_SHOWN = 128  # characters of a name that another program gives
+
 Health = Literal["ok", "refused", "timeout", "503", "other"]  # the result of GET /health
 HEALTH_RESULTS: tuple[Health, ...] = ("ok", "refused", "timeout", "503", "other")
 
@@ -22,6 +24,11 @@ HEALTH_RESULTS: tuple[Health, ...] = ("ok", "refused", "timeout", "503", "other"
 # sockets).
 LinkLevel = Literal["PIX", "PXB", "PHB", "NODE", "SYS"]
 LEVELS: tuple[LinkLevel, ...] = ("PIX", "PXB", "PHB", "NODE", "SYS")
+
+
+def shown(text: str) -> str:
+    """Returns a name that another program gives, as labels and lines show it: in printable characters, and not long."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:MOST_SHOWN])
 
 
 class Ref(NamedTuple):
@@ -46,8 +53,8 @@ class Ref(NamedTuple):
 class EngineValues:
     """One reading of vLLM's /metrics, of one engine or summed. None: not in this release, or not in this reading."""
 
-    running: float
-    waiting: float
+    running: float | None
+    waiting: float | None
     swapped: float | None = None
     kv_usage: float | None = None  # 0 to 1, of the fullest engine
     iterations: float | None = None  # engine steps that produced output
@@ -60,4 +67,4 @@ class EngineValues:
     @property
     def work(self) -> bool:
         """True if requests run, wait or are swapped out."""
-        return self.running > 0 or self.waiting > 0 or (self.swapped or 0) > 0
+        return any((number or 0) > 0 for number in (self.running, self.waiting, self.swapped))

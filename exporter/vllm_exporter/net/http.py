@@ -23,6 +23,7 @@ from vllm_exporter.net.tls import wrap
 MAX_HEAD = 64 * 1024  # bytes; uvicorn sends about 200
 MAX_BODY = 8 * 1024 * 1024  # bytes; /metrics of a large deployment has been seen with 85 kB
 CHUNK = 65536  # bytes a read
+MAX_DIGITS = 18  # of Content-Length; Python refuses to read thousands of them
 
 Heard = Callable[[bytes], None]
 
@@ -182,7 +183,7 @@ def read_response(stream: Stream, max_body: int = MAX_BODY, heard: Heard | None 
     length = headers.get(b"content-length")
     if length is None:
         return ClientResponse(status, stream.rest(max_body))
-    if not length.isdigit():
+    if not length.isdigit() or len(length) > MAX_DIGITS:
         raise Garbled(f"Content-Length is {length[:40]!r}, not a number")
     _check_size(int(length), max_body)
     return ClientResponse(status, stream.exactly(int(length)), keeps and stream.empty)

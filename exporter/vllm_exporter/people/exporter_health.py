@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from vllm_exporter.config.addresses import parse_listen
@@ -10,6 +9,7 @@ from vllm_exporter.config.config import Config
 from vllm_exporter.errors import SourceError
 from vllm_exporter.log import LogLevel
 from vllm_exporter.net.http import Origin, RequestFailed, request
+from vllm_exporter.net.json_body import parse_object
 
 TIMEOUT = 3.0  # seconds: it answers from memory
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # an address to listen on, and the same to call
@@ -27,12 +27,9 @@ def ask_exporter(config: Config) -> dict[str, Any] | None:
         answer = request(origin, "GET", "/health", TIMEOUT)
     except RequestFailed:
         return None
-    try:
-        said = json.loads(answer.body)
-    except ValueError:
-        said = None
-    if answer.status != 200 or not isinstance(said, dict) or not isinstance(said.get("stats"), dict):
+    said = parse_object(answer.body)
+    if answer.status != 200 or not isinstance(said.get("stats"), dict):
         raise SourceError(
             f"{origin} answers, but is not a vllm-exporter of this release; name its address with --listen HOST:PORT"
         )
-    return said
+    return dict(said)

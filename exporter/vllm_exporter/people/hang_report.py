@@ -14,7 +14,7 @@ from vllm_exporter.people.exporter_says import ask_about
 from vllm_exporter.people.gather import look_at_host, observe
 from vllm_exporter.people.hang.diagnose import Diagnosis, diagnose
 from vllm_exporter.people.hang.evidence import HangEvidence
-from vllm_exporter.people.hang.finding import LATE, describe_process, state_words
+from vllm_exporter.people.hang.finding import LATE, describe_process, requests, state_words
 
 WIDTH = 80
 FRAMES = 6  # of a stack that are shown; --json has all
@@ -89,7 +89,7 @@ def _seen(seen: HangEvidence) -> Iterator[str]:
     last = seen.last
     if last is not None:
         usage = "" if last.kv_usage is None else f", KV cache {last.kv_usage:.1%} full"
-        yield f"{last.running:.0f} requests run, {last.waiting:.0f} wait{usage}; watched for {seen.seconds:.0f} s"
+        yield f"{requests(seen)}{usage}; watched for {seen.seconds:.0f} s"
     if seen.progress_age is not None and seen.stall_limit is not None:
         limit = f"it counts as stalled after {seen.stall_limit:.0f} s"
         yield f"the exporter saw the engine move last {seen.progress_age:.0f} s ago; {limit}"

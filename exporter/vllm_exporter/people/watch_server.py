@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.people.hang.evidence import EngineLook, HangEvidence
-from vllm_exporter.subjects.server.api import VllmApi
+from vllm_exporter.subjects.server.api import NO_FAMILIES, VllmApi
 from vllm_exporter.subjects.server.canaries import CanaryResult
 
 INTERVAL = 0.5  # seconds between two readings of /metrics
@@ -75,7 +75,7 @@ def _watch(api: VllmApi, canary: Canary | None, seconds: float, longest: float) 
         now = time.monotonic() - started
         try:
             reading = api.engine()
-            problem = "" if reading else "no vllm: families (--disable-log-stats, or not vLLM)"
+            problem = "" if reading else NO_FAMILIES
             if reading:
                 samples.append(EngineLook(now, reading.values))
         except SourceError as error:

@@ -138,6 +138,7 @@ def test_the_deadline_is_for_the_whole_answer_not_for_each_byte(server: Server) 
         (b"", "closed before the answer was complete"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", "closed after 5 of 10 bytes"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: ten\r\n\r\n", "not a number"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", "not a number"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n", "longer than 1000 bytes"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 2000, "longer than 1000 bytes"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7D0\r\n", "longer than 1000 bytes"),

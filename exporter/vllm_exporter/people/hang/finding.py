@@ -36,8 +36,13 @@ def past_limit(seen: HangEvidence) -> bool:
 
 
 def requests(seen: HangEvidence) -> str:
+    """Returns '2 requests run, 0 wait', or '? …' for a number that is not known; '' when nothing was read."""
     last = seen.last
-    return f"{last.running:.0f} requests run, {last.waiting:.0f} wait" if last else ""
+    return f"{count_words(last.running)} requests run, {count_words(last.waiting)} wait" if last else ""
+
+
+def count_words(number: float | None) -> str:
+    return "?" if number is None else f"{number:.0f}"
 
 
 def cpu_words(seen: HangEvidence, role: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from vllm_exporter.people.hang.finding import (
     SPINS,
     Certainty,
     Finding,
+    count_words,
     cpu_words,
     gpus_busy,
     health_words,
@@ -66,7 +67,7 @@ def kv_overflow(seen: HangEvidence) -> Finding | None:
         "likely",
         told(
             f"KV cache {last.kv_usage or 0:.0%} full",
-            f"{last.waiting:.0f} requests wait, {preempted:.0f} preempted in {seen.seconds:.0f} s",
+            f"{count_words(last.waiting)} requests wait, {preempted:.0f} preempted in {seen.seconds:.0f} s",
             health_words(seen),
         ),
     )
@@ -76,8 +77,8 @@ def overload(seen: HangEvidence) -> Finding | None:
     """Finds a queue in two of three readings: after a burst it gets shorter, in an overload it dips as batches end."""
     if not seen.moved or not seen.produced:
         return None
-    queue = sorted(sample.values.waiting for sample in seen.samples)[len(seen.samples) // 3]
-    running = max(sample.values.running for sample in seen.samples)
+    queue = sorted(sample.values.waiting or 0 for sample in seen.samples)[len(seen.samples) // 3]
+    running = max(sample.values.running or 0 for sample in seen.samples)
     if queue < max(QUEUE, running / 2):
         return None
     tokens = seen.rise("generation_tokens")

@@ -62,7 +62,7 @@ class TrafficMeter:
 
     def _take_waiting(self, now: float, values: EngineValues) -> None:
         """Times a queue: it begins with the first look at which a request waits, and ends after as long without one."""
-        if values.waiting > 0:
+        if values.waiting:
             self._unqueued_at = now
             if self._waiting_since is None:
                 self._waiting_since = now
@@ -78,7 +78,7 @@ class TrafficMeter:
             self._preempted.clear()
             return False
         total = sum(count for _, count in self._preempted)
-        running = self._last.running
+        running = self._last.running or 0
         return total >= max(self._limits.thrash_least, self._limits.thrash_share * running)
 
 

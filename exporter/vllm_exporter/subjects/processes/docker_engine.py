@@ -41,7 +41,7 @@ def parse_containers(body: bytes) -> dict[str, Container]:
     try:
         found = json.loads(body)
         return {str(item["Id"]): _container(item) for item in found}
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise SourceError(f"the container engine's answer is no list of containers: {error!r}") from None
 
 
@@ -52,7 +52,7 @@ def parse_state(body: bytes) -> int | None:
         if state["Running"] and not state.get("Restarting", False):
             return None
         return int(state["ExitCode"]) << 8
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SourceError(f"the container engine's answer is no state of a container: {error!r}") from None
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from vllm_exporter.errors import SourceError
-from vllm_exporter.facts.values import Health
+from vllm_exporter.facts.values import Health, shown
 from vllm_exporter.net.http import ClientResponse, Origin, Refused, RequestFailed, TimedOut, request
+from vllm_exporter.net.json_body import parse_number, parse_object
 from vllm_exporter.net.keep_alive import KeptConnection
 from vllm_exporter.subjects.server.canaries import NO_TOKENS, CanaryResult, CanaryTokens
 from vllm_exporter.subjects.server.canary_request import NotApplicable, Reply, canary_body, choose_canary, parse_models
@@ -46,7 +47,7 @@ class DeepAnswer:
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """The answers of a server about itself. Empty and None: it does not say."""
+    """The answers of a server about itself, in printable characters. Empty and None: it does not say."""
 
     version: str = ""
     models: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class ServerInfo:
 
 
 NOTHING_SAID = ServerInfo()
+NO_FAMILIES = "no vllm: families of an engine (--disable-log-stats, or not vLLM)"
 
 
 class VllmApi(Protocol):
@@ -148,7 +150,7 @@ class HttpVllmApi(VllmApi):
         """Sends three small requests; one without an answer leaves its part empty."""
         version, load = self._ask_json("/version"), self._ask_json("/load")
         try:
-            models = parse_models(self._get("/v1/models", self._health_timeout))
+            models = tuple(map(shown, parse_models(self._get("/v1/models", self._health_timeout))))
         except (NotApplicable, SourceError):
             models = ()
         return ServerInfo(parse_text(version, "version"), models, parse_number(load, "server_load"))
@@ -202,20 +204,6 @@ def parse_deep(answer: ClientResponse, probe: DeepProbe, seconds: float) -> Deep
     return DeepAnswer(known, seconds, yes=bool(yes) if known else None)
 
 
-def parse_object(body: bytes) -> Mapping[str, object]:
-    """Returns the JSON object; an empty one when the body is none."""
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def parse_text(said: Mapping[str, object], key: str) -> str:
     value = said.get(key)
-    return value[:100] if isinstance(value, str) else ""
-
-
-def parse_number(said: Mapping[str, object], key: str) -> float | None:
-    value = said.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return shown(value) if isinstance(value, str) else ""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.net.http import ClientResponse
+from vllm_exporter.net.json_body import parse_object
 from vllm_exporter.subjects.server.canaries import CanaryResult, CanaryTokens
 
 MAX_MODELS = 20  # names kept: a server with LoRA adapters may list thousands
@@ -63,10 +64,7 @@ def parse_usage(body: bytes) -> Mapping[str, object]:
     for line in reversed(body.splitlines()):
         if b'"usage"' not in line:
             continue
-        try:
-            usage = json.loads(line.removeprefix(b"data:"))["usage"]
-        except (ValueError, KeyError, TypeError):
-            continue
+        usage = parse_object(line.removeprefix(b"data:")).get("usage")
         if isinstance(usage, dict):
             return usage
     return {}
@@ -77,13 +75,13 @@ def parse_models(answer: ClientResponse) -> tuple[str, ...]:
     refused (4xx)."""
     if 400 <= answer.status < 500:
         raise NotApplicable
-    try:
-        names = tuple(model["id"] for model in json.loads(answer.body)["data"][:MAX_MODELS])
-    except (ValueError, KeyError, TypeError):
-        names = ()
-    if answer.status != 200 or not names or not all(isinstance(name, str) and name for name in names):
+    data = parse_object(answer.body).get("data")
+    models = data[:MAX_MODELS] if isinstance(data, list) else []
+    names = [model.get("id") if isinstance(model, dict) else None for model in models]
+    known = tuple(name for name in names if isinstance(name, str) and name)
+    if answer.status != 200 or not known or len(known) < len(names):
         raise SourceError(f"/v1/models: status {answer.status}, no model in {answer.body[:80]!r}")
-    return names
+    return known
 
 
 def _count(usage: Mapping[str, object], key: str) -> int:

@@ -170,7 +170,7 @@ class Progress:
         if self._age() < self._limit():
             return False
         if self._blind():  # requests that only wait may wait for another server, or for KV blocks of one
-            return self._life.values is not None and self._life.values.running > 0
+            return self._life.values is not None and bool(self._life.values.running)
         return self._canaries.unanswered_since(self._life.progress_at, self._life.read_at)
 
     def _age(self) -> float:

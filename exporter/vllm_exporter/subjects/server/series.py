@@ -75,9 +75,14 @@ def _values(server: str, values: EngineValues) -> Iterator[Row]:
         (names.NUM_RUNNING_SEQUENCES, values.running),
         (names.NUM_WAITING_SEQUENCES, values.waiting),
         (names.NUM_SWAPPED_SEQUENCES, values.swapped),
-        (names.KV_CACHE_UTILIZATION_PERCENT, None if values.kv_usage is None else 100 * values.kv_usage),
+        (names.KV_CACHE_UTILIZATION_PERCENT, _percent(values.kv_usage)),
         (names.SCHEDULER_ITERATIONS_TOTAL, values.iterations),
     )
+
+
+def _percent(share: float | None) -> float | None:
+    """Returns 0 to 100; None for a share that cannot be."""
+    return 100 * share if share is not None and 0 <= share <= 1 else None
 
 
 def _blocks(server: str, reading: EngineReading, sighting: ProbeResult) -> Iterator[Row]:

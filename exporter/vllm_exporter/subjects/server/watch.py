@@ -12,7 +12,15 @@ from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.facts import ServerSight
 from vllm_exporter.facts.values import Health
 from vllm_exporter.run.periodic import PeriodicTask
-from vllm_exporter.subjects.server.api import DEEP_PROBES, NOTHING_SAID, DeepAnswer, DeepProbe, ServerInfo, VllmApi
+from vllm_exporter.subjects.server.api import (
+    DEEP_PROBES,
+    NO_FAMILIES,
+    NOTHING_SAID,
+    DeepAnswer,
+    DeepProbe,
+    ServerInfo,
+    VllmApi,
+)
 from vllm_exporter.subjects.server.canaries import CanaryState
 from vllm_exporter.subjects.server.engine import BlockTraffic, EngineReading
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
@@ -177,7 +185,7 @@ class Watch:
         else:
             try:
                 reading = self._api.engine()
-                problem = "" if reading else "no vllm: families (--disable-log-stats, or not vLLM)"
+                problem = "" if reading else NO_FAMILIES
             except SourceError as error:
                 problem = str(error)
         with self._lock:

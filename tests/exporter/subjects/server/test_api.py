@@ -225,3 +225,34 @@ def test_the_deepest_probe_asks_the_workers(api: HttpVllmApi) -> None:
 )
 def test_a_pause_is_known_only_when_the_server_says_so(status: int, body: bytes, answer: PauseAnswer) -> None:
     assert parse_pause(ClientResponse(status, body)) == answer
+
+
+HOSTILE = [b"[" * 900_000, b'{"a":' * 900_000, b'{"is_paused": ' + b"9" * 5000 + b"}"]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=["lists", "objects", "digits"])
+def test_an_answer_that_python_refuses_to_read_is_no_answer(api: HttpVllmApi, body: bytes) -> None:
+    for path in ("/is_paused", "/version", "/load", "/v1/models"):
+        Handler.answers[path] = (200, body)
+    assert api.pause() == PauseAnswer(None)
+    assert api.about() == ServerInfo()
+    assert api.canary() == ("error", NO_TOKENS)
+    assert not api.deep("is_paused").answered
+    assert parse_usage(b'"usage"' + body) == {}
+
+
+@pytest.mark.parametrize("load", [b"NaN", b"-1", b"Infinity", b"1" + b"0" * 400, b'"3"', b"true"])
+def test_a_load_that_cannot_be_is_not_known(api: HttpVllmApi, load: bytes) -> None:
+    Handler.answers["/load"] = (200, b'{"server_load": %b}' % load)
+    assert api.about().load is None
+
+
+def test_names_are_shown_in_128_printable_characters_and_asked_for_as_they_are(api: HttpVllmApi) -> None:
+    name = "m\x1b[31m" + "x" * 500
+    Handler.answers["/v1/models"] = (200, json.dumps({"data": [{"id": name}]}).encode())
+    Handler.answers["/version"] = (200, json.dumps({"version": "0.\u202e32\n" + "9" * 200}).encode())
+    said = api.about()
+    assert said.models == ("m\ufffd[31m" + "x" * 122,)
+    assert said.version == "0.\ufffd32\ufffd" + "9" * 122
+    assert api.canary()[0] == "ok"
+    assert json.loads(Handler.asked[-1][2])["model"] == name

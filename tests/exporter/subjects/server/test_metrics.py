@@ -112,7 +112,7 @@ def test_without_vllm_families_there_are_no_values() -> None:
     assert parse_engine(b"") is None
 
 
-@pytest.mark.parametrize("value", [b"nan", b"+Inf", b"1_000", b"4O", b"", b"1 2 3", b'"1"'])
+@pytest.mark.parametrize("value", [b"1_000", b"4O", b"", b"1 2 3", b'"1"'])
 def test_a_value_that_is_no_number_is_an_error_that_names_the_family(value: bytes) -> None:
     text = b"vllm:num_requests_running{} " + value + b"\nvllm:num_requests_waiting{} 0\n"
     with pytest.raises(SourceError, match="vllm:num_requests_running"):
