@@ -156,12 +156,12 @@ def copy_alertmanager(home: Path, receiver: int) -> Path:
 
 
 @contextmanager
-def run_program(command: list[str], log: Path, port: int) -> Iterator[None]:
-    """Until the block ends; entered when it says that it is ready."""
+def run_program(command: list[str], log: Path, port: int) -> Iterator[int]:
+    """Until the block ends; entered when it says that it is ready. Yields its pid."""
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
         try:
             wait_until(lambda: is_ready(port), PATIENCE, f"{command[0]}: not ready, see {log}")
-            yield
+            yield process.pid
         finally:
             process.terminate()
             try:
