@@ -55,7 +55,11 @@ defaults
     log global
     option httplog
     option httpclose
+    # In HTTP/2 a body needs no header that announces it: `body` below would not see one.
+    option disable-h2-upgrade
     timeout connect 5s
+    # Whoever opens connections and says nothing holds none of the 32 for longer.
+    timeout http-request 5s
     timeout client 90s
     # A stop waits for the container's end, a start for its devices.
     timeout server 90s

@@ -73,3 +73,9 @@ def test_without_containers_nothing_matches() -> None:
 def test_the_last_word_is_no() -> None:
     rules = re.findall(r"http-request .*", render_proxy(["vllm"]).partition("default_backend")[0])
     assert rules[-1] == "http-request deny deny_status 403"
+
+
+def test_http_2_is_refused_and_silence_ends_since_neither_shows_a_body() -> None:
+    defaults = render_proxy(["vllm"]).partition("frontend")[0]
+    assert "    option disable-h2-upgrade\n" in defaults
+    assert "    timeout http-request 5s\n" in defaults
