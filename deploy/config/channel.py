@@ -31,6 +31,7 @@ class Receiver:
     words: str  # names the channel to a person; never a URL, which is a secret for Slack and for many webhooks
     kind: str  # the key of Alertmanager's list, such as slack_configs
     block: Block  # one entry of that list; only fields that Alertmanager 0.25 knows
+    warnings: tuple[str, ...] = ()  # of what is allowed and not wise; for `make up`
 
 
 class Channel(ABC):

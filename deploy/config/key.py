@@ -24,6 +24,7 @@ class Key:
     passed_to: str = ""  # the part whose environment it goes to
     file: bool = False  # a path; a relative one is looked for beside .env
     needs: tuple[str, ...] = ()  # other keys that must be set with it
+    instead_of: str = ""  # another key, which must not be set with it; the file holds what that one would say
     check: Check | None = None  # of its value; of a file, which is readable and not empty by then
 
 

@@ -95,10 +95,12 @@ def problem_with(name: str) -> str:
 
 
 def check_entries(chosen: Mapping[str, Entry]) -> None:
-    """Raises SettingsError for a value that its key does not allow, or a key without another that it needs."""
+    """Raises SettingsError for a value that its key does not allow, a key without one it needs, or one too many."""
     for name, entry in chosen.items():
         for needed in KNOWN[name].needs:
             if needed not in chosen:
                 raise SettingsError(f"{entry.where}: {name} is set and {needed} is not: set both, or neither")
+        if (other := KNOWN[name].instead_of) in chosen:
+            raise SettingsError(f"{entry.where}: {name} is set and {other} too: keep one")
         if check := KNOWN[name].check:
             check(entry)

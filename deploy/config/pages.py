@@ -45,7 +45,9 @@ def _assignment(key: Key) -> str:
 
 
 def _words(key: Key) -> str:
-    return f"{key.help} Needs {' and '.join(key.needs)}." if key.needs else key.help
+    needs = f" Needs {' and '.join(key.needs)}." if key.needs else ""
+    instead = f" Instead of {key.instead_of}." if key.instead_of else ""
+    return key.help + needs + instead
 
 
 def _code(text: str) -> str:

@@ -22,6 +22,9 @@ class People:
         """Says in one line who is told, without any secret."""
         return ", ".join(receiver.words for receiver in self.receivers) or NOBODY
 
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(warning for receiver in self.receivers for warning in receiver.warnings)
+
     def blocks(self) -> dict[str, list[Block]]:
         """Returns the lists that go into the receiver of people; empty without channels."""
         blocks: dict[str, list[Block]] = {}

@@ -73,7 +73,9 @@ def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Sit
         acts=choose_mode(healer, settings) == "act",
         watched_by="`targets` in exporter.yml" if exporter.users and not settings.targets else "VLLM_TARGETS in .env",
     )
-    return Computed(files, targets, bool(settings.targets) or exporter.users, warnings, healer)
+    return Computed(
+        files, targets, bool(settings.targets) or exporter.users, (*warnings, *settings.people.warnings()), healer
+    )
 
 
 def _native_name(part: str, name: str) -> str:

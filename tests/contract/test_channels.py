@@ -21,8 +21,10 @@ AMTOOLS = sorted({str(tool.resolve()) for place in os.get_exec_path() if (tool :
 
 
 def example(name: str) -> Receiver:
-    """The channel with each of its keys at its default or its example."""
-    return CHANNELS[name].receiver({key.name: key.default or key.example for key in CHANNELS[name].keys})
+    """The channel with each of its keys at its default or its example, but for those that replace another."""
+    return CHANNELS[name].receiver(
+        {key.name: "" if key.instead_of else key.default or key.example for key in CHANNELS[name].keys}
+    )
 
 
 @EACH
@@ -60,8 +62,11 @@ def test_each_key_has_a_value_to_show_and_a_secret_is_in_a_file(name: str) -> No
 
 @EACH
 def test_what_a_container_must_be_given_is_found_by_its_name(name: str) -> None:
-    """deploy/config/carried.py copies each absolute path below a key that ends with _file."""
-    files = {key.example for key in CHANNELS[name].keys if key.file}
+    """deploy/config/carried.py copies each absolute path below a key that ends with _file.
+
+    A file in place of another key is read when the configuration is rendered.
+    """
+    files = {key.example for key in CHANNELS[name].keys if key.file and not key.instead_of}
     block = example(name).block
     assert files == {value for key, value in block.items() if key.endswith("_file")}
 
