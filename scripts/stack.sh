@@ -51,6 +51,11 @@ contained() { have_engine && compose exists; }
 
 have_engine() { docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1; }
 
-runs_natively() { [ -f .run/supervisord.pid ] && kill -0 "$(cat .run/supervisord.pid)" 2>/dev/null; }
+# The pid in the file may be another program's by now: supervisord names its configuration on its command line.
+runs_natively() {
+  local pid
+  pid=$(cat .run/supervisord.pid 2>/dev/null) || return 1
+  [ -n "$pid" ] && tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF "$(pwd -P)/.run/supervisord.conf"
+}
 
 main "$@"
