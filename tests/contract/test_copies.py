@@ -13,3 +13,8 @@ EXPORTER, HEALER = ROOT / "exporter" / "vllm_exporter", ROOT / "healer" / "vllm_
 @pytest.mark.parametrize("file", ["config/yaml_lines.py", "plugins.py"])
 def test_both_copies_are_the_same(file: str) -> None:
     assert (HEALER / file).read_bytes() == (EXPORTER / file).read_bytes(), f"copy one {file} over the other"
+
+
+@pytest.mark.parametrize("part", ["exporter", "healer"])
+def test_each_part_carries_the_licence_into_its_wheel_and_its_image(part: str) -> None:
+    assert (ROOT / part / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes(), "copy LICENSE into it"
