@@ -38,6 +38,9 @@ def test_a_service_is_bounded(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert service["memswap_limit"] == service["mem_limit"]  # none of it in swap
+    assert service["pids_limit"] == 1024
+    assert all(re.fullmatch(r"/tmp:size=\d+m", where) for where in service.get("tmpfs", []))
     assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
     assert "privileged" not in service
 
@@ -131,6 +134,17 @@ def test_grafana_has_no_door_without_a_password() -> None:
     assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
     assert environment["GF_SECURITY_ADMIN_PASSWORD__FILE"] == str(CONTAINER / "admin_password")
     assert environment["GF_DASHBOARDS_MIN_REFRESH_INTERVAL"] == "1s"
+
+
+def test_grafana_asks_and_tells_nobody_outside() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_SECURITY_DISABLE_GRAVATAR"] == "true"
+    for name in ("NEWS_NEWS_FEED_ENABLED", "SNAPSHOTS_EXTERNAL_ENABLED", "ANALYTICS_REPORTING_ENABLED"):
+        assert environment[f"GF_{name}"] == "false"
+
+
+def test_nobody_deletes_lines_from_loki() -> None:
+    assert yaml.safe_load((ROOT / "deploy/loki/loki.yml").read_text())["limits_config"]["deletion_mode"] == "disabled"
 
 
 def test_grafana_finds_what_it_is_provisioned_with() -> None:
