@@ -9,16 +9,18 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-import requests
-
+from vllm_healer.errors import Blind
 from vllm_healer.model import Canary, Health, Look, Target
-from vllm_healer.sessions import key_header, server_session
+from vllm_healer.net.client import Headers, HttpAnswer, Refused, RequestFailed, TimedOut, Unsendable
+from vllm_healer.net.server import MAX_PAGE, ask, key_header
+from vllm_healer.printable import quoted
 from vllm_healer.vllm_text import parse_asleep, parse_work
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Timeouts in seconds. A server in trouble makes each of them run out in turn, so a look takes up to their sum."""
+    """Seconds for each whole request. A server in trouble makes each of them run out in turn, so a look takes up to
+    their sum, with `metrics` twice, and no longer."""
 
     health: float = 5.0  # a saturated server answers /health late, so less would call it deaf
     paused: float = 2.0  # it asks the engine, which takes milliseconds or for ever
@@ -32,8 +34,7 @@ class Probes:
         self._timeouts = timeouts or Timeouts()
 
     def look(self, target: Target, canary: float) -> Look:
-        with server_session(target) as session:
-            return _Visit(target, session, self._timeouts).look(canary)
+        return _Visit(target, self._timeouts).look(canary)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,6 @@ class _Visit:
     """One look at one target."""
 
     target: Target
-    session: requests.Session
     timeouts: Timeouts
     marker: str = field(default_factory=lambda: uuid.uuid4().hex)  # no prefix cache may answer in the engine's place
 
@@ -58,18 +58,20 @@ class _Visit:
 
     def health(self) -> Health:
         try:
-            response = self.session.get(self._url("/health"), timeout=self.timeouts.health, allow_redirects=False)
-        except requests.Timeout:
+            answer = ask(self.target, "GET", "/health", self.timeouts.health)
+        except TimedOut:
             return Health.TIMEOUT
-        except requests.RequestException as error:
-            return Health.REFUSED if is_refused(error) else Health.OTHER
-        return {200: Health.OK, 503: Health.UNAVAILABLE}.get(response.status_code, Health.OTHER)
+        except Refused:
+            return Health.REFUSED
+        except RequestFailed:
+            return Health.OTHER
+        return {200: Health.OK, 503: Health.UNAVAILABLE}.get(answer.status, Health.OTHER)
 
     def paused(self) -> bool | None:
         """True if it is paused; None where it does not say: without dev mode, or when its engine does not answer."""
         try:
-            answer = self.session.get(self._url("/is_paused"), timeout=self.timeouts.paused).json()
-        except (requests.RequestException, ValueError):
+            answer = ask(self.target, "GET", "/is_paused", self.timeouts.paused).json()
+        except RequestFailed:
             return None
         said = answer.get("is_paused") if isinstance(answer, dict) else None
         return said if isinstance(said, bool) else None
@@ -77,54 +79,56 @@ class _Visit:
     def metrics(self) -> str:
         """vLLM's page, or '' when it cannot be had."""
         try:
-            response = self.session.get(self._url("/metrics"), timeout=self.timeouts.metrics)
-        except requests.RequestException:
+            answer = ask(self.target, "GET", "/metrics", self.timeouts.metrics, limit=MAX_PAGE)
+        except RequestFailed:
             return ""
-        return response.text if response.status_code == 200 else ""
+        return answer.text if answer.status == 200 else ""
 
     def canary(self, seconds: float) -> Canary:
         start, answered = time.monotonic(), True
         try:
-            response = self._complete(seconds)
-            ok, applicable, detail = judge(response.status_code, _json(response), response.text[:200])
-        except requests.Timeout:
+            ok, applicable, detail = judge(self._complete(seconds, key_header(self.target)))
+        except TimedOut:
             answered = False
             ok, applicable, detail = False, True, f"no answer within {seconds:g} s"
-        except ValueError as error:  # not shown: it may hold the key
-            ok, applicable = False, False
-            detail = f"it could not be asked ({type(error).__name__}); check url and api_key_file of this target"
-        except requests.RequestException as error:
-            ok, applicable, detail = False, True, f"the connection broke: {type(error).__name__}"
-        except OSError as error:
-            ok, applicable, detail = False, False, f"api_key_file {self.target.api_key_file}: {error.strerror}"
+        except Unsendable:  # the key is not shown
+            ok, applicable, detail = False, False, "it could not be asked; check url and api_key_file of this target"
+        except RequestFailed as error:
+            ok, applicable, detail = False, True, f"it {error}"
+        except Blind as error:
+            ok, applicable, detail = False, False, str(error)
         return Canary(ok, applicable, time.monotonic() - start, detail, answered)
 
-    def _complete(self, seconds: float) -> requests.Response:
+    def _complete(self, seconds: float, key: Headers) -> HttpAnswer:
         """The answer to the completion, or to the list of models when that failed; both within one timeout."""
         end = time.monotonic() + seconds
-        headers = key_header(self.target)
-        models = self.session.get(self._url("/v1/models"), headers=headers, timeout=seconds)
-        model = choose_model(_json(models))
-        if models.status_code != 200 or not model:
+        models = ask(self.target, "GET", "/v1/models", seconds, key)
+        model = choose_model(models.json())
+        if models.status != 200 or not model:
             return models
         body = {"model": model, "prompt": f"canary {self.marker}", "max_tokens": 1, "temperature": 0}
         left = max(0.1, end - time.monotonic())
-        return self.session.post(self._url("/v1/completions"), json=body, headers=headers, timeout=left)
-
-    def _url(self, path: str) -> str:
-        return self.target.url + path
+        return ask(self.target, "POST", "/v1/completions", left, key, body)
 
 
-def judge(status: int, answer: object, text: str) -> tuple[bool, bool, str]:
+def judge(answer: HttpAnswer) -> tuple[bool, bool, str]:
     """The (ok, applicable, words) of a canary's answer. A refusal of such requests proves nothing of the engine."""
+    status = answer.status
     if status == 200:
-        choices = answer.get("choices") if isinstance(answer, dict) else None
-        return (True, True, "") if choices else (False, True, f"answered 200 without a completion: {text!r}")
+        document = answer.json()
+        choices = document.get("choices") if isinstance(document, dict) else None
+        return (
+            (True, True, "") if choices else (False, True, f"answered 200 without a completion: {quoted(answer.body)}")
+        )
     if status in (401, 403):
         return False, False, f"HTTP {status}: it wants another key; check api_key_file of this target"
     if 400 <= status < 500 and status != 429:
-        return False, False, f"HTTP {status}: it does not complete text, as pooling models do not: {text!r}"
-    return False, True, f"HTTP {status}: {text!r}"
+        return (
+            False,
+            False,
+            f"HTTP {status}: it does not complete text, as pooling models do not: {quoted(answer.body)}",
+        )
+    return False, True, answer.words
 
 
 def choose_model(answer: object) -> str:
@@ -132,20 +136,3 @@ def choose_model(answer: object) -> str:
     models = answer.get("data") if isinstance(answer, dict) else None
     first = models[0] if isinstance(models, list) and models else None
     return str(first.get("id", "")) if isinstance(first, dict) else ""
-
-
-def is_refused(error: BaseException | None) -> bool:
-    """True if nobody listens. requests wraps that three times, together with names that do not resolve."""
-    while error is not None:
-        if isinstance(error, ConnectionRefusedError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _json(response: requests.Response) -> object:
-    try:
-        answer: object = response.json()
-    except ValueError:
-        return None
-    return answer

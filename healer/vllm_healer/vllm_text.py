@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-# Engine-pushed values: each changes with the engine's steps and freezes with it. Per value its names from new to old,
-# and how several engines become one number.
-WORK: tuple[tuple[tuple[str, ...], Callable[[list[float]], float]], ...] = (
-    (("vllm:num_requests_running",), sum),
-    (("vllm:num_requests_waiting",), sum),
-    (("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"), sum),
-    (("vllm:iteration_tokens_total_count",), sum),
-    (("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"), sum),
-    (("vllm:num_preemptions_total",), sum),
-    (("vllm:prompt_tokens_total",), sum),
-    (("vllm:generation_tokens_total",), sum),
+# Engine-pushed values: each changes with the engine's steps and freezes with it. Per value its names from new to old;
+# several engines add up.
+WORK: tuple[tuple[str, ...], ...] = (
+    ("vllm:num_requests_running",),
+    ("vllm:num_requests_waiting",),
+    ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+    ("vllm:iteration_tokens_total_count",),
+    ("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
+    ("vllm:num_preemptions_total",),
+    ("vllm:prompt_tokens_total",),
+    ("vllm:generation_tokens_total",),
 )
+_NAMES = frozenset(name for names in WORK for name in names)
 ABSENT = -1.0  # a value that this release does not have; not NaN, because that differs from itself
 
-_SAMPLE = re.compile(r"^(vllm:\w+)(\{.*\})?[ \t]+(\S+)")
+_SAMPLE = re.compile(r"^(vllm:\w+)(\{.*\})?[ \t]+(\S{1,400})", re.MULTILINE)  # no number is longer
 _ASLEEP = ("vllm:engine_sleep_state", 'sleep_state="awake"')
 
 
 def parse_work(text: str) -> tuple[float, ...] | None:
     """The values in the order of WORK; None when the page has none, as with --disable-log-stats."""
-    samples: dict[str, list[float]] = {}
+    sums: dict[str, float] = {}
     for name, _, value in _samples(text):
-        samples.setdefault(name, []).append(value)
-    work = tuple(_first(samples, names, together) for names, together in WORK)
+        if name in _NAMES:  # a page may hold a million others
+            sums[name] = sums.get(name, 0.0) + value
+    work = tuple(next((sums[name] for name in names if name in sums), ABSENT) for names in WORK)
     return None if all(value == ABSENT for value in work) else work
 
 
@@ -38,16 +41,15 @@ def parse_asleep(text: str) -> bool:
     return any(sample == name and label in labels and value == 0.0 for sample, labels, value in _samples(text))
 
 
-def _first(samples: dict[str, list[float]], names: tuple[str, ...], together: Callable[[list[float]], float]) -> float:
-    return next((together(samples[name]) for name in names if name in samples), ABSENT)
-
-
 def _samples(text: str) -> Iterator[tuple[str, str, float]]:
-    """The (name, labels, value) of each line that is a sample of vLLM; any other line is passed over."""
-    for line in text.splitlines():
-        match = _SAMPLE.match(line)
-        if match:
-            try:
-                yield match[1], match[2] or "", float(match[3])
-            except ValueError:
-                continue
+    """The (name, labels, value) of each line that is a sample of vLLM with a finite value; others are passed over.
+
+    NaN differs from itself, so it would look like progress.
+    """
+    for match in _SAMPLE.finditer(text):
+        try:
+            value = float(match[3])
+        except ValueError:
+            continue
+        if math.isfinite(value):
+            yield match[1], match[2] or "", value

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vllm_healer.model import Health, Look, Target
+from vllm_healer.net.client import HttpAnswer
 from vllm_healer.probes import Probes, Timeouts, choose_model, judge
 
 PATIENT = Timeouts()  # for servers that answer: a busy machine must not look like a hung one
@@ -167,7 +168,7 @@ def test_a_key_that_cannot_be_read_proves_nothing_of_the_engine(vllm: Any) -> No
 def test_only_an_answer_that_speaks_of_the_engine_counts(
     status: int, answer: object, ok: bool, applicable: bool
 ) -> None:
-    assert judge(status, answer, "text")[:2] == (ok, applicable)
+    assert judge(HttpAnswer(status, json.dumps(answer).encode()))[:2] == (ok, applicable)
 
 
 @pytest.mark.parametrize("answer", [None, [], {}, {"data": []}, {"data": [3]}, {"data": [{}]}])

@@ -40,23 +40,24 @@ def test_sends_json_with_the_servers_key_and_returns_the_answer(
         (400, PermanentError),
         (401, PermanentError),
         (404, PermanentError),
-        (302, PermanentError),  # followed to nowhere
+        (302, PermanentError),
     ],
 )
 def test_a_refusal_says_whether_another_try_may_help(
     server: Any, http: ModuleType, status: int, error: type[HealerError]
 ) -> None:
     server.say("/pause", http.Reply(status, b"no"))
-    with pytest.raises(error, match=rf"POST http://.*/pause was answered with HTTP {status}: 'no'"):
+    said = ", a redirect, and none is followed" if status == 302 else ": 'no'"
+    with pytest.raises(error, match=rf"POST http://.*/pause was answered with HTTP {status}{said}"):
         ask(server.url)
     assert len(server.requests) == 1
 
 
 def test_silence_and_a_closed_port_may_pass(server: Any, http: ModuleType, nobody: str) -> None:
     server.say("/pause", http.Reply(hang=True))
-    with pytest.raises(TemporaryError, match="was not answered: ReadTimeout"):
+    with pytest.raises(TemporaryError, match=r"was not answered: it did not answer within 0.1 s"):
         ask(server.url, timeout=0.1)
-    with pytest.raises(TemporaryError, match="was not answered: ConnectionError"):
+    with pytest.raises(TemporaryError, match="was not answered: it did not answer: Connection refused"):
         ask(nobody)
 
 

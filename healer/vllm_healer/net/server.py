@@ -1,0 +1,34 @@
+"""Asks one vLLM server, with its key and its authority."""
+
+from __future__ import annotations
+
+import json
+
+from vllm_healer.model import Target
+from vllm_healer.net.client import MAX_BODY, Headers, HttpAnswer, request
+from vllm_healer.net.http_config import read_secret
+
+MAX_PAGE = 8 * 1024 * 1024  # bytes of /metrics; a page of a large deployment has been seen with 85 kB
+
+
+def ask(
+    target: Target,
+    method: str,
+    path: str,
+    timeout: float,
+    headers: Headers = (),
+    body: object = None,
+    limit: int = MAX_BODY,
+) -> HttpAnswer:
+    """The server's answer within `timeout` seconds; `body` is sent as JSON, None as nothing. Raises RequestFailed."""
+    sent = b"" if body is None else json.dumps(body).encode()
+    if sent:
+        headers = [*headers, ("Content-Type", "application/json")]
+    return request(method, target.url + path, timeout, headers, sent, limit, target.ca_file)
+
+
+def key_header(target: Target) -> list[tuple[str, str]]:
+    """The server's API key, read at each use, so that a rotated key needs no restart. Raises Blind."""
+    if not target.api_key_file:
+        return []
+    return [("Authorization", f"Bearer {read_secret(target.api_key_file, 'api_key_file')}")]
