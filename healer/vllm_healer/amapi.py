@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from vllm_healer.errors import Blind
-from vllm_healer.jsonapi import ask
+from vllm_healer.jsonapi import JsonApi
 from vllm_healer.model import Alert
+from vllm_healer.net.http_config import HttpConfig
+from vllm_healer.printable import shown
 
 TIMEOUT = 5.0  # seconds; a list of thousands of alerts takes a tenth of one
+MAX_BODY = 16 * 1024 * 1024  # bytes: some 15,000 alerts, which take the healer five times that in memory
 # Silenced means that a person knows; inhibited, that another alert says it better. Neither may cause an action.
 WANTED = {"active": "true", "silenced": "false", "inhibited": "false", "unprocessed": "false"}
 
@@ -14,23 +17,19 @@ WANTED = {"active": "true", "silenced": "false", "inhibited": "false", "unproces
 class Alertmanager:
     """Implements the port ActiveAlerts."""
 
-    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
-        self._url = url.rstrip("/")
-        self._timeout = timeout
+    def __init__(self, url: str, timeout: float = TIMEOUT, http_config: HttpConfig | None = None) -> None:
+        self._api = JsonApi(
+            url, "Alertmanager", "alertmanager_http_config", timeout, http_config or HttpConfig(), MAX_BODY
+        )
 
     def active(self) -> tuple[Alert, ...]:
-        answer = ask("GET", f"{self._url}/api/v2/alerts", self._who, self._timeout, params=WANTED)
-        return parse_alerts(answer, self._who)
-
-    @property
-    def _who(self) -> str:
-        return f"Alertmanager at {self._url}"
+        return parse_alerts(self._api.get("/api/v2/alerts", WANTED).document, self._api.who)
 
 
 def parse_alerts(answer: object, who: str) -> tuple[Alert, ...]:
     """The active alerts. Raises Blind when one cannot be read: a list with holes would look like alerts that ended."""
     if not isinstance(answer, list):
-        raise Blind(f"{who} answered no list of alerts: {str(answer)[:80]}")
+        raise Blind(f"{who} answered no list of alerts: {shown(answer)}")
     return tuple(_alert(entry, who) for entry in answer if _is_active(entry, who))
 
 
@@ -50,12 +49,12 @@ def _alert(entry: object, who: str) -> Alert:
 def _mapping(entry: object, key: str, who: str) -> dict[object, object]:
     value = entry.get(key) if isinstance(entry, dict) else None
     if not isinstance(value, dict):
-        raise Blind(f"{who} answered an alert without {key}: {str(entry)[:80]}")
+        raise Blind(f"{who} answered an alert without {key}: {shown(entry)}")
     return value
 
 
 def _text(entry: object, key: str, who: str) -> str:
     value = entry.get(key) if isinstance(entry, dict) else None
     if not isinstance(value, str):
-        raise Blind(f"{who} answered an alert without {key}: {str(entry)[:80]}")
+        raise Blind(f"{who} answered an alert without {key}: {shown(entry)}")
     return value

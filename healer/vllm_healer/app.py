@@ -46,8 +46,8 @@ def make_sources(config: Config, journal: JournalReader, clock: Clock) -> Source
         config=config,
         clock=clock,
         journal=journal,
-        prometheus=Prometheus(config.prometheus_url),
-        alertmanager=Alertmanager(config.alertmanager_url),
+        prometheus=Prometheus(config.prometheus_url, http_config=config.prometheus_http_config),
+        alertmanager=Alertmanager(config.alertmanager_url, http_config=config.alertmanager_http_config),
         eyes=Probes(),
         actuators=make_actuators(remembered),
     )

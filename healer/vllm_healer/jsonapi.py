@@ -3,51 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import requests
+from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
+from urllib.parse import urlencode
 
 from vllm_healer.errors import Blind
-from vllm_healer.sessions import direct_session
+from vllm_healer.net.client import MAX_BODY, HttpAnswer, RequestFailed, request
+from vllm_healer.net.http_config import HttpConfig
 
-QUOTED = 200  # characters of an unexpected answer that are repeated in the message
+POST_IS_REFUSED = (403, 404, 405, 501)  # by proxies that let only reading through; Prometheus' own client asks by GET
 
 
-def ask(
-    method: str,
-    url: str,
-    who: str,
-    timeout: float,
-    params: Mapping[str, str] | None = None,
-    form: Mapping[str, str] | None = None,
-) -> object:
-    """The JSON document that `url` answers with status 200. `timeout` holds for connecting and for each read.
+@dataclass(frozen=True)
+class Reply:
+    """A JSON document; `date` is when its server says that it was made, in seconds since the epoch, None if unsaid."""
 
-    Raises Blind otherwise; its message begins with `who`.
-    """
+    document: object
+    date: float | None
+
+
+class JsonApi:
+    """One server's API. Each call raises Blind unless it is answered with status 200 and JSON."""
+
+    def __init__(
+        self, url: str, name: str, key: str, timeout: float, http_config: HttpConfig, limit: int = MAX_BODY
+    ) -> None:
+        """`key` is that of `http_config` in healer.yml, `timeout` in seconds for a whole request, `limit` in bytes."""
+        self._url = url.rstrip("/")
+        self._key = key
+        self._timeout = timeout
+        self._http_config = http_config
+        self._limit = limit
+        self._only_get = False
+        self.who = f"{name} at {self._url}"
+
+    def get(self, path: str, parameters: Mapping[str, str]) -> Reply:
+        return self._read(self._ask("GET", f"{path}?{urlencode(parameters)}"))
+
+    def query(self, path: str, parameters: Mapping[str, str]) -> Reply:
+        """Asks by POST, since a long query exceeds what proxies take in an address; by GET where POST is refused."""
+        if self._only_get:
+            return self.get(path, parameters)
+        answer = self._ask("POST", path, urlencode(parameters).encode())
+        if answer.status not in POST_IS_REFUSED:
+            return self._read(answer)
+        reply = self.get(path, parameters)
+        self._only_get = True  # remembered only now: a missing right refuses both
+        return reply
+
+    def _ask(self, method: str, path: str, form: bytes = b"") -> HttpAnswer:
+        try:
+            headers = self._http_config.headers()
+            headers += [("Content-Type", "application/x-www-form-urlencoded")] if form else []
+            ca_file = self._http_config.tls_config.ca_file
+            return request(method, self._url + path, self._timeout, headers, form, self._limit, ca_file)
+        except Blind as error:
+            raise Blind(f"{self.who} was not asked: {self._key}: {error}") from None
+        except RequestFailed as error:
+            raise Blind(f"{self.who} {error}") from None
+
+    def _read(self, answer: HttpAnswer) -> Reply:
+        if answer.status in (401, 403):
+            raise Blind(f"{self.who} answered {answer.words}; see {self._key} in healer.yml")
+        if answer.status != 200:
+            raise Blind(f"{self.who} answered {answer.words}")
+        document = answer.json()
+        if document is None:
+            raise Blind(f"{self.who} answered something that is not JSON: {answer.words}")
+        return Reply(document, parse_date(answer.headers.get("date", "")))
+
+
+def parse_date(text: str) -> float | None:
+    """The header Date as seconds since the epoch; None when it is none. RFC 9110, 6.6.1: whole seconds, cut off."""
     try:
-        with direct_session() as session:
-            response = session.request(method, url, params=params, data=form, timeout=timeout, allow_redirects=False)
-            body = response.content
-    except requests.Timeout:
-        raise Blind(f"{who} did not answer within {timeout:g} s") from None
-    except requests.RequestException as error:
-        raise Blind(f"{who} did not answer: {_words(error)}") from None
-    if response.status_code != 200:
-        raise Blind(f"{who} answered HTTP {response.status_code}: {_quoted(body)}")
-    try:
-        answer: object = response.json()
-    except requests.JSONDecodeError:
-        raise Blind(f"{who} answered something that is not JSON: {_quoted(body)}") from None
-    return answer
-
-
-def _words(error: requests.RequestException) -> str:
-    """The words of the first cause: requests and urllib3 wrap it three times, with object addresses in the text."""
-    cause: BaseException = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__ or cause
-    return str(cause) or type(cause).__name__
-
-
-def _quoted(body: bytes) -> str:
-    return repr(body[:QUOTED].decode("utf-8", "replace"))
+        parsed = parsedate_tz(text)
+        return float(mktime_tz(parsed)) if parsed else None
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from vllm_healer.errors import Blind
 from vllm_healer.model import Signal, Signals
+from vllm_healer.printable import shown
 
 # Field of Signals -> the exporter's series.
 SERIES = {
@@ -91,14 +92,14 @@ def _vector(answer: object, who: str) -> list[tuple[dict[str, str], float]]:
     """The (labels, value) of each sample of an instant vector. Raises Blind on anything else."""
     try:
         if not isinstance(answer, dict) or answer["status"] != "success" or answer["data"]["resultType"] != "vector":
-            raise Blind(f"{who} answered no vector: {str(answer)[:200]}")
+            raise Blind(f"{who} answered no vector: {shown(answer)}")
         samples = answer["data"]["result"]
         return [
             ({str(key): str(value) for key, value in sample["metric"].items()}, float(sample["value"][1]))
             for sample in samples
         ]
-    except (LookupError, TypeError, ValueError, AttributeError):
-        raise Blind(f"{who} answered samples that cannot be read: {str(answer)[:200]}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
+        raise Blind(f"{who} answered samples that cannot be read: {shown(answer)}") from None
 
 
 def quote(text: str) -> str:

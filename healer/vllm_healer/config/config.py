@@ -9,10 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from vllm_healer.config.checks import check_address, check_secret, check_url
+from vllm_healer.config.http_configs import read_http_config
 from vllm_healer.config.targets import read_targets
 from vllm_healer.config.yaml_lines import Value, read_file
 from vllm_healer.errors import ConfigError
 from vllm_healer.model import Target
+from vllm_healer.net.http_config import HttpConfig
 from vllm_healer.registry import remediations
 
 ENVIRONMENT = "VLLM_HEALER_"  # VLLM_HEALER_MODE, _LISTEN, _TOKEN_FILE, _JOURNAL, _PROMETHEUS_URL, _ALERTMANAGER_URL
@@ -58,7 +60,9 @@ class Config:
     token_file: str = ""  # the bearer token of Alertmanager's webhook and of pause and resume; `serve` needs it
     journal: str = ""  # the SQLite file; `load` fills in $XDG_STATE_HOME/vllm-healer/journal.sqlite
     prometheus_url: str = "http://127.0.0.1:9090"
+    prometheus_http_config: HttpConfig = field(default_factory=HttpConfig)  # how it lets the healer in
     alertmanager_url: str = "http://127.0.0.1:9093"
+    alertmanager_http_config: HttpConfig = field(default_factory=HttpConfig)
     limits: Limits = field(default_factory=Limits)
     remediations: tuple[str, ...] = ()  # names of those allowed; the others are only reported
     targets: tuple[Target, ...] = ()
@@ -89,7 +93,9 @@ def load(
         token_file=check_secret(*given["token_file"]),
         journal=given["journal"][0] or str(_state_directory(env) / "journal.sqlite"),
         prometheus_url=check_url(*given["prometheus_url"]),
+        prometheus_http_config=read_http_config(file["prometheus_http_config"], "prometheus_http_config", base),
         alertmanager_url=check_url(*given["alertmanager_url"]),
+        alertmanager_http_config=read_http_config(file["alertmanager_http_config"], "alertmanager_http_config", base),
         limits=_limits(file["limits"].section(Limits.__dataclass_fields__, "limits")),
         remediations=_remediations(file["remediations"]),
         targets=read_targets(file["targets"].items("targets"), base, hostname or socket.gethostname()),

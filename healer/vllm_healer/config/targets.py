@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from vllm_healer.config.checks import check_address, check_secret, check_url, server_name
+from vllm_healer.config.checks import check_address, check_url, server_name
+from vllm_healer.config.paths import readable_path, secret_path
 from vllm_healer.config.yaml_lines import Value
 from vllm_healer.errors import ConfigError
 from vllm_healer.model import Target
@@ -59,8 +59,8 @@ def read_target(given: dict[str, Value], base: Path, hostname: str) -> Target:
         pool=given["pool"].scalar("pool", "default"),
         actuator=actuator,
         options=_options(given["options"], actuator, base),
-        api_key_file=_secret(given["api_key_file"], "api_key_file", base),
-        ca_file=_readable(given["ca_file"], "ca_file", base),
+        api_key_file=secret_path(given["api_key_file"], "api_key_file", base),
+        ca_file=readable_path(given["ca_file"], "ca_file", base),
         start_timeout=given["start_timeout"].number("start_timeout", 1, Target.start_timeout),
     )
 
@@ -93,7 +93,7 @@ def _options(value: Value, actuator: str, base: Path) -> dict[str, str]:
     if actuator == "docker":
         _check_docker(given, values)
     if "password_file" in values:
-        values["password_file"] = _secret(given["password_file"], "password_file", base)
+        values["password_file"] = secret_path(given["password_file"], "password_file", base)
     return values
 
 
@@ -121,20 +121,3 @@ def _check_socket(value: Value, key: str, url: str) -> None:
     if not url.startswith("unix:///"):
         example = EXAMPLES[key].partition(": ")[2]
         raise ConfigError(f"{value.where}: {key} {url!r} has no absolute path; write {example}")
-
-
-def _readable(value: Value, key: str, base: Path) -> str:
-    path = _path(value, key, base)
-    if path and not os.access(path, os.R_OK):
-        raise ConfigError(f"{value.where}: {key} {path} is not there or cannot be read")
-    return path
-
-
-def _secret(value: Value, key: str, base: Path) -> str:
-    return check_secret(_path(value, key, base), f"{value.where}: {key}")
-
-
-def _path(value: Value, key: str, base: Path) -> str:
-    """The path, relative to the configuration's directory: it means the same wherever the healer is started."""
-    text = value.scalar(key)
-    return str(base / text) if text else ""

@@ -115,7 +115,7 @@ def test_a_remediation_that_is_not_known_takes_the_longest_cooldown() -> None:
     [
         (
             "mode: dry_run\ncooldwon: 3\n",
-            r"healer\.yml line 2: unknown key 'cooldwon' in the file; known: alertmanager_url, ",
+            r"healer\.yml line 2: unknown key 'cooldwon' in the file; known: alertmanager_http_config, ",
         ),
         (
             "limits:\n  budget: 3\n",
