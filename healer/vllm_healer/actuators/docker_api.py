@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-from vllm_healer.actuators.unix_http import SCHEME, UnixConnection
+from vllm_healer.actuators.unix_http import MAX_BODY, SCHEME, UnixConnection
 from vllm_healer.actuators.unreachable import Unmanaged, Unreachable
 from vllm_healer.errors import TemporaryError
 from vllm_healer.model import Target
@@ -22,7 +22,6 @@ TIMEOUT = 5.0  # seconds for a look; Docker answers in milliseconds, and slower 
 STOP_MARGIN = 20.0  # seconds beyond the grace in which Docker takes a killed container apart
 START_TIMEOUT = 60.0  # seconds; attaching GPUs and networks takes some, loading the model is not part of it
 VERSION = "1.44"  # the oldest that Docker 29 speaks; an older or later engine says its own, which is then used
-MAX_BODY = 4 * 1024 * 1024  # bytes; a container's description has a few thousand
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Answer:
         """Docker's own message, in one line."""
         try:
             words = json.loads(self.body)["message"]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             words = self.body.decode("utf-8", "replace")
         return " ".join(str(words).split())[:300]
 
@@ -132,7 +131,7 @@ def parse_container(body: bytes, where: str) -> Container:
     """The container that Docker describes. Raises Unreachable when the text is no such description."""
     try:
         values = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unreachable(f"{where} answered {body[:60]!r} instead of a container") from error
     state, host = _mapping(values, "State"), _mapping(values, "HostConfig")
     policy = _mapping(host, "RestartPolicy")

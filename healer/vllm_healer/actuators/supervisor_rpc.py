@@ -8,14 +8,18 @@ import re
 import xmlrpc.client
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
-from vllm_healer.actuators.unix_http import SCHEME, UnixConnection
+from vllm_healer.actuators.unix_http import MAX_BODY, SCHEME, UnixConnection
 from vllm_healer.actuators.unreachable import Unmanaged, Unreachable
 from vllm_healer.errors import PermanentError, TemporaryError
 from vllm_healer.model import RunState, Target
+from vllm_healer.net.connection import BoundedConnection, open_tcp
+from vllm_healer.printable import shown
 
 TIMEOUT = 5.0  # seconds for one call; supervisord answers in milliseconds, and all calls here return at once
 
@@ -156,7 +160,7 @@ class Supervisor:
 def parse_info(answer: object, url: str) -> Info:
     """The state of a process. Raises Unreachable when the answer is not one of getProcessInfo."""
     if not isinstance(answer, dict):
-        raise Unreachable(f"supervisord at {url} answered {str(answer)[:60]!r} instead of a process's state")
+        raise Unreachable(f"supervisord at {url} answered {shown(answer)} instead of a process's state")
     values: dict[str, object] = answer
     state = values.get("state")
     return Info(
@@ -202,7 +206,9 @@ def _with_path(url: str) -> str:
 
 
 class _Transport(xmlrpc.client.Transport):
-    """Connects to a TCP port or a unix socket, always with a timeout."""
+    """Connects to a TCP port or a unix socket, always with a deadline, and takes no more than MAX_BODY."""
+
+    accept_gzip_encoding = False
 
     def __init__(self, path: str, timeout: float, headers: list[tuple[str, str]]) -> None:
         super().__init__(headers=headers)
@@ -212,4 +218,11 @@ class _Transport(xmlrpc.client.Transport):
     def make_connection(self, host: object) -> http.client.HTTPConnection:
         if self._path:
             return UnixConnection(self._path, self._timeout)
-        return http.client.HTTPConnection(str(host), timeout=self._timeout)
+        parts = urlsplit(f"//{host}")
+        opener = partial(open_tcp, parts.hostname or "", parts.port or 80, False, "")
+        return BoundedConnection(str(host), self._timeout, MAX_BODY, opener)
+
+    def parse_response(self, response: http.client.HTTPResponse) -> tuple[Any, ...]:
+        if response.getheader("Content-Encoding", "identity").lower() != "identity":
+            raise http.client.HTTPException("it compressed what was asked for as it is")
+        return super().parse_response(response)

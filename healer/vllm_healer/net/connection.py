@@ -113,7 +113,7 @@ def seconds_left(deadline: float) -> float:
     """Raises TimeoutError when there are none."""
     left = deadline - time.monotonic()
     if left <= 0:
-        raise TimeoutError
+        raise TimeoutError("timed out")
     return left
 
 

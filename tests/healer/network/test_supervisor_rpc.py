@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from types import ModuleType
 from typing import Any
 
@@ -38,3 +39,18 @@ def test_an_error_and_an_answer_cut_short_are_blindness(server: Any, http: Modul
     for words in ("answered HTTP 500", "did not answer"):
         with pytest.raises(Blind, match=words):
             supervisor(server).info()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "words"),
+    [
+        ({"Content-Encoding": "gzip"}, gzip.compress(b"\0" * 10**6), "it compressed what was asked for as it is"),
+        ({}, b"<methodResponse>" + b" " * 5_000_000, "the answer is too large"),
+    ],
+)
+def test_what_would_take_all_memory_is_not_read(
+    server: Any, http: ModuleType, headers: dict[str, str], body: bytes, words: str
+) -> None:
+    server.say("/RPC2", http.Reply(200, body, headers=headers))
+    with pytest.raises(Blind, match=f"did not answer getProcessInfo: {words}"):
+        supervisor(server).info()
