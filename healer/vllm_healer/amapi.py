@@ -40,10 +40,15 @@ def _is_active(entry: object, who: str) -> bool:
 
 
 def _alert(entry: object, who: str) -> Alert:
-    labels = {str(key): str(value) for key, value in _mapping(entry, "labels", who).items()}
-    annotations = {str(key): str(value) for key, value in _mapping(entry, "annotations", who).items()}
+    labels, annotations = _texts(entry, "labels", who), _texts(entry, "annotations", who)
     fingerprint, starts_at = _text(entry, "fingerprint", who), _text(entry, "startsAt", who)
     return Alert(fingerprint, labels.get("alertname", ""), True, starts_at, labels, annotations)
+
+
+def _texts(entry: object, key: str, who: str) -> dict[str, str]:
+    """The mapping with text as values, which Alertmanager always answers; what is something else is shown in short."""
+    given = _mapping(entry, key, who)
+    return {str(name): value if isinstance(value, str) else shown(value) for name, value in given.items()}
 
 
 def _mapping(entry: object, key: str, who: str) -> dict[object, object]:

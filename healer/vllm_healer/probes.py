@@ -70,10 +70,11 @@ class _Visit:
     def paused(self) -> bool | None:
         """True if it is paused; None where it does not say: without dev mode, or when its engine does not answer."""
         try:
-            answer = ask(self.target, "GET", "/is_paused", self.timeouts.paused).json()
+            answer = ask(self.target, "GET", "/is_paused", self.timeouts.paused)
         except RequestFailed:
             return None
-        said = answer.get("is_paused") if isinstance(answer, dict) else None
+        document = answer.json() if answer.status == 200 else None
+        said = document.get("is_paused") if isinstance(document, dict) else None
         return said if isinstance(said, bool) else None
 
     def metrics(self) -> str:

@@ -61,3 +61,18 @@ def test_asleep_is_an_engine_that_says_it_is_not_awake() -> None:
     assert parse_asleep(line % ("awake", "1.0") + line.replace('"0"', '"1"') % ("awake", "0.0"))
     assert not parse_asleep(line % ("awake", "1.0") + line % ("discard_all", "0.0"))
     assert not parse_asleep(NEW)
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "1e999", "x", "9" * 5000])
+def test_what_is_no_finite_number_costs_its_own_value_only(value: str) -> None:
+    page = f'vllm:num_requests_running{{engine="0"}} {value}\nvllm:num_requests_running{{engine="1"}} 2\r\n'
+    work = parse_work(page)
+    assert work is not None
+    assert work[0] == 2.0
+
+
+def test_a_value_ends_where_its_timestamp_or_exemplar_begins() -> None:
+    page = 'vllm:num_requests_running 3.0 1700000000000\nvllm:prompt_tokens_total 7 # {trace_id="a"} 99 1.0\n'
+    work = parse_work(page)
+    assert work is not None
+    assert (work[0], work[6]) == (3.0, 7.0)

@@ -21,6 +21,7 @@ class Reply:
     body: bytes = b""
     missing: int = 0
     hang: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class FakeServer:
     requests: list[Request] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+    running: ThreadingHTTPServer | None = None
 
     def say(self, path: str, *replies: Reply) -> None:
         self.replies[path] = list(replies)
@@ -72,6 +74,8 @@ def start(fake: FakeServer) -> ThreadingHTTPServer:
             self.send_response(reply.status)
             self.send_header("Content-Type", "text/xml" if self.path == "/RPC2" else "application/json")
             self.send_header("Content-Length", str(len(reply.body) + reply.missing))
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has given up
                 self.wfile.write(reply.body)
@@ -83,6 +87,7 @@ def start(fake: FakeServer) -> ThreadingHTTPServer:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    fake.running = server
     fake.url = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     return server

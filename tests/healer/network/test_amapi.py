@@ -73,7 +73,7 @@ def test_an_alert_with_a_part_missing_is_blindness_and_not_one_alert_less(server
         Alertmanager(server.url).active()
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"null", b"[3]"])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"null", b"[3]", b"[" * 900_000, b"[" * 980 + b"]" * 980])
 def test_garbage_is_blindness(server: Any, http: ModuleType, body: bytes) -> None:
     server.say(ALERTS, http.Reply(200, body))
     with pytest.raises(Blind, match=r"Alertmanager at .* answered"):

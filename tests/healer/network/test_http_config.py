@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import shutil
+import ssl
+import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 
 from vllm_healer.amapi import Alertmanager
 from vllm_healer.errors import Blind
-from vllm_healer.net.http_config import Authorization, BasicAuth, HttpConfig, HttpHeader
+from vllm_healer.net.http_config import Authorization, BasicAuth, HttpConfig, HttpHeader, TlsConfig
 from vllm_healer.promapi import Prometheus
 
 QUERY, ALERTS = "/api/v1/query", "/api/v2/alerts"
@@ -127,3 +130,23 @@ def test_an_error_is_not_asked_about_again(server: Any, http: ModuleType, status
     with pytest.raises(Blind, match=f"HTTP {status}"):
         Prometheus(server.url).signals("gpu1:8000", frozenset())
     assert [request.method for request in server.requests] == ["POST"]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_an_authority_of_ones_own_is_trusted_and_no_other(server: Any, tmp_path: Path) -> None:
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "ca.pem")]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*make.split(), *names, *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
+    server.running.socket = context.wrap_socket(server.running.socket, server_side=True)
+    server.say_json(ALERTS, [])
+    url = server.url.replace("http://", "https://")
+    trusting = HttpConfig(tls_config=TlsConfig(str(tmp_path / "ca.pem")))
+    assert Alertmanager(url, http_config=trusting).active() == ()
+    with pytest.raises(Blind, match="CERTIFICATE_VERIFY_FAILED"):
+        Alertmanager(url).active()
+    (tmp_path / "ca.pem").unlink()
+    with pytest.raises(Blind, match=r"ca_file \S+/ca.pem cannot be used: No such file or directory"):
+        Alertmanager(url, http_config=trusting).active()

@@ -194,3 +194,44 @@ def test_a_key_that_cannot_be_sent_proves_nothing_and_is_not_shown(vllm: Any, tm
     assert (seen.ok, seen.applicable) == (False, False)
     assert "api_key_file" in seen.detail
     assert key not in seen.detail
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/completions"])
+def test_a_redirect_is_not_followed_and_what_it_says_is_not_repeated(vllm: Any, http: ModuleType, path: str) -> None:
+    vllm.say_json("/meta-data", {"SecretAccessKey": "sesame"})
+    vllm.say(path, http.Reply(302, b"sesame", headers={"Location": f"{vllm.url}/meta-data"}))
+    seen = look(vllm).canary
+    assert seen is not None
+    assert (seen.ok, seen.applicable) == (False, True)
+    assert seen.detail == "HTTP 302, a redirect, and none is followed"
+    assert "/meta-data" not in vllm.paths()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/is_paused"])
+def test_a_redirect_of_other_pages_tells_nothing(vllm: Any, http: ModuleType, path: str) -> None:
+    vllm.say_json("/elsewhere", {"is_paused": True})
+    vllm.say(path, http.Reply(307, b'{"is_paused": true}', headers={"Location": f"{vllm.url}/elsewhere"}))
+    seen = look(vllm)
+    assert (seen.paused, seen.work is None) == ((False, True) if path == "/metrics" else (None, False))
+    assert "/elsewhere" not in vllm.paths()
+
+
+@pytest.mark.parametrize("body", [b"[" * 900_000, b'{"is_paused": ' + b"9" * 5000 + b"}"])
+def test_what_nests_or_counts_without_end_is_a_bad_answer_and_no_crash(
+    vllm: Any, http: ModuleType, body: bytes
+) -> None:
+    for path in ("/is_paused", "/v1/models", "/v1/completions"):
+        vllm.say(path, http.Reply(200, body))
+    seen = look(vllm)
+    assert seen.paused is None
+    assert seen.canary is not None
+    assert (seen.canary.ok, seen.canary.applicable) == (False, True)
+    assert len(seen.canary.detail) < 300
+
+
+def test_a_page_of_more_than_8_mib_is_no_page(vllm: Any, http: ModuleType) -> None:
+    lines = METRICS % (2, 1) + b"vllm:x 1\n" * 900_000
+    vllm.say("/metrics", http.Reply(200, lines + b"#" * (8 * 1024**2 - len(lines))), http.Reply(200, lines * 2))
+    seen = look(vllm)
+    assert seen.work_before is not None
+    assert seen.work is None

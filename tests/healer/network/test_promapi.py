@@ -138,6 +138,11 @@ def test_an_error_is_blindness_with_its_words(server: Any) -> None:
         b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "x"]}]}}',
         b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": 3, "value": [1, "1"]}]}}',
         b'{"status": "success", "data": {"resultType": "vector", "result": 7}}',
+        b"[" * 900_000,
+        b"[" * 980 + b"]" * 980,
+        b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, %s]}]}}'
+        % (b"9" * 400),
+        b'{"status": %s}' % (b"9" * 5000),
     ],
 )
 def test_garbage_is_blindness(server: Any, http: ModuleType, body: bytes) -> None:
