@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vllm_exporter.linux.files import read_file
@@ -28,8 +28,33 @@ def read_ports(proc: Path, pid: int) -> frozenset[int] | None:
 
 def parse_table(text: bytes) -> Mapping[int, int]:
     """Returns inode to port of each listening socket in /proc/net/tcp or tcp6."""
+    return {int(row[9]): _port(row) for row in _listening_rows(text)}
+
+
+def read_owners(proc: Path, pid: int) -> Mapping[int, frozenset[int]]:
+    """Returns port to the users whose processes listen on it, in the network that the process is in."""
+    owners: dict[int, frozenset[int]] = {}
+    for table in ("tcp", "tcp6"):
+        for row in _listening_rows(read_file(proc / str(pid) / "net" / table, MAX_TABLE) or b""):
+            owners[_port(row)] = owners.get(_port(row), frozenset()) | {int(row[7])}
+    return owners
+
+
+def read_user(proc: Path, pid: int) -> int | None:
+    """Returns the user of a process; None when it is gone."""
+    try:
+        return os.stat(f"{proc}/{pid}").st_uid
+    except OSError:
+        return None
+
+
+def _listening_rows(text: bytes) -> Iterator[list[bytes]]:
     rows = (line.split() for line in text.splitlines()[1:])
-    return {int(row[9]): int(row[1].rpartition(b":")[2], 16) for row in rows if len(row) > 9 and row[3] == LISTEN}
+    return (row for row in rows if len(row) > 9 and row[3] == LISTEN)
+
+
+def _port(row: list[bytes]) -> int:
+    return int(row[1].rpartition(b":")[2], 16)
 
 
 def read_sockets(proc: Path, pid: int) -> frozenset[int] | None:

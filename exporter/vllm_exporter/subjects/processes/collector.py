@@ -13,6 +13,7 @@ from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.facts.facts import Trees, VllmProcess
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.files import read_file
+from vllm_exporter.linux.listening import read_user
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.net.unix import check_place, socket_path
@@ -23,7 +24,14 @@ from vllm_exporter.subjects.processes.ask_supervisors import SYSTEMD, Supervisor
 from vllm_exporter.subjects.processes.cgroup import SHORT, CgroupPlace, read_place
 from vllm_exporter.subjects.processes.docker_engine import Container
 from vllm_exporter.subjects.processes.exit_counts import ExitCounter
-from vllm_exporter.subjects.processes.lineage import Living, Record, choose_orphans, remember
+from vllm_exporter.subjects.processes.lineage import (
+    Living,
+    Record,
+    choose_orphans,
+    choose_shown,
+    remember,
+    without_strangers,
+)
 from vllm_exporter.subjects.processes.match_targets import TargetMatcher, choose_targets
 from vllm_exporter.subjects.processes.memory import ProcessMemory
 from vllm_exporter.subjects.processes.series import TICKS, ProcessReading, rows
@@ -31,6 +39,7 @@ from vllm_exporter.subjects.processes.slow import SlowReader, SlowReadings
 from vllm_exporter.subjects.processes.tree import ProcTree
 
 SLOW = 10.0  # seconds between two counts of file descriptors and of OOM kills
+MAX_SHOWN = 256  # processes: 56 servers on MIG instances have 112; each is some series
 RENEW = 60.0  # seconds between two requests to a container engine or supervisord, when nothing changes
 
 
@@ -81,6 +90,8 @@ class ProcessesCollector(Collector):
         self._exits = ExitCounter(context, self._supervisors)
         scope, configured = read_scope(context.proc), self._matcher.targets.names
         self._memory = ProcessMemory(context.config.state_dir, scope, configured)
+        self._matcher.users = dict(self._memory.users)
+        self._hides = False  # True while processes are left out
         self._places: dict[Ref, CgroupPlace] = {}
         self._orphans: frozenset[Ref] = frozenset()
         self._containers: Mapping[str, Container] = {}  # the engine's list that the present names are from
@@ -136,13 +147,26 @@ class ProcessesCollector(Collector):
             self._slow_due = 0.0  # OOM kills count from now on
             self._supervisors.renew()
         containers = {ref: self._containers.get(place.container) for ref, place in self._places.items()}
-        records = remember(before, living, self._matcher.join(living, containers))
+        found = remember(before, living, self._matcher.join(living, containers))
+        users = {ref: read_user(self._proc, ref.pid) for ref in found}
+        records = choose_shown(without_strangers(found, users, self._matcher.users), MAX_SHOWN)
+        self._tell_hidden(len(found) - len(records))
         self._exits.follow(records, living, before, places, self._names)
         self._names = {
             ref.pid: self._container_name(self._places[ref]) for ref in records if self._places[ref].container
         }
         self._orphans = frozenset(record.ref for record in choose_orphans(records, living))
-        self._memory.renew(records)
+        self._memory.renew(records, self._matcher.users)
+
+    def _tell_hidden(self, hidden: int) -> None:
+        """Logs one line when there are more processes than are shown, and when all are again."""
+        if bool(hidden) == self._hides:
+            return
+        self._hides = bool(hidden)
+        if hidden:
+            log("warning", "too many processes with titles of vLLM: those of no server are left out", hidden=hidden)
+        else:
+            log("info", "all processes of vLLM are shown again")
 
     def _container_name(self, place: CgroupPlace) -> str:
         known = self._supervisors.containers.get(place.container)

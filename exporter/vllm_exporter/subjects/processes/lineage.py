@@ -99,6 +99,26 @@ def remember(records: Records, living: Living, servers: Mapping[Ref, str]) -> di
     return kept
 
 
+def without_strangers(
+    records: Records, users: Mapping[Ref, int | None], servers: Mapping[str, int]
+) -> dict[Ref, Record]:
+    """Returns the records; one of another user than its server's belongs to no server. `servers` are known users."""
+
+    def strange(record: Record) -> bool:
+        user, owner = users.get(record.ref), servers.get(record.server)
+        return user is not None and owner is not None and user != owner
+
+    return {ref: replace(record, server="") if strange(record) else record for ref, record in records.items()}
+
+
+def choose_shown(records: Records, most: int) -> dict[Ref, Record]:
+    """Returns at most so many: first those of a server, then the oldest. Anybody may start a process with any title."""
+    if len(records) <= most:
+        return dict(records)
+    order = sorted(records.values(), key=lambda record: (not record.server, record.ref.start, record.ref.pid))
+    return {record.ref: record for record in order[:most]}
+
+
 def choose_mains(records: Records, mains: Mapping[str, Ref]) -> dict[str, Ref]:
     """Returns the first API server of each server, parent of its others: another one in its place is a restart.
 

@@ -11,7 +11,7 @@ from vllm_exporter.config.addresses import split_address
 from vllm_exporter.config.config import TargetConfig
 from vllm_exporter.config.local_servers import local_servers
 from vllm_exporter.facts.values import Ref
-from vllm_exporter.linux.listening import read_addresses, read_ports, same_network
+from vllm_exporter.linux.listening import read_addresses, read_owners, read_ports, read_user, same_network
 from vllm_exporter.subjects.processes.docker_engine import Container
 from vllm_exporter.subjects.processes.lineage import Living, Process
 from vllm_exporter.subjects.processes.titles import Forward
@@ -40,24 +40,35 @@ class Network:
     container: Container | None = None  # as the engine has it
 
 
+@dataclass(frozen=True)
+class TargetMatch:
+    """A server that an API server's process may be."""
+
+    server: str
+    user: int | None  # of the process; None: not known
+    listens: bool = False  # the process was seen to listen on its port, or its user listens there
+
+
 @dataclass
 class _Try:
     due: float
     pause: float = FIRST_RETRY
-    guess: str = ""
+    guess: TargetMatch | None = None
 
 
 @dataclass
 class TargetMatcher:
     """Finds the configured server of each API server.
 
-    A match by listening port is final; a guess from the command line is retried.
+    A match by listening port is final; a guess from the command line is retried. Anybody may start a process with any
+    command line, so a guess counts only while no process is known to listen for that server, and for its user only.
     """
 
     proc: Path
     targets: KnownTargets
     clock: Clock
-    _joined: dict[Ref, str] = field(default_factory=dict)
+    users: dict[str, int] = field(default_factory=dict)  # by server: the user whose process listened on its port last
+    _joined: dict[Ref, TargetMatch] = field(default_factory=dict)
     _tries: dict[Ref, _Try] = field(default_factory=dict)
 
     def hurry(self) -> None:
@@ -69,14 +80,15 @@ class TargetMatcher:
         """Returns API servers with their targets."""
         servers = [process for process in living.values() if process.title.role == "api_server"]
         refs = {process.ref for process in servers}
-        self._joined = {ref: server for ref, server in self._joined.items() if ref in refs}
+        self._joined = {ref: match for ref, match in self._joined.items() if ref in refs}
         self._tries = {ref: one for ref, one in self._tries.items() if ref in refs}
         forwards = tuple(process.title.forward for process in living.values() if process.title.forward)
         for process in servers:
             if process.ref not in self._joined:
                 self._try(process, forwards, containers.get(process.ref))
         guessed = {ref: one.guess for ref, one in self._tries.items() if one.guess}
-        return {**guessed, **self._joined}
+        chosen, self.users = choose_matches({**guessed, **self._joined}, self.users)
+        return chosen
 
     def _try(self, process: Process, forwards: tuple[Forward, ...], container: Container | None) -> None:
         now = self.clock.monotonic()
@@ -87,13 +99,51 @@ class TargetMatcher:
         pid = process.ref.pid
         own = same_network(self.proc, pid)
         network = Network() if own else Network(False, read_addresses(self.proc, pid), forwards, container)
-        server = choose_server(read_ports(self.proc, pid) or (), network, self.targets)
+        ports, user = read_ports(self.proc, pid), read_user(self.proc, pid)
+        server = choose_server(ports or (), network, self.targets)
         if server:
-            self._joined[process.ref] = server
+            self._joined[process.ref] = TargetMatch(server, user, listens=True)
             del self._tries[process.ref]
         else:
-            port = process.title.port
-            mine.guess = choose_server(() if port is None else (port,), network, self.targets)
+            mine.guess = self._guess(process, ports is not None, user, network)
+
+    def _guess(self, process: Process, seen: bool, user: int | None, network: Network) -> TargetMatch | None:
+        """Returns the match by the port of the command line. `seen`: the ports on which it listens are known."""
+        port = process.title.port
+        server = "" if port is None else choose_server((port,), network, self.targets)
+        if not server or port is None:
+            return None
+        owners = read_owners(self.proc, process.ref.pid).get(port, frozenset())
+        if owners and user not in owners:
+            return None
+        return TargetMatch(server, user, listens=bool(owners) and not seen)  # without owners it loads
+
+
+def choose_matches(
+    matches: Mapping[Ref, TargetMatch], users: Mapping[str, int]
+) -> tuple[dict[Ref, str], dict[str, int]]:
+    """Returns the server of each process that may be it, and the users by server.
+
+    Processes that listen count before those that do not, and of either those of the server's user, if there are any.
+    Where that user is not known yet, and processes of several claim to be the server, none of them is believed.
+    """
+    chosen: dict[Ref, str] = {}
+    known = dict(users)
+    for server in {match.server for match in matches.values()}:
+        claims = {ref: match for ref, match in matches.items() if match.server == server}
+        listening = {ref: match for ref, match in claims.items() if match.listens}
+        found = {match.user for match in (listening or claims).values()}
+        before = known.get(server)
+        if before in found:
+            found = {before}
+        elif before is not None and not listening:
+            continue
+        if len(found) == 1:
+            user = found.pop()
+            chosen |= {ref: server for ref, match in (listening or claims).items() if match.user == user}
+            if listening and user is not None:
+                known[server] = user
+    return chosen, known
 
 
 def choose_server(ports: Iterable[int], network: Network, targets: KnownTargets) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from vllm_exporter.facts.values import ROLES, Ref, Role
-from vllm_exporter.state import Content, StateFile
+from vllm_exporter.state import Content, StateFile, count
 from vllm_exporter.subjects.processes.lineage import Record, Records, choose_mains
 
 
@@ -19,6 +19,7 @@ class KnownProcesses:
         default_factory=dict
     )  # ever seen, with the roles of their processes
     mains: Mapping[str, Ref] = field(default_factory=dict)  # by server: the API server by which restarts are counted
+    users: Mapping[str, int] = field(default_factory=dict)  # by server: whose process listened on its port last
 
 
 class ProcessMemory:
@@ -45,14 +46,20 @@ class ProcessMemory:
         """Returns every local server ever seen, with the roles its processes ever had."""
         return self._known.servers
 
-    def renew(self, records: Records) -> None:
-        """Takes the present records, counts restarts, and saves."""
+    @property
+    def users(self) -> Mapping[str, int]:
+        """Returns the user of each local server, as far as it is known."""
+        return self._known.users
+
+    def renew(self, records: Records, users: Mapping[str, int] | None = None) -> None:
+        """Takes the present records and users, counts restarts, and saves."""
         mains = choose_mains(records, self._known.mains)
         for server, main in mains.items():
             if self._known.mains.get(server, main) != main:
                 self.restarts[server] = self.restarts.get(server, 0) + 1
         servers = remember_servers(self._known.servers, records.values(), self._configured)
-        self._known = KnownProcesses(records, servers, mains)
+        kept = {server: user for server, user in (users or {}).items() if server in self._configured}
+        self._known = KnownProcesses(records, servers, mains, kept)
         self._file.save(format_known(self._known, self._scope))
 
 
@@ -70,11 +77,12 @@ def remember_servers(
 def parse_known(content: Content, scope: str) -> KnownProcesses:
     """Reads the content, without processes of another boot or PID namespace. Raises ValueError and LookupError."""
     servers = {str(name): tuple(_role(role) for role in roles) for name, roles in content["servers"].items()}
+    users = {str(name): count(user) for name, user in content.get("users", {}).items()}
     if content["scope"] != scope:
-        return KnownProcesses(servers=servers)
+        return KnownProcesses(servers=servers, users=users)
     records = [_record(item) for item in content["processes"]]
     mains = {str(name): Ref.from_plain(ref) for name, ref in content.get("mains", {}).items()}
-    return KnownProcesses({record.ref: record for record in records}, servers, mains)
+    return KnownProcesses({record.ref: record for record in records}, servers, mains, users)
 
 
 def format_known(known: KnownProcesses, scope: str) -> Content:
@@ -90,7 +98,8 @@ def format_known(known: KnownProcesses, scope: str) -> Content:
         for record in known.records.values()
     ]
     mains = {server: ref.to_plain() for server, ref in known.mains.items()}
-    return {"scope": scope, "servers": dict(known.servers), "mains": mains, "processes": processes}
+    users = dict(known.users)
+    return {"scope": scope, "servers": dict(known.servers), "mains": mains, "users": users, "processes": processes}
 
 
 def _record(item: Content) -> Record:

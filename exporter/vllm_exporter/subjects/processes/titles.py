@@ -3,17 +3,19 @@
 Titles of vLLM 0.32: `<prefix>::APIServer_0`, `…::EngineCore`, `…::EngineCore_DP0`, `…::Worker_DP0_TP1` and
 `…::DPCoordinator` (an index or a rank stands there only when there are several), the prefix from
 VLLM_PROCESS_NAME_PREFIX. The first process keeps its command line. Without setproctitle, and in releases that do not
-rename, engines look like a second `vllm serve`. Ray names its actors by their class: `ray::RayWorkerProc.…`.
+rename, engines look like a second `vllm serve`. Ray names its actors by their class: `ray::RayWorkerProc.…`. Packages
+that extend vLLM (vllm_omni, vllm_ascend) or wrap it (dynamo.vllm) have modules and classes of their own.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vllm_exporter.facts.values import Role
 
 DEFAULT_PORT = 8000  # of `vllm serve`
+MAX_PORT_DIGITS = 5
 
 _NAMES: dict[bytes, Role] = {
     b"APIServer": "api_server",
@@ -22,17 +24,33 @@ _NAMES: dict[bytes, Role] = {
     b"DPCoordinator": "coordinator",
 }
 _RENAMED = re.compile(rb"([^\s:]{1,64})::(APIServer|EngineCore|Worker|DPCoordinator)(?:_([A-Za-z0-9_]{1,64}))?")
-_ACTORS: dict[bytes, Role] = {  # v1/executor/ray_executor.py, ray_executor_v2.py and v1/engine/core.py of vLLM 0.32
-    b"RayWorkerWrapper": "worker",
-    b"RayWorkerProc": "worker",
-    b"EngineCoreActor": "engine_core",
-    b"DPMoEEngineCoreActor": "engine_core",
-}
-_SERVERS = (b"vllm.entrypoints.openai.api_server", b"vllm.entrypoints.api_server")  # python -m
-_COMMANDS = (b"vllm", b"vllm.entrypoints.cli.main")  # followed by `serve`
+# Packages that extend vLLM have classes of their own, behind vLLM's own prefix: VLLM::StageEngineCoreProc_DP0.
+_EXTENDED = re.compile(
+    rb"VLLM::[A-Za-z0-9]{0,40}?(APIServer|EngineCore|Worker|DPCoordinator)[A-Za-z0-9]{0,40}(?:_([A-Za-z0-9_]{1,64}))?"
+)
+# Ranks are series: any other text behind a name is none.
+_RANK = re.compile(
+    rb"(?:(?:DP|PP|TP|EP|PCP|DCP|stage|replica)?\d{1,4})(?:_(?:DP|PP|TP|EP|PCP|DCP|stage|replica)\d{1,4}){0,7}"
+)
+# v1/executor/ray_executor.py, ray_executor_v2.py and v1/engine/core.py of vLLM 0.32, and what extends them
+_ACTORS: tuple[tuple[re.Pattern[bytes], Role], ...] = (
+    (re.compile(rb"[A-Za-z0-9]{0,40}RayWorker(?:Wrapper|Proc)"), "worker"),
+    (re.compile(rb"[A-Za-z0-9]{0,40}EngineCoreActor"), "engine_core"),
+)
+# vllm, vllm-0.9, vllm0.9.1, vllm-omni, vllm.pex; not vllm-exporter or vllm-router
+_COMMAND = re.compile(rb"vllm(?:[-_.]?v?[0-9][0-9A-Za-z.+_-]{0,40}|[-_]omni)?(?:\.(?:py|pyz|pex))?")
+# vllm.entrypoints.openai.api_server; vllm_omni, vllm_nvext, ipex_llm.vllm.xpu … in its place
+_SERVER_MODULE = re.compile(
+    rb"(?:\w+\.){0,4}vllm\w{0,40}(?:\.\w+){0,3}\.entrypoints(?:\.\w+){0,2}\.(?:api_server|grpc_server)"
+)
+_COMMAND_MODULE = re.compile(rb"vllm(?:_\w{1,40})?\.entrypoints\.cli\.main|vllm(?:_omni)?")  # followed by `serve`
+# dynamo.vllm, vllm_tgis_adapter, fastchat.serve.vllm_worker: they run vLLM's engine, and listen where they like
+_WRAPPER_MODULE = re.compile(rb"(?:\w+\.){1,4}vllm(?:\.main)?|(?:\w+\.){0,4}vllm_(?:worker|tgis_adapter)")
+_SERVER_SCRIPT = re.compile(rb"(?:.*/)?vllm\w{0,40}/entrypoints/(?:openai/)?api_server\.py")
+MAX_NAME = 200  # bytes of a module's or a script's name
 _SHELLS = (b"sh", b"bash", b"dash", b"ash", b"zsh", b"ksh", b"fish", b"busybox")
 _SUPERVISORS = (b"supervisord", b"circusd", b"honcho")  # written in Python, but no owners of engines
-_WITH_VALUE = (b"-X", b"-W")  # options of the interpreter that take the next word
+_WITH_VALUE = b"XW"  # options of the interpreter that take a value
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,15 @@ class Title:
     forward: Forward | None = None  # of a docker-proxy
 
 
+@dataclass(frozen=True)
+class Invocation:
+    """A program and its arguments."""
+
+    name: bytes = b""  # a path, or a module of Python
+    args: list[bytes] = field(default_factory=list)
+    module: bool = False
+
+
 UNREADABLE = Title(owner=True)  # on the safe side: nothing below it is an orphan
 
 
@@ -67,12 +94,18 @@ def parse_title(cmdline: bytes) -> Title:
         return Title()
     first = words[0].rstrip()
     if first.startswith(b"ray::"):
-        role = _ACTORS.get(first[5:].partition(b".")[0].partition(b"(")[0])
+        actor = first[5:].partition(b".")[0].partition(b"(")[0]
+        role = next((role for pattern, role in _ACTORS if pattern.fullmatch(actor)), None)
         return Title(role, renamed=role is not None, owner=True)
-    renamed = _RENAMED.fullmatch(first)
-    if renamed:
-        return Title(_NAMES[renamed[2]], (renamed[3] or b"").decode(), renamed=True, owner=True)
+    if renamed := _RENAMED.fullmatch(first):
+        return Title(_NAMES[renamed[2]], _rank(renamed[3]), renamed=True, owner=True)
+    if extended := _EXTENDED.fullmatch(first):
+        return Title(_NAMES[extended[1]], _rank(extended[2]), renamed=True, owner=True)
     return _parse_command(words)
+
+
+def _rank(text: bytes | None) -> str:
+    return text.decode() if text and _RANK.fullmatch(text) else ""
 
 
 def _parse_command(words: list[bytes]) -> Title:
@@ -82,10 +115,24 @@ def _parse_command(words: list[bytes]) -> Title:
     if first.lstrip(b"-") in _SHELLS:
         return Title(shell=True)
     interpreter = first.startswith((b"python", b"pypy"))
-    program, args = _program(words[1:]) if interpreter else (first, words[1:])
-    if program in _SERVERS or (program in _COMMANDS and args[:1] == [b"serve"]):
-        return Title("api_server", port=_port(args), owner=True)
-    return Title(owner=interpreter and program not in _SUPERVISORS)
+    program = _program(words[1:]) if interpreter else Invocation(words[0], words[1:])
+    if _serves(program):
+        return Title("api_server", port=_port(program.args, DEFAULT_PORT), owner=True)
+    if program.module and _WRAPPER_MODULE.fullmatch(program.name):
+        return Title("api_server", port=_port(program.args, None), owner=True)
+    return Title(owner=interpreter and _basename(program.name) not in _SUPERVISORS)
+
+
+def _serves(program: Invocation) -> bool:
+    """True if it is vLLM's server, or that of a package that extends vLLM."""
+    name = program.name
+    if len(name) > MAX_NAME:
+        return False
+    if program.module:
+        command = _COMMAND_MODULE.fullmatch(name) is not None
+        return _SERVER_MODULE.fullmatch(name) is not None or (command and program.args[:1] == [b"serve"])
+    command = _COMMAND.fullmatch(_basename(name)) is not None
+    return _SERVER_SCRIPT.fullmatch(name) is not None or (command and program.args[:1] == [b"serve"])
 
 
 def _forward(args: list[bytes]) -> Forward | None:
@@ -98,28 +145,36 @@ def _forward(args: list[bytes]) -> Forward | None:
     return Forward(int(host_port), address.decode("ascii", "replace"), int(port))
 
 
-def _program(words: list[bytes]) -> tuple[bytes, list[bytes]]:
-    """Returns the module or the script's name that an interpreter runs, and its arguments."""
+def _program(words: list[bytes]) -> Invocation:
+    """Returns what an interpreter runs: `-m module`, a script, or nothing (`-c`). Short options may stand together."""
     while words and words[0].startswith(b"-"):
-        if words[0] == b"-m":
-            return words[1] if len(words) > 1 else b"", words[2:]
-        if words[0] == b"-c":
-            return b"", []
-        words = words[2 if words[0] in _WITH_VALUE else 1 :]
-    return (_basename(words[0]), words[1:]) if words else (b"", [])
+        option, words = words[0], words[1:]
+        if option.startswith(b"--"):
+            continue
+        for at, letter in enumerate(option[1:], 1):
+            behind = option[at + 1 :]
+            if letter == ord("m"):
+                rest = [behind, *words] if behind else words
+                return Invocation(rest[0] if rest else b"", rest[1:], module=True)
+            if letter == ord("c"):
+                return Invocation()
+            if letter in _WITH_VALUE:
+                words = words if behind else words[1:]
+                break
+    return Invocation(words[0], words[1:]) if words else Invocation()
 
 
-def _port(args: list[bytes]) -> int | None:
+def _port(args: list[bytes], default: int | None) -> int | None:
     """Returns the port; None for --headless: engines of a server on another host."""
     if b"--headless" in args:
         return None
-    text = b"%d" % DEFAULT_PORT
-    for word, following in zip(args, [*args[1:], b""], strict=True):
+    text = b"" if default is None else b"%d" % default
+    for word, following in zip(args, [*args[1:], b""], strict=False):
         if word == b"--port":
             text = following
         elif word.startswith(b"--port="):
             text = word.removeprefix(b"--port=")
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdigit() and len(text) <= MAX_PORT_DIGITS else None
 
 
 def _basename(path: bytes) -> bytes:

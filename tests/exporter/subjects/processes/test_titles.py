@@ -71,8 +71,95 @@ def test_knows_a_server_by_its_command_line(command: str, port: int | None) -> N
 
 
 @pytest.mark.parametrize(
+    ("title", "role", "rank"),
+    [
+        (b"VLLM::StageEngineCoreProc_DP0\0", "engine_core", "DP0"),  # T02, vllm-project/vllm#43060
+        (b"VLLM::StageEngineCoreProc_stage0_replica1\0", "engine_core", "stage0_replica1"),
+        (b"VLLM::DPEngineCoreProc\0", "engine_core", ""),
+        (b"VLLM::StageWorkerProc_TP1\0", "worker", "TP1"),
+        (b"VLLM::NPUWorker_DP0_TP1\0", "worker", "DP0_TP1"),
+        (b"VLLM::OmniAPIServer_1\0", "api_server", "1"),
+        (b"ray::OmniRayWorkerProc.run\0", "worker", ""),
+        (b"ray::StageEngineCoreActor\0", "engine_core", ""),
+    ],
+)
+def test_a_class_that_extends_vllms_has_its_role(title: bytes, role: str, rank: str) -> None:
+    found = parse_title(title)
+    assert (found.role, found.rank, found.renamed, found.owner) == (role, rank, True, True)
+
+
+@pytest.mark.parametrize("rank", ["r1_AAAA", "A" * 64, "TP", "TP1_", "_TP1", "DP12345", "TP0x", "tp0", "DP0__TP1"])
+def test_a_rank_of_another_form_is_none(rank: str) -> None:
+    """Each rank is a series, and anybody may write a title."""
+    found = parse_title(f"VLLM::Worker_{rank}\0".encode())
+    assert (found.role, found.rank) == ("worker", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "port"),
+    [
+        # T01, vllm-project/vllm#43060
+        ("/venv/bin/python3 -m vllm_omni.entrypoints.cli.main serve /models/Q --port 53211 --omni", 53211),
+        ("python3 -m vllm_omni.entrypoints.openai.api_server --model m", 8000),
+        ("python -m vllm_nvext.entrypoints.openai.api_server", 8000),
+        ("python -m ipex_llm.vllm.xpu.entrypoints.openai.api_server --port 8001", 8001),
+        ("python3.12 -um vllm.entrypoints.openai.api_server", 8000),
+        ("python3.12 -mvllm.entrypoints.openai.api_server", 8000),
+        ("python3.12 -I -Xdev -m vllm serve m", 8000),
+        ("python3 -m vllm.entrypoints.grpc_server", 8000),
+        ("python3 /opt/vllm/entrypoints/openai/api_server.py --port 7000", 7000),
+        ("/usr/bin/python3.12 /opt/bin/vllm-0.9 serve m --port 8009", 8009),
+        ("/opt/bin/vllm-0.9.1 serve m", 8000),
+        ("vllm0.10 serve m", 8000),
+        ("vllm-omni serve m --omni", 8000),
+        ("/opt/vllm.pex serve m", 8000),
+        ("vllm serve m --port " + "9" * 5000, None),
+    ],
+)
+def test_knows_a_server_of_a_package_that_extends_vllm_or_of_a_versioned_command(
+    command: str, port: int | None
+) -> None:
+    assert parse_title(words(command)) == Title("api_server", port=port, owner=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "port"),
+    [
+        ("python3 -m dynamo.vllm --model Qwen/Qwen3-0.6B", None),  # T06: it listens where DYN_SYSTEM_PORT says
+        ("python3 -m dynamo.vllm.main --model m --port 8081", 8081),
+        ("python3 -m vllm_tgis_adapter --model-name m", None),
+        ("python3 -m fastchat.serve.vllm_worker --port 21002", 21002),
+    ],
+)
+def test_a_program_that_wraps_vllms_engine_is_the_first_process_of_a_server(command: str, port: int | None) -> None:
+    assert parse_title(words(command)) == Title("api_server", port=port, owner=True)
+
+
+@pytest.mark.parametrize(
     "command",
     [
+        "python3 -m dynamo.vllm.sidecar",  # talks to a server beside it
+        "python3 -m dynamo.sglang --model m",
+        "python3 -m vllm_exporter serve",
+        "python3 -m vllm.benchmarks.serve",
+        "python3 -m vllm bench serve",
+        "python3 /venv/bin/vllm-exporter serve",
+        "python3 /venv/bin/vllm-router serve",
+        "python3 -c vllm serve",
+        "python3 -m " + "a." * 30_000 + "vllm",
+    ],
+)
+def test_takes_no_program_beside_vllm_for_a_server(command: str) -> None:
+    assert parse_title(words(command)) == Title(owner=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "vllm-exporter serve",
+        "vllm-healer serve",
+        "vllm-router serve",
+        "team-a::StageEngineCoreProc_DP0",
         "grep vllm serve",
         "vim vllm",
         "tail -f VLLM::EngineCore",
