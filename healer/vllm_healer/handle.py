@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from vllm_healer.errors import Superseded, TemporaryError
+from vllm_healer.errors import PermanentError, Superseded, TemporaryError
 from vllm_healer.model import (
     ALIVE,
     ENDED,
@@ -60,11 +60,13 @@ class Handle:
         """Ends the server with all its processes, by SIGKILL after `grace` seconds; returns how many were signalled.
 
         The supervisor is told first, so that it does not start again what is ended here. Nothing is journalled or done
-        when nothing lives. Raises Superseded when another incarnation does.
+        when nothing lives. Raises Superseded when another incarnation does, PermanentError when no start could follow.
         """
         seen = self._same_incarnation()
         if not _runs(seen) and not members(seen, self.incarnation):
             return 0
+        if seen.no_way_back:
+            raise PermanentError(f"{self.server} could not be started again: {seen.no_way_back}; nothing was done")
         self._step(STOP_STEP)
         seen = self._same_incarnation()  # writing the step took its time
         processes = members(seen, self.incarnation)

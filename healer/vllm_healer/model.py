@@ -104,6 +104,8 @@ class SupervisorView:
     orphans: tuple[ProcessRef, ...] = ()  # living processes of an earlier incarnation whose API server is gone
     survivors: Mapping[str, tuple[ProcessRef, ...]] = field(default_factory=dict)  # what lives of each one on record
     restarts_itself: bool | None = None  # whether the supervisor restarts what exits; None: it does not say
+    forwarded: bool = False  # another program listens on its port for it, and accepts also where nobody is behind
+    no_way_back: str = ""  # why it could not be started again once it is stopped; '' when nothing speaks against it
     detail: str = ""
 
 

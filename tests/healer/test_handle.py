@@ -9,7 +9,7 @@ from dataclasses import replace as but
 
 import pytest
 
-from vllm_healer.errors import JournalError, Superseded, TemporaryError
+from vllm_healer.errors import JournalError, PermanentError, Superseded, TemporaryError
 from vllm_healer.handle import Handle, is_superseded, members
 from vllm_healer.model import (
     NO_INCARNATION,
@@ -105,6 +105,13 @@ def test_waits_for_a_supervisor_that_is_still_stopping_it_but_not_for_ever() -> 
     assert world.observe(TARGET).state is RunState.STOPPED
     with pytest.raises(TemporaryError, match=r"gpu1:8000 is still being stopped \(it runs\)"):
         World(slow=100.0).handle().stop(2.0)
+
+
+def test_what_could_not_be_started_again_is_not_stopped() -> None:
+    world = World(but(RUNNING, no_way_back="a stop removes it"))
+    with pytest.raises(PermanentError, match=r"gpu1:8000 could not be started again: a stop removes it; nothing was"):
+        world.handle().stop(2.0)
+    assert world.story == []
 
 
 def test_what_has_ended_is_not_stopped_again() -> None:

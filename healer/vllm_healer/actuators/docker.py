@@ -28,6 +28,8 @@ class DockerActuator:
             state=choose_state(container),
             incarnation=choose_incarnation(container),
             restarts_itself=container.policy in ITSELF,
+            forwarded=container.network != "host",
+            no_way_back=choose_no_way_back(container),
             detail=describe(container),
         )
 
@@ -51,17 +53,40 @@ class DockerActuator:
 
 
 def choose_state(container: Container) -> RunState:
-    """The container's state in the healer's words. One that is down because somebody wants it so is STOPPED."""
+    """The container's state in the healer's words. One that is down because somebody wants it so is STOPPED.
+
+    The words are Docker's and, behind them, those that Podman's API has besides.
+    """
     known = {
         "running": RunState.RUNNING,
         "restarting": RunState.STARTING,  # its policy waits a moment before it starts it again
         "paused": RunState.STOPPED,  # nothing but a person pauses
-        "created": RunState.STOPPED,  # nobody has started it yet
+        "created": _choose_created(container),
         "removing": RunState.STOPPING,
         "dead": RunState.FATAL,  # could not be removed
         "exited": _choose_ended(container),
+        "stopped": _choose_ended(container),  # ended, and not tidied up yet
+        "configured": _choose_created(container),
+        "initialized": _choose_created(container),
+        "stopping": RunState.STOPPING,
     }
     return known.get(container.word, RunState.UNKNOWN)
+
+
+def _choose_created(container: Container) -> RunState:
+    """The state of a container that never ran: somebody tried to start it and could not, or nobody has tried yet."""
+    return RunState.FATAL if container.trouble else RunState.STOPPED
+
+
+def choose_no_way_back(container: Container) -> str:
+    """Words for why a start after a stop would find nothing to start, or something else in its place; '' if neither."""
+    if container.removed_at_end:
+        return "it was run with --rm, so a stop removes it; run it without --rm, with --restart unless-stopped"
+    if container.word in ("removing", "dead"):
+        return f"the container is {container.word}: it is about to be removed and cannot be started; make it anew"
+    if container.owner:
+        return f"{container.owner} owns it and puts another in its place when it ends; let {container.owner} restart it"
+    return ""
 
 
 def _choose_ended(container: Container) -> RunState:

@@ -22,6 +22,8 @@ TIMEOUT = 5.0  # seconds for a look; Docker answers in milliseconds, and slower 
 STOP_MARGIN = 20.0  # seconds beyond the grace in which Docker takes a killed container apart
 START_TIMEOUT = 60.0  # seconds; attaching GPUs and networks takes some, loading the model is not part of it
 VERSION = "1.44"  # the oldest that Docker 29 speaks; an older or later engine says its own, which is then used
+# Labels by which an orchestrator marks a container that is its own.
+OWNERS = {"com.docker.swarm.task.id": "Docker Swarm", "io.kubernetes.pod.name": "Kubernetes"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Container:
     """GET /containers/<name>/json, as far as it is used."""
 
     id: str
-    word: str  # Docker's own name of the state: running, exited, paused …
+    word: str  # the engine's own name of the state: running, exited, paused …
     started_at: str  # as Docker writes it; changes with every start
     pid: int  # on Docker's host; 0 without a process
     exit_code: int
@@ -57,6 +59,9 @@ class Container:
     retries: int  # of on-failure; 0: without end
     restarts: int  # by the policy since the last start by hand
     health: str  # of its HEALTHCHECK; '' without one
+    removed_at_end: bool = False  # run with --rm: nothing is left of it once it ends
+    network: str = ""  # host, bridge, the name of one; '' when it is not said
+    owner: str = ""  # the orchestrator that made it and replaces it once it ends; '' for a container of its own
 
     @property
     def started(self) -> float:
@@ -134,12 +139,12 @@ def parse_container(body: bytes, where: str) -> Container:
     except (ValueError, RecursionError) as error:
         raise Unreachable(f"{where} answered {body[:60]!r} instead of a container") from error
     state, host = _mapping(values, "State"), _mapping(values, "HostConfig")
-    policy = _mapping(host, "RestartPolicy")
+    policy, labels = _mapping(host, "RestartPolicy"), _mapping(_mapping(values, "Config"), "Labels")
     if not state or not isinstance(values.get("Id"), str):
         raise Unreachable(f"{where} answered {body[:60]!r} instead of a container")
     return Container(
         id=values["Id"],
-        word=str(state.get("Status") or ""),
+        word=str(state.get("Status") or "").lower(),
         started_at=str(state.get("StartedAt") or ""),
         pid=_whole(state.get("Pid")),
         exit_code=_whole(state.get("ExitCode")),
@@ -149,6 +154,9 @@ def parse_container(body: bytes, where: str) -> Container:
         retries=_whole(policy.get("MaximumRetryCount")),
         restarts=_whole(values.get("RestartCount")),
         health=str(_mapping(state, "Health").get("Status") or ""),
+        removed_at_end=host.get("AutoRemove") is True,
+        network=str(host.get("NetworkMode") or ""),
+        owner=next((owner for label, owner in OWNERS.items() if label in labels), ""),
     )
 
 

@@ -88,6 +88,12 @@ def intended_state(case: Case) -> Refusal | None:
     return Refusal("intended_state", words)
 
 
+def no_way_back(case: Case) -> Refusal | None:
+    """Refuses to stop what could not be started again: a hung server that can be looked at is better than none."""
+    words = case.facts.supervisor.no_way_back if case.facts.supervisor is not None else ""
+    return Refusal("no_way_back", f"{case.plan.server} could not be started again: {words}") if words else None
+
+
 def incarnation_changed(case: Case) -> Refusal | None:
     """Refuses when another process would be hit than the one that was judged."""
     supervisor = case.facts.supervisor

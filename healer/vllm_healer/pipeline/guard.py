@@ -21,6 +21,7 @@ CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     checks_world.watchdog,
     checks_world.never_ready,
     checks_world.intended_state,
+    checks_world.no_way_back,
     checks_world.incarnation_changed,
     checks_journal.pool_locked,
     checks_journal.pool_unverified,

@@ -33,6 +33,8 @@ class Engine:
     refuse: dict[str, tuple[int, str]] = field(default_factory=dict)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)  # verb -> what happens just before it
     requests: list[str] = field(default_factory=list)
+    host: dict[str, Any] = field(default_factory=dict)  # of HostConfig, beside the policy
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def target(self) -> Target:
@@ -86,7 +88,8 @@ class Engine:
             "Id": "c0ffee" * 10,
             "State": state | self.state,
             "RestartCount": self.restarts,
-            "HostConfig": {"RestartPolicy": policy},
+            "HostConfig": {"RestartPolicy": policy, **self.host},
+            "Config": {"Labels": self.labels},
         }
 
 

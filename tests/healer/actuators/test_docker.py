@@ -163,6 +163,49 @@ def test_a_docker_that_hangs_is_given_up_on(engine: Any) -> None:
             DockerActuator(timeout=0.1).observe(engine.target)
 
 
+SWARM = {"com.docker.swarm.task.id": "t4sk"}
+POD = {"io.kubernetes.pod.name": "vllm-0"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"host": {"AutoRemove": True}}, "it was run with --rm, so a stop removes it"),
+        ({"labels": SWARM}, "Docker Swarm owns it and puts another in its place when it ends"),
+        ({"labels": POD}, "Kubernetes owns it and puts another in its place when it ends"),
+        ({"state": {"Status": "dead"}}, "the container is dead: it is about to be removed and cannot be started"),
+        ({"state": {"Status": "removing"}}, "the container is removing: it is about to be removed"),
+    ],
+)
+def test_says_why_a_start_could_not_follow_a_stop(engine: Any, changes: dict[str, Any], words: str) -> None:
+    vars(engine).update(changes)
+    assert DockerActuator().observe(engine.target).no_way_back.startswith(words)
+
+
+@pytest.mark.parametrize("host", [{}, {"AutoRemove": False}, {"AutoRemove": None}])
+def test_a_container_that_stays_after_its_end_may_be_stopped(engine: Any, host: dict[str, Any]) -> None:
+    engine.host = host
+    assert DockerActuator().observe(engine.target).no_way_back == ""
+
+
+def test_a_container_that_was_run_with_rm_is_never_stopped(engine: Any) -> None:
+    engine.host = {"AutoRemove": True}
+    result, steps = restart(DockerActuator(), engine.target, engine.key(1))
+    assert (result.outcome, result.retry_after) == (Outcome.FAILED, 0.0)
+    assert "run it without --rm" in result.words
+    assert (steps, engine.verbs) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("network", "forwarded"), [("host", False), ("bridge", True), ("vllm_default", True), ("", True)]
+)
+def test_docker_listens_for_a_container_unless_it_has_the_hosts_network(
+    engine: Any, network: str, forwarded: bool
+) -> None:
+    engine.host = {"NetworkMode": network}
+    assert DockerActuator().observe(engine.target).forwarded is forwarded
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"Id": 1, "State": {"Status": "running"}}', b'{"State": 3}'])
 def test_an_answer_that_is_no_container_is_blind(body: bytes) -> None:
     with pytest.raises(Blind, match="instead of a container"):
@@ -182,6 +225,18 @@ def test_a_container_without_policy_or_health_is_read() -> None:
         (replace(EXITED, word="restarting"), RunState.STARTING),
         (replace(EXITED, word="paused"), RunState.STOPPED),
         (replace(EXITED, word="created"), RunState.STOPPED),
+        # Its first start failed: moby keeps the word and writes the error.
+        (replace(EXITED, word="created", trouble="could not select device driver"), RunState.FATAL),
+        (replace(EXITED, word="removing"), RunState.STOPPING),
+        # Podman's own words, podman-container-tools/podman#17728: ended and not tidied up, made and not started.
+        (replace(EXITED, word="stopped", exit_code=139), RunState.EXITED),
+        (replace(EXITED, word="stopped", exit_code=143), RunState.STOPPED),
+        (replace(EXITED, word="stopped", policy="always", exit_code=1), RunState.STOPPED),
+        (replace(EXITED, word="configured"), RunState.STOPPED),
+        (replace(EXITED, word="initialized"), RunState.STOPPED),
+        (replace(EXITED, word="stopping"), RunState.STOPPING),
+        (replace(EXITED, word="unknown"), RunState.UNKNOWN),
+        (replace(EXITED, word=""), RunState.UNKNOWN),
         (replace(EXITED, word="hibernating"), RunState.UNKNOWN),
         # Docker would have started it again, had nobody stopped it.
         (replace(EXITED, policy="always", exit_code=1), RunState.STOPPED),

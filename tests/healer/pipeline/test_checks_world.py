@@ -92,6 +92,13 @@ def test_refuses_when_no_alert_supports_the_cause(cases: ModuleType) -> None:
     )
 
 
+def test_refuses_to_stop_what_could_not_be_started_again(cases: ModuleType) -> None:
+    view = cases.supervisor(no_way_back="it was run with --rm, so a stop removes it")
+    assert cases.judge(cases.facts(supervisor=view)) == Refusal(
+        "no_way_back", "gpu1:8000 could not be started again: it was run with --rm, so a stop removes it"
+    )
+
+
 def test_refuses_when_the_watchdog_is_missing(cases: ModuleType) -> None:
     assert cases.judge(cases.facts(watchdog=False)) == Refusal(
         "blind", "Alertmanager has no Watchdog alert from Prometheus: the alerts cannot be trusted"

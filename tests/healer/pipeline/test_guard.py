@@ -27,6 +27,7 @@ def test_the_documented_order() -> None:
         "watchdog",
         "never_ready",
         "intended_state",
+        "no_way_back",
         "incarnation_changed",
         "pool_locked",
         "pool_unverified",
@@ -77,7 +78,9 @@ def test_removing_one_reason_after_the_other_shows_the_next(cases: ModuleType) -
     assert better(still_firing=frozenset({"VllmEngineStalled"})) == "blind"
     assert better(watchdog=True) == "never_ready"
     assert better(seen_ready=True) == "intended_state"
-    assert better(supervisor=cases.supervisor(incarnation=Incarnation("other"))) == "incarnation_changed"
+    other = cases.supervisor(incarnation=Incarnation("other"))
+    assert better(supervisor=replace(other, no_way_back="it was run with --rm")) == "no_way_back"
+    assert better(supervisor=other) == "incarnation_changed"
     assert better(supervisor=cases.supervisor()) == "pool_locked"
     state["ledger"] = Ledger(entries=entries[1:])
     assert better() == "pool_unverified"
