@@ -22,6 +22,7 @@ REASONS = (
     "intended_state",
     "minimum_healthy",
     "never_ready",
+    "no_way_back",
     "not_allowed",
     "not_destructive_cause",
     "not_firing",

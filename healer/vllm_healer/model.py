@@ -115,7 +115,11 @@ class Health(StrEnum):
     OK = "ok"
     REFUSED = "refused"
     TIMEOUT = "timeout"
-    UNAVAILABLE = "503"
+    UNAVAILABLE = "503"  # vLLM's own: without a body, while its other paths answer
+    SCALING = "scaling"  # vLLM says so itself, on every path
+    UNHEARD = "closed unasked"  # accepted and closed before anything was sent: a forwarder with nobody behind it
+    UNREACHABLE = "unreachable"  # its name does not resolve, or no route leads there
+    GATEWAY = "answered by another"  # 502, 503 or 504 of a proxy or of whatever else stands before vLLM
     OTHER = "other"
 
 
@@ -139,6 +143,7 @@ class Look:
     paused: bool | None  # None: the server does not say (dev mode off, or it did not answer)
     work: tuple[float, ...] | None  # engine-pushed values, to compare with an earlier look; None: none shown
     work_before: tuple[float, ...] | None = None  # the same values just before the canary; None: no canary was sent
+    detail: str = ""  # what /health answered, where `health` does not say it all
 
 
 @dataclass(frozen=True)
@@ -202,9 +207,10 @@ class Facts:
     seen_ready: bool = False  # this target was verified ready at least once, ever
     was_ready: bool = False  # and so was the very process that runs now
     last_alive: str = ""  # key of the newest incarnation that the healer has seen alive
-    seen_at: float | None = None  # wall seconds when an incarnation with this key was first seen by the healer
+    first_seen: Instant | None = None  # when the healer first saw the incarnation that runs now; None: just now
     still_firing: frozenset[str] = frozenset()  # names of its alerts that are active and may support an action
-    watchdog: bool = False  # Prometheus' Watchdog alert is active in Alertmanager
+    watchdog: bool = False  # our Prometheus' Watchdog alert is active in Alertmanager
+    watchdog_problem: str = ""  # why it is not, in words
     healthy_others: int = 0  # servers of the same pool, this one excluded, that are healthy and not stalled
     blind: tuple[str, ...] = ()
     earlier: Look | None = None  # an earlier look of this incident, to compare `work` with

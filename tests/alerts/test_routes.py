@@ -22,7 +22,7 @@ ROUTES = [
     ("alertname=VllmProcessOrphaned severity=critical", "human"),  # of no known server
     ("alertname=ExporterDown instance=127.0.0.1:9855 severity=warning", "human"),
     ("alertname=HealerDown instance=127.0.0.1:9856 severity=warning", "human"),
-    ("alertname=Watchdog severity=none", "deadman"),
+    ("alertname=Watchdog severity=none part_of=vllm-monitor", "deadman"),
 ]
 
 

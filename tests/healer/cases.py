@@ -89,7 +89,7 @@ def facts(**changes: object) -> Facts:
         "supervisor": supervisor(),
         "look": HUNG,
         "seen_ready": True,
-        "seen_at": NOW.wall - 7200.0,
+        "first_seen": at(-7200.0),
         "still_firing": frozenset({"VllmEngineStalled"}),
         "watchdog": True,
         "healthy_others": 1,

@@ -143,7 +143,8 @@ def notification(*alerts: dict[str, Any]) -> bytes:
 def active(*alerts: dict[str, Any]) -> list[dict[str, Any]]:
     """Alertmanager's answer: these and the Watchdog."""
     status = {"state": "active", "silencedBy": [], "inhibitedBy": []}
-    return [{**each, "status": status} for each in (alert("Watchdog"), *alerts)]
+    watchdog = alert("Watchdog", part_of="vllm-monitor")
+    return [{**each, "status": status} for each in (watchdog, *alerts)]
 
 
 def prepare(world: Any, *alerts: dict[str, Any]) -> None:

@@ -21,12 +21,14 @@ from vllm_healer.model import (
     SupervisorView,
     Target,
 )
+from vllm_healer.presence import serves_nobody
 
 # A dead engine answers 503 for up to 4.6 s and its process is gone after 5.1 s (measured on vLLM 0.32); twice that is
 # long enough to know that it does not exit by itself.
 EXITS_WITHIN = 10.0
 
-DOWN = frozenset({Health.REFUSED, Health.UNAVAILABLE})
+# Answers that a start may give: nobody listens yet, or what stands before it says so.
+NOT_YET = frozenset({Health.REFUSED, Health.UNHEARD, Health.UNAVAILABLE, Health.GATEWAY})
 
 
 class EngineDead(Detector):
@@ -38,40 +40,43 @@ class EngineDead(Detector):
 
     def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:
         look, supervisor, target = facts.look, facts.supervisor, facts.target
-        if look is None or supervisor is None or target is None or look.health not in DOWN:
+        if look is None or supervisor is None or target is None:
             return None
-        watched = elapsed(incident.opened, facts.now)
         age = incarnation_age(facts)
         if not facts.was_ready and starting(look, supervisor, age, target):
             return Diagnosis("starting", starting_words(supervisor, age, target), self.supporting(incident))
+        if not serves_nobody(look, supervisor):
+            return None
+        watched = elapsed(incident.opened, facts.now)
         words = dead_words(look, supervisor, age, watched, target)
         return Diagnosis("engine_dead", words, self.supporting(incident)) if words else None
 
 
-def incarnation_age(facts: Facts) -> float | None:
-    """The seconds since this incarnation started, as the supervisor tells; else since the healer first saw it."""
-    started = facts.supervisor.incarnation.started if facts.supervisor else 0.0
-    began = started or facts.seen_at
-    return None if began is None else max(0.0, facts.now.wall - began)
+def incarnation_age(facts: Facts) -> float:
+    """The seconds since the healer first saw this incarnation, by the clock that nobody sets. It is at least as old.
+
+    The start that a supervisor tells is a wall time: a clock that was set since, as at boot, would make it any age.
+    """
+    return elapsed(facts.first_seen, facts.now) if facts.first_seen is not None else 0.0
 
 
-def starting(look: Look, supervisor: SupervisorView, age: float | None, target: Target) -> bool:
-    """True if it may still be starting: connections are refused then, never 503. An unknown age counts as young."""
-    if look.health is not Health.REFUSED or supervisor.state not in ALIVE:
+def starting(look: Look, supervisor: SupervisorView, age: float, target: Target) -> bool:
+    """True if it may still be starting. Its engine cannot have died before it was ready: a 503 is a start's, too."""
+    if look.health not in NOT_YET or supervisor.state not in ALIVE:
         return False
     if supervisor.incarnation.key == NO_INCARNATION.key:
         return supervisor.state is RunState.STARTING  # between two tries of the supervisor
-    return age is None or age < target.start_timeout
+    return age < target.start_timeout
 
 
-def starting_words(supervisor: SupervisorView, age: float | None, target: Target) -> str:
+def starting_words(supervisor: SupervisorView, age: float, target: Target) -> str:
     if supervisor.incarnation.key == NO_INCARNATION.key:
         return f"the supervisor is starting it again ({supervisor.detail or 'no process yet'})"
-    since = "an unknown time" if age is None else f"{age:.0f} s"
-    return f"pid {supervisor.incarnation.pid} has been starting for {since} of {target.start_timeout:.0f} s allowed"
+    pid, allowed = supervisor.incarnation.pid, target.start_timeout
+    return f"pid {pid} has been starting for {age:.0f} s of {allowed:.0f} s allowed, since it was first seen"
 
 
-def dead_words(look: Look, supervisor: SupervisorView, age: float | None, watched: float, target: Target) -> str:
+def dead_words(look: Look, supervisor: SupervisorView, age: float, watched: float, target: Target) -> str:
     """The evidence of a death that nobody repairs, or '' while it may still repair itself."""
     health = f"/health is {look.health.value}"
     if supervisor.state in ENDED:
@@ -86,9 +91,9 @@ def dead_words(look: Look, supervisor: SupervisorView, age: float | None, watche
     return f"{health}, {_alive_words(look, supervisor, age, watched, target)}"
 
 
-def _alive_words(look: Look, supervisor: SupervisorView, age: float | None, watched: float, target: Target) -> str:
+def _alive_words(look: Look, supervisor: SupervisorView, age: float, watched: float, target: Target) -> str:
     pid = supervisor.incarnation.pid
     if look.health is Health.UNAVAILABLE:
         return f"the engine is dead and pid {pid} has not exited for {watched:.0f} s"
     late = f"start did not finish in {target.start_timeout:.0f} s, or it stopped listening since"
-    return f"pid {pid} has run for {age or 0.0:.0f} s: {late}"
+    return f"pid {pid} has run for {age:.0f} s and more: {late}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vllm_healer.config import Limits, Mode
-from vllm_healer.model import NO_INCARNATION, Facts, Health, Ledger, LedgerEntry, Plan
+from vllm_healer.model import NO_INCARNATION, Facts, Ledger, LedgerEntry, Plan
+from vllm_healer.presence import serves_nobody
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Case:
         )
 
     def down_by_own_look(self) -> bool:
-        """True if it serves nobody: refused or 503. A timeout is a busy server, and a hang still holds its clients."""
-        return self.facts.look is not None and self.facts.look.health in (Health.REFUSED, Health.UNAVAILABLE)
+        """True if it serves nobody, as far as the healer's own look and the supervisor tell."""
+        return serves_nobody(self.facts.look, self.facts.supervisor)
 
     def same_pool(self) -> tuple[LedgerEntry, ...]:
         return tuple(entry for entry in self.ledger.entries if entry.pool == self.plan.pool)

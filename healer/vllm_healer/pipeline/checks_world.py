@@ -66,7 +66,8 @@ def watchdog(case: Case) -> Refusal | None:
     """Refuses without the alert that always fires: the way from Prometheus to here is broken then."""
     if case.facts.watchdog:
         return None
-    return Refusal("blind", "Alertmanager has no Watchdog alert from Prometheus: the alerts cannot be trusted")
+    problem = case.facts.watchdog_problem or "Alertmanager has no Watchdog alert from Prometheus"
+    return Refusal("blind", f"{problem}: the alerts cannot be trusted")
 
 
 def never_ready(case: Case) -> Refusal | None:

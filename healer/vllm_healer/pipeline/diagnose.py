@@ -28,8 +28,10 @@ def unexplained(facts: Facts) -> Diagnosis:
         return Diagnosis("unknown", _blind_words(facts) or "the server was not looked at")
     if facts.look.paused is True:
         return Diagnosis("unknown", "paused: someone sent /pause; only who paused it should resume it")
+    if facts.look.health is Health.SCALING:
+        return Diagnosis("none", "it says that it scales: it answers every request with 503 until it has")
     if facts.look.health is not Health.OK:
-        return Diagnosis("unknown", _health_words(facts.look.health, facts))
+        return Diagnosis("unknown", _health_words(facts.look, facts))
     return _of_canary(facts.look, facts)
 
 
@@ -80,11 +82,17 @@ def _stall_words(facts: Facts) -> str:
     return "a canary alone proves no hang, and the exporter does not call it stalled"
 
 
-def _health_words(health: Health, facts: Facts) -> str:
+def _health_words(look: Look, facts: Facts) -> str:
+    health, said = look.health, f" ({look.detail})" if look.detail else ""
     if health is Health.TIMEOUT:
         return "/health did not answer in time: a busy server is slow, not dead, so nothing is concluded from it"
     if health is Health.OTHER:
-        return "/health answered neither 200 nor 503: a proxy, or not vLLM"
+        return f"/health answered neither 200 nor 503{said}: a proxy, or not vLLM"
+    if health is Health.GATEWAY:
+        return f"/health is {health.value}{said}: a proxy's word is not vLLM's; let `url` name the server itself"
+    if health in (Health.UNHEARD, Health.UNREACHABLE) and facts.supervisor is not None:
+        state = facts.supervisor.state.value
+        return f"/health is {health.value}{said} while the supervisor says {state}: nothing is concluded from it"
     if facts.supervisor is None:
         return f"/health is {health.value}; {_blind_words(facts) or 'the supervisor was not asked'}"
     state = facts.supervisor.state

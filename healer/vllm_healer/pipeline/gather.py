@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from vllm_healer.errors import Blind
-from vllm_healer.model import Alert, Facts, Incident, Look, Signals, SupervisorView, Target
+from vllm_healer.model import Alert, Facts, Incident, Instant, Look, Signals, SupervisorView, Target, TargetMemory
 from vllm_healer.pipeline.sources import Sources
+from vllm_healer.pipeline.watchdog import missing_watchdog
 from vllm_healer.registry import series
 
-WATCHDOG = "Watchdog"
 QUICK_CANARY = 5.0  # seconds; the exporter's have waited 8 s, twice or more, by the time that this one is sent
 PATIENT_CANARY = 30.0
 
@@ -22,6 +22,7 @@ def gather(incident: Incident, sources: Sources, earlier: Look | None = None) ->
         target, sources, blind
     )  # first: it takes up to 23 s, and the rest is to be of now
     active = _active(sources, blind)
+    missing = missing_watchdog(active)
     memory = sources.journal.memory(target.server)
     return Facts(
         now=sources.clock.now(),
@@ -34,9 +35,10 @@ def gather(incident: Incident, sources: Sources, earlier: Look | None = None) ->
         seen_ready=memory.seen_ready,
         was_ready=supervisor is not None and supervisor.incarnation.key == memory.ready_incarnation,
         last_alive=next(reversed(memory.trees), ""),
-        seen_at=memory.incarnation_first_seen.wall if memory.incarnation_first_seen else None,
+        first_seen=_first_seen(supervisor, memory),
         still_firing=_still_firing(incident, active),
-        watchdog=any(alert.name == WATCHDOG for alert in active),
+        watchdog=not missing,
+        watchdog_problem=missing,
         healthy_others=_healthy_others(target, sources, blind),
         blind=tuple(blind),
     )
@@ -74,6 +76,12 @@ def _problem(server: str, sources: Sources) -> str:
         return "the alerts carry no server label, so they name no target"
     known = ", ".join(sorted(target.server for target in sources.config.targets)) or "none"
     return f"{server} is not listed in healer.yml (targets: {known}), so it is only reported"
+
+
+def _first_seen(supervisor: SupervisorView | None, memory: TargetMemory) -> Instant | None:
+    """The first sight of the incarnation that runs now; None for one that came since the last look at the target."""
+    same = supervisor is not None and supervisor.incarnation.key == memory.incarnation
+    return memory.incarnation_first_seen if same else None
 
 
 def _active(sources: Sources, blind: list[str]) -> tuple[Alert, ...]:

@@ -13,7 +13,8 @@ from vllm_healer.elapsed import elapsed
 from vllm_healer.errors import Blind
 from vllm_healer.model import Alert, Health, Incident, IncidentState, Instant, Target
 from vllm_healer.pipeline.correlate import names
-from vllm_healer.pipeline.gather import PATIENT_CANARY, WATCHDOG, observe
+from vllm_healer.pipeline.gather import PATIENT_CANARY, observe
+from vllm_healer.pipeline.watchdog import missing_watchdog
 from vllm_healer.worker.deps import Deps
 
 log = logging.getLogger(__name__)
@@ -36,13 +37,15 @@ class Reconciler:
             active = self._deps.alertmanager.active()
         except Blind as error:
             log.warning("reconcile: Alertmanager did not answer: %s", error)
-            self._watchdog(present=False)
+            self._watchdog("Prometheus or Alertmanager is down or cut off")
             return
-        heard = any(alert.name == WATCHDOG for alert in active)
-        self._watchdog(heard)
+        missing = missing_watchdog(active)
+        self._watchdog(missing)
         incidents = self._deps.journal.open_incidents()
         self._make_up(active, {incident.server: incident for incident in incidents})
-        if heard:  # an Alertmanager that was just restarted has no alerts at all until Prometheus sends them again
+        if (
+            not missing
+        ):  # an Alertmanager that was just restarted has no alerts at all until Prometheus sends them again
             self._close_gone(incidents, active)
         self._deps.own.last_reconcile.set(self._deps.clock.now().wall)
 
@@ -97,18 +100,16 @@ class Reconciler:
                 words = "no alert of it is active any more (resolved, silenced or inhibited); no action was needed"
                 self._deps.journal.set_state(incident.id, IncidentState.RESOLVED, words, now)
 
-    def _watchdog(self, present: bool) -> None:
+    def _watchdog(self, missing: str) -> None:
+        """Tells a person once when it has been missing for long; `missing` says why, '' that it is there."""
         now = self._deps.clock.now()
-        if present:
+        if not missing:
             self._watchdog_seen, self._told = now, False
             return
-        missing = elapsed(self._watchdog_seen, now)
-        if missing >= WATCHDOG_MISSING and not self._told:
+        seconds = elapsed(self._watchdog_seen, now)
+        if seconds >= WATCHDOG_MISSING and not self._told:
             self._told = True
-            words = (
-                f"no Watchdog alert for {missing:.0f} s: Prometheus or Alertmanager is down or cut off; "
-                "the healer takes no action until it is back"
-            )
+            words = f"no Watchdog alert for {seconds:.0f} s: {missing}; the healer takes no action until it is back"
             self._deps.tell(words)  # first: the journal's disk may be what is broken
             self._deps.journal.note(None, "note", words, now)
 

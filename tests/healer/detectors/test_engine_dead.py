@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.detectors.engine_dead import EngineDead
-from vllm_healer.model import NO_INCARNATION, Diagnosis, Facts, Incident, IncidentState, RunState
+from vllm_healer.model import NO_INCARNATION, Diagnosis, Facts, Health, Incident, IncidentState, Look, RunState
 
 SUPPORT = frozenset({"VllmDown"})
 
@@ -41,10 +41,51 @@ def test_waits_for_a_dying_server_to_exit(cases: ModuleType) -> None:
     assert detect(cases, age=4.6, look=cases.UNAVAILABLE) is None
 
 
-def test_a_503_is_no_start_however_young_the_process(cases: ModuleType) -> None:
-    found = detect(cases, age=20.0, look=cases.UNAVAILABLE, supervisor=cases.supervisor(age=30.0))
+def test_a_503_of_a_process_that_was_ready_is_its_engines_death_however_young_it_is(cases: ModuleType) -> None:
+    found = detect(cases, age=20.0, look=cases.UNAVAILABLE, first_seen=cases.at(-30.0), was_ready=True)
     assert found is not None
     assert found.cause == "engine_dead"
+
+
+@pytest.mark.parametrize("health", [Health.REFUSED, Health.UNAVAILABLE, Health.GATEWAY, Health.UNHEARD])
+def test_a_young_process_that_was_never_ready_is_starting_whoever_says_that_it_is_not_there(
+    cases: ModuleType, health: Health
+) -> None:
+    found = detect(cases, age=20.0, look=Look(health, None, None, None), first_seen=cases.at(-30.0))
+    words = "pid 4711 has been starting for 30 s of 600 s allowed, since it was first seen"
+    assert found == Diagnosis("starting", words, SUPPORT)
+
+
+@pytest.mark.parametrize("health", [Health.GATEWAY, Health.SCALING, Health.UNREACHABLE, Health.UNHEARD, Health.OTHER])
+@pytest.mark.parametrize("was_ready", [True, False])
+def test_what_others_say_or_scaling_is_no_death_of_a_process_that_runs(
+    cases: ModuleType, health: Health, was_ready: bool
+) -> None:
+    assert detect(cases, age=3000.0, look=Look(health, None, None, None), was_ready=was_ready) is None
+
+
+def test_a_forwarded_port_that_is_closed_unasked_is_a_process_that_listens_no_more(cases: ModuleType) -> None:
+    """moby/moby#18189: Docker's proxy accepts at a published port and closes when nobody listens behind it."""
+    view = cases.supervisor(forwarded=True)
+    unheard = Look(Health.UNHEARD, None, None, None)
+    assert detect(cases, age=5.0, look=unheard, supervisor=view, was_ready=True) is None
+    found = detect(cases, age=20.0, look=unheard, supervisor=view, was_ready=True)
+    assert found is not None
+    assert found.cause == "engine_dead"
+    assert found.evidence.startswith("/health is closed unasked, pid 4711 has run for 7200 s and more")
+
+
+@pytest.mark.parametrize("health", [Health.UNHEARD, Health.UNREACHABLE, Health.GATEWAY])
+def test_nobody_behind_a_proxy_or_a_name_is_dead_once_the_supervisor_says_so(cases: ModuleType, health: Health) -> None:
+    ended = cases.supervisor(RunState.EXITED, incarnation=NO_INCARNATION)
+    found = detect(cases, look=Look(health, None, None, None), supervisor=ended)
+    assert found == Diagnosis("engine_dead", f"/health is {health.value} and the supervisor says exited", SUPPORT)
+
+
+@pytest.mark.parametrize("health", [Health.SCALING, Health.OTHER, Health.TIMEOUT])
+def test_an_answer_is_no_death_whatever_the_supervisor_says(cases: ModuleType, health: Health) -> None:
+    ended = cases.supervisor(RunState.EXITED, incarnation=NO_INCARNATION)
+    assert detect(cases, look=Look(health, None, None, None), supervisor=ended) is None
 
 
 def test_finds_a_running_program_without_a_process(cases: ModuleType) -> None:
@@ -56,15 +97,16 @@ def test_finds_a_running_program_without_a_process(cases: ModuleType) -> None:
 
 @pytest.mark.parametrize("state", [RunState.RUNNING, RunState.STARTING])
 def test_a_young_process_is_starting(cases: ModuleType, state: RunState) -> None:
-    found = detect(cases, supervisor=cases.supervisor(state, age=90.0))
-    assert found == Diagnosis("starting", "pid 4711 has been starting for 90 s of 600 s allowed", SUPPORT)
+    found = detect(cases, supervisor=cases.supervisor(state), first_seen=cases.at(-90.0))
+    words = "pid 4711 has been starting for 90 s of 600 s allowed, since it was first seen"
+    assert found == Diagnosis("starting", words, SUPPORT)
 
 
 def test_a_process_that_was_ready_is_not_starting(cases: ModuleType) -> None:
     """The engine died and the API server, which refuses new connections, waits for those it has."""
-    young = cases.supervisor(age=77.0)
-    assert detect(cases, age=5.0, supervisor=young, was_ready=True) is None  # it may exit by itself
-    found = detect(cases, age=15.0, supervisor=young, was_ready=True)
+    young = cases.at(-77.0)
+    assert detect(cases, age=5.0, first_seen=young, was_ready=True) is None  # it may exit by itself
+    found = detect(cases, age=15.0, first_seen=young, was_ready=True)
     assert found is not None
     assert found.cause == "engine_dead"
 
@@ -77,27 +119,27 @@ def test_between_two_tries_of_the_supervisor_it_is_starting(cases: ModuleType) -
 
 @pytest.mark.parametrize("state", [RunState.RUNNING, RunState.STARTING])
 def test_a_start_that_did_not_finish_in_time_is_dead(cases: ModuleType, state: RunState) -> None:
-    found = detect(cases, supervisor=cases.supervisor(state, age=601.0))
-    assert found == Diagnosis(
-        "engine_dead",
-        "/health is refused, pid 4711 has run for 601 s: start did not finish in 600 s, or it stopped listening since",
-        SUPPORT,
-    )
+    found = detect(cases, supervisor=cases.supervisor(state), first_seen=cases.at(-601.0))
+    late = "start did not finish in 600 s, or it stopped listening since"
+    words = f"/health is refused, pid 4711 has run for 601 s and more: {late}"
+    assert found == Diagnosis("engine_dead", words, SUPPORT)
 
 
-def test_a_start_of_unknown_age_counts_from_when_it_was_first_seen(cases: ModuleType) -> None:
-    unknown = cases.supervisor(incarnation=type(cases.process(0.0))(cases.KEY, 4711, 0.0))
-    late = detect(cases, supervisor=unknown, seen_at=cases.NOW.wall - 700.0)
-    assert late is not None
-    assert late.cause == "engine_dead"
-    never = detect(cases, supervisor=unknown, seen_at=None)
-    assert never == Diagnosis("starting", "pid 4711 has been starting for an unknown time of 600 s allowed", SUPPORT)
+@pytest.mark.parametrize("told", [-3600.0, 0.0, 5.0, 3605.0, 1e9])
+def test_the_age_of_a_start_is_how_long_it_was_seen_whatever_the_wall_clock_says(
+    cases: ModuleType, told: float
+) -> None:
+    """sonic-net/sonic-buildimage#4613: the clock is set an hour ahead, or back, after the start was stamped."""
+    view = cases.supervisor(age=told)
+    young = detect(cases, supervisor=view, first_seen=cases.at(-5.0))
+    old = detect(cases, supervisor=view, first_seen=cases.at(-700.0))
+    assert (young.cause, old.cause) == ("starting", "engine_dead")  # type: ignore[union-attr]
 
 
-def test_a_clock_that_stepped_back_makes_a_start_young_not_old(cases: ModuleType) -> None:
-    found = detect(cases, supervisor=cases.supervisor(age=-600.0))
-    assert found is not None
-    assert found.cause == "starting"
+def test_a_process_that_was_not_seen_before_is_starting(cases: ModuleType) -> None:
+    found = detect(cases, first_seen=None)
+    words = "pid 4711 has been starting for 0 s of 600 s allowed, since it was first seen"
+    assert found == Diagnosis("starting", words, SUPPORT)
 
 
 def test_a_health_that_times_out_is_a_busy_server(cases: ModuleType) -> None:

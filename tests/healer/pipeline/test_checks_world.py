@@ -105,6 +105,13 @@ def test_refuses_when_the_watchdog_is_missing(cases: ModuleType) -> None:
     )
 
 
+def test_refuses_with_the_words_for_why_the_watchdog_does_not_count(cases: ModuleType) -> None:
+    given = cases.facts(watchdog=False, watchdog_problem="Alertmanager has a Watchdog of another")
+    assert cases.judge(given) == Refusal(
+        "blind", "Alertmanager has a Watchdog of another: the alerts cannot be trusted"
+    )
+
+
 def test_refuses_a_server_that_was_never_ready(cases: ModuleType) -> None:
     assert cases.judge(cases.facts(seen_ready=False)) == Refusal(
         "never_ready", "gpu1:8000 was never seen ready: its first start is for a person"

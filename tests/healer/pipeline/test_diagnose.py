@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.detector import Detector
-from vllm_healer.model import Diagnosis, Facts, Health, Incident, RunState, Signals
+from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, RunState, Signals
 from vllm_healer.pipeline.diagnose import diagnose
 from vllm_healer.registry import detectors
 
@@ -114,6 +114,26 @@ def test_a_late_health_is_no_death(cases: ModuleType) -> None:
 def test_a_strange_answer_is_unknown(cases: ModuleType) -> None:
     found = seen(cases, look=replace(cases.HUNG, health=Health.OTHER))
     assert found.evidence == "/health answered neither 200 nor 503: a proxy, or not vLLM"
+
+
+def test_a_server_that_says_that_it_scales_is_left_alone(cases: ModuleType) -> None:
+    """vllm-project/vllm#20775: for 40 to 55 s every path answers 503 with these words."""
+    found = seen(cases, "VllmDown", look=Look(Health.SCALING, None, None, None), was_ready=True)
+    assert found == Diagnosis("none", "it says that it scales: it answers every request with 503 until it has")
+
+
+def test_the_word_of_a_proxy_is_shown_and_believed_in_nothing(cases: ModuleType) -> None:
+    page = Look(Health.GATEWAY, None, None, None, detail="HTTP 503: '<html>no server is available'")
+    found = seen(cases, "VllmDown", look=page, was_ready=True)
+    answered = "/health is answered by another (HTTP 503: '<html>no server is available')"
+    words = f"{answered}: a proxy's word is not vLLM's; let `url` name the server itself"
+    assert found == Diagnosis("unknown", words)
+
+
+def test_a_name_that_does_not_resolve_while_the_process_runs_is_unknown(cases: ModuleType) -> None:
+    found = seen(cases, "VllmDown", look=Look(Health.UNREACHABLE, None, None, None), was_ready=True)
+    words = "/health is unreachable while the supervisor says running: nothing is concluded from it"
+    assert found == Diagnosis("unknown", words)
 
 
 def test_a_server_on_its_way_out_is_looked_at_again(cases: ModuleType) -> None:

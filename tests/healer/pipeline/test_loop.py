@@ -88,7 +88,7 @@ def test_with_prometheus_blind_nothing_is_done(cases: ModuleType) -> None:
 
 
 def test_a_server_that_its_supervisor_restarted_is_waited_for(cases: ModuleType) -> None:
-    facts = cases.facts(look=cases.REFUSED, supervisor=cases.supervisor(RunState.STARTING, age=12.0))
+    facts = cases.facts(look=cases.REFUSED, supervisor=cases.supervisor(RunState.STARTING), first_seen=cases.at(-12.0))
     plan, refusal = decide(cases.incident("VllmDown"), facts)
     assert (plan.remediation, plan.verify, refusal) == ("notify_only", True, None)
 

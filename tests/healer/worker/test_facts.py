@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vllm_healer.model import Canary, Look, RunState, Target
+from vllm_healer.model import Canary, Health, Look, RunState, Target
 
 
 def while_looked_at(world: Any, monkeypatch: pytest.MonkeyPatch, happens: Any) -> None:
@@ -74,6 +74,19 @@ def test_an_alert_that_is_not_healable_does_not_stand_in_for_one_that_was(world:
     world.run(30)
     assert world.server.restarts == 0
     assert any("not healable" in line for line in world.history() if line.startswith("refusal"))
+
+
+@pytest.mark.parametrize("stepped", [3600.0, -3600.0])
+def test_a_wall_clock_that_is_set_makes_no_start_late(world: Any, stepped: float) -> None:
+    """sonic-net/sonic-buildimage#4613: the clock is set after the start was stamped, as at boot before NTP."""
+    world.run(700)
+    world.server.life, world.server.started = 2, world.clock.wall - 5
+    world.server.health = Health.REFUSED
+    world.clock.wall += stepped
+    world.fire("VllmDown")
+    world.run(60)
+    assert world.server.restarts == 0
+    assert any("diagnosis: starting: pid 102" in line for line in world.history())
 
 
 @pytest.mark.parametrize("status", ["HTTP 500: draining", "HTTP 429: slow down", "the connection broke"])

@@ -248,6 +248,18 @@ def test_a_missing_watchdog_is_told_once_by_the_fallback_channel(world: Any) -> 
     assert "no Watchdog alert" in world.told[0]
 
 
+def test_the_watchdog_of_another_prometheus_is_none(world: Any) -> None:
+    """prometheus-community/helm-charts#466: a shared Alertmanager has kube-prometheus' alert of the same name."""
+    world.run(16)
+    world.alerts[0].labels["part_of"] = "kube-prometheus"
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(400)
+    assert world.server.restarts == 0
+    assert any(line.startswith("refusal") and 'none with part_of="vllm-monitor"' in line for line in world.history())
+    assert len(world.told) == 1
+
+
 def test_what_cannot_be_done_now_is_tried_again_without_a_second_intent(world: Any) -> None:
     world.run(16)
     world.hang()

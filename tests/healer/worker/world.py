@@ -203,6 +203,8 @@ class World:
 
 def alert(name: str, server: str = SERVER) -> Alert:
     labels = {"alertname": name, **({"server": server} if server else {})}
+    if name == "Watchdog":
+        labels["part_of"] = "vllm-monitor"
     if name == "VllmDown":
         labels["healable"] = "true"
     return Alert(f"{name}-{server}", name, True, "2026-11-21T10:00:00Z", labels, {})
