@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from vllm_healer.errors import Blind
 from vllm_healer.model import Canary, Health, Look, Target
-from vllm_healer.net.client import Headers, HttpAnswer, Refused, RequestFailed, TimedOut, Unsendable
-from vllm_healer.net.server import MAX_PAGE, ask, key_header
+from vllm_healer.net.client import Headers, HttpAnswer, NoRoute, Refused, RequestFailed, TimedOut, Unsendable
+from vllm_healer.net.server import MAX_PAGE, ask, closes_unasked, key_header
 from vllm_healer.printable import quoted
-from vllm_healer.vllm_text import parse_asleep, parse_work
+from vllm_healer.vllm_text import has_own_form, is_scaling, is_version, parse_asleep, parse_work
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Timeouts:
     health: float = 5.0  # a saturated server answers /health late, so less would call it deaf
     paused: float = 2.0  # it asks the engine, which takes milliseconds or for ever
     metrics: float = 4.0  # Prometheus' own scrape timeout
+    unasked: float = 1.0  # a forwarder with nobody behind it closes in milliseconds
 
 
 class Probes:
@@ -46,9 +47,9 @@ class _Visit:
     marker: str = field(default_factory=lambda: uuid.uuid4().hex)  # no prefix cache may answer in the engine's place
 
     def look(self, canary: float) -> Look:
-        health = self.health()
+        health, detail = self.health()
         if health is not Health.OK:
-            return Look(health, canary=None, paused=None, work=None)
+            return Look(health, canary=None, paused=None, work=None, detail=detail)
         before = self.metrics()
         paused = True if parse_asleep(before) else self.paused()
         if not canary or paused:
@@ -56,16 +57,39 @@ class _Visit:
         answer = self.canary(canary)
         return Look(health, answer, paused, work=parse_work(self.metrics()), work_before=parse_work(before))
 
-    def health(self) -> Health:
+    def health(self) -> tuple[Health, str]:
+        """Tells what /health shows, with words where that does not say it all."""
         try:
             answer = ask(self.target, "GET", "/health", self.timeouts.health)
         except TimedOut:
-            return Health.TIMEOUT
+            return Health.TIMEOUT, ""
         except Refused:
-            return Health.REFUSED
+            return Health.REFUSED, ""
+        except NoRoute as error:
+            return Health.UNREACHABLE, str(error)
+        except RequestFailed as error:
+            unheard = closes_unasked(self.target, self.timeouts.unasked)
+            return (Health.UNHEARD, "") if unheard else (Health.OTHER, str(error))
+        if answer.status == 503:
+            return self.unavailable(answer)
+        known = {200: Health.OK, 502: Health.GATEWAY, 504: Health.GATEWAY}.get(answer.status, Health.OTHER)
+        return known, "" if known is Health.OK else answer.words
+
+    def unavailable(self, answer: HttpAnswer) -> tuple[Health, str]:
+        """Tells whose 503 it is. A proxy that says it for vLLM says it on every path, and vLLM's own does not."""
+        if is_scaling(answer.text):
+            return Health.SCALING, answer.words
+        if has_own_form(answer.body, answer.headers) and self.is_vllm():
+            return Health.UNAVAILABLE, ""
+        return Health.GATEWAY, answer.words
+
+    def is_vllm(self) -> bool:
+        """True if vLLM itself answers where its engine is not asked."""
+        try:
+            answer = ask(self.target, "GET", "/version", self.timeouts.paused)
         except RequestFailed:
-            return Health.OTHER
-        return {200: Health.OK, 503: Health.UNAVAILABLE}.get(answer.status, Health.OTHER)
+            return False
+        return (answer.status == 200 and is_version(answer.json())) or "vllm:" in self.metrics()
 
     def paused(self) -> bool | None:
         """True if it is paused; None where it does not say: without dev mode, or when its engine does not answer."""

@@ -1,10 +1,10 @@
-"""The few values of vLLM's /metrics that prove progress, whatever the release calls them. Pure and tolerant."""
+"""Reads what vLLM's own pages say: the values of /metrics that prove progress, and a 503. Pure and tolerant."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 # Engine-pushed values: each changes with the engine's steps and freezes with it. Per value its names from new to old;
 # several engines add up.
@@ -22,6 +22,21 @@ _NAMES = frozenset(name for names in WORK for name in names)
 ABSENT = -1.0  # a value that this release does not have; not NaN, because that differs from itself
 
 _SAMPLE = re.compile(r"^(vllm:\w+)(\{.*\})?[ \t]+(\S{1,400})", re.MULTILINE)  # no number is longer
+# The header Server of what stands before servers, and headers that vLLM never sends with a 503.
+_PROXIES = (
+    "envoy",
+    "istio",
+    "nginx",
+    "openresty",
+    "awselb",
+    "haproxy",
+    "traefik",
+    "caddy",
+    "apache",
+    "cloudflare",
+    "kong",
+)
+_NOT_VLLMS = ("via", "retry-after", "transfer-encoding", "x-envoy-upstream-service-time", "x-cache")
 _ASLEEP = ("vllm:engine_sleep_state", 'sleep_state="awake"')
 
 
@@ -39,6 +54,25 @@ def parse_asleep(text: str) -> bool:
     """True if an engine says that it is not awake (0.11.1 and later; older releases do not say)."""
     name, label = _ASLEEP
     return any(sample == name and label in labels and value == 0.0 for sample, labels, value in _samples(text))
+
+
+def is_scaling(text: str) -> bool:
+    """True for the answer that elastic expert parallelism gives on every path until it is done (0.10 and later)."""
+    return "currently scaling" in text.lower()
+
+
+def has_own_form(body: bytes, headers: Mapping[str, str]) -> bool:
+    """True if a 503 has the form in which vLLM's /health says that its engine died: no body, and nobody in between.
+
+    `headers` by name in lower case. A proxy that answers /health itself, as Envoy does to drain, sends no body either.
+    """
+    server = headers.get("server", "").lower()
+    return not body and not server.startswith(_PROXIES) and not any(name in headers for name in _NOT_VLLMS)
+
+
+def is_version(document: object) -> bool:
+    """True for vLLM's answer on /version (0.4 and later)."""
+    return isinstance(document, dict) and isinstance(document.get("version"), str)
 
 
 def _samples(text: str) -> Iterator[tuple[str, str, float]]:

@@ -2,13 +2,15 @@
 
 RequestFailed
 ├── Refused    nobody listens there
+├── NoRoute    its name does not resolve, or no route leads there
 ├── TimedOut   no full answer before the deadline: saturated, hung, or a firewall
 ├── Unsendable the request itself: its key or host holds what HTTP cannot carry
-└── Garbled    anything else: name not found, connection reset, TLS refused, not HTTP, cut, too large, compressed
+└── Garbled    anything else: connection reset, TLS refused, not HTTP, cut, too large, compressed
 """
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 from collections.abc import Iterable, Mapping
@@ -32,6 +34,10 @@ class RequestFailed(HealerError):
 
 class Refused(RequestFailed):
     """Nobody listens there."""
+
+
+class NoRoute(RequestFailed):
+    """Its name does not resolve, or no route leads there."""
 
 
 class TimedOut(RequestFailed):
@@ -99,7 +105,8 @@ def request(
     except ConnectionRefusedError as error:
         raise Refused(f"did not answer: {error.strerror}") from None
     except (OSError, http.client.HTTPException) as error:
-        raise Garbled(f"did not answer: {_words(error)}") from None
+        nowhere = isinstance(error, OSError) and error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH)
+        raise (NoRoute if nowhere else Garbled)(f"did not answer: {_words(error)}") from None
     except ValueError:
         raise Unsendable("cannot be asked: a header or the host's name holds what HTTP cannot carry") from None
     finally:

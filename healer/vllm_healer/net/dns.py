@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import time
@@ -24,7 +25,7 @@ class _Question:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             self.addresses = [(family, address) for family, _, _, _, address in found]
         except UnicodeError:  # a label of more than 63 characters, or an empty one
-            self.error = OSError(0, "not a host name")
+            self.error = OSError(errno.EINVAL, "not a host name")
         except OSError as error:
             self.error = error
         self.done.set()
@@ -46,7 +47,7 @@ def lookup(host: str, port: int, deadline: float) -> list[Address]:
     if not question.done.wait(max(0.0, deadline - time.monotonic())):
         raise TimeoutError
     if question.error is not None:
-        raise OSError(f"cannot look up {host}: {question.error.strerror}")
+        raise OSError(errno.EHOSTUNREACH, f"cannot look up {host}: {question.error.strerror}")
     return question.addresses
 
 

@@ -21,7 +21,7 @@ class Reply:
     body: bytes = b""
     missing: int = 0
     hang: bool = False
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)  # a Transfer-Encoding replaces the length
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def start(fake: FakeServer) -> ThreadingHTTPServer:
                 return
             self.send_response(reply.status)
             self.send_header("Content-Type", "text/xml" if self.path == "/RPC2" else "application/json")
-            self.send_header("Content-Length", str(len(reply.body) + reply.missing))
+            if "Transfer-Encoding" not in reply.headers:
+                self.send_header("Content-Length", str(len(reply.body) + reply.missing))
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.end_headers()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any
 
@@ -64,11 +70,144 @@ def test_without_a_canary_nothing_is_generated(vllm: Any) -> None:
     assert vllm.paths() == ["/health", "/metrics", "/is_paused"]
 
 
-@pytest.mark.parametrize(("status", "health"), [(503, Health.UNAVAILABLE), (500, Health.OTHER), (302, Health.OTHER)])
-def test_another_status_settles_it(vllm: Any, http: ModuleType, status: int, health: Health) -> None:
-    vllm.say("/health", http.Reply(status))
-    assert look(vllm) == Look(health, None, None, None)
+@pytest.mark.parametrize("status", [500, 404, 401])
+def test_another_status_settles_it(vllm: Any, http: ModuleType, status: int) -> None:
+    vllm.say("/health", http.Reply(status, b"boom"))
+    assert look(vllm) == Look(Health.OTHER, None, None, None, detail=f"HTTP {status}: 'boom'")
     assert vllm.paths() == ["/health"]
+
+
+def test_a_redirect_is_followed_nowhere(vllm: Any, http: ModuleType) -> None:
+    vllm.say("/health", http.Reply(302, b"to the login"))
+    assert look(vllm).health is Health.OTHER
+    assert vllm.paths() == ["/health"]
+
+
+def test_vllms_own_503_has_no_body_while_its_other_paths_answer(vllm: Any, http: ModuleType) -> None:
+    vllm.say("/health", http.Reply(503))
+    vllm.say_json("/version", {"version": "0.32.0"})
+    assert look(vllm) == Look(Health.UNAVAILABLE, None, None, None)
+
+
+def test_a_server_that_has_no_version_is_known_by_its_metrics(vllm: Any, http: ModuleType) -> None:
+    vllm.say("/health", http.Reply(503))
+    assert look(vllm).health is Health.UNAVAILABLE
+
+
+SCALES = b'{"error":"The model is currently scaling. Please try again later."}'
+
+
+def test_a_server_that_scales_says_so_itself(vllm: Any, http: ModuleType) -> None:
+    """vllm-project/vllm#20775: the same on every path."""
+    for path in ("/health", "/metrics", "/version"):
+        vllm.say(path, http.Reply(503, SCALES))
+    seen = look(vllm)
+    assert seen.health is Health.SCALING
+    assert "currently scaling" in seen.detail
+
+
+NGINX = b"<html><head><title>503 Service Temporarily Unavailable</title></head><body><hr><center>nginx</center></body>"
+HAPROXY = (
+    b"<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>"
+)
+ENVOY = b"upstream connect error or disconnect/reset before headers. reset reason: connection failure"
+FAULTED = b'{"error": "Service is in faulted state, cannot process requests."}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (503, NGINX),
+        (503, HAPROXY),
+        (503, ENVOY),
+        (503, b"no healthy upstream"),
+        (503, b"no available server"),
+        (503, b"Service Unavailable"),
+        (503, b"{}"),
+        (503, b"\n"),
+        (503, FAULTED),
+        (502, b"<html><h1>502 Bad Gateway</h1></html>"),
+        (502, b""),
+        (504, b"upstream request timeout"),
+    ],
+)
+def test_what_a_proxy_says_is_not_vllms_word(vllm: Any, http: ModuleType, status: int, body: bytes) -> None:
+    vllm.say("/health", http.Reply(status, body))
+    seen = look(vllm)
+    assert seen.health is Health.GATEWAY
+    assert seen.detail.startswith(f"HTTP {status}")
+
+
+def test_a_503_without_a_body_on_every_path_is_a_proxys(vllm: Any, http: ModuleType) -> None:
+    for path in ("/health", "/metrics", "/version"):
+        vllm.say(path, http.Reply(503))
+    assert look(vllm).health is Health.GATEWAY
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Server", "envoy"),
+        ("Server", "nginx/1.27.0"),
+        ("Server", "awselb/2.0"),
+        ("Via", "1.1 varnish"),
+        ("Retry-After", "30"),
+        ("X-Envoy-Upstream-Service-Time", "1"),
+        ("Transfer-Encoding", "chunked"),
+    ],
+)
+def test_a_503_without_a_body_by_somebody_in_between_is_not_vllms(
+    vllm: Any, http: ModuleType, header: tuple[str, str]
+) -> None:
+    """Envoy's health check filter answers /health alone, and without a body, while everything else goes to vLLM."""
+    body = b"0\r\n\r\n" if header[0] == "Transfer-Encoding" else b""
+    vllm.say("/health", http.Reply(503, body, headers=dict([header])))
+    vllm.say_json("/version", {"version": "0.32.0"})
+    assert look(vllm).health is Health.GATEWAY
+
+
+@contextmanager
+def listening(then: Callable[[socket.socket], object]) -> Iterator[str]:
+    """The URL of a listener that does `then` with each connection, and closes it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        then(connection)
+
+        Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("then", [reset, lambda connection: None])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_port_that_is_closed_before_anything_is_sent_has_nobody_behind_it(then: Any, scheme: str) -> None:
+    """moby/moby#18189: Docker's proxy accepts at a published port although nobody listens in the container."""
+    with listening(then) as url:
+        target = Target("gpu1:8000", url.replace("http", scheme), "pool", "docker")
+        assert Probes().look(target, canary=8.0) == Look(Health.UNHEARD, None, None, None)
+
+
+@pytest.mark.parametrize("last", [b"", b"\x15\x03\x01\x00\x02\x02\x46", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_a_server_that_hears_the_request_and_closes_is_somebody(last: bytes) -> None:
+    """So does one that speaks TLS when it is asked without."""
+
+    def hear(connection: socket.socket) -> None:
+        if last.startswith(b"SSH"):
+            connection.sendall(last)
+        connection.recv(1000)
+        connection.sendall(last)
+
+    with listening(hear) as url:
+        assert Probes().look(Target("gpu1:8000", url, "pool", "docker"), canary=8.0).health is Health.OTHER
 
 
 def test_refused_is_not_a_timeout(nobody: str) -> None:
@@ -83,7 +222,9 @@ def test_a_timeout_is_not_refused(vllm: Any, http: ModuleType) -> None:
 
 def test_a_name_that_does_not_resolve_is_neither() -> None:
     target = Target("x:1", "http://no-such-host.invalid:8000", "pool", "supervisord")
-    assert Probes().look(target, canary=8.0).health is Health.OTHER
+    seen = Probes().look(target, canary=8.0)
+    assert seen.health is Health.UNREACHABLE
+    assert "cannot look up no-such-host.invalid" in seen.detail
 
 
 def test_a_paused_server_gets_no_canary(vllm: Any) -> None:
