@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     clock = SystemClock()
     try:
-        source = open_source(clock, XidLedger(clock, lambda gpu_id, code: None), "libnvidia-ml.so.1", gpm=True)
+        source = open_source(clock, XidLedger(clock, lambda gpu_id, code, kind: None), "libnvidia-ml.so.1", gpm=True)
         snapshot = read(source)
     except NoData as nothing:
         print(f"no GPU here: {nothing}. Nothing was compared.", file=sys.stderr)

@@ -31,17 +31,17 @@ def rows(patterns: Iterable[Pattern]) -> Iterator[str]:
     """A row a class."""
     for kind, group in groupby(patterns, key=lambda one: one.kind):
         of_kind = list(group)
-        texts = "<br>".join(code(b"*".join(one.pieces).decode()) + of_xids(one) for one in of_kind)
+        texts = "<br>".join(of_kernel(one) if one.kernel else code(b"*".join(one.pieces).decode()) for one in of_kind)
         states = ", ".join(dict.fromkeys(f"`{one.state}`" for one in of_kind if one.state))
-        sources = "; ".join(dict.fromkeys(one.source for one in of_kind))
+        sources = "; ".join(dict.fromkeys(one.source for one in of_kind if one.source))
         severity = kind.severity if kind.starting == kind.severity else f"{kind.severity}, {kind.starting}"
         words = f"{severity}, symptom" if kind.wrapper else severity
         yield f"| `{kind.name}` | {words} | {texts} | {states} | {sources} |"
 
 
-def of_xids(pattern: Pattern) -> str:
-    """Which codes the last * stands for, by their classes."""
-    return f", XIDs of the classes {', '.join(sorted(pattern.xids))}" if pattern.xids else ""
+def of_kernel(pattern: Pattern) -> str:
+    """A word of a line of the kernel."""
+    return f"{code(pattern.needle.decode())} in a {pattern.kind.severity} line of the kernel"
 
 
 def code(text: str) -> str:

@@ -3,11 +3,14 @@
 Source: NVIDIA, "Analyzing Xid Errors with the Xid Catalog", column "Resolution Bucket (Immediate Action)", as of
 2025-10-29: https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html. Where the catalogue names a workflow
 instead of an action, the class is what that workflow starts with: 48 and 154 lead to `recovery_action` (read
-vllm_gpu_recovery_action), 74 and 144 to 150 to `nvlink`, and 45 follows from another XID and is to be ignored.
+vllm_gpu_recovery_action), 74 and 144 to 150 to `nvlink`, and 45 follows from another XID and is to be ignored. How bad
+144 to 150 are stands in the rest of the line, which only the kernel's log has: the catalogue's table of NVLink 5.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Literal
 
 from vllm_exporter.facts.events import Severity
@@ -37,6 +40,11 @@ SEVERITIES: dict[XidClass, Severity] = {
     "ignore": "warning",
     "unknown": "error",
 }
+
+
+def _alike(codes: Iterable[int], kind: XidClass, words: str) -> dict[int, tuple[XidClass, str]]:
+    return dict.fromkeys(codes, (kind, words))
+
 
 XIDS: dict[int, tuple[XidClass, str]] = {
     8: ("restart_app", "GPU stopped processing"),
@@ -97,6 +105,15 @@ XIDS: dict[int, tuple[XidClass, str]] = {
     158: ("reset_gpu", "GPU fatal timeout"),
     160: ("ignore", "channel retirement event"),
     161: ("ignore", "channel retirement failure"),
+    # An engine of which a GPU has several has a code for each.
+    **_alike((70, 71, 72, 75, 76, 77, 85, *range(126, 136)), "restart_app", "copy engine exception"),
+    **_alike((83, 84, 88, 89, 96, 97, 98), "restart_app", "video decoder exception"),
+    **_alike((82, *range(99, 106)), "restart_app", "JPEG engine exception"),
+    **_alike((86, 139), "restart_app", "optical flow engine exception"),
+    **_alike((106, 107), "ignore", "test message"),
+    108: ("ignore", "NVLink remote translation error"),
+    **_alike((152, 153), "ignore", "deep learning accelerator error"),
+    162: ("ignore", "power smoothing works again"),
     # In the catalogue without an action; 171 and 172 give details on a 48.
     167: ("contact_support", "PCIe fatal timeout"),
     168: ("contact_support", "reduced GPU memory capacity"),
@@ -109,3 +126,22 @@ XIDS: dict[int, tuple[XidClass, str]] = {
 def classify(code: int) -> tuple[XidClass, str]:
     """Returns class and description; `unknown` for a code that is not in the table: NVIDIA's catalogue may have it."""
     return XIDS.get(code, ("unknown", "not in the catalogue that this release knows"))
+
+
+NVLINK5 = range(144, 151)
+_HARM = re.compile(r"\b(Non-?fatal|Fatal)\b(?:[^(]*\(0x([0-9a-fA-F]{1,8}))?")
+_HARMLESS_DOWN = (0x26, 0x28)  # sub-codes of a link that went down which the catalogue says to ignore
+_RECOVERED = "to 0x0 (None)"  # 154: there is nothing left to do
+
+
+def classify_line(code: int, rest: str) -> tuple[XidClass, str]:
+    """As classify, but by the line of the kernel's log: what stands behind the code can make it harmless."""
+    kind, words = classify(code)
+    if code == 154 and _RECOVERED in rest:
+        return "ignore", words
+    found = _HARM.search(rest) if code in NVLINK5 else None
+    if found is None:
+        return kind, words
+    sub_code = int(found[2] or "0", 16) >> 20 & 0x3F
+    harmless = found[1] != "Fatal" or (code == 149 and sub_code in _HARMLESS_DOWN)
+    return ("ignore" if harmless else "reset_gpu"), words

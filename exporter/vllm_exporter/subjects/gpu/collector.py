@@ -11,7 +11,7 @@ from vllm_exporter.config.named_paths import NamedPath
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import XidReported
 from vllm_exporter.facts.facts import GpuLinks, Gpus, Trees
-from vllm_exporter.facts.xids import SEVERITIES, classify
+from vllm_exporter.facts.xids import SEVERITIES, XidClass, classify
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context, read_options
@@ -149,9 +149,9 @@ class GpuCollector(Collector):
             source.reopen()
             self._grace = FIRST_GRACE
 
-    def saw_xid(self, gpu_id: str, code: int) -> None:
-        """Emits an event for each XID. Called from the thread that waits for them."""
-        kind, words = classify(code)
+    def saw_xid(self, gpu_id: str, code: int, kind: XidClass) -> None:
+        """Emits an event for each XID. Called from the thread that waits for them too."""
+        words = classify(code)[1]
         summary = f"GPU {gpu_id or '(unknown)'}: XID {code}, {words}"
         self.context.bus.emit(
             XidReported(severity=SEVERITIES[kind], summary=summary, gpu_id=gpu_id, xid=code, xid_class=kind)

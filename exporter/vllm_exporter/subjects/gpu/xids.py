@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 
 from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.linux.kernel_log import KernelLog, parse_xid
+from vllm_exporter.facts.xids import NVLINK5, XidClass, classify
+from vllm_exporter.linux.kernel_forms import parse_kernel_line
+from vllm_exporter.linux.kernel_log import KernelLog
 from vllm_exporter.log import log
 
 HOLD_SECONDS = 30.0  # opening the driver's library takes seconds a GPU where no other process keeps them ready
 HELD_MAX = 100  # XIDs
+LINE_SECONDS = 10.0  # after the driver's event; the kernel's line of the same XID is read every few seconds
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,18 @@ class XidLedger:
     counts once. Events missed while the library was closed are in the kernel's log only.
     """
 
-    def __init__(self, clock: Clock, tell: Callable[[str, int], None]) -> None:
-        """`tell(gpu id, code)` is called once per XID."""
+    def __init__(self, clock: Clock, tell: Callable[[str, int, XidClass], None]) -> None:
+        """`tell(gpu id, code, class)` is called once per XID."""
         self._clock = clock
         self._tell = tell
         self._lock = threading.Lock()
         self._by_reporter: dict[tuple[str, int], dict[str, int]] = {}
         self._counts: dict[tuple[str, int], XidCount] = {}
+        self._untold: dict[tuple[str, int], float] = {}  # monotonic seconds
+        self.has_lines = False  # True while the kernel's log is read too: its lines say how bad an NVLink error is
 
-    def saw(self, reporter: str, gpu_id: str, code: int, ago: float = 0.0) -> None:
-        """Counts an XID of `ago` seconds ago. Called from any thread."""
+    def saw(self, reporter: str, gpu_id: str, code: int, ago: float = 0.0, kind: XidClass | None = None) -> None:
+        """Counts an XID of `ago` seconds ago; `kind` is what its line says, if there is one. Called from any thread."""
         key = gpu_id, code
         with self._lock:
             seen = self._by_reporter.setdefault(key, {})
@@ -51,8 +56,22 @@ class XidLedger:
             new = seen[reporter] > before.count
             if new:
                 self._counts[key] = replace(before, count=seen[reporter], last_seen=self._clock.wall() - ago)
-        if new:
-            self._tell(gpu_id, code)
+            if new and kind is None and code in NVLINK5 and self.has_lines:
+                self._untold[key] = self._clock.monotonic()
+                return
+            due = self._untold.pop(key, None) is not None if kind else False
+        if new or due:
+            self._tell(gpu_id, code, kind or classify(code)[0])
+
+    def tell_overdue(self) -> None:
+        """Tells the XIDs whose line did not come in time, as bad as their code can be."""
+        now = self._clock.monotonic()
+        with self._lock:
+            overdue = [key for key, at in self._untold.items() if now - at > LINE_SECONDS or not self.has_lines]
+            for key in overdue:
+                del self._untold[key]
+        for gpu_id, code in overdue:
+            self._tell(gpu_id, code, classify(code)[0])
 
     def counts(self) -> Mapping[tuple[str, int], XidCount]:
         with self._lock:
@@ -65,6 +84,7 @@ class _Held:
 
     address: str
     code: int
+    kind: XidClass
     at: float  # monotonic seconds
 
 
@@ -80,6 +100,7 @@ class KernelXids:
         self._held: deque[_Held] = deque()
         try:
             self._log: KernelLog | None = open_log()
+            ledger.has_lines = True
         except NoData as nothing:
             self._log = None
             log("info", "XIDs are taken from the driver only", reason=nothing)
@@ -96,11 +117,12 @@ class KernelXids:
             self._let_go(gpu_ids or {})
             return
         for line in lines:
-            found = parse_xid(line.text)
-            if found is not None:
-                self._held.append(_Held(*found, self._clock.monotonic()))
+            event = parse_kernel_line(line.text)
+            if event is not None and event.code is not None and event.kind in ("xid", "lost"):
+                self._held.append(_Held(event.address, event.code, event.xid_class, self._clock.monotonic()))
         if self._held:
             self._let_go(gpu_ids)
+        self._ledger.tell_overdue()
 
     def _let_go(self, gpu_ids: Mapping[str, str] | None) -> None:
         """Counts the XIDs that are held, without a GPU where it does not become known in time."""
@@ -110,9 +132,12 @@ class KernelXids:
             if gpu_ids is None and now - first.at < HOLD_SECONDS and len(self._held) <= HELD_MAX:
                 return
             self._held.popleft()
-            self._ledger.saw("kernel", (gpu_ids or {}).get(first.address, ""), first.code, now - first.at)
+            gpu_id = (gpu_ids or {}).get(first.address, "")
+            self._ledger.saw("kernel", gpu_id, first.code, now - first.at, first.kind)
 
     def close(self) -> None:
         if self._log is not None:
             self._log.close()
             self._log = None
+            self._ledger.has_lines = False
+            self._ledger.tell_overdue()

@@ -6,11 +6,11 @@ Only the last line of a traceback counts. The lines of source in it quote messag
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vllm_exporter.facts.events import Severity
 from vllm_exporter.subjects.logs.incident import Incident
-from vllm_exporter.subjects.logs.lines import LogLine, split_lines, uncoloured
+from vllm_exporter.subjects.logs.lines import LogLine, split_lines
 from vllm_exporter.subjects.logs.table import LogClass, Pattern
 
 TRACEBACK = b"Traceback (most recent call last):"
@@ -24,6 +24,7 @@ TRIGGER = "shutdown.trigger"
 
 OTHER = LogClass("other.exception", "info", "info", False)  # the end of a traceback that no class knows
 _ANY = Pattern(OTHER, (b"",), b"")
+Expected = tuple[tuple[bytes, Pattern], ...]  # a pattern and its needle
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ class Follower:
     """Follows one log. `incident` is the server's, which may have several logs."""
 
     def __init__(self, patterns: tuple[Pattern, ...], incident: Incident) -> None:
-        self._patterns = tuple((pattern.needle, pattern) for pattern in patterns)
-        self._expected = self._patterns
+        self._patterns: Expected = tuple((pattern.needle, pattern) for pattern in patterns)
+        self._quiet: Expected = tuple(one for one in self._patterns if one[1].kind.quiet)
+        self._expected = self._patterns, self._quiet  # in lines of all levels, and in those of INFO and DEBUG
         self._incident = incident
         self._traces: dict[bytes, _Trace] = {}  # by process
 
@@ -61,27 +63,35 @@ class Follower:
         """Yields the index of each line that means something, and its finding; most lines mean nothing.
 
         `at`: seconds of any clock, the same for all logs of a server. Searching each needle once in all of the lines
-        costs a third of searching each line.
+        costs a third of searching each line, and lines of INFO, as most are, can have few of them.
         """
-        kept = [(index, raw) for index, raw in enumerate(raws) if not (raw.startswith(b"INFO:") and b' - "' in raw)]
+        kept = [
+            (index, line)
+            for index, raw in enumerate(raws)
+            if not (raw.startswith(b"INFO:") and b' - "' in raw)
+            for line in split_lines(raw)
+        ]
         if len(kept) >= FEW:
-            text = uncoloured(b"\n".join(raw for _, raw in kept))
-            escaped = b'{"' in text  # in JSON a needle may be escaped
-            self._expected = tuple(one for one in self._patterns if escaped or one[0] in text)
-        for index, raw in kept:
-            for line in split_lines(raw):
-                finding = self._one(line, at)
-                if finding is not None:
-                    yield index, finding
-        self._expected = self._patterns
+            loud = b"\n".join(line.body for _, line in kept if not line.quiet)
+            quiet = b"\n".join(line.body for _, line in kept if line.quiet)
+            self._expected = (
+                tuple(one for one in self._patterns if one[0] in loud),
+                tuple(one for one in self._quiet if one[0] in quiet),
+            )
+        for index, line in kept:
+            finding = self._one(line, at)
+            if finding is not None:
+                yield index, finding
+        self._expected = self._patterns, self._quiet
 
     def _one(self, line: LogLine, at: float) -> LineFinding | None:
         trace = self._traces.get(line.process)
         if trace is not None:
             return self._inside(trace, line, at)
-        if TRACEBACK in line.body:
+        before, opens, _ = line.body.partition(TRACEBACK)
+        if opens:
             self._open(line)
-            return None
+            return self._judge(replace(line, body=before), at, "", "") if before else None
         if line.body[:2] == b"  " and line.quiet:
             return None  # the rest of a message of several lines, such as a user's grammar
         return self._judge(line, at, "", "")
@@ -106,7 +116,7 @@ class Follower:
         self._traces[line.process] = _Trace()
 
     def _judge(self, line: LogLine, at: float, exception: str, frame: str) -> LineFinding | None:
-        found = self._find(line.body)
+        found = self._find(line)
         if found is None:
             if not exception:
                 return None
@@ -118,8 +128,9 @@ class Follower:
         excerpt = line.body[start:end]
         return LineFinding(name, severity, line, excerpt, state, exception, frame, pattern.kind.wrapper)
 
-    def _find(self, body: bytes) -> tuple[Pattern, tuple[int, int]] | None:
-        for needle, pattern in self._expected:
+    def _find(self, line: LogLine) -> tuple[Pattern, tuple[int, int]] | None:
+        body = line.body
+        for needle, pattern in self._expected[line.quiet]:
             if needle in body:
                 span = pattern.span(body)
                 if span is not None and not _quoted(body, span[0]):

@@ -1,20 +1,24 @@
 """Parses the table of classes, classes.txt: what a line means and how bad that is.
 
 A pattern is text with gaps. A gap spans a limited number of bytes and nothing is tried twice, so a line costs time in
-proportion to its length, whatever its text. Regular expressions would cost more, most of all in memory.
+proportion to its length, whatever its text. Regular expressions would cost more, most of all in memory. Lines of the
+kernel are the exception: few have their words, and linux/kernel_forms.py has their forms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import get_args
 
 from vllm_exporter.facts.events import Severity
-from vllm_exporter.facts.xids import SEVERITIES as XID_CLASSES
-from vllm_exporter.facts.xids import classify
+from vllm_exporter.linux.kernel_forms import KernelKind, parse_kernel_line, words_of
 
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error", "critical")  # mildest first
-KEYS = ("pattern", "unless", "xids", "state", "example", "source")
+KERNEL_KINDS: tuple[KernelKind, ...] = get_args(KernelKind)
+TEXTS = ("pattern", "kernel")
+KEYS = (*TEXTS, "do", "state", "example", "source")
+FLAGS = ("wrapper", "starting", "quiet")
 GAP = 200  # bytes that a * stands for at most
 
 
@@ -26,6 +30,8 @@ class LogClass:
     severity: Severity
     starting: Severity  # before the server is ready
     wrapper: bool  # a symptom of another class
+    quiet: bool = True  # lines of the levels INFO and DEBUG can have it too
+    do: str = ""  # what to do about it
 
 
 @dataclass(frozen=True)
@@ -33,34 +39,32 @@ class Pattern:
     """The text of the lines of a class."""
 
     kind: LogClass
-    pieces: tuple[bytes, ...]  # in this order, with gaps between them
+    pieces: tuple[bytes, ...]  # in this order, with gaps between them; none for a line of the kernel
     needle: bytes  # the longest of them: a line without it, as most are, needs no more work
-    unless: bytes = b""  # must not be in the line; b'' is no condition
-    xids: frozenset[str] = frozenset()  # the last gap must be an XID of these classes; empty is no condition
+    kernel: str = ""  # the kind of event that a line of the kernel tells; it must be as bad as the class
     state: str = ""  # the lifecycle state that the line proves
     example: str = ""
     source: str = ""
 
     def span(self, text: bytes) -> tuple[int, int] | None:
         """Returns where it begins and ends in `text`; None when it is not there."""
-        if self.needle not in text or (self.unless and self.unless in text):
+        if self.needle not in text:
             return None
+        if self.kernel:
+            event = parse_kernel_line(text.decode("latin-1"))  # a character a byte
+            return (event.start, event.end) if event and (event.kind, event.severity) == self._told else None
         start = text.find(self.pieces[0])
         end = start + len(self.pieces[0])
-        gap = b""
         for piece in self.pieces[1:]:
             at = text.find(piece, end, end + GAP + len(piece)) if start >= 0 else -1
             if at < 0:
                 return None
-            gap, end = text[end:at], at + len(piece)
-        if start < 0 or (self.xids and xid_class(gap) not in self.xids):
-            return None
-        return start, end
+            end = at + len(piece)
+        return (start, end) if start >= 0 else None
 
-
-def xid_class(code: bytes) -> str:
-    """Returns the class in facts/xids.py; `unknown` when it is no code."""
-    return classify(int(code) if code.isdigit() and len(code) < 5 else -1)[0]
+    @property
+    def _told(self) -> tuple[str, Severity]:
+        return self.kernel, self.kind.severity
 
 
 def parse_table(text: str, examples: bool = False) -> tuple[Pattern, ...]:
@@ -81,9 +85,14 @@ def parse_table(text: str, examples: bool = False) -> tuple[Pattern, ...]:
         key, _, value = line.strip().partition(" ")
         if key not in KEYS or not value:
             raise ValueError(f"line {number}: unknown key {key!r}, or nothing behind it")
-        if key == "xids" and (unknown := set(value.split()) - XID_CLASSES.keys()):
-            raise ValueError(f"line {number}: no class of XIDs: {', '.join(sorted(unknown))}")
-        if key == "pattern":
+        if key == "kernel" and value not in KERNEL_KINDS:
+            raise ValueError(
+                f"line {number}: no kind of lines of the kernel: {value!r}; known: {', '.join(KERNEL_KINDS)}"
+            )
+        if key == "do":
+            kind = replace(kind, do=value if examples else "") if kind else None
+            continue
+        if key in TEXTS:
             found.extend(_pattern(kind, fields, examples))
             fields = {}
         fields[key] = value
@@ -97,13 +106,16 @@ def kinds(patterns: tuple[Pattern, ...]) -> dict[str, LogClass]:
 
 
 def _kind(line: str, number: int) -> LogClass:
-    """Parses a heading: `class severity [wrapper] [starting=severity]`."""
+    """Parses a heading: `class severity [wrapper] [quiet] [starting=severity]`."""
     name, *words = line.split()
     flags = dict(word.partition("=")[::2] for word in words[1:])
-    if not words or set(flags) - {"wrapper", "starting"}:
-        raise ValueError(f"line {number}: expected `class severity [wrapper] [starting=severity]`, got {line!r}")
+    if not words or set(flags) - set(FLAGS):
+        raise ValueError(
+            f"line {number}: expected `class severity [wrapper] [quiet] [starting=severity]`, got {line!r}"
+        )
     severity = _severity(words[0], number)
-    return LogClass(name, severity, _severity(flags.get("starting", severity), number), "wrapper" in flags)
+    starting = _severity(flags.get("starting", severity), number)
+    return LogClass(name, severity, starting, "wrapper" in flags, "quiet" in flags or severity == "info")
 
 
 def _severity(word: str, number: int) -> Severity:
@@ -114,19 +126,16 @@ def _severity(word: str, number: int) -> Severity:
 
 
 def _pattern(kind: LogClass | None, fields: Mapping[str, str], examples: bool) -> Iterator[Pattern]:
-    """Yields the pattern, if one is complete."""
-    if kind is None or "pattern" not in fields:
+    """Yields the pattern, if one is complete; for lines of the kernel one for each of their words."""
+    if kind is None or not any(key in fields for key in TEXTS):
+        return
+    state = fields.get("state", "")
+    seen = (fields.get("example", ""), fields.get("source", "")) if examples else ("", "")
+    if "kernel" in fields:
+        for word in words_of(fields["kernel"]):
+            yield Pattern(kind, (), word.encode(), fields["kernel"], state, *(seen if word in seen[0] else ()))
         return
     pieces = tuple(piece.encode() for piece in fields["pattern"].split("*"))
     if not all(pieces):
         raise ValueError(f"{kind.name}: a * at the end of {fields['pattern']!r}, or two together, stand for nothing")
-    yield Pattern(
-        kind,
-        pieces,
-        max(pieces, key=len),
-        fields.get("unless", "").encode(),
-        frozenset(fields.get("xids", "").split()),
-        fields.get("state", ""),
-        fields.get("example", "") if examples else "",
-        fields.get("source", "") if examples else "",
-    )
+    yield Pattern(kind, pieces, max(pieces, key=len), "", state, *seen)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.errors import NoData, SourceError
-from vllm_exporter.facts.xids import XIDS, classify
+from vllm_exporter.facts.xids import SEVERITIES, XIDS, XidClass, classify, classify_line
 from vllm_exporter.linux.kernel_log import KernelLine, KernelLog
 from vllm_exporter.subjects.gpu.xids import KernelXids, XidCount, XidLedger
 
@@ -12,9 +12,11 @@ FELL_OFF = "NVRM: Xid (PCI:0000:17:00): 79, pid=1234, name=VLLM::Worker, GPU has
 class Told:
     def __init__(self) -> None:
         self.xids: list[tuple[str, int]] = []
+        self.classes: list[XidClass] = []
 
-    def __call__(self, gpu_id: str, code: int) -> None:
+    def __call__(self, gpu_id: str, code: int, kind: XidClass) -> None:
         self.xids.append((gpu_id, code))
+        self.classes.append(kind)
 
 
 class FakeLog(KernelLog):
@@ -99,3 +101,87 @@ def test_codes_have_the_class_that_nvidia_gives_them() -> None:
 def test_a_code_that_is_not_in_the_table_is_unknown() -> None:
     assert 999 not in XIDS
     assert classify(999)[0] == "unknown"
+
+
+GPUS = {"0000:17:00.0": "0"}
+NONFATAL = "NVRM: Xid (PCI:0000:17:00): 145, pid=876767, name=ray::WorkerDict, RLW_RXPIPE Nonfatal XC0 i0 Link 13"
+FATAL = "NVRM: Xid (PCI:0000:17:00): 145, RLW_SRC_TRACK Fatal XC0 i0 Link 00 (0x00000007 0x00000001)"
+
+
+class Witnesses:
+    """The driver and the kernel's log, of one GPU."""
+
+    def __init__(self, *batches: list[str] | SourceError) -> None:
+        self.clock, self.told = FakeClock(), Told()
+        self.ledger = XidLedger(self.clock, self.told)
+        self.kernel = KernelXids(self.clock, self.ledger, lambda: FakeLog(*batches))
+
+    def read(self, seconds: float = 2.0) -> list[XidClass]:
+        self.clock.advance(seconds)
+        self.kernel.read(GPUS)
+        return self.told.classes
+
+
+def test_an_nvlink_error_is_as_bad_as_its_line_says_although_the_driver_reports_the_code_first() -> None:
+    case = Witnesses([], [NONFATAL])
+    case.ledger.saw("driver", "0", 145)
+    assert case.read() == []
+    assert case.read() == ["ignore"]
+    assert case.ledger.counts()["0", 145].count == 1
+
+
+def test_an_nvlink_error_that_the_kernel_prints_first_is_told_once() -> None:
+    case = Witnesses([FATAL], [])
+    assert case.read() == ["reset_gpu"]
+    case.ledger.saw("driver", "0", 145)
+    assert case.read(20.0) == ["reset_gpu"]
+
+
+def test_an_nvlink_error_without_a_line_is_told_after_ten_seconds_as_bad_as_it_can_be() -> None:
+    case = Witnesses()
+    case.ledger.saw("driver", "0", 145)
+    assert case.read(9.0) == []
+    assert case.read(2.0) == ["nvlink"]
+
+
+def test_an_nvlink_error_is_told_at_once_where_the_kernels_log_cannot_be_read() -> None:
+    told = Told()
+    XidLedger(FakeClock(), told).saw("driver", "0", 145)
+    assert told.classes == ["nvlink"]
+
+
+def test_a_kernel_log_that_breaks_leaves_no_nvlink_error_untold() -> None:
+    case = Witnesses(SourceError("gone"))
+    case.ledger.saw("driver", "0", 145)
+    assert case.read() == ["nvlink"]
+
+
+def test_other_errors_do_not_wait_for_their_line() -> None:
+    case = Witnesses()
+    case.ledger.saw("driver", "0", 79)
+    assert case.told.classes == ["restart_host"]
+
+
+# NVIDIA's catalogue of 2025-10-29, table "XID 144-150 Decode", with the unit and the first two numbers of the line.
+def test_the_harm_of_an_nvlink_error_is_in_the_rest_of_its_line() -> None:
+    expected = {
+        (144, "SAW_MVB Nonfatal XC0 i0 Link 00 (0x00000001 0x00000001 0x0)"): "warning",
+        (144, "SAW_MVB Fatal XC0 i0 Link 00 (0x00000001 0x00000002 0x0)"): "critical",
+        (146, "TLW_CTRL Fatal XC0 i0 Link 00 (0x00000009 0x00000004 0x0)"): "critical",
+        (148, "NVLPW_CTRL/NVLPW Nonfatal XC0 i0 Link 00 (0x0000000f 0x80000000)"): "warning",
+        (149, "NETIR_BER_EVENT Nonfatal XC0 i0 Link 03 (0x00086226 0x00000001)"): "warning",
+        (149, "NETIR Fatal XC0 i0 Link -1 (0x000fe406 0x00000000 0x00000000)"): "critical",
+        (149, "NETIR_LINK_EVT Fatal XC0 i0 Link 08 (0x004505c6 0x00000000)"): "critical",
+        (149, "NETIR_LINK_EVT Fatal XC0 i0 Link 08 (0x026001c6 0x00000000)"): "warning",  # sub-code 38: IGNORE
+        (150, "MSE_WATCHDOG Fatal XC0 i0 Link 00 (0x00000000 0x00000000)"): "critical",
+        (145, "RLW_SRC_TRACK"): "critical",  # the line does not say: as bad as it can be
+        (74, "NVLink: fatal error detected on link 6(0x10000, 0x0, 0x0)"): "critical",
+    }
+    assert {key: SEVERITIES[classify_line(*key)[0]] for key in expected} == expected
+
+
+def test_a_recovery_action_that_is_taken_back_is_no_fault() -> None:
+    done = "GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)"
+    needed = "GPU recovery action changed from 0x0 (None) to 0x2 (Node Reboot Required)"
+    assert SEVERITIES[classify_line(154, done)[0]] == "warning"
+    assert SEVERITIES[classify_line(154, needed)[0]] == "critical"

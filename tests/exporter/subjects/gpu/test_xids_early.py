@@ -32,7 +32,7 @@ class Case:
     def __init__(self) -> None:
         self.clock, self.log = FakeClock(), FakeLog()
         self.told: list[tuple[str, int]] = []
-        self.ledger = XidLedger(self.clock, lambda gpu_id, code: self.told.append((gpu_id, code)))
+        self.ledger = XidLedger(self.clock, lambda gpu_id, code, _kind: self.told.append((gpu_id, code)))
         self.kernel = KernelXids(self.clock, self.ledger, lambda: self.log)
 
     def read(self, gpu_ids: dict[str, str] | None, seconds: float = 1.0) -> list[tuple[str, int]]:

@@ -22,7 +22,7 @@ class Rig:
     def __init__(self, stub: Stub, gpm: bool = True) -> None:
         self.clock = FakeClock()
         self.told: list[tuple[str, int]] = []
-        self.ledger = XidLedger(self.clock, lambda gpu_id, code: self.told.append((gpu_id, code)))
+        self.ledger = XidLedger(self.clock, lambda gpu_id, code, _kind: self.told.append((gpu_id, code)))
         self.source = NvmlSource(self.clock, self.ledger, stub.path, gpm, event_wait=0.02)
 
     def cycle(self, seconds: float = 1.0) -> GpuSnapshot:

@@ -21,7 +21,7 @@ class Case:
     def __init__(self, stub: Stub, wait: float) -> None:
         self.clock = FakeClock()
         self.told: list[tuple[str, int]] = []
-        self.ledger = XidLedger(self.clock, lambda gpu_id, code: self.told.append((gpu_id, code)))
+        self.ledger = XidLedger(self.clock, lambda gpu_id, code, _kind: self.told.append((gpu_id, code)))
         self.source = NvmlSource(self.clock, self.ledger, stub.path, event_wait=wait)
 
     def cycle(self, seconds: float = 1.0) -> None:
