@@ -135,7 +135,7 @@ _RECOVERED = "to 0x0 (None)"  # 154: there is nothing left to do
 
 
 def classify_line(code: int, rest: str) -> tuple[XidClass, str]:
-    """As classify, but by the line of the kernel's log: what stands behind the code can make it harmless."""
+    """Returns what classify does, by the whole line of the kernel: what stands behind the code can make it harmless."""
     kind, words = classify(code)
     if code == 154 and _RECOVERED in rest:
         return "ignore", words

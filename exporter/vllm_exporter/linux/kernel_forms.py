@@ -31,7 +31,7 @@ KernelKind = Literal[
 
 @dataclass(frozen=True)
 class KernelEvent:
-    """What a line tells; `start` and `end` are where in the line it does."""
+    """The fault that a line tells of; `start` and `end` are where in the line it does."""
 
     kind: KernelKind
     severity: Severity
@@ -50,7 +50,7 @@ Judge = Callable[[re.Match[str]], KernelEvent | None]
 
 @dataclass(frozen=True)
 class KernelForm:
-    """One form of a line. Most lines lack the word, and are not looked at further."""
+    """A form of a line. Most lines lack the word, and are not looked at further."""
 
     kind: KernelKind
     word: str
