@@ -266,7 +266,8 @@ def supervisor_says(answers: dict[str, Any], http: ModuleType) -> Callable[[Any]
 def world(shell: Shell, server: Any, stage: ModuleType, http: ModuleType) -> Any:
     """One listed server that ended; everybody says so, and the healer has seen it ready before."""
     stage.prepare(server, stage.alert("VllmDown", SERVER, healable="true"))
-    server.say_json("/health", {}, status=503)
+    server.say("/health", http.Reply(503))
+    server.say_json("/version", {"version": "0.32.0"})
     answers = {"getProcessInfo": EXITED, "getPID": 1, "getAllConfigInfo": []}
     server.hooks["/RPC2"] = supervisor_says(answers, http)
     targets = stage.TARGET.format(server=SERVER, world=server.url, program="vllm")
