@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import mktime_tz, parsedate_tz
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode
 
 from vllm_healer.errors import Blind
@@ -16,7 +18,8 @@ POST_IS_REFUSED = (403, 404, 405, 501)  # by proxies that let only reading throu
 
 @dataclass(frozen=True)
 class Reply:
-    """A JSON document; `date` is when its server says that it was made, in seconds since the epoch, None if unsaid."""
+    """A JSON document; `date` is when it was given, by the clock of its server or of a cache before it, in seconds
+    since the epoch; None where neither says so."""
 
     document: object
     date: float | None
@@ -70,13 +73,18 @@ class JsonApi:
         document = answer.json()
         if document is None:
             raise Blind(f"{self.who} answered something that is not JSON: {answer.words}")
-        return Reply(document, parse_date(answer.headers.get("date", "")))
+        return Reply(document, _given(answer.headers))
+
+
+def _given(headers: Mapping[str, str]) -> float | None:
+    """The time of the header Date, and what a cache says that has passed since (Age: RFC 9111, 5.1)."""
+    date, age = parse_date(headers.get("date", "")), headers.get("age", "")
+    return date + int(age) if date is not None and re.fullmatch(r"[0-9]{1,9}", age) else date
 
 
 def parse_date(text: str) -> float | None:
     """The header Date as seconds since the epoch; None when it is none. RFC 9110, 6.6.1: whole seconds, cut off."""
     try:
-        parsed = parsedate_tz(text)
-        return float(mktime_tz(parsed)) if parsed else None
+        return parsedate_to_datetime(text).replace(tzinfo=UTC).timestamp()
     except (ValueError, OverflowError, TypeError, IndexError):
         return None

@@ -3,13 +3,17 @@
 One query brings values and ages of all signals, so that both are of the same moment. An age is computed there, from
 Prometheus' clock and its own timestamps: the healer's clock may differ. `timestamp()` drops a series' name, hence the
 label `healer_term` ("stalled/age") on each term, which also keeps the terms of `or` apart.
+
+That moment need not be now: VictoriaMetrics answers for 30 s ago (-search.latencyOffset) and dates its samples now, a
+cache answers what it was asked before. So the query also brings `time()`, and what it and the samples are older than
+the answer is added to the ages.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from vllm_healer.errors import Blind
 from vllm_healer.model import Signal, Signals
@@ -29,6 +33,8 @@ SERIES = {
 HEALTHY, STALLED = 'vllm_probe_health{result="ok",%s}', "vllm_server_stalled{%s}"
 
 _TERM = "healer_term"
+_NOW = f'label_replace(vector(time()), "{_TERM}", "now/value", "", "")'
+_CUT = 1.0  # seconds: the header Date, by which an answer is dated, has whole ones and is cut off
 
 
 def signals_query(server: str, more: frozenset[str]) -> str:
@@ -48,24 +54,27 @@ def _query(selectors: Mapping[str, str]) -> str:
         for field, selector in selectors.items()
         for kind, expression in (("value", selector), ("age", f"time() - timestamp({selector})"))
     ]
-    return " or ".join(terms)
+    return " or ".join([*terms, _NOW])
 
 
-def parse_signals(answer: object, who: str) -> Signals:
-    """The signals; absent series are None. Of several series (two exporters) the freshest counts."""
+def parse_signals(answer: object, at: float, who: str) -> Signals:
+    """The signals; absent series are None. Of several series (two exporters) the freshest counts.
+
+    `at`: when it was answered, in seconds since the epoch; so too below.
+    """
     fresh: dict[str, Signal] = {}
-    for field, _, signal in parse_samples(answer, who):
+    for field, _, signal in parse_samples(answer, at, who):
         if field not in fresh or signal.age < fresh[field].age:
             fresh[field] = signal
     more = {field: signal for field, signal in fresh.items() if field not in SERIES}
     return Signals(**{field: signal for field, signal in fresh.items() if field in SERIES}, more=more)
 
 
-def parse_healthy(answer: object, max_age: float, who: str) -> frozenset[str]:
+def parse_healthy(answer: object, at: float, max_age: float, who: str) -> frozenset[str]:
     """The servers that fresh samples show healthy and not stalled; without a sample of either nothing is shown."""
     fresh = [
         (field, signal.value, labels.get("server", ""))
-        for field, labels, signal in parse_samples(answer, who)
+        for field, labels, signal in parse_samples(answer, at, who)
         if signal.age <= max_age
     ]
 
@@ -75,31 +84,50 @@ def parse_healthy(answer: object, max_age: float, who: str) -> frozenset[str]:
     return frozenset((saying("healthy", 1.0) & saying("stalled", 0.0)) - saying("stalled", 1.0))
 
 
-def parse_samples(answer: object, who: str) -> list[tuple[str, dict[str, str], Signal]]:
+def parse_samples(answer: object, at: float, who: str) -> list[tuple[str, dict[str, str], Signal]]:
     """The samples as (field, labels, value with its age). What has no age, or is no number, counts as absent."""
     found: dict[str, dict[tuple[str, frozenset[tuple[str, str]]], float]] = {"value": {}, "age": {}}
-    for labels, number in _vector(answer, who):
+    moments = [at]
+    for labels, number, moment in _vector(answer, who):
         field, _, kind = labels.pop(_TERM, "").partition("/")
         labels.pop("__name__", None)
         if kind in found and math.isfinite(number):
             found[kind][field, frozenset(labels.items())] = number
-    ages = found["age"]
+            moments += [moment, number] if field == "now" else [moment]
+    late, ages = lateness(moments, at), found["age"]
     # A sample from the future is as far from now as one from the past, hence abs().
-    return [(key[0], dict(key[1]), Signal(v, abs(ages[key]))) for key, v in found["value"].items() if key in ages]
+    dated = {key: Signal(value, abs(ages[key]) + late) for key, value in found["value"].items() if key in ages}
+    return [(field, dict(labels), signal) for (field, labels), signal in dated.items()]
 
 
-def _vector(answer: object, who: str) -> list[tuple[dict[str, str], float]]:
-    """The (labels, value) of each sample of an instant vector. Raises Blind on anything else."""
+def lateness(moments: Iterable[float], at: float) -> float:
+    """The seconds between `at` and the moment that is furthest from it; infinite when one is no number."""
+    return max(_apart(moment, at) for moment in moments)
+
+
+def _apart(moment: float, at: float) -> float:
+    if not math.isfinite(moment):
+        return math.inf
+    return at - moment if moment <= at else max(0.0, moment - at - _CUT)
+
+
+def _vector(answer: object, who: str) -> list[tuple[dict[str, str], float, float]]:
+    """The (labels, value, timestamp) of each sample of an instant vector. Raises Blind on anything else."""
     try:
         if not isinstance(answer, dict) or answer["status"] != "success" or answer["data"]["resultType"] != "vector":
             raise Blind(f"{who} answered no vector: {shown(answer)}")
-        samples = answer["data"]["result"]
         return [
-            ({str(key): str(value) for key, value in sample["metric"].items()}, float(sample["value"][1]))
-            for sample in samples
+            ({str(key): str(value) for key, value in sample["metric"].items()}, *_numbers(sample["value"]))
+            for sample in answer["data"]["result"]
         ]
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
         raise Blind(f"{who} answered samples that cannot be read: {shown(answer)}") from None
+
+
+def _numbers(pair: list[object]) -> tuple[float, float]:
+    """The value and the timestamp of a sample; Prometheus writes the one as text, the other as a number."""
+    moment, value = pair
+    return float(str(value)), float(str(moment))
 
 
 def quote(text: str) -> str:

@@ -41,6 +41,7 @@ class FakeServer:
     requests: list[Request] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+    date: str | None = None  # the header Date of each answer; None: the true time
     running: ThreadingHTTPServer | None = None
 
     def say(self, path: str, *replies: Reply) -> None:
@@ -82,6 +83,9 @@ def start(fake: FakeServer) -> ThreadingHTTPServer:
                 self.wfile.write(reply.body)
 
         do_GET = do_POST = answer  # noqa: N815 - http.server looks for these names
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string() if fake.date is None else fake.date
 
         def log_message(self, *arguments: object) -> None:
             """Quiet."""

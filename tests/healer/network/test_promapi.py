@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,9 +18,19 @@ from vllm_healer.promql import escape_regex, quote
 QUERY = "/api/v1/query"
 
 
-def sample(term: str, value: str, **labels: str) -> dict[str, object]:
+NOW = 1_800_000_000
+DATE = "Fri, 15 Jan 2027 08:00:00 GMT"
+
+
+@pytest.fixture(autouse=True)
+def dated(server: Any) -> None:
+    """Each answer is of the same second as the samples."""
+    server.date = DATE
+
+
+def sample(term: str, value: str, moment: float = NOW + 0.9, **labels: str) -> dict[str, object]:
     metric = {"server": "gpu1:8000", "instance": "a", **labels, "healer_term": term}
-    return {"metric": metric, "value": [1_700_000_000.0, value]}
+    return {"metric": metric, "value": [moment, value]}
 
 
 def vector(*samples: dict[str, object]) -> dict[str, object]:
@@ -140,8 +152,6 @@ def test_an_error_is_blindness_with_its_words(server: Any) -> None:
         b'{"status": "success", "data": {"resultType": "vector", "result": 7}}',
         b"[" * 900_000,
         b"[" * 980 + b"]" * 980,
-        b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, %s]}]}}'
-        % (b"9" * 400),
         b'{"status": %s}' % (b"9" * 5000),
     ],
 )
@@ -166,3 +176,49 @@ def test_a_redirect_is_not_followed(server: Any, http: ModuleType) -> None:
 def test_a_hostile_name_stays_inside_its_quotes() -> None:
     assert quote('a"} or up{x="\\\n') == '"a\\"} or up{x=\\"\\\\\\n"'
     assert escape_regex("gpu.1|.*:8000 -") == "gpu\\.1\\|\\.\\*:8000 -"
+
+
+def at(moment: float, now: float | None = None) -> dict[str, object]:
+    """An answer with samples dated `moment` and with `time()`."""
+    signals = [sample("stalled/value", "1", moment), sample("stalled/age", "2.5", moment)]
+    time: list[dict[str, object]] = (
+        [{"metric": {"healer_term": "now/value"}, "value": [moment, str(now)]}] if now else []
+    )
+    return vector(*signals, *time)
+
+
+@pytest.mark.parametrize(
+    ("answer", "age"),
+    [
+        (at(NOW + 0.9, NOW + 0.9), 2.5),
+        (at(NOW, NOW - 30), 32.5),  # VictoriaMetrics 1.79: the samples are dated now, and `time()` is not
+        (at(NOW - 30), 32.5),
+        (at(NOW - 30, NOW - 30), 32.5),
+        (at(NOW + 61), 62.5),  # 60 s beyond the second that Date cuts off
+        (at(float("nan")), math.inf),
+    ],
+)
+def test_what_was_evaluated_before_is_older_by_so_much(server: Any, answer: object, age: float) -> None:
+    server.say_json(QUERY, answer)
+    stalled = Prometheus(server.url).signals("gpu1:8000", frozenset()).stalled
+    assert stalled is not None
+    assert stalled.age == pytest.approx(age)
+
+
+def test_a_pool_that_was_well_30_s_ago_is_not_known_to_be_well(server: Any) -> None:
+    now: dict[str, object] = {"metric": {"healer_term": "now/value"}, "value": [NOW, str(NOW - 30)]}
+    server.say_json(QUERY, vector(*healthy("well:1", "1", "0"), now))
+    assert Prometheus(server.url).healthy(frozenset({"well:1"}), max_age=15.0) == frozenset()
+
+
+def test_a_cache_says_how_long_it_has_kept_an_answer(server: Any, http: ModuleType) -> None:
+    server.say(QUERY, http.Reply(200, json.dumps(at(NOW)).encode(), headers={"Age": "40"}))
+    assert Prometheus(server.url).signals("gpu1:8000", frozenset()).stalled == Signal(1.0, 42.5)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 99 Jan 2027 08:00:00 GMT", "Fri, 15 Jan 99999999999 08:00:00"])
+def test_an_answer_that_is_not_dated_is_of_when_it_came(server: Any, date: str) -> None:
+    server.date = date
+    server.say_json(QUERY, at(NOW))
+    prometheus = Prometheus(server.url, wall=lambda: NOW + 20.0)
+    assert prometheus.signals("gpu1:8000", frozenset()).stalled == Signal(1.0, 22.5)

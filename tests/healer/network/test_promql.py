@@ -29,7 +29,8 @@ def promtool(request: pytest.FixtureRequest) -> str:
 
 
 def evaluate(promtool: str, folder: Path, series: dict[str, str], query: str, expected: dict[str, float]) -> None:
-    """At 12 s, with a sample each 5 s: the last one is 2 s old."""
+    """At 12 s, with a sample each 5 s: the last one is 2 s old. Each query also brings the time it was evaluated at."""
+    expected = {**expected, '{healer_term="now/value"}': 12.0}
     case = {
         "interval": "5s",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
