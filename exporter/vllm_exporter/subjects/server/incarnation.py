@@ -51,4 +51,5 @@ class Memory:
 
     identity: Identity
     ready_at: float  # monotonic seconds
-    longest_gap: float  # seconds between two movements while work was present
+    longest_gap: float  # seconds between two movements while it worked
+    gap_ended: float | None = None  # monotonic seconds; None: not known, as in files of the first release

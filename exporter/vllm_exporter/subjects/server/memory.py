@@ -63,6 +63,7 @@ def _plain(memory: Memory) -> Content:
         "process": None if ref is None else ref.to_plain(),
         "ready_at": memory.ready_at,
         "longest_gap": memory.longest_gap,
+        "gap_ended": memory.gap_ended,
     }
 
 
@@ -74,4 +75,5 @@ def _memory(kept: object, now: float, same_namespace: bool) -> Memory:
         raise ValueError(f"it became ready {ready_at - now:.0f} s from now")
     ref = None if process is None else Ref.from_plain(process)
     identity = Identity(None if started is None else seconds(started), ref if same_namespace else None)
-    return Memory(identity, ready_at, seconds(kept.get("longest_gap")))
+    ended = kept.get("gap_ended")
+    return Memory(identity, ready_at, seconds(kept.get("longest_gap")), None if ended is None else seconds(ended))

@@ -8,7 +8,7 @@ from vllm_exporter.config.addresses import split_address
 from vllm_exporter.config.config import TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import RequestsFailed
-from vllm_exporter.facts.facts import Sights, Trees
+from vllm_exporter.facts.facts import Gpus, Sights, Trees
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.net.http import Origin
@@ -16,6 +16,7 @@ from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.subjects.server import families as names
 from vllm_exporter.subjects.server.api import HttpVllmApi
 from vllm_exporter.subjects.server.failed_requests import FailedRequests
+from vllm_exporter.subjects.server.gaps import EngineEffort
 from vllm_exporter.subjects.server.incarnation import Identity
 from vllm_exporter.subjects.server.memory import ProbeMemory
 from vllm_exporter.subjects.server.series import rows
@@ -110,7 +111,8 @@ class ProbeCollector(Collector):
         self._memory.keep(known)
 
     def _tell_processes(self) -> None:
-        """Passes on the processes: several API servers report no start in /metrics, so that these identify them."""
+        """Passes on the processes: several API servers report no start in /metrics, so that these identify them, and
+        what they use shows whether an engine that is silent works."""
         trees = self.context.board.latest(Trees)
         if trees is None or trees is self._trees:
             return
@@ -119,6 +121,9 @@ class ProbeCollector(Collector):
         for watch in self._watches:
             if watch.name in mains:
                 watch.saw_process(Identity(ref=mains[watch.name].ref))
+            effort = choose_effort(watch.name, trees, self.context.board.latest(Gpus))
+            if effort is not None:
+                watch.saw_effort(effort)
 
     def _keep_watching(self) -> None:
         """Starts all threads before it waits for the first result, and waits once only."""
@@ -154,6 +159,23 @@ class ProbeCollector(Collector):
                 severity="warning", summary=words, server=server, model_name=sighting.sight.model_name, count=count
             )
             self.context.bus.emit(event)
+
+
+def choose_effort(server: str, trees: Trees, gpus: Gpus | None) -> EngineEffort | None:
+    """Returns what the engines and workers of a server use; None when none of them is on this host."""
+    computing = [
+        one for one in trees.processes.values() if one.server == server and one.role in ("engine_core", "worker")
+    ]
+    if not computing:
+        return None
+    pids = {one.ref.pid for one in computing}
+    busy = [
+        gpu.utilization
+        for gpu in (gpus.gpus if gpus else ())
+        if gpu.utilization is not None and pids & (gpu.pids or {}).keys()
+    ]
+    stopped = any(one.state in ("T", "t") for one in computing)
+    return EngineEffort(sum(one.cpu_seconds for one in computing), stopped, max(busy, default=None))
 
 
 def origin(target: TargetConfig) -> Origin:

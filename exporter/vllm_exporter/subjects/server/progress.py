@@ -28,6 +28,7 @@ from vllm_exporter.subjects.server.canaries import (
     CanaryTokens,
 )
 from vllm_exporter.subjects.server.engine import EngineAges, moved, restarted
+from vllm_exporter.subjects.server.gaps import EngineEffort, Gap, Gaps
 from vllm_exporter.subjects.server.incarnation import UNKNOWN, Identity, Memory
 
 READING_LIFETIME = 15.0  # seconds a reading of /metrics stands in for failed ones: two time-outs of 5 s, and slack
@@ -96,6 +97,10 @@ class Progress:
         elif memory.identity.is_other(self._life.identity):
             self._memory = None
 
+    def saw_effort(self, now: float, effort: EngineEffort) -> None:
+        """Learns what its processes use, as far as they are on this host: a hang that ends is no long step."""
+        self._life.gaps.saw_effort(now, effort)
+
     def saw_paused(self, now: float, paused: bool | None) -> None:
         """Takes the answer of /is_paused; None: no answer."""
         self._life.paused = paused
@@ -159,7 +164,8 @@ class Progress:
         life = self._life
         if life.ready_at is None or not life.identity.known:
             return self._memory
-        return Memory(life.identity, life.ready_at, life.longest_gap)
+        longest = life.gaps.longest
+        return Memory(life.identity, life.ready_at, longest.seconds, longest.ended if longest.seconds else None)
 
     def _stalled(self) -> bool:
         """True if it is stalled as of the last reading, to which the age refers."""
@@ -193,7 +199,9 @@ class Progress:
         probe = self._probe
         if self._warming_up():
             return max(probe.stall_seconds, probe.warmup_stall_seconds)
-        by_gap = min(probe.warmup_stall_seconds, probe.stall_gap_factor * self._life.longest_gap)
+        by_gap = min(
+            probe.warmup_stall_seconds, probe.stall_gap_factor * self._life.gaps.longest.left(self._life.read_at)
+        )
         return max(probe.stall_seconds, by_gap)
 
     def _warming_up(self) -> bool:
@@ -208,13 +216,14 @@ class Progress:
         return self._life.values is not None and self._life.values.awake is False
 
     def _advance(self, now: float) -> None:
-        """Notes a movement. The gap that ends here counts if work was present, unless it is first-time compilation."""
+        """Notes a movement. The gap that ends here counts if it worked, unless it is first-time compilation."""
         if self._life.work and self._known(now) and not self._warming_up():
-            self._life.longest_gap = max(self._life.longest_gap, now - self._life.progress_at)
+            self._life.gaps.end(now, now - self._life.progress_at, self._limit())
         self._start_clock(now)
 
     def _start_clock(self, now: float) -> None:
         self._life.progress_at = self._life.silent_from = now
+        self._life.gaps.start()
 
     def _update_work(self, now: float) -> None:
         """Starts the clock of progress when work appears after idle time."""
@@ -242,7 +251,8 @@ class Progress:
         """Uses the memory. A present silence may have begun in the warm-up, unless it would be a stall by now."""
         life, probe = self._life, self._probe
         life.ready_at = memory.ready_at if life.ready_at is None else min(life.ready_at, memory.ready_at)
-        life.longest_gap = max(life.longest_gap, memory.longest_gap)
+        ended = now if memory.gap_ended is None else min(now, memory.gap_ended)
+        life.gaps.take(now, Gap(memory.longest_gap, ended))
         young = now - life.ready_at < probe.warmup_seconds + probe.warmup_stall_seconds
         life.silent_from = life.ready_at if young else life.progress_at
 
@@ -262,7 +272,7 @@ class _Life:
     read_at: float = 0.0  # of values
     progress_at: float = 0.0
     silent_from: float = 0.0  # when the silence may have begun: before progress_at if nobody looked then
-    longest_gap: float = 0.0  # between two movements, while work was present
+    gaps: Gaps = field(default_factory=Gaps)  # between two movements, while it worked
     ages: EngineAges = field(default_factory=EngineAges)  # of each engine
     work: bool = False
     paused: bool | None = None

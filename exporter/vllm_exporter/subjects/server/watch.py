@@ -23,6 +23,7 @@ from vllm_exporter.subjects.server.api import (
 )
 from vllm_exporter.subjects.server.canaries import CanaryState
 from vllm_exporter.subjects.server.engine import BlockTraffic, EngineReading
+from vllm_exporter.subjects.server.gaps import EngineEffort
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
 from vllm_exporter.subjects.server.progress import Progress
 
@@ -122,6 +123,11 @@ class Watch:
         """Learns which of this host's processes the server is, from another collector."""
         with self._lock:
             self._progress.saw_process(self._clock.monotonic(), identity)
+
+    def saw_effort(self, effort: EngineEffort) -> None:
+        """Learns what the server's processes use, from other collectors."""
+        with self._lock:
+            self._progress.saw_effort(self._clock.monotonic(), effort)
 
     def memory(self) -> Memory | None:
         """Returns what to keep over a restart of the exporter."""

@@ -15,7 +15,7 @@ from vllm_exporter.subjects.server.memory import ProbeMemory, format_memories, p
 SCOPE = "boot-1 pid:[1]"
 KNOWN = {
     "gpu1:8000": Memory(Identity(1_700_000_000.25, Ref(100, 5000)), 900.5, 12.0),
-    "gpu1:8001": Memory(Identity(None, Ref(200, 6000)), 800.0, 0.0),
+    "gpu1:8001": Memory(Identity(None, Ref(200, 6000)), 800.0, 20.0, 850.0),
 }
 
 
@@ -58,6 +58,7 @@ def test_process_ids_of_another_namespace_are_left_out() -> None:
         {"ready_at": 1001.0},  # not yet
         {"ready_at": None},
         {"longest_gap": -1.0},
+        {"gap_ended": "yesterday"},
         {"started": "yesterday"},
         {"process": [100]},
         {"process": ["100", 5000]},

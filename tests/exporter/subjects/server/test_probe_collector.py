@@ -19,8 +19,8 @@ from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.config import Config, ProbeConfig, TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import Event
-from vllm_exporter.facts.facts import ServerSight, Sights
-from vllm_exporter.facts.values import EngineValues
+from vllm_exporter.facts.facts import Gpus, GpuSight, ServerSight, Sights, Trees, VllmProcess
+from vllm_exporter.facts.values import EngineValues, Ref, Role
 from vllm_exporter.metrics.family import Sample
 from vllm_exporter.net.http import Origin
 from vllm_exporter.run.collector import Context
@@ -28,7 +28,8 @@ from vllm_exporter.subjects.server import families as names
 from vllm_exporter.subjects.server.api import DeepAnswer, ServerInfo
 from vllm_exporter.subjects.server.canaries import CANARY_RESULTS, CanaryState
 from vllm_exporter.subjects.server.engine import Blocks, EngineReading
-from vllm_exporter.subjects.server.probe_collector import ProbeCollector, origin
+from vllm_exporter.subjects.server.gaps import EngineEffort
+from vllm_exporter.subjects.server.probe_collector import ProbeCollector, choose_effort, origin
 from vllm_exporter.subjects.server.series import rows
 from vllm_exporter.subjects.server.watch import BlockCounts, ProbeResult
 
@@ -241,3 +242,25 @@ def test_a_canary_that_does_not_apply_has_no_success_to_show() -> None:
 def test_a_target_says_where_to_go() -> None:
     made = origin(TargetConfig("[::1]:8000", "gpu1:8000", "https", "/run/key", "/etc/ca.pem"))
     assert made == Origin("::1", 8000, tls=True, ca_file="/etc/ca.pem", api_key_file="/run/key")
+
+
+def process(pid: int, role: Role, server: str = "gpu1:8000", state: str = "S", cpu: float = 1.0) -> VllmProcess:
+    return VllmProcess(Ref(pid, 1), role, "", server, 1, state, cpu_seconds=cpu)
+
+
+def test_the_effort_of_a_server_is_that_of_its_engines_and_workers() -> None:
+    mine = (process(1, "api_server", cpu=90.0), process(2, "engine_core"), process(3, "worker", cpu=2.0))
+    trees = Trees({one.ref.pid: one for one in (*mine, process(4, "worker", "gpu1:8001", state="T", cpu=50.0))})
+    gpus = Gpus(
+        (
+            GpuSight("0", "", "", utilization=0.9, pids={3: 0}),
+            GpuSight("1", "", "", utilization=1.0, pids={4: 0}),
+            GpuSight("2", "", "", utilization=None, pids={2: 0}),
+        )
+    )
+    assert choose_effort("gpu1:8000", trees, gpus) == EngineEffort(3.0, gpu=0.9)
+    assert choose_effort("gpu1:8001", trees, None) == EngineEffort(50.0, stopped=True)
+
+
+def test_the_effort_of_a_server_on_another_host_is_not_known() -> None:
+    assert choose_effort("gpu2:8000", Trees({1: process(1, "api_server", "gpu2:8000")}), None) is None

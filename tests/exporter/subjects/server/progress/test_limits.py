@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tests.exporter.subjects.server.progress.watched import Server, hung, moved_after
+import pytest
+
+from tests.exporter.subjects.server.progress.watched import STEPS, Server, hung, moved_after
 from vllm_exporter.config.config import ProbeConfig
+from vllm_exporter.subjects.server.gaps import EngineEffort
 
 
 def test_slow_steps_raise_the_limit_to_five_times_the_longest_gap() -> None:
@@ -12,9 +15,68 @@ def test_slow_steps_raise_the_limit_to_five_times_the_longest_gap() -> None:
     assert server.seconds_until_stalled(100) == 65
 
 
-def test_one_hang_that_ended_by_itself_does_not_hide_the_next_for_hours() -> None:
-    server = moved_after(100)  # five times that would be eight minutes
-    assert server.sight.stall_limit == 300
+@pytest.mark.parametrize("seconds", [31, 60, 100, 600])
+def test_a_hang_that_ended_by_itself_is_no_measure_of_the_next(seconds: int) -> None:
+    """The limit was 300 s afterwards, for the life of the process and over restarts of the exporter."""
+    server = moved_after(seconds)
+    assert server.sight.stall_limit == 30
+    assert server.run(1, STEPS).stall_limit == 30
+    assert server.seconds_until_stalled(100) == 30
+
+
+def working(server: Server, seconds: int, cores: float, stopped: bool = False, gpu: float | None = None) -> None:
+    """Silence in which the processes are seen to use so much, every other second."""
+    for second in range(seconds):
+        if second % 2 == 0:
+            server.used += 2 * cores
+            server.progress.saw_effort(server.now, EngineEffort(server.used, stopped, gpu))
+        server.run(1)
+
+
+def test_a_long_step_in_which_the_engine_worked_is_a_measure() -> None:
+    server = hung()
+    working(server, 40, cores=1.0)
+    assert server.run(1, STEPS).stall_limit == 205  # 5 * 41 s
+
+
+def test_a_long_step_on_the_gpu_is_a_measure_too() -> None:
+    server = hung()
+    working(server, 40, cores=0.01, gpu=0.97)
+    assert server.run(1, STEPS).stall_limit == 205
+
+
+@pytest.mark.parametrize("seconds", [20, 28, 60])
+def test_a_silence_of_a_stopped_process_is_no_measure(seconds: int) -> None:
+    server = hung()
+    working(server, seconds, cores=0.0, stopped=True, gpu=1.0)
+    assert server.run(1, STEPS).stall_limit == 30
+
+
+def test_a_silence_in_which_nothing_was_computed_is_no_measure() -> None:
+    server = hung()
+    working(server, 20, cores=0.02, gpu=0.0)
+    assert server.run(1, STEPS).stall_limit == 30
+
+
+def test_a_gap_counts_for_an_hour_and_half_as_much_an_hour_later() -> None:
+    server = moved_after(20)
+    server.answers = "ok"
+    server.set(running=0, waiting=0)
+    server.run(3500)
+    assert server.sight.stall_limit == 100
+    server.run(3700)
+    assert server.sight.stall_limit == pytest.approx(50, abs=0.1)
+    server.run(3600)
+    assert server.sight.stall_limit == 30
+
+
+def test_a_shorter_gap_takes_the_place_of_one_that_is_long_ago() -> None:
+    server = moved_after(20)
+    server.answers = "ok"
+    server.run(3 * 3600, STEPS)
+    server.hang()
+    server.run(11)
+    assert server.run(1, STEPS).stall_limit == 60  # 5 * 12 s; of the 20 s only 5 count by now
 
 
 def test_the_longest_gap_outlives_an_idle_time() -> None:

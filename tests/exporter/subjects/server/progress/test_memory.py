@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.exporter.subjects.server.progress.watched import IDLE, STEPS, Server, busy, hung
 from vllm_exporter.config.config import ProbeConfig
 from vllm_exporter.facts.values import Ref
@@ -50,6 +52,28 @@ def test_the_longest_gap_is_kept() -> None:
     server.run(200, STEPS)
     server.restart_exporter()
     assert server.sight.stall_limit == 100  # 5 * 20 s
+
+
+def test_the_longest_gap_is_forgotten_over_restarts_of_the_exporter_too() -> None:
+    server = hung(1, Server(identity=FIRST))
+    server.run(19)
+    server.run(200, STEPS)
+    server.answers = "ok"
+    server.restart_exporter(away=2 * 3600)
+    server.run(1, STEPS)
+    assert server.sight.stall_limit == pytest.approx(48, abs=1)  # 5 * 20 s, and an hour and some minutes too old
+    server.restart_exporter(away=3600)
+    assert server.run(1, STEPS).stall_limit == 30
+
+
+def test_a_gap_of_a_file_without_its_time_counts_from_the_start_of_the_exporter() -> None:
+    """As the first release wrote it: it may have been learned from a hang."""
+    memory = Memory(FIRST, 100.0, 60.0)
+    progress = Progress(ProbeConfig(), True, memory)
+    for now, limit in ((10_000.0, 300), (10_000.0 + 4 * 3600, 37.5), (10_000.0 + 5 * 3600, 30)):
+        progress.saw_health(now, "ok")
+        progress.saw_values(now, IDLE, identity=FIRST)
+        assert progress.sight(now).stall_limit == limit
 
 
 def test_a_server_that_was_started_again_meanwhile_is_new() -> None:

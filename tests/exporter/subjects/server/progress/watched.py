@@ -43,6 +43,7 @@ class Server:
         self.health: Health = "ok"
         self.answers: CanaryResult | None = "ok"  # what canaries get; None: nothing, until they time out
         self.paused_answer: bool | None = None
+        self.used = 0.0  # CPU seconds of the engine, where a test says
         self.sent: list[float] = []
         self.questions: list[float] = []
         self.in_flight: float | None = None  # since when a canary waits for its answer
