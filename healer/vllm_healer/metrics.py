@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -18,6 +19,7 @@ REASONS = (
     "budget",
     "cooldown",
     "dry_run",
+    "gave_up",
     "incarnation_changed",
     "intended_state",
     "minimum_healthy",
@@ -70,6 +72,12 @@ class HealerMetrics:
         self.incidents = Gauge(
             "vllm_healer_incidents", "Incidents in the journal, by their present state", ["state"], registry=registry
         )
+        self.given_up = Gauge(
+            "vllm_healer_given_up",
+            "1 for a server that this remediation did not help several times; a person runs `vllm-healer resume`",
+            ["server", "remediation"],
+            registry=registry,
+        )
         self.paused = Gauge(
             "vllm_healer_paused",
             "1 while a person has paused the healer: it diagnoses, but does not act",
@@ -99,6 +107,12 @@ class HealerMetrics:
     def mode(self, mode: str) -> None:
         """Publishes the mode, `dry_run` or `act`."""
         self.dry_run.set(mode == "dry_run")
+
+    def gave_up(self, given_up: Iterable[tuple[str, str]]) -> None:
+        """Publishes each (server, remediation) that a person must look at, and no other."""
+        self.given_up.clear()
+        for server, remediation in given_up:
+            self.given_up.labels(server=server, remediation=remediation).set(1)
 
     def _start_at_zero(self) -> None:
         for code in CODES:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import takewhile
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ class SupervisorView:
     tree: tuple[ProcessRef, ...] = ()  # living processes of this incarnation
     orphans: tuple[ProcessRef, ...] = ()  # living processes of an earlier incarnation whose API server is gone
     survivors: Mapping[str, tuple[ProcessRef, ...]] = field(default_factory=dict)  # what lives of each one on record
+    unsupervised: tuple[ProcessRef, ...] = ()  # an earlier incarnation that lives on, unknown to its supervisor
+    last_start: float = 0.0  # when the supervisor started it last, in its own seconds since the epoch; 0: not known
     restarts_itself: bool | None = None  # whether the supervisor restarts what exits; None: it does not say
     forwarded: bool = False  # another program listens on its port for it, and accepts also where nobody is behind
     no_way_back: str = ""  # why it could not be started again once it is stopped; '' when nothing speaks against it
@@ -240,6 +243,7 @@ class Plan:
     diagnosis: Diagnosis
     verify: bool = False  # a non-destructive plan that still waits for the server to come back
     allowed: bool = False  # healer.yml lists the remediation; set by `choose`, judged by the guard
+    processes: tuple[ProcessRef, ...] = ()  # exactly these are ended, by a remediation that names processes
 
 
 @dataclass(frozen=True)
@@ -314,6 +318,7 @@ class LedgerEntry:
     recovered: bool  # verified, seen to work since, or dropped before anything was done
     incarnation: str = ""  # the one it acted on
     stopped: bool = False  # it had begun to stop the server and did not start it again
+    dropped: bool = False  # given up before anything was done: it says nothing about the remedy
 
 
 @dataclass(frozen=True)
@@ -322,3 +327,13 @@ class Ledger:
 
     paused: str = ""  # who paused it and why; '' when it is not paused
     entries: tuple[LedgerEntry, ...] = ()  # newest first: all unfinished, and those of an hour or the longest cooldown
+
+    def failed_in_a_row(self, server: str, remediation: str) -> int:
+        """Counts how often in a row, up to now, this remediation did not help this server."""
+        tried = (e for e in self.entries if e.finished and not e.dropped)
+        same = (e for e in tried if e.server == server and e.remediation == remediation)
+        return sum(1 for _ in takewhile(lambda entry: not entry.recovered, same))
+
+    def without(self, action: int) -> Ledger:
+        """Leaves this action out."""
+        return Ledger(self.paused, tuple(entry for entry in self.entries if entry.action != action))

@@ -25,5 +25,5 @@ def test_a_decision_is_made_in_one_place(stage: str) -> None:
     assert callers(stage) == {"pipeline/decide.py"}
 
 
-def test_worker_and_simulate_ask_for_the_same_decision() -> None:
-    assert callers("decide") == {"worker/advance.py", "cli/preview.py"}
+def test_whoever_acts_waits_or_simulates_asks_for_the_same_decision() -> None:
+    assert callers("decide") == {"worker/advance.py", "worker/follow.py", "cli/preview.py"}

@@ -53,7 +53,8 @@ def exporter_names() -> set[str]:
 def healer_names() -> set[str]:
     registry = CollectorRegistry()
     HealerMetrics(registry)
-    return {sample.name for family in registry.collect() for sample in family.samples}
+    families = list(registry.collect())
+    return {family.name for family in families} | {sample.name for family in families for sample in family.samples}
 
 
 def texts() -> Iterator[str]:

@@ -23,6 +23,7 @@ def test_publishes_the_names_that_rules_and_boards_read() -> None:
         "vllm_healer_last_action_timestamp_seconds": "gauge",
         "vllm_healer_refusals": "counter",
         "vllm_healer_incidents": "gauge",
+        "vllm_healer_given_up": "gauge",
         "vllm_healer_paused": "gauge",
         "vllm_healer_dry_run": "gauge",
         "vllm_healer_last_reconcile_timestamp_seconds": "gauge",

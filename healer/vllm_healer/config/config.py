@@ -41,6 +41,7 @@ class Limits:
     minimum_healthy: int = 0  # other servers of the pool that must be healthy; 0 fits a single server, fleets want >= 1
     max_signal_age: float = 15.0  # seconds; a sample older than three scrapes says nothing of now
     reopen_after: float = 120.0  # seconds in which an echo of a closed incident opens none: Alertmanager resolves late
+    give_up_after: int = 5  # times in a row that one remedy may not help a server; more need a person, not time
 
     def cooldown(self, remediation: str) -> float:
         """The cooldown in seconds; for a remediation that is not known, the longest there is."""
@@ -147,6 +148,7 @@ def _limits(given: Mapping[str, Value]) -> Limits:
         minimum_healthy=given["minimum_healthy"].whole("minimum_healthy", 0, Limits.minimum_healthy),
         max_signal_age=given["max_signal_age"].number("max_signal_age", 1, Limits.max_signal_age),
         reopen_after=given["reopen_after"].number("reopen_after", 0, Limits.reopen_after),
+        give_up_after=given["give_up_after"].whole("give_up_after", 1, Limits.give_up_after),
     )
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Update, insert, select, u
 
 from vllm_healer.elapsed import elapsed
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import codec, entries, schema
+from vllm_healer.journal import codec, entries, incidents, schema
 from vllm_healer.journal.ledger import Check, read_ledger
 from vllm_healer.journal.schema import actions, steps
 from vllm_healer.journal.values import Unfinished
@@ -17,9 +17,12 @@ REFUSAL_REPEAT_SECONDS = 300.0
 
 
 def reserve(connection: Connection, plan: Plan, now: Instant, check: Check) -> Permit | Refusal:
-    """Writes the intent, unless `check` or an unfinished action in the pool refuses it."""
+    """Writes the intent, unless `check`, an unfinished action on the server or the incident's end refuses it."""
+    refusal = _closed(connection, plan)
+    if refusal is not None:
+        return refusal  # not written: nothing is added to what has ended
     ledger = read_ledger(connection, plan)
-    refusal = check(ledger) or (_pool_locked(connection, plan) if plan.destructive else None)
+    refusal = check(ledger) or (_locked(connection, plan) if plan.destructive else None)
     if refusal is None:
         return _intend(connection, plan, now)
     _refuse(connection, plan, refusal, now)
@@ -47,19 +50,25 @@ def finish(connection: Connection, action: int, result: Result, now: Instant) ->
     entries.append(connection, permit.plan.incident, "result", words, now, data)
 
 
-def conclude(connection: Connection, action: int, verdict: Verdict, seconds: float, now: Instant) -> None:
-    """Ends verification and frees the pool. Raises ValueError for a verdict that is none yet."""
+def conclude(connection: Connection, action: int, verdict: Verdict, seconds: float, now: Instant) -> bool:
+    """Ends verification and frees the pool. False if it had ended already: the first verdict stays.
+
+    Raises ValueError for a verdict that is none yet.
+    """
     if verdict.verification is Verification.NOT_YET:
         raise ValueError(f"action {action} cannot end with the verdict 'not_yet'; verify on, or give it up as failed")
     permit = get(connection, action)
     values = {"verification": verdict.verification.value, "verdict": verdict.words, "seconds": seconds}
-    _update(connection, action, update(actions).values(**values))
+    first = update(actions).where(actions.c.id == action, actions.c.verification.is_(None)).values(**values)
+    if not connection.execute(first).rowcount:
+        return False
     words = f"{_deed(permit.plan)}: {verdict.verification.value}, {verdict.words}"
     entries.append(connection, permit.plan.incident, "verdict", words, now, {"action": action, **values})
+    return True
 
 
-def settle(connection: Connection, server: str, words: str, now: Instant) -> None:
-    """Lets failed actions of this server hold its pool back no longer: it has worked since, or a person says so."""
+def settle(connection: Connection, server: str | None, words: str, now: Instant) -> None:
+    """Lets failed actions of this server, or of all, hold nothing back any more: it works, or a person says so."""
     failed = _failed(server)
     for row in connection.execute(select(actions).where(*failed)).all():
         permit = _permit(row)
@@ -93,15 +102,40 @@ def lessons(connection: Connection) -> tuple[Lesson, ...]:
     return tuple(_lesson(row) for row in rows if _did_something(row))
 
 
-def _failed(server: str) -> tuple[ColumnElement[bool], ...]:
-    failed = Verification.FAILED.value
-    return actions.c.server == server, actions.c.verification == failed, actions.c.settled.is_(None)
+def failing(connection: Connection) -> dict[tuple[str, str], int]:
+    """Counts how often in a row each (server, remediation) did not help; those that helped since are not in it."""
+    servers = select(actions.c.server).where(*_failed(None))
+    ended = select(actions).where(actions.c.server.in_(servers), actions.c.destructive.is_(True))
+    counts: dict[tuple[str, str], int] = {}
+    over: set[tuple[str, str]] = set()
+    for row in connection.execute(ended.order_by(actions.c.id.desc())):
+        columns = row._mapping
+        pair = columns["server"], columns["remediation"]
+        if pair in over or columns["verification"] in (None, Verification.DROPPED.value):
+            continue
+        if columns["verification"] == Verification.FAILED.value and columns["settled"] is None:
+            counts[pair] = counts.get(pair, 0) + 1
+        else:
+            over.add(pair)
+    return counts
 
 
-def _pool_locked(connection: Connection, plan: Plan) -> Refusal | None:
-    """The refusal while another destructive action in the pool has no verdict, whatever `check` says."""
+def _failed(server: str | None) -> tuple[ColumnElement[bool], ...]:
+    failed = actions.c.verification == Verification.FAILED.value, actions.c.settled.is_(None)
+    return failed if server is None else (actions.c.server == server, *failed)
+
+
+def _closed(connection: Connection, plan: Plan) -> Refusal | None:
+    """The refusal when the incident was closed while its step was under way."""
+    if incidents.is_open(connection, plan.incident):
+        return None
+    return Refusal("not_firing", f"incident {plan.incident} has ended while {plan.server} was looked at")
+
+
+def _locked(connection: Connection, plan: Plan) -> Refusal | None:
+    """The refusal while another destructive action on the server has no verdict, whatever `check` says."""
     running = select(actions).where(
-        actions.c.pool == plan.pool, actions.c.destructive.is_(True), actions.c.verification.is_(None)
+        actions.c.server == plan.server, actions.c.destructive.is_(True), actions.c.verification.is_(None)
     )
     row = connection.execute(running.limit(1)).first()
     if row is None:

@@ -33,7 +33,8 @@ def plan_from_json(text: str) -> Plan:
     written: dict[str, Any] = json.loads(text)
     diagnosis = written.pop("diagnosis")
     diagnosis["supporting_alerts"] = frozenset(diagnosis["supporting_alerts"])
-    return Plan(**_known(Plan, written), diagnosis=Diagnosis(**_known(Diagnosis, diagnosis)))
+    processes = _tree(written.pop("processes", ()))
+    return Plan(**_known(Plan, written), diagnosis=Diagnosis(**_known(Diagnosis, diagnosis)), processes=processes)
 
 
 def result_to_json(result: Result) -> str:
@@ -50,7 +51,11 @@ def tree_to_json(tree: Iterable[ProcessRef]) -> str:
 
 
 def tree_from_json(text: str) -> tuple[ProcessRef, ...]:
-    return tuple(ProcessRef(**_known(ProcessRef, written)) for written in json.loads(text))
+    return _tree(json.loads(text))
+
+
+def _tree(written: Iterable[dict[str, Any]]) -> tuple[ProcessRef, ...]:
+    return tuple(ProcessRef(**_known(ProcessRef, process)) for process in written)
 
 
 def _known(kind: type, written: dict[str, Any]) -> dict[str, Any]:

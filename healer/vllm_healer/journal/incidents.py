@@ -31,14 +31,46 @@ def attach(connection: Connection, incident: int, members: Iterable[Alert], now:
     entries.append(connection, incident, "alert", f"{names} on {server} joined the incident", now)
 
 
-def set_state(connection: Connection, incident: int, state: IncidentState, words: str, now: Instant) -> None:
-    """Moves the incident on, with the reason in words. A state that ends it also notes when."""
+def set_state(
+    connection: Connection,
+    incident: int,
+    state: IncidentState,
+    words: str,
+    now: Instant,
+    expected: IncidentState | None = None,
+) -> bool:
+    """Moves the incident on, with the reason in words. A state that ends it also notes when.
+
+    False, and nothing is written, if it is not in the `expected` state any more.
+    """
+    if expected is not None and get(connection, incident).state is not expected:
+        return False
     closed = {} if state in OPEN else schema.instant_values("closed", now)
     moved = update(incidents).where(incidents.c.id == incident).values(state=state.value, **closed)
     changed = connection.execute(moved)
     if not changed.rowcount:
         raise JournalError(f"there is no incident {incident} in the journal")
     entries.append(connection, incident, "incident", words, now, {"state": state.value})
+    return True
+
+
+def note(connection: Connection, incident: int, kind: str, words: str, now: Instant) -> bool:
+    """Adds a sentence about an open incident. False, and nothing is written, if it has ended meanwhile."""
+    if not is_open(connection, incident):
+        return False
+    entries.append(connection, incident, kind, words, now)
+    return True
+
+
+def is_open(connection: Connection, incident: int) -> bool:
+    """True if the incident has not ended, or an action of it has no verdict."""
+    return connection.scalars(select(incidents.c.id).where(incidents.c.id == incident, _is_open())).first() is not None
+
+
+def entered(connection: Connection, incident: int) -> Instant:
+    """The moment when the incident came into its present state."""
+    moved = entries.last(connection, incident, ("incident",))
+    return moved[1] if moved is not None else get(connection, incident).opened
 
 
 def get(connection: Connection, incident: int) -> Incident:

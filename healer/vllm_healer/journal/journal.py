@@ -84,6 +84,9 @@ class Journal(JournalReader):
     def incident_counts(self) -> dict[IncidentState, int]:
         return self._unchanged("incident_counts", super().incident_counts)
 
+    def failing(self) -> dict[tuple[str, str], int]:
+        return self._unchanged("failing", super().failing)
+
     def paused(self) -> str:
         return self._unchanged("paused", super().paused)
 
@@ -106,9 +109,17 @@ class Journal(JournalReader):
         joining, now = tuple(members), self._clock.now()
         self._writer.submit(lambda connection: incidents.attach(connection, incident_id, joining, now))
 
-    def set_state(self, incident_id: int, state: IncidentState, words: str, now: Instant) -> None:
-        """Moves an incident on, with the reason in words."""
-        self._writer.submit(lambda connection: incidents.set_state(connection, incident_id, state, words, now))
+    def set_state(
+        self, incident_id: int, state: IncidentState, words: str, now: Instant, expected: IncidentState | None = None
+    ) -> bool:
+        """Moves an incident on, with the reason in words; False if it is not in the `expected` state any more."""
+        return self._writer.submit(
+            lambda connection: incidents.set_state(connection, incident_id, state, words, now, expected)
+        )
+
+    def note_open(self, incident_id: int, kind: str, words: str, now: Instant) -> bool:
+        """Adds one sentence about an incident, unless it has ended meanwhile; then False."""
+        return self._writer.submit(lambda connection: incidents.note(connection, incident_id, kind, words, now))
 
     def note(
         self, incident_id: int | None, kind: str, words: str, now: Instant, data: Mapping[str, object] | None = None
@@ -132,25 +143,43 @@ class Journal(JournalReader):
         """Writes what came of an action. The pool stays reserved until `conclude`."""
         self._writer.submit(lambda connection: actions.finish(connection, action, result, now))
 
-    def conclude(self, action: int, verdict: Verdict, seconds: float, now: Instant) -> None:
-        """Ends verification and frees the pool; `seconds` count from the intent."""
-        self._writer.submit(lambda connection: actions.conclude(connection, action, verdict, seconds, now))
+    def conclude(self, action: int, verdict: Verdict, seconds: float, now: Instant) -> bool:
+        """Ends verification and frees the pool; `seconds` count from the intent. False if it had a verdict already."""
+        return self._writer.submit(lambda connection: actions.conclude(connection, action, verdict, seconds, now))
 
     def settle(self, server: str, words: str, now: Instant) -> None:
         """Lets the server's failed actions hold its pool back no longer; `words` say why."""
         self._writer.submit(lambda connection: actions.settle(connection, server, words, now))
 
-    def remember(self, server: str, incarnation: str, ready: bool, tree: tuple[ProcessRef, ...], now: Instant) -> None:
-        """Remembers what a look at a server showed: that it was ready once, for ever, and its last five trees."""
-        self._writer.submit(lambda connection: memory.remember(connection, server, incarnation, ready, tree, now))
+    def remember(
+        self,
+        server: str,
+        incarnation: str,
+        ready: bool,
+        tree: tuple[ProcessRef, ...],
+        now: Instant,
+        alive: frozenset[str] = frozenset(),
+    ) -> None:
+        """Remembers what a look at a server showed: that it was ready once, for ever, and its last five trees.
+
+        `alive` are the incarnations of which something lives: their trees are kept however old they are.
+        """
+        self._writer.submit(
+            lambda connection: memory.remember(connection, server, incarnation, ready, tree, now, alive)
+        )
 
     def pause(self, words: str, now: Instant) -> None:
         """Stops actions until `resume`, also over restarts of the healer; `words` say who and why."""
         self._writer.submit(lambda connection: ledger.pause(connection, words, now))
 
     def resume(self, words: str, now: Instant) -> None:
-        """Ends the pause."""
-        self._writer.submit(lambda connection: ledger.resume(connection, words, now))
+        """Ends the pause, and lets what did not help so far be tried again: a person says so."""
+
+        def write(connection: Connection) -> None:
+            ledger.resume(connection, words, now)
+            actions.settle(connection, None, f"resumed by {words}", now)
+
+        self._writer.submit(write)
 
     def _unchanged(self, name: str, read: Callable[[], T]) -> T:
         """The answer of last time, or a new one if there was a commit since."""

@@ -11,16 +11,29 @@ from vllm_healer.model import NO_INCARNATION, Instant, ProcessRef, TargetMemory
 
 Tree = tuple[ProcessRef, ...]
 
-# An orphan is of the last incarnation or the one before; a server in a crash loop has more between two looks.
+# Trees of which nothing lives any more, as far as is known, and those of which something does: a start that leaves its
+# engine behind makes all later ones fail, and it has to be known after a night of them.
 TREES = 5
+LIVING_TREES = 50
 # A start that compiles kernels runs hundreds of short helpers; the engine's own processes are always kept.
 HELPERS = 200
 
 
-def remember(connection: Connection, server: str, incarnation: str, ready: bool, tree: Tree, now: Instant) -> None:
-    """Writes what changed since the last look, so that an unchanged look costs no disk access."""
+def remember(
+    connection: Connection,
+    server: str,
+    incarnation: str,
+    ready: bool,
+    tree: Tree,
+    now: Instant,
+    alive: frozenset[str] = frozenset(),
+) -> None:
+    """Writes what changed since the last look, so that an unchanged look costs no disk access.
+
+    `alive` are the incarnations of which something lives; their trees are not forgotten.
+    """
     if incarnation != NO_INCARNATION.key:
-        _remember_tree(connection, server, incarnation, tree, now)
+        _remember_tree(connection, server, incarnation, tree, now, alive)
     row = connection.execute(select(targets).where(targets.c.server == server)).first()
     if row is None:
         ready_as = incarnation if ready else ""
@@ -82,12 +95,14 @@ def _first_seen(connection: Connection, server: str, incarnation: str) -> Instan
     return None if row is None else schema.read_instant(row, "first_seen")
 
 
-def _remember_tree(connection: Connection, server: str, incarnation: str, tree: Tree, now: Instant) -> None:
+def _remember_tree(
+    connection: Connection, server: str, incarnation: str, tree: Tree, now: Instant, alive: frozenset[str]
+) -> None:
     row = _tree_row(connection, server, incarnation)
     if row is None:
         values = {"server": server, "incarnation": incarnation, "processes": tree_to_json(tree)}
         connection.execute(insert(trees).values(**values, **schema.instant_values("first_seen", now)))
-        _forget_old(connection, server)
+        _forget_old(connection, server, alive)
         return
     old = tree_from_json(row._mapping["processes"])
     merged = merge(old, tree)
@@ -100,7 +115,8 @@ def _tree_row(connection: Connection, server: str, incarnation: str) -> Row[tupl
     return connection.execute(select(trees).where(trees.c.server == server, trees.c.incarnation == incarnation)).first()
 
 
-def _forget_old(connection: Connection, server: str) -> None:
+def _forget_old(connection: Connection, server: str, alive: frozenset[str]) -> None:
     known = select(trees.c.id).where(trees.c.server == server).order_by(trees.c.id.desc())
     newest = connection.scalars(known.limit(TREES)).all()
-    connection.execute(delete(trees).where(trees.c.server == server, trees.c.id.not_in(newest)))
+    living = connection.scalars(known.where(trees.c.incarnation.in_(alive)).limit(LIVING_TREES)).all()
+    connection.execute(delete(trees).where(trees.c.server == server, trees.c.id.not_in([*newest, *living])))

@@ -52,6 +52,10 @@ class JournalReader:
         """The server's newest closed incident and when it was closed."""
         return self._read(lambda connection: incidents.last_closed(connection, server))
 
+    def entered(self, incident_id: int) -> Instant:
+        """The moment when the incident came into its present state."""
+        return self._read(lambda connection: incidents.entered(connection, incident_id))
+
     def steps(self, action: int) -> tuple[str, ...]:
         """The steps taken so far, in order."""
         return self._read(lambda connection: actions.steps_of(connection, action))
@@ -63,6 +67,10 @@ class JournalReader:
     def unsettled(self, server: str) -> bool:
         """True if an action of this server failed and it was not seen to work since."""
         return self._read(lambda connection: actions.unsettled(connection, server))
+
+    def failing(self) -> dict[tuple[str, str], int]:
+        """Counts how often in a row each (server, remediation) did not help; those that helped since are not in it."""
+        return self._read(actions.failing)
 
     def memory(self, server: str) -> TargetMemory:
         """The memory of a server; it is empty for one that was never seen."""

@@ -26,8 +26,7 @@ def act(plan: Plan, handle: Handle, using: Remediations | None = None) -> Result
     except Superseded as error:
         return Result(Outcome.ALREADY, str(error), error.incarnation)
     except TemporaryError as error:
-        words = f"{what} could not be done now: {error}; it may be tried again in {error.delay:.0f} s"
-        return Result(Outcome.FAILED, words, retry_after=error.delay)
+        return Result(Outcome.FAILED, f"{what} could not be done now: {error}", retry_after=error.delay)
     except PermanentError as error:
         return Result(Outcome.FAILED, f"{what} cannot be done: {error}; a person must look")
     except Blind as error:

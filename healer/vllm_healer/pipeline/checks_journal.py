@@ -19,8 +19,12 @@ def paused(case: Case) -> Refusal | None:
 
 
 def pool_locked(case: Case) -> Refusal | None:
-    """Refuses while another action in the pool is not verified: this one might take the last replica."""
-    running = next((entry for entry in case.same_pool() if not entry.finished), None)
+    """Refuses while another action in the pool is not verified: this one might take the last replica.
+
+    A server that is down by our own look waits only for an action of its own: it cannot be made less available.
+    """
+    in_flight = (entry for entry in case.same_pool() if not entry.finished)
+    running = next((e for e in in_flight if e.server == case.plan.server or not case.down_by_own_look()), None)
     if running is None:
         return None
     what = f"action {running.action} ({running.remediation} on {running.server})"
@@ -37,6 +41,16 @@ def pool_unverified(case: Case) -> Refusal | None:
         return None
     what = f"the last action in pool {case.plan.pool} ({last.remediation} on {last.server})"
     return Refusal("pool_unverified", f"{what} did not help: a person should look first")
+
+
+def gave_up(case: Case) -> Refusal | None:
+    """Refuses what did not help so many times in a row: time alone changes nothing about that, a person may."""
+    plan = case.plan
+    failed = case.ledger.failed_in_a_row(plan.server, plan.remediation)
+    if failed < case.limits.give_up_after:
+        return None
+    words = f"{plan.remediation} did not help {plan.server} {failed} times in a row"
+    return Refusal("gave_up", f"{words}: a person must find out why, then run `vllm-healer resume`")
 
 
 def cooldown(case: Case) -> Refusal | None:

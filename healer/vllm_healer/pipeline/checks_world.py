@@ -106,9 +106,12 @@ def incarnation_changed(case: Case) -> Refusal | None:
 
 
 def minimum_healthy(case: Case) -> Refusal | None:
-    """Refuses when too few others of the pool would serve meanwhile; with 0, the default, a single server is healed."""
+    """Refuses when too few others of the pool would serve meanwhile; with 0, the default, a single server is healed.
+
+    A server that is down by our own look takes nothing away from the pool.
+    """
     others, needed = case.facts.healthy_others, case.limits.minimum_healthy
-    if others >= needed:
+    if others >= needed or case.down_by_own_look():
         return None
     return Refusal("minimum_healthy", f"{others} other healthy servers in pool {case.plan.pool}, {needed} are needed")
 

@@ -11,7 +11,7 @@ from vllm_healer.config import Config
 from vllm_healer.model import Diagnosis, Facts, Incident, Instant, Ledger, Look, Plan, Refusal, Target
 from vllm_healer.pipeline.choose import choose
 from vllm_healer.pipeline.diagnose import diagnose
-from vllm_healer.pipeline.gather import gather
+from vllm_healer.pipeline.gather import QUICK_CANARY, gather
 from vllm_healer.pipeline.guard import guard
 from vllm_healer.pipeline.sources import Sources
 
@@ -30,9 +30,9 @@ class Decision:
         return guard(self.plan, self.facts, ledger, self.config.limits, self.config.mode)
 
 
-def decide(incident: Incident, sources: Sources, earlier: Look | None = None) -> Decision:
+def decide(incident: Incident, sources: Sources, earlier: Look | None = None, canary: float = QUICK_CANARY) -> Decision:
     """Reads the world and decides; `earlier` is a look to compare the engine's values with. Never raises Blind."""
-    return decide_on(incident, gather(incident, sources, earlier), sources.config)
+    return decide_on(incident, gather(incident, sources, earlier, canary), sources.config)
 
 
 def decide_on(incident: Incident, facts: Facts, config: Config) -> Decision:

@@ -12,14 +12,17 @@ QUICK_CANARY = 5.0  # seconds; the exporter's have waited 8 s, twice or more, by
 PATIENT_CANARY = 30.0
 
 
-def gather(incident: Incident, sources: Sources, earlier: Look | None = None) -> Facts:
-    """All facts about one incident. Never raises for a source that is down; the guards refuse on `blind`."""
+def gather(incident: Incident, sources: Sources, earlier: Look | None = None, canary: float = QUICK_CANARY) -> Facts:
+    """All facts about one incident. Never raises for a source that is down; the guards refuse on `blind`.
+
+    `canary`: how many seconds the look waits for a token. What comes back cold takes its time; see PATIENT_CANARY.
+    """
     target = sources.target(incident.server)
     if target is None:
         return Facts(now=sources.clock.now(), target=None, target_problem=_problem(incident.server, sources))
     blind: list[str] = []
     seen, supervisor = _look_and_observe(
-        target, sources, blind
+        target, sources, blind, canary
     )  # first: it takes up to 23 s, and the rest is to be of now
     active = _active(sources, blind)
     missing = missing_watchdog(active)
@@ -44,11 +47,6 @@ def gather(incident: Incident, sources: Sources, earlier: Look | None = None) ->
     )
 
 
-def patient_look(target: Target, sources: Sources) -> Look:
-    """A look for verification, which waits longer: the first answers of a cold or slow server take their time."""
-    return sources.eyes.look(target, canary=PATIENT_CANARY)
-
-
 def observe(target: Target, sources: Sources, blind: list[str]) -> SupervisorView | None:
     """The supervisor's view of the target, or None, with the reason in `blind`, when it does not answer."""
     try:
@@ -58,13 +56,15 @@ def observe(target: Target, sources: Sources, blind: list[str]) -> SupervisorVie
         return None
 
 
-def _look_and_observe(target: Target, sources: Sources, blind: list[str]) -> tuple[Look, SupervisorView | None]:
+def _look_and_observe(
+    target: Target, sources: Sources, blind: list[str], canary: float
+) -> tuple[Look, SupervisorView | None]:
     """Our own look, and the supervisor's view after it: a person may have stopped the server during the look.
 
     If it is another process by then, nobody knows which of the two was looked at.
     """
     before = observe(target, sources, blind)
-    seen = sources.eyes.look(target, canary=QUICK_CANARY)
+    seen = sources.eyes.look(target, canary=canary)
     after = observe(target, sources, blind) if before is not None else None
     if before is not None and after is not None and before.incarnation.key != after.incarnation.key:
         blind.append(f"own look: the process of {target.server} changed during it")

@@ -26,6 +26,7 @@ CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     checks_journal.pool_locked,
     checks_journal.pool_unverified,
     checks_world.minimum_healthy,
+    checks_journal.gave_up,
     checks_journal.cooldown,
     checks_journal.budget,
     checks_journal.not_allowed,

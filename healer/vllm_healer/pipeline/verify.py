@@ -16,7 +16,7 @@ def verify(
     `elapsed` counts from the intent, in seconds. The plan of a remediation that is gone is never verified.
     """
     known = (remediations() if using is None else using).get(plan.remediation)
-    allowed = min(start_timeout, known.proven_within) if known else start_timeout
+    allowed = time_allowed(plan, start_timeout, using)
     proof = _prove(known, plan, evidence)
     if proof.seen and not proof.missing:
         words = f"{plan.server} recovered after {elapsed:.0f} s: {proof.seen}"
@@ -26,6 +26,21 @@ def verify(
         return Verdict(Verification.NOT_YET, f"{plan.server} after {elapsed:.0f} of {allowed:.0f} s: {missing}")
     words = f"{plan.server} did not recover in {min(elapsed, allowed):.0f} s: {missing}"
     return Verdict(Verification.FAILED, words)
+
+
+def overdue(plan: Plan, elapsed: float, start_timeout: float, using: Remediations | None = None) -> Verdict:
+    """The verdict by the clock alone, for when the look at the server does not come back."""
+    allowed = time_allowed(plan, start_timeout, using)
+    missing = "the look at it has not come back"
+    if elapsed < allowed:
+        return Verdict(Verification.NOT_YET, f"{plan.server} after {elapsed:.0f} of {allowed:.0f} s: {missing}")
+    return Verdict(Verification.FAILED, f"{plan.server} did not recover in {allowed:.0f} s: {missing}")
+
+
+def time_allowed(plan: Plan, start_timeout: float, using: Remediations | None = None) -> float:
+    """The seconds from the intent in which the effect must be proven."""
+    known = (remediations() if using is None else using).get(plan.remediation)
+    return min(start_timeout, known.proven_within) if known else start_timeout
 
 
 def next_state(plan: Plan, verdict: Verdict, using: Remediations | None = None) -> tuple[IncidentState, str]:

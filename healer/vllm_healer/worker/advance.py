@@ -31,7 +31,7 @@ class Advance:
 
     def step(self, incident: Incident) -> None:
         """Takes one step. What the journal says is unfinished comes first: the healer may have died in between."""
-        unfinished = next((u for u in self._deps.journal.unfinished() if u.permit.plan.incident == incident.id), None)
+        unfinished = self._unfinished(incident)
         if unfinished is None:
             self._without_action(incident)
         elif unfinished.result is None:
@@ -41,8 +41,15 @@ class Advance:
         else:
             self._follow.action(incident, unfinished.permit, unfinished.result)
 
+    def overdue(self, incident: Incident) -> None:
+        """Ends a verification whose time is over although its step has not come back. Called beside that step."""
+        self._follow.overdue(incident, self._unfinished(incident))
+
     def forget(self, incident_id: int) -> None:
         self._recorder.forget(incident_id)
+
+    def _unfinished(self, incident: Incident) -> Unfinished | None:
+        return next((u for u in self._deps.journal.unfinished() if u.permit.plan.incident == incident.id), None)
 
     def _without_action(self, incident: Incident) -> None:
         if incident.state is IncidentState.VERIFYING:
@@ -74,7 +81,8 @@ class Advance:
         found, plan = decision.diagnosis, decision.plan
         self._recorder.finding(incident, found.cause, f"{found.cause}: {found.evidence}; {plan.reason}")
         if plan.verify:
-            self._recorder.state(incident, IncidentState.VERIFYING, f"nothing is done, it is watched: {plan.reason}")
+            words = f"nothing is done, it is watched: {plan.reason}"
+            self._recorder.state(incident, IncidentState.VERIFYING, words, expected=IncidentState.OPEN)
 
     def _resume(self, incident: Incident, unfinished: Unfinished) -> None:
         """Goes on with an intent that has no result. Remediations converge, so what was done is not done twice.
@@ -104,8 +112,7 @@ class Advance:
         memory.before = decision.facts.look
         if decision.plan.remediation != permit.plan.remediation:
             return f"{decision.diagnosis.cause}: {decision.diagnosis.evidence}"
-        ledger = self._deps.journal.ledger(decision.plan)
-        others = replace(ledger, entries=tuple(entry for entry in ledger.entries if entry.action != permit.action))
+        others = self._deps.journal.ledger(decision.plan).without(permit.action)
         same = replace(decision, plan=replace(decision.plan, incarnation=permit.plan.incarnation))
         refusal = same.against(others)
         return f"{refusal.reason}, {refusal.words}" if refusal is not None else ""
@@ -124,8 +131,12 @@ class Advance:
         handle = Handle(deps.actuators[target.actuator], target, plan.incarnation, step, deps.clock, until)
         result = act(plan, handle)
         if result.retry_after and elapsed(permit.at, deps.clock.now()) < RETRY_FOR:
-            self._recorder.finding(incident, f"retry {permit.action}", result.words, kind="note")
+            words = f"{result.words}; tried again in {result.retry_after:.0f} s"
+            self._recorder.finding(incident, f"retry {permit.action}", words, kind="note")
             return  # without a result it is taken up again at the next step
+        if result.retry_after:
+            words = f"{result.words}; it was tried for {elapsed(permit.at, deps.clock.now()):.0f} s: a person must look"
+            result = replace(result, words=words)
         self._finish(incident, permit, result)
 
     def _finish(self, incident: Incident, permit: Permit, result: Result) -> None:

@@ -76,6 +76,8 @@ class Worker:
         self._count()
         for incident in incidents:
             self._advance_when_due(incident, now.boot)
+            if incident.state is IncidentState.VERIFYING and self._busy(incident):
+                self._advance.overdue(incident)
         self._forget_closed({incident.id for incident in incidents})
 
     def _run(self) -> None:
@@ -111,6 +113,8 @@ class Worker:
 
     def _count(self) -> None:
         self._deps.own.paused.set(bool(self._deps.journal.paused()))
+        failing, limit = self._deps.journal.failing().items(), self._deps.config.limits.give_up_after
+        self._deps.own.gave_up(pair for pair, count in failing if count >= limit and pair[0] in self._deps.listed)
         counts = self._deps.journal.incident_counts()
         for state in IncidentState:
             self._deps.own.incidents.labels(state=state.value).set(counts.get(state, 0))
@@ -130,6 +134,11 @@ class Worker:
                 self._stepped[incident.id] = (incident.state, self._deps.clock.now().boot)
 
         self._submit(f"incident {incident.id}", step)
+
+    def _busy(self, incident: Incident) -> bool:
+        """True if a step of the incident has not come back."""
+        job = self._jobs.get(f"incident {incident.id}")
+        return job is not None and not job.done()
 
     def _submit(self, name: str, job: Callable[[], None]) -> None:
         """Runs one job of a name at a time: a slow server delays its own next look and nobody else's."""

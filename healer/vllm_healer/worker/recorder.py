@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from vllm_healer.model import Incident, IncidentState, Look, Plan
+from vllm_healer.model import Incident, IncidentState, Instant, Look, Plan
 from vllm_healer.worker.deps import Deps
 
 log = logging.getLogger("vllm_healer.worker")
@@ -21,6 +21,7 @@ class Scratch:
     before: Look | None = None
     said: str = ""
     said_at: float = 0.0
+    starts: dict[float, Instant] = field(default_factory=dict)  # the supervisor's starts, and when each was first seen
 
 
 class Recorder:
@@ -45,9 +46,13 @@ class Recorder:
         self.note(incident, kind, words)
 
     def note(self, incident: Incident, kind: str, words: str) -> None:
-        self._deps.journal.note(incident.id, kind, words, self._deps.clock.now())
-        log.info("incident=%d server=%s %s: %s", incident.id, incident.server, kind, words)
+        """Writes a sentence, unless the incident was closed while its step was under way: that had the last word."""
+        if self._deps.journal.note_open(incident.id, kind, words, self._deps.clock.now()):
+            log.info("incident=%d server=%s %s: %s", incident.id, incident.server, kind, words)
 
-    def state(self, incident: Incident, state: IncidentState, words: str) -> None:
-        self._deps.journal.set_state(incident.id, state, words, self._deps.clock.now())
-        log.info("incident=%d server=%s state=%s: %s", incident.id, incident.server, state.value, words)
+    def state(
+        self, incident: Incident, state: IncidentState, words: str, expected: IncidentState | None = None
+    ) -> None:
+        """Moves the incident on; not if it is no longer in the `expected` state, since somebody else moved it."""
+        if self._deps.journal.set_state(incident.id, state, words, self._deps.clock.now(), expected):
+            log.info("incident=%d server=%s state=%s: %s", incident.id, incident.server, state.value, words)

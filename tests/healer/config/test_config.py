@@ -54,7 +54,7 @@ def test_reads_everything(write: Write, tmp_path: Path) -> None:
             "alertmanager_url: https://a/am\nreconcile_seconds: 30\nmax_body_bytes: 4096\n"
             "remediations: [restart_engine]\n"
             "limits:\n  cooldown_seconds: {restart_engine: 600}\n  budget_per_hour: 2\n  minimum_healthy: 1\n"
-            "  max_signal_age: 20\n  reopen_after: 60\n" + TARGET
+            "  max_signal_age: 20\n  reopen_after: 60\n  give_up_after: 3\n" + TARGET
         )
     )
     assert config.mode is Mode.ACT
@@ -66,7 +66,7 @@ def test_reads_everything(write: Write, tmp_path: Path) -> None:
     assert (config.token_file, config.journal) == (str(tmp_path / "token"), str(tmp_path / "j.sqlite"))
     assert (config.reconcile_seconds, config.max_body_bytes, config.remediations) == (30.0, 4096, ("restart_engine",))
     assert (config.limits.cooldown("restart_engine"), config.limits.cooldown("reap_orphans")) == (600.0, 60.0)
-    assert config.limits == Limits({**Limits().cooldown_seconds, "restart_engine": 600.0}, 2, 1, 20.0, 60.0)
+    assert config.limits == Limits({**Limits().cooldown_seconds, "restart_engine": 600.0}, 2, 1, 20.0, 60.0, 3)
 
 
 def test_a_target_has_its_defaults(write: Write) -> None:

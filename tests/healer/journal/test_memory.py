@@ -62,6 +62,18 @@ def test_keeps_the_last_five_trees(journal: Journal, cases: ModuleType) -> None:
     assert list(journal.memory("gpu1:8000").trees) == [f"life {number}" for number in (2, 3, 4, 5, 6)]
 
 
+def test_a_tree_of_which_something_lives_outlasts_any_number_of_failed_starts(
+    journal: Journal, cases: ModuleType
+) -> None:
+    """S01: what the first failed start left behind must still be known after the eleventh."""
+    journal.remember("gpu1:8000", "left its engine", False, (API, ENGINE), cases.NOW)
+    for number in range(60):
+        alive = frozenset({"left its engine", f"life {number}"})
+        journal.remember("gpu1:8000", f"life {number}", False, (API,), cases.at(number), alive)
+    known = list(journal.memory("gpu1:8000").trees)
+    assert known == ["left its engine", *(f"life {number}" for number in (55, 56, 57, 58, 59))]
+
+
 def test_an_unchanged_look_writes_nothing(journal: Journal, cases: ModuleType) -> None:
     journal.remember("gpu1:8000", "a", True, (API,), cases.NOW)
     log = journal.path.with_name("journal.sqlite-wal")

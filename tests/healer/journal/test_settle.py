@@ -144,3 +144,27 @@ def test_what_one_action_stopped_is_not_said_of_another(journal: Journal, plan: 
     act(journal, plan, GAVE_UP, cases, ("stop",), Outcome.FAILED)
     act(journal, plan, GAVE_UP, cases)
     assert [entry.stopped for entry in entries(journal, plan)] == [False, True]
+
+
+def test_a_person_who_resumes_settles_what_did_not_help_on_every_server(
+    journal: Journal, plan: Plan, cases: ModuleType
+) -> None:
+    act(journal, plan, GAVE_UP, cases)
+    act(journal, cases.plan(incident=plan.incident, server="gpu2:8000", pool="embed"), GAVE_UP, cases)
+    journal.resume("anna: the model files are back", cases.at(900))
+    assert journal.failing() == {}
+    assert not journal.unsettled(plan.server)
+    assert any("is settled: resumed by anna: the model files are back" in entry.words for entry in journal.history(9))
+
+
+def test_counts_how_often_in_a_row_each_remedy_did_not_help(journal: Journal, plan: Plan, cases: ModuleType) -> None:
+    reap = cases.plan(incident=plan.incident, remediation="reap_orphans")
+    other = cases.plan(incident=plan.incident, server="gpu2:8000", pool="embed")
+    act(journal, plan, GAVE_UP, cases)
+    act(journal, plan, RECOVERED, cases)
+    act(journal, plan, GAVE_UP, cases)
+    act(journal, plan, Verdict(Verification.DROPPED, "nothing was done: paused"), cases)
+    act(journal, plan, GAVE_UP, cases)
+    act(journal, reap, GAVE_UP, cases)
+    act(journal, other, RECOVERED, cases)
+    assert journal.failing() == {(plan.server, "restart_engine"): 2, (plan.server, "reap_orphans"): 1}

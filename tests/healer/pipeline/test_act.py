@@ -58,8 +58,7 @@ def test_already_restarted_by_another_is_passed_on(cases: ModuleType) -> None:
             TemporaryError("supervisord is reloading", delay=10.0),
             Result(
                 Outcome.FAILED,
-                "restart_engine on gpu1:8000 could not be done now: supervisord is reloading; "
-                "it may be tried again in 10 s",
+                "restart_engine on gpu1:8000 could not be done now: supervisord is reloading",
                 retry_after=10.0,
             ),
         ),

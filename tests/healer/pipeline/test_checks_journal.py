@@ -28,6 +28,19 @@ def test_an_unfinished_action_is_a_lock_however_old(cases: ModuleType) -> None:
     assert cases.reason(cases.judge(ledger=Ledger(entries=(old,)))) == "pool_locked"
 
 
+def test_a_server_that_is_down_does_not_wait_for_another_s_lock(cases: ModuleType) -> None:
+    """What is down cannot be made less available."""
+    other = cases.earlier(action=5, server="gpu2:8000", finished=False, recovered=False)
+    assert cases.judge(cases.facts(look=cases.REFUSED), Ledger(entries=(other,))) is None
+    assert cases.judge(cases.facts(look=cases.UNAVAILABLE), Ledger(entries=(other,))) is None
+    assert cases.reason(cases.judge(cases.facts(look=cases.SATURATED), Ledger(entries=(other,)))) == "pool_locked"
+
+
+def test_a_server_that_is_down_waits_for_an_action_of_its_own(cases: ModuleType) -> None:
+    own = cases.earlier(action=5, finished=False, recovered=False)
+    assert cases.reason(cases.judge(cases.facts(look=cases.REFUSED), Ledger(entries=(own,)))) == "pool_locked"
+
+
 def test_another_pool_locks_nothing(cases: ModuleType) -> None:
     other = cases.earlier(server="gpu2:8000", pool="embeddings", finished=False, recovered=False)
     assert cases.judge(ledger=Ledger(entries=(other,))) is None
@@ -61,6 +74,47 @@ def test_only_the_last_action_of_the_pool_counts(cases: ModuleType) -> None:
     lost = cases.earlier(action=1, server="gpu2:8000", recovered=False)
     helped = cases.earlier(action=2, server="gpu2:8000", recovered=True)
     assert cases.judge(ledger=Ledger(entries=(helped, lost))) is None
+
+
+def failures(cases: ModuleType, count: int, **last: object) -> Ledger:
+    """So many restarts, a day apart, that did not help; `last` changes the oldest of them."""
+    entries = [cases.earlier(action=9 - n, ago=86_400.0 * (n + 1), recovered=False) for n in range(count)]
+    return Ledger(entries=(*entries[:-1], replace(entries[-1], **last)))
+
+
+def test_gives_up_after_five_restarts_in_a_row_that_did_not_help_however_long_ago(cases: ModuleType) -> None:
+    """H03: a server that is down too."""
+    assert cases.judge(cases.facts(look=cases.REFUSED), failures(cases, 5)) == Refusal(
+        "gave_up",
+        "restart_engine did not help gpu1:8000 5 times in a row: "
+        "a person must find out why, then run `vllm-healer resume`",
+    )
+
+
+def test_four_in_a_row_are_not_yet_enough(cases: ModuleType) -> None:
+    assert cases.judge(cases.facts(look=cases.REFUSED), failures(cases, 4)) is None
+
+
+def test_one_that_helped_or_was_settled_ends_the_row(cases: ModuleType) -> None:
+    assert cases.judge(cases.facts(look=cases.REFUSED), failures(cases, 5, recovered=True)) is None
+
+
+def test_one_that_was_dropped_before_anything_was_done_neither_counts_nor_ends_the_row(cases: ModuleType) -> None:
+    dropped = {"dropped": True, "recovered": True}
+    assert cases.judge(cases.facts(look=cases.REFUSED), failures(cases, 5, **dropped)) is None
+    middle = list(failures(cases, 6).entries)
+    middle[2] = replace(middle[2], dropped=True, recovered=True)
+    assert cases.reason(cases.judge(cases.facts(look=cases.REFUSED), Ledger(entries=tuple(middle)))) == "gave_up"
+
+
+def test_restarts_that_did_not_help_keep_nobody_from_reaping_orphans(cases: ModuleType) -> None:
+    facts, reap = cases.facts(look=cases.REFUSED), cases.plan(remediation="reap_orphans")
+    assert cases.judge(facts, failures(cases, 5), plan=reap) is None
+
+
+def test_how_often_is_enough_can_be_set(cases: ModuleType) -> None:
+    limits = replace(LIMITS, give_up_after=2)
+    assert cases.reason(cases.judge(cases.facts(look=cases.REFUSED), failures(cases, 2), limits=limits)) == "gave_up"
 
 
 def test_refuses_during_the_cooldown(cases: ModuleType) -> None:

@@ -181,5 +181,10 @@ def test_refuses_to_leave_the_pool_with_too_few(cases: ModuleType) -> None:
     )
 
 
+def test_a_server_that_is_down_is_healed_whatever_is_left_of_its_pool(cases: ModuleType) -> None:
+    facts = cases.facts(healthy_others=0, look=cases.REFUSED)
+    assert cases.judge(facts, limits=replace(LIMITS, minimum_healthy=2)) is None
+
+
 def test_a_single_server_is_healed_by_default(cases: ModuleType) -> None:
     assert cases.judge(cases.facts(healthy_others=0)) is None

@@ -32,6 +32,7 @@ def test_the_documented_order() -> None:
         "pool_locked",
         "pool_unverified",
         "minimum_healthy",
+        "gave_up",
         "cooldown",
         "budget",
         "not_allowed",

@@ -10,7 +10,7 @@ import pytest
 from vllm_healer.errors import JournalError, PermanentError
 from vllm_healer.model import Health, IncidentState, Outcome, Result, RunState, Verdict, Verification
 
-WRITES = ("open_incident", "attach", "set_state", "note", "reserve", "step", "finish", "conclude")
+WRITES = ("open_incident", "attach", "set_state", "note", "note_open", "reserve", "step", "finish", "conclude")
 POINTS = 10  # writes from the alert to the healed incident; a test below counts them
 
 
@@ -75,7 +75,7 @@ def test_there_are_as_many_points_as_writes(world: Any, monkeypatch: pytest.Monk
     made = kill_at(world, monkeypatch, point=0, written=False)
     live(world, 60)
     assert made == [
-        *("open_incident", "note", "reserve", "set_state", "step", "step", "finish", "set_state"),
+        *("open_incident", "note_open", "reserve", "set_state", "step", "step", "finish", "set_state"),
         *("conclude", "set_state"),
     ]
     assert len(made) == POINTS

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vllm_healer.config import Mode
+from vllm_healer.config import Limits, Mode
 from vllm_healer.errors import PermanentError, TemporaryError
 from vllm_healer.model import Health, IncidentState, Look, ProcessRef, RunState, Target
 
@@ -363,3 +363,46 @@ def test_a_slow_server_that_answers_late_has_come_back_all_the_same(world: Any) 
     world.run(30)
     assert world.server.restarts == 1
     assert world.states() == {IncidentState.HEALED: 1}
+
+
+def test_gives_up_on_a_server_whose_starts_all_fail_until_a_person_resumes(world: Any) -> None:
+    """H03: with the brakes set wide, a server that is down, and over restarts of the healer."""
+    world.set_config(limits=Limits(cooldown_seconds={"restart_engine": 4.0}, budget_per_hour=1000))
+    world.server.heals = False
+    world.run(16)
+    world.fire("VllmDown")
+
+    def keep_failing(times: int) -> None:
+        for _ in range(times):
+            world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+            world.run(310)  # a failed incident is opened again after 300 s
+
+    keep_failing(4)
+    world.worker = world.new_worker()
+    keep_failing(4)
+    assert world.server.restarts == 5
+    assert any("refused: gave_up, restart_engine did not help gpu1:8000 5 times in a row" in x for x in world.history())
+    given_up = {"server": "gpu1:8000", "remediation": "restart_engine"}
+    assert world.worker._deps.own.registry.get_sample_value("vllm_healer_given_up", given_up) == 1
+    world.journal.resume("anna: the model files are back", world.clock.now())
+    world.server.heals = True
+    world.server.state = RunState.EXITED
+    world.run(40)
+    assert world.server.restarts == 6
+    assert world.worker._deps.own.registry.get_sample_value("vllm_healer_given_up", given_up) is None
+
+
+def test_two_servers_of_a_pool_that_are_down_do_not_wait_for_each_other(world: Any) -> None:
+    """The first one's start takes long and locks the pool; the second one cannot be made less available."""
+    second = replace(world.config.targets[0], server="gpu2:8000", url="http://127.0.0.1:8002")
+    world.set_config(targets=(*world.config.targets, second))
+    world.server.heals = False
+    world.run(16)
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(3)
+    assert world.server.restarts == 1
+    world.server.state = RunState.EXITED  # both names lead to the one fake server
+    world.fire("VllmDown", server="gpu2:8000")
+    world.run(3)
+    assert world.server.restarts == 2

@@ -75,11 +75,23 @@ class FakeServer:
     interrupt: Callable[[], None] | None = None  # called in the middle of a restart
     start_fails: HealerError | None = None  # raised after the server was stopped
     started: float = 1_799_999_000.0
+    last_start: float = 0.0
+    tree: tuple[ProcessRef, ...] = ()
+    unsupervised: tuple[ProcessRef, ...] = ()
+    looked: Callable[[], None] | None = None  # called while it is looked at
 
     def observe(self, target: Target) -> SupervisorView:
         if self.blind:
             raise Blind("supervisord does not answer")
-        return SupervisorView(self.state, self._incarnation(), (), self.orphans, restarts_itself=False)
+        return SupervisorView(
+            self.state,
+            self._incarnation(),
+            self.tree,
+            self.orphans,
+            unsupervised=self.unsupervised,
+            last_start=self.last_start,
+            restarts_itself=False,
+        )
 
     def stop(self, target: Target, grace: float) -> None:
         if self.interrupt is not None:
@@ -106,6 +118,8 @@ class FakeServer:
         raise AssertionError("no shipped remediation asks the server itself")
 
     def look(self, target: Target, canary: float) -> Look:
+        if self.looked is not None:
+            self.looked()
         if self.health is not Health.OK:
             return Look(self.health, None, None, None)
         answers = self.answers and self.answer_seconds <= canary
