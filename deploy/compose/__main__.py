@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.compose.down import down
 from deploy.compose.engine import Compose
+from deploy.compose.report import LOGIN
 from deploy.compose.up import up
 from deploy.errors import DeployError
 
@@ -34,7 +35,9 @@ def _run(arguments: argparse.Namespace, compose: Compose) -> int:
     if arguments.command == "exists":
         return 0 if compose.containers() else 1
     if arguments.command == "status":
-        return compose.run("--profile", "*", "ps", "-a")
+        code = compose.run("--profile", "*", "ps", "-a")
+        print(LOGIN)
+        return code
     follow = ["--follow"] if arguments.follow else []
     return compose.run("--profile", "*", "logs", "--tail", "40", *follow, *arguments.services)
 

@@ -6,9 +6,14 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deploy.config.access import GUARDED, USER
 from deploy.config.filled import Filled
 
 _PAGES = {"grafana": "", "prometheus": "/alerts", "alertmanager": "/#/alerts", "healer": "/"}
+LOGIN = (
+    f"Log in   to Prometheus as {USER}, password: "
+    "`docker compose exec prometheus cat /etc/vllm-monitor/prometheus_password`, likewise to Alertmanager"
+)
 _LOOPBACK = ("localhost", "[::1]", "::1")
 _SECONDS = 1.0  # a connection on this host takes microseconds
 
@@ -21,6 +26,7 @@ def report(filled: Filled, containers: Sequence[Mapping[str, Any]]) -> str:
         [
             "vllm-monitor is up",
             *_table(addresses),
+            *([LOGIN] if addresses.keys() & set(GUARDED) else []),
             f"Watches  {', '.join(filled.targets)}",
             f"People   {filled.people}",
             *(f"Warning: {warning}" for warning in filled.warnings),

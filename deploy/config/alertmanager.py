@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from deploy.config.access import TOKEN
 from deploy.config.addresses import replace_addresses
 from deploy.config.files import read_template
 from deploy.config.people import People
@@ -21,7 +22,7 @@ def render_alertmanager(source: Path, site: Site, people: People) -> dict[str, s
     main = source / "alertmanager.yml"
     config = _parse(replace_addresses(read_template(main), site.addresses, ["healer"], str(main)), main)
     receivers = _receivers(config, main)
-    _set_token(receivers[HEALER], site.token["alertmanager"], main)
+    _set_token(receivers[HEALER], site.secrets["alertmanager"] / TOKEN, main)
     receivers[PEOPLE].update(people.blocks())
     templates = {
         path.relative_to(source).as_posix(): read_template(path) for path in sorted(source.glob("templates/*.tmpl"))

@@ -53,9 +53,13 @@ def keep_secret(path: Path) -> Path:
     """Makes a random token once and keeps it, since parts that run hold it. Corrects its permissions each time."""
     private_directory(path.parent)
     if not (_read(path) or b"").strip():
-        write_if_changed(path, secrets.token_urlsafe(32) + "\n")  # 256 bits
+        write_if_changed(path, new_secret())
     path.chmod(PRIVATE_FILE)
     return path
+
+
+def new_secret() -> str:
+    return secrets.token_urlsafe(32) + "\n"  # 256 bits
 
 
 def read_secret(path: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import yaml
 
+from deploy.config.access import GUARDED, TOKEN, basic_auth
 from deploy.config.keys import KNOWN
 from deploy.config.settings import Settings
 from deploy.config.site import Site
@@ -43,10 +44,11 @@ def render_healer(source: Source, settings: Settings, site: Site) -> str:
     mode = choose_mode(source, settings)
     own = {
         "listen": site.listen["healer"],
-        "token_file": str(site.token["healer"]),
+        "token_file": str(site.secrets["healer"] / TOKEN),
         "journal": journal or str(site.state["healer"] / "journal.sqlite"),
         "prometheus_url": f"http://{site.addresses['prometheus']}",
         "alertmanager_url": f"http://{site.addresses['alertmanager']}",
+        **{f"{part}_http_config": {"basic_auth": basic_auth(part, site.secrets["healer"])} for part in GUARDED},
         **({"mode": mode} if mode else {}),
         **with_seen_urls(source.values.get("targets"), site),
     }

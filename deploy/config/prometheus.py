@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import yaml
 
+from deploy.config.access import SECRETS
 from deploy.config.addresses import replace_addresses
 from deploy.config.files import read_template
 from deploy.config.site import Site
@@ -20,6 +22,7 @@ def render_prometheus(source: Path, site: Site, targets: tuple[Target, ...]) -> 
     """Returns relative name -> text. Leaves out what Prometheus does not read: tests, inputs of generated rules."""
     main = source / "prometheus.yml"
     text = replace_addresses(read_template(main), site.addresses, site.addresses, str(main))
+    text = _replace_secrets(text, site.secrets["prometheus"], main)
     if TARGETS not in _file_sd_files(text, main):
         raise TemplateError(f"{main}: no scrape job reads its servers from {TARGETS} (file_sd_configs)")
     rules = {
@@ -28,6 +31,16 @@ def render_prometheus(source: Path, site: Site, targets: tuple[Target, ...]) -> 
         for path in sorted(source.rglob(kind))
     }
     return {"prometheus.yml": text, TARGETS: file_sd(tuple(map(site.seen, targets))), **rules}
+
+
+def _replace_secrets(text: str, folder: Path, main: Path) -> str:
+    """Sets the absolute paths of the passwords; Prometheus reads the files at each request."""
+    for name in SECRETS["prometheus"]:
+        written = f'"../../secrets/{name}"'
+        if written not in text:
+            raise TemplateError(f"{main}: no basic_auth with password_file: {written}; Prometheus could not get in")
+        text = text.replace(written, json.dumps(str(folder / name), ensure_ascii=False))
+    return text
 
 
 def _file_sd_files(text: str, main: Path) -> list[str]:

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.config.access import GUARDED, SECRETS, TOKEN, WEB, password_name
 from deploy.config.alertmanager import render_alertmanager
 from deploy.config.compare import compare_servers, list_healed
-from deploy.config.files import keep_secret, private_directory, sync_directory
+from deploy.config.files import keep_secret, private_directory, read_secret, sync_directory
 from deploy.config.parts import choose_mode, choose_servers, render_exporter, render_healer
 from deploy.config.prometheus import render_prometheus
 from deploy.config.settings import Settings
 from deploy.config.site import Site, native_site
 from deploy.config.sources import Source, listed_servers, read_source
 from deploy.config.targets import Target
+from deploy.config.web import render_access
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,18 @@ class Rendered:
     """The place of the rendered files, and the changes of the last run."""
 
     config: Path  # the directory that holds it all
-    token: Path  # secret between Alertmanager, people and the healer
+    secrets: Path  # the directory of tokens and passwords
     computed: Computed
     changed: tuple[str, ...]  # names under config/
+
+    @property
+    def token(self) -> Path:
+        """The secret between Alertmanager, people and the healer."""
+        return self.secrets / TOKEN
+
+    def password(self, part: str) -> Path:
+        """The password that Prometheus or Alertmanager asks for."""
+        return self.secrets / password_name(part)
 
     def file(self, part: str) -> Path:
         """Returns the configuration that a part is started with."""
@@ -47,13 +58,34 @@ def render(root: Path, home: Path, out: Path, settings: Settings, hostname: str)
     """Renders the checkout (`root`) and the user's files in `home` into `out`. An error leaves the old files whole."""
     out = out.resolve()
     site = native_site(settings.ports, out)
-    token = site.token["healer"]
     computed = compute(root, home, settings, hostname, site)
-    files = {_native_name(part, name): text for part, texts in computed.files.items() for name, text in texts.items()}
     private_directory(out)
-    keep_secret(token)
+    for name in SECRETS["healer"]:
+        keep_secret(out / "secrets" / name)
+    files = {
+        _native_name(part, name): text
+        for part, texts in {**computed.files, **_with_access(computed.files, out)}.items()
+        for name, text in texts.items()
+    }
     changed = sync_directory(out / "config", files)
-    return Rendered(out / "config", token, computed, changed)
+    return Rendered(out / "config", out / "secrets", computed, changed)
+
+
+def _with_access(files: Mapping[str, Mapping[str, str]], out: Path) -> dict[str, dict[str, str]]:
+    """Returns the guarded parts' files with those by which they ask for a password."""
+    secrets = out / "secrets"
+    return {
+        part: {
+            **files[part],
+            **render_access(
+                part,
+                read_secret(secrets / password_name(part)),
+                read_secret(out / "config" / part / WEB),
+                secrets,
+            ),
+        }
+        for part in GUARDED
+    }
 
 
 def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Site) -> Computed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from deploy.config.access import SECRETS
 from deploy.config.addresses import HOST
 from deploy.config.settings import Ports
 from deploy.config.targets import Target, is_loopback
@@ -19,7 +20,7 @@ class Site:
     addresses: Mapping[str, str]  # host:port by which the other parts reach it
     listen: Mapping[str, str]  # host:port, of the parts of this repository
     state: Mapping[str, Path]  # directories of the parts of this repository
-    token: Mapping[str, Path]  # the secret between Alertmanager and the healer, for each of the two
+    secrets: Mapping[str, Path]  # directories in which each part finds its secrets
     this_host: str = ""  # what Prometheus and the healer call the host, where loopback is not it
 
     @property
@@ -45,12 +46,11 @@ class Site:
 def native_site(ports: Ports, out: Path) -> Site:
     """Puts all parts on loopback, and their files below `out`."""
     addresses = {part: f"{HOST}:{port}" for part, port in ports.by_part().items()}
-    token = out / "secrets" / "healer_token"
     return Site(
         addresses=addresses,
         listen=addresses,
         state={part: out / "data" / part for part in ("exporter", "healer")},
-        token={"alertmanager": token, "healer": token},
+        secrets=dict.fromkeys(SECRETS, out / "secrets"),
     )
 
 
@@ -67,6 +67,6 @@ def container_site(ports: Ports, gateway: str) -> Site:
         addresses={"exporter": exporter, **{part: f"{part}:{port}" for part, port in others.items()}},
         listen={"exporter": f"{HOST}:{ports.exporter},{exporter}", "healer": f"0.0.0.0:{INSIDE.healer}"},
         state={part: Path(f"/var/lib/vllm-{part}") for part in ("exporter", "healer")},
-        token=dict.fromkeys(("alertmanager", "healer"), CONTAINER / "healer_token"),
+        secrets=dict.fromkeys(SECRETS, CONTAINER),
         this_host="host.docker.internal",
     )

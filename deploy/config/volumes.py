@@ -8,13 +8,15 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.config.access import GUARDED, SECRETS, WEB, password_name
 from deploy.config.carried import carry_files, read_from
-from deploy.config.files import read_secret, sync_directory
+from deploy.config.files import new_secret, read_secret, sync_directory
 from deploy.config.filled import Filled
 from deploy.config.prometheus import TARGETS
 from deploy.config.render import compute
 from deploy.config.settings import Settings
 from deploy.config.site import CONTAINER, container_site
+from deploy.config.web import render_access
 from deploy.docker.proxy import containers_of, render_proxy
 
 # The users of the images, by whom alone each volume is read. Ours are made in exporter/ and healer/Dockerfile.
@@ -26,7 +28,7 @@ USERS = {
     "grafana": 472,
     "docker-proxy": 0,
 }
-TOKEN, PASSWORD = "healer_token", "admin_password"
+PASSWORD = "admin_password"  # of Grafana
 
 
 def fill_volumes(checkout: Path, out: Path, settings: Settings, hostname: str) -> Filled:
@@ -34,10 +36,12 @@ def fill_volumes(checkout: Path, out: Path, settings: Settings, hostname: str) -
     computed = compute(checkout, checkout, settings, hostname, container_site(settings.ports, settings.gateway))
     containers = containers_of(computed.healer.values)
     files = carry_files(computed.files, CONTAINER, read_from(checkout))
-    token = read_secret(out / "healer" / TOKEN) or secrets.token_urlsafe(32) + "\n"
-    password = read_secret(out / "grafana" / PASSWORD) or secrets.token_urlsafe(18)
-    files["healer"][TOKEN] = files["alertmanager"][TOKEN] = token
-    files["grafana"] = {PASSWORD: password}
+    files["grafana"] = {PASSWORD: read_secret(out / "grafana" / PASSWORD) or secrets.token_urlsafe(18)}
+    kept = {name: read_secret(out / "healer" / name) or new_secret() for name in SECRETS["healer"]}
+    for part, names in SECRETS.items():
+        files[part] |= {name: kept[name] for name in names}
+    for part in GUARDED:
+        files[part] |= render_access(part, kept[password_name(part)], read_secret(out / part / WEB), CONTAINER)
     files["docker-proxy"] = {"haproxy.cfg": render_proxy(containers)}
     for part, texts in files.items():
         sync_directory(out / part, texts)

@@ -71,7 +71,8 @@ class Reader:
 def read_samples(world: World, server: Server) -> tuple[dict[str, float], str]:
     """Returns family -> value, and the result of the last probe; both empty when Prometheus does not answer."""
     query = f'{{server="{server.name}",__name__=~"{"|".join(FAMILIES)}"}}'
-    answer = get(world.ports.prometheus, f"/api/v1/query?{urlencode({'query': query})}")
+    asked = f"/api/v1/query?{urlencode({'query': query})}"
+    answer = get(world.ports.prometheus, asked, world.password("prometheus"))
     return parse_samples(answer[1]) if answer and answer[0] == 200 else ({}, "")
 
 
@@ -79,7 +80,7 @@ def read_alerts(world: World, server: Server | None) -> tuple[Alert, ...]:
     """Returns the active alerts of a server; with None those that name no server."""
     matcher = f'server="{server.name if server else ""}"'
     asked = urlencode({"active": "true", "silenced": "false", "inhibited": "false", "filter": matcher})
-    answer = get(world.ports.alertmanager, f"/api/v2/alerts?{asked}")
+    answer = get(world.ports.alertmanager, f"/api/v2/alerts?{asked}", world.password("alertmanager"))
     return parse_alerts(answer[1]) if answer and answer[0] == 200 else ()
 
 

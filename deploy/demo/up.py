@@ -7,6 +7,7 @@ import io
 import shutil
 import time
 
+from deploy.config.access import USER
 from deploy.config.files import private_directory, write_if_changed
 from deploy.demo.calm import wait_ready
 from deploy.demo.errors import DemoError
@@ -44,7 +45,7 @@ def words(world: World, seconds: float) -> str:
             f"the demo is ready after {seconds:.0f} s: the healer acts, on simulated servers only",
             table(servers),
             "Open",
-            table(world.links),
+            table({**world.links, "log in": f"{USER}, passwords in {world.run / 'secrets'}"}),
             "Try",
             table(
                 {

@@ -72,6 +72,10 @@ class World:
     def journal(self) -> Path:
         return self.layout.data("healer") / "journal.sqlite"
 
+    def password(self, part: str) -> Path:
+        """The file with the password that Prometheus or Alertmanager asks for."""
+        return self.layout.password(part)
+
     def state(self, server: Server) -> Path:
         """The directory for what outlives the process in a server's failure."""
         return self.layout.data(server.program)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.config.access import USER
 from deploy.config.addresses import HOST
+from deploy.config.files import read_secret
 from deploy.config.targets import Target
 from deploy.errors import NativeError
 from deploy.native.layout import Layout
+from deploy.native.ports import is_free, is_trusted, owner
 from deploy.native.programs import Program
 from deploy.native.supervisor import Supervisor
 
@@ -31,11 +36,16 @@ _STATES = {
 }
 
 
-def get(port: int, path: str) -> tuple[int, str] | None:
-    """Returns status and body, or None when nobody answers. Goes past any proxy that the environment names."""
+def get(port: int, path: str, password_file: Path | None = None) -> tuple[int, str] | None:
+    """Returns status and body, or None when nobody answers. Goes past any proxy that the environment names.
+
+    The password goes to root's and this user's processes alone; a stranger's counts as no answer.
+    """
+    if password_file and not is_trusted(port):
+        return None
     connection = http.client.HTTPConnection(HOST, port, timeout=_ANSWER_SECONDS)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=_authorization(password_file))
         response = connection.getresponse()
         return response.status, response.read().decode("utf-8", errors="replace")
     except (OSError, http.client.HTTPException):
@@ -44,9 +54,9 @@ def get(port: int, path: str) -> tuple[int, str] | None:
         connection.close()
 
 
-def is_healthy(port: int, path: str) -> bool:
+def is_healthy(port: int, path: str, password_file: Path | None = None) -> bool:
     """True if the answer is 200."""
-    return (get(port, path) or (0, ""))[0] == 200
+    return (get(port, path, password_file) or (0, ""))[0] == 200
 
 
 def wait_for(ready: Callable[[], bool], seconds: float) -> bool:
@@ -62,7 +72,7 @@ def wait_until_healthy(layout: Layout, supervisor: Supervisor, programs: Iterabl
     deadline = time.monotonic() + START_SECONDS
     for program in (one for one in programs if one.health):
         wait_for(partial(_is_decided, supervisor, program), deadline - time.monotonic())
-        if not is_healthy(program.port, program.health):
+        if not is_healthy(program.port, program.health, program.password_file):
             raise NativeError(_failure(layout, supervisor, program))
     # All answer; supervisord says RUNNING after its startsecs, and so will `status`.
     wait_for(lambda: "STARTING" not in supervisor.states().values(), deadline - time.monotonic())
@@ -82,9 +92,9 @@ def read_dry_run(healer_port: int) -> bool | None:
     return None if value is None else value == 1
 
 
-def read_sample(port: int, name: str) -> float | None:
+def read_sample(port: int, name: str, password_file: Path | None = None) -> float | None:
     """Returns the value of a metric on the part's /metrics, or None when it is not there."""
-    return parse_sample(_metrics(port), name)
+    return parse_sample(_metrics(port, password_file), name)
 
 
 def parse_probes(metrics: str) -> Mapping[str, str]:
@@ -103,19 +113,32 @@ def parse_sample(metrics: str, name: str) -> float | None:
     return next((sample.value for sample in samples if sample.name == name), None)
 
 
-def _metrics(port: int) -> str:
-    answer = get(port, "/metrics")
+def _metrics(port: int, password_file: Path | None = None) -> str:
+    answer = get(port, "/metrics", password_file)
     return answer[1] if answer and answer[0] == 200 else ""
+
+
+def _authorization(password_file: Path | None) -> dict[str, str]:
+    if password_file is None:
+        return {}
+    pair = f"{USER}:{read_secret(password_file).strip()}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def _is_decided(supervisor: Supervisor, program: Program) -> bool:
     """True if the program is healthy, or if supervisord has given it up or never knew it."""
-    return is_healthy(program.port, program.health) or supervisor.states().get(program.name, "FATAL") == "FATAL"
+    healthy = is_healthy(program.port, program.health, program.password_file)
+    return healthy or supervisor.states().get(program.name, "FATAL") == "FATAL"
+
+
+def _silence(program: Program) -> str:
+    strange = program.password_file and not is_free(program.port) and not is_trusted(program.port)
+    return f"is not asked, since {owner(program.port)} listens there" if strange else "does not answer"
 
 
 def _failure(layout: Layout, supervisor: Supervisor, program: Program) -> str:
-    answer = get(program.port, program.health)
-    said = f"answers {answer[0]}: {answer[1].strip()[:200]}" if answer else "does not answer"
+    answer = get(program.port, program.health, program.password_file)
+    said = f"answers {answer[0]}: {answer[1].strip()[:200]}" if answer else _silence(program)
     state = supervisor.states().get(program.name, "unknown to supervisord")
     return (
         f"{program.name} ({state}) {said} at {program.address}{program.health}. "

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.config.access import password_name
 from deploy.config.files import private_directory
 from deploy.errors import NativeError
 
@@ -58,6 +59,10 @@ class Layout:
     def applied(self) -> Path:
         """The file that says with which configuration each part runs; see reloading.py."""
         return self.run / "applied.json"
+
+    def password(self, part: str) -> Path:
+        """The file with the password that Prometheus or Alertmanager asks for."""
+        return self.run / "secrets" / password_name(part)
 
     def data(self, part: str) -> Path:
         return self.run / "data" / part

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import psutil
 
 from deploy.config.addresses import HOST
 from deploy.errors import PortInUse
+
+_NET = Path("/proc/net")
+_LISTENING = "0A"  # TCP_LISTEN (include/net/tcp_states.h)
 
 
 def check_ports(ports: Mapping[str, int], ours: Collection[int]) -> None:
@@ -31,6 +36,31 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def is_trusted(port: int) -> bool:
+    """True if all that listens there is root's or this user's: a secret may be sent. False while nobody listens.
+
+    A user whose program took the port of a part that is down would be told the secret else.
+    """
+    users = listening_users(port)
+    return bool(users) and users <= {0, os.geteuid()}
+
+
+def listening_users(port: int) -> set[int]:
+    """Returns the uids of the sockets that listen on the port, on any address; anybody may read them (proc_net(5))."""
+    tables = (_NET / name for name in ("tcp", "tcp6"))
+    return {uid for table in tables if table.exists() for uid in parse_listening(table.read_text(), port)}
+
+
+def parse_listening(table: str, port: int) -> set[int]:
+    """Reads /proc/net/tcp or tcp6: the address is the second column, the state the fourth, the uid the eighth."""
+    rows = (line.split() for line in table.splitlines()[1:])
+    return {
+        int(row[7])
+        for row in rows
+        if len(row) > 7 and row[3] == _LISTENING and int(row[1].rpartition(":")[2], 16) == port
+    }
 
 
 def owner(port: int) -> str:

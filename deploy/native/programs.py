@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.config.access import WEB
 from deploy.config.addresses import HOST
 from deploy.config.render import Rendered
 from deploy.config.settings import Settings
@@ -47,6 +48,7 @@ class Program:
     environment: Mapping[str, str]
     reloads: Path | None = None  # directory whose change a SIGHUP applies; None: a change restarts it
     autorestart: str = "true"  # or unexpected, supervisord's default: not after exit code 0
+    password_file: Path | None = None  # of user `access.USER`, where the port asks for one
     stop_seconds: int = 20  # from SIGTERM to SIGKILL: Prometheus writes its head to disk first
 
     @property
@@ -109,7 +111,7 @@ def _alertmanager(layout: Layout, port: int, rendered: Rendered) -> Program:
         f"--web.external-url=http://{HOST}:{port}",  # in messages; the default names this host, not loopback
         "--cluster.listen-address=",  # one instance: no gossip port
     )
-    return Program("alertmanager", command, port, "/-/ready", {}, reloads=rendered.file("alertmanager").parent)
+    return _guarded("alertmanager", command, port, rendered)
 
 
 def _prometheus(layout: Layout, port: int, rendered: Rendered) -> Program:
@@ -122,8 +124,17 @@ def _prometheus(layout: Layout, port: int, rendered: Rendered) -> Program:
         f"--storage.tsdb.retention.time={RETENTION}",
         f"--web.listen-address={HOST}:{port}",
         f"--web.external-url=http://{HOST}:{port}",  # in messages; the default names this host, not loopback
+        # A regular expression, anchored by Prometheus; by default the pages of every origin may read all series
+        f"--web.cors.origin=http://{HOST.replace('.', '[.]')}:{port}",
     )
-    return Program("prometheus", command, port, "/-/ready", {}, reloads=rendered.file("prometheus").parent)
+    return _guarded("prometheus", command, port, rendered)
+
+
+def _guarded(part: str, command: tuple[str, ...], port: int, rendered: Rendered) -> Program:
+    """Prometheus or Alertmanager, which reload their configuration and ask for a password."""
+    folder = rendered.file(part).parent
+    command = (*command, f"--web.config.file={folder / WEB}")
+    return Program(part, command, port, "/-/ready", {}, folder, password_file=rendered.password(part))
 
 
 def _healer(layout: Layout, settings: Settings, rendered: Rendered) -> Program:

@@ -66,8 +66,8 @@ def reload_and_check(layout: Layout, supervisor: Supervisor, program: Program) -
 
 def _reloaded_since(program: Program, when: float) -> bool:
     name = f"{program.name}_config_last_reload_success"
-    successful = read_sample(program.port, f"{name}ful") == 1
-    return successful and (read_sample(program.port, f"{name}_timestamp_seconds") or 0) >= when
+    successful = read_sample(program.port, f"{name}ful", program.password_file) == 1
+    return successful and (read_sample(program.port, f"{name}_timestamp_seconds", program.password_file) or 0) >= when
 
 
 def _directory_digest(directory: Path) -> str:

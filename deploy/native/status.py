@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from deploy.config.access import GUARDED, USER
 from deploy.errors import NativeError
 from deploy.native.layout import Layout, last_lines
 from deploy.native.leftovers import find_leftovers
@@ -26,7 +27,7 @@ def status(layout: Layout, as_json: bool) -> int:
     if as_json:
         print(render_json(processes, addresses))
     else:
-        print(render_table(processes, addresses) if processes else _nothing(layout))
+        print(f"{render_table(processes, addresses)}\n{login(layout)}" if processes else _nothing(layout))
     return 0 if processes and all(map(runs, processes)) else 1
 
 
@@ -50,6 +51,12 @@ def render_table(processes: Sequence[ProcessState], addresses: Mapping[str, str]
     ]
     table = [f"{part:<14}{state:<10}{pid:<9}{uptime:<12}{address}" for part, state, pid, uptime, address in rows]
     return "\n".join([*table, *(_advice(one) for one in processes if not runs(one))])
+
+
+def login(layout: Layout) -> str:
+    """Says where the passwords are, and none of them."""
+    files = " and ".join(str(layout.password(part)) for part in GUARDED)
+    return f"Prometheus and Alertmanager ask for a user and a password: {USER}, and that in {files}"
 
 
 def runs(process: ProcessState) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.config.access import USER
 from deploy.config.files import private_directory, write_if_changed
 from deploy.config.keys import KNOWN
 from deploy.config.render import Rendered, render
@@ -105,7 +106,13 @@ def report(layout: Layout, plan: Plan) -> str:
     """Says where things are, what is watched, what would be done, who is told, and what to do next."""
     states = read_server_states(plan.settings.ports.exporter, plan.rendered.computed.targets)
     dry_run = read_dry_run(plan.settings.ports.healer)
-    ends = {"Healer": _MODES[dry_run], "People": plan.settings.people.words(), "Boards": _boards(layout)}
+    passwords = f"user {USER}, passwords in {layout.run / 'secrets'}: prometheus_password, alertmanager_password"
+    ends = {
+        "Log in": passwords,
+        "Healer": _MODES[dry_run],
+        "People": plan.settings.people.words(),
+        "Boards": _boards(layout),
+    }
     return "\n".join(
         [
             "vllm-monitor is up",

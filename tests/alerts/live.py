@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -15,11 +16,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+from deploy.config.access import GUARDED, USER, WEB, password_name
+from deploy.config.access import TOKEN as TOKEN_FILE
+from deploy.config.settings import Ports
+from deploy.config.web import render_web
 from tests.alerts.toolchain import ALERTMANAGER, PROMETHEUS, Tools
 from tests.patience import PATIENCE
 from tests.ports import free_port
 
 TOKEN = "a-token-of-the-test"
+PASSWORD = "a-password-of-the-test"  # of Prometheus and of Alertmanager
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ def run_alertmanager(tools: Tools, home: Path, receiver: int) -> Iterator[int]:
         f"--config.file={config}",
         f"--storage.path={home / 'alertmanager'}",
         f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.config.file={make_secrets(home)}",
         "--cluster.listen-address=",
     ]
     with run_program(command, home / "alertmanager.log", port):
@@ -106,8 +113,8 @@ def run_alertmanager(tools: Tools, home: Path, receiver: int) -> Iterator[int]:
 
 
 @contextmanager
-def run_loop(tools: Tools, home: Path, world: World) -> Iterator[None]:
-    """The world's page, scraped by Prometheus, which alerts through Alertmanager into the world."""
+def run_loop(tools: Tools, home: Path, world: World) -> Iterator[Ports]:
+    """The world's page, scraped by Prometheus, which alerts through Alertmanager into the world. Yields their ports."""
     with ExitStack() as stack:
         page = stack.enter_context(serve(world))
         alertmanager = stack.enter_context(run_alertmanager(tools, home, page))
@@ -117,11 +124,12 @@ def run_loop(tools: Tools, home: Path, world: World) -> Iterator[None]:
             f"--config.file={copy_prometheus(home, page, port, alertmanager)}",
             f"--storage.tsdb.path={home / 'prometheus'}",
             f"--web.listen-address=127.0.0.1:{port}",
+            f"--web.config.file={make_secrets(home)}",
             # What fires before Prometheus has found Alertmanager is sent again after this; 1m by default.
             "--rules.alert.resend-delay=3s",
         ]
         stack.enter_context(run_program(command, home / "prometheus.log", port))
-        yield
+        yield Ports(exporter=page, healer=page, prometheus=port, alertmanager=alertmanager)
 
 
 def copy_prometheus(home: Path, page: int, own: int, alertmanager: int) -> Path:
@@ -149,10 +157,19 @@ def copy_alertmanager(home: Path, receiver: int) -> Path:
         webhook = f"[{{url: 'http://127.0.0.1:{receiver}/{name}'}}]"
         text = text.replace(f"  - name: {name}\n", f"  - name: {name}\n    webhook_configs: {webhook}\n")
     file.write_text(text)
-    secrets = home / "secrets"
-    secrets.mkdir()
-    (secrets / "healer_token").write_text(TOKEN + "\n")
     return file
+
+
+def make_secrets(home: Path) -> Path:
+    """Where the two configurations expect them; returns the web.yml that asks for the password."""
+    secrets = home / "secrets"
+    secrets.mkdir(exist_ok=True)
+    (secrets / TOKEN_FILE).write_text(TOKEN + "\n")
+    for part in GUARDED:
+        (secrets / password_name(part)).write_text(PASSWORD + "\n")
+    web = secrets / WEB
+    web.write_text(render_web(PASSWORD, web.read_text() if web.exists() else ""))
+    return web
 
 
 @contextmanager
@@ -172,10 +189,17 @@ def run_program(command: list[str], log: Path, port: int) -> Iterator[int]:
 
 def is_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2) as answer:
-            return bool(answer.status == 200)
+        return ask(f"http://127.0.0.1:{port}/-/ready", timeout=2)[0] == 200
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
+
+
+def ask(url: str, body: bytes | None = None, timeout: float = PATIENCE) -> tuple[int, bytes]:
+    """Asks with the password; a body is JSON. Raises HTTPError for a status of 400 and more."""
+    basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {basic}"}
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=timeout) as answer:
+        return answer.status, answer.read()
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:

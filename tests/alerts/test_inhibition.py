@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.alerts.live import run_alertmanager, wait_until
+from tests.alerts.live import ask, run_alertmanager, wait_until
 from tests.alerts.toolchain import Tools
 from tests.patience import PATIENCE
 
@@ -56,14 +55,11 @@ def test_a_server_that_is_down_or_stalled_says_only_that(tools: Tools, tmp_path:
 def send(api: str) -> None:
     alerts = [{"labels": {"alertname": name, **({"server": server} if server else {})}} for name, server in FIRING]
     body = json.dumps(alerts).encode()
-    request = urllib.request.Request(api, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-        assert answer.status == 200
+    assert ask(api, body)[0] == 200
 
 
 def held_back(api: str) -> set[tuple[str, str]]:
-    with urllib.request.urlopen(api, timeout=PATIENCE) as answer:
-        alerts = json.load(answer)
+    alerts = json.loads(ask(api)[1])
     return {
         (alert["labels"]["alertname"], alert["labels"].get("server", ""))
         for alert in alerts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 import os
@@ -143,8 +144,9 @@ class Stack:
 
     def silences(self) -> list[str]:
         """Their comments."""
-        url = f"http://127.0.0.1:{self.ports['ALERTMANAGER_PORT']}/api/v2/silences"
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        port = self.ports["ALERTMANAGER_PORT"]
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/v2/silences", headers=self.login(port))
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return [one["comment"] for one in json.load(answer)]
 
     def history(self) -> list[dict[str, Any]]:
@@ -160,10 +162,21 @@ class Stack:
     def kinds(self) -> list[str]:
         return [str(entry["kind"]) for entry in self.history()]
 
+    def login(self, port: int) -> dict[str, str]:
+        """The header with the password of Prometheus or Alertmanager; none for other ports."""
+        for part in ("prometheus", "alertmanager"):
+            if port == self.ports[f"{part.upper()}_PORT"]:
+                file = f"/etc/vllm-monitor/{part}_password"
+                password = docker("exec", f"{PROJECT}-{part}-1", "cat", file, check=False)
+                basic = base64.b64encode(f"vllm-monitor:{password}".encode()).decode()
+                return {"Authorization": f"Basic {basic}"}
+        return {}
+
     def _json(self, port: int, path: str, body: object = None, timeout: float = 5.0) -> dict[str, Any]:
         """{} when it does not answer, or not with JSON."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", **self.login(port)}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as response:
                 answer: dict[str, Any] = json.load(response)

@@ -92,6 +92,12 @@ def test_a_warning_of_the_renderer_reaches_the_terminal() -> None:
     ]
 
 
+def test_says_where_the_passwords_are_and_none_of_them() -> None:
+    filled = Filled({}, (), {"gpu2:8000": "gpu2:8000"}, True, "Slack", "10.0.0.1")
+    said = report(filled, [{"Service": "prometheus", "Publishers": [{"PublishedPort": 9090}]}])
+    assert "Log in   to Prometheus as vllm-monitor, password: `docker compose exec prometheus cat " in said
+
+
 def test_it_needs_no_package_but_pythons_own() -> None:
     """The host has Docker, and need have little else."""
     line = [sys.executable, "-S", "-c", "import deploy.compose.__main__"]

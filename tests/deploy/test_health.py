@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from deploy.config.targets import Target
 from deploy.errors import NativeError
 from deploy.native import health, reloading
-from deploy.native.health import parse_probes, parse_sample, read_server_states, wait_for, wait_until_healthy
+from deploy.native.health import get, parse_probes, parse_sample, read_server_states, wait_for, wait_until_healthy
 from deploy.native.layout import Layout
 from deploy.native.programs import Program
 from deploy.native.reloading import reload_and_check
@@ -65,7 +67,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], tuple[int, str] | None]) -> None:
-    monkeypatch.setattr(health, "get", lambda port, path: answer())
+    monkeypatch.setattr(health, "get", lambda port, path, password_file=None: answer())
 
 
 def test_asks_until_the_answer_is_yes(clock: FakeTime) -> None:
@@ -155,3 +157,26 @@ def test_a_part_that_keeps_its_old_configuration_is_named_with_its_log(
     answer_with(monkeypatch, lambda: reloaded(0, 900.0))
     with pytest.raises(NativeError, match="exporter did not take the new configuration and runs with the old one"):
         reload_and_check(layout, FakeSupervisor(dict), EXPORTER)
+
+
+def test_a_strangers_listener_is_not_told_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    told: list[str] = []
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told.append(self.headers.get("Authorization", ""))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr("deploy.native.ports.listening_users", lambda port: {65534})
+        assert get(server.server_port, "/", tmp_path / "password") is None
+        monkeypatch.undo()
+        assert get(server.server_port, "/", tmp_path / "password") == (200, "")
+        server.shutdown()
+    assert told == ["Basic dmxsbS1tb25pdG9yOnNlY3JldA=="]  # vllm-monitor:secret

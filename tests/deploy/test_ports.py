@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from deploy.errors import PortInUse
-from deploy.native.ports import check_ports, is_free, owner
+from deploy.native.ports import check_ports, is_free, is_trusted, listening_users, owner, parse_listening
 
 
 @pytest.fixture
@@ -62,3 +62,36 @@ def test_a_process_that_may_not_be_seen_is_found_by_the_command_that_is_told(
 def test_a_client_of_a_port_does_not_own_it(taken: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         assert f"pid {os.getpid()}" not in owner(client.getsockname()[1])
+
+
+def test_ones_own_listener_may_be_told_a_secret(taken: int) -> None:
+    assert listening_users(taken) == {os.geteuid()}
+    assert is_trusted(taken)
+
+
+def test_a_listener_on_all_addresses_counts_as_one_on_loopback() -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6) as server:
+        assert listening_users(server.getsockname()[1]) == {os.geteuid()}
+
+
+def test_where_nobody_listens_nobody_may_be_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert not is_trusted(port)
+
+
+def test_another_users_listener_is_told_nothing(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.native.ports.listening_users", lambda port: {os.geteuid(), 65534})
+    assert not is_trusted(taken)
+
+
+def test_only_sockets_that_listen_on_the_port_count() -> None:
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    rows = [
+        "   0: 0100007F:2384 00000000:0000 0A 00000000:00000000 00:00000000 00000000 65534        0 1 1 0 100 0 0 10 0",
+        "   1: 0100007F:2384 0100007F:8000 01 00000000:00000000 00:00000000 00000000  1000        0 2 1 0 20 4 30 1 -1",
+        "   2: 0100007F:2385 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1001        0 3 1 0 100 0 0 10 0",
+        "   3: 00000000",
+    ]
+    assert parse_listening(head + "\n".join(rows), 9092) == {65534}
+    assert parse_listening("", 9092) == set()

@@ -11,13 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.httpio import get_text
 from tests.patience import PATIENCE
 from tests.ports import free_port
 
@@ -52,8 +52,10 @@ class Machine:
         return {part["name"]: part["pid"] for part in json.loads(self.call("status", "--json").stdout)}
 
     def get(self, part: str, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[part]}{path}", timeout=PATIENCE) as response:
-            return str(response.read().decode())
+        """With the password, where there is one."""
+        password = self.run / "secrets" / f"{part.lower()}_password"
+        login = f"vllm-monitor:{password.read_text().strip()}@" if password.exists() else ""
+        return get_text(f"http://{login}127.0.0.1:{self.ports[part]}{path}", PATIENCE)
 
 
 @pytest.fixture

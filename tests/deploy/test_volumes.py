@@ -163,3 +163,27 @@ def test_no_secret_is_in_what_is_said(fill: Fill, tmp_path: Path) -> None:
     line = fill().line()
     assert (tmp_path / "out/healer/healer_token").read_text().strip() not in line
     assert (tmp_path / "out/grafana/admin_password").read_text() not in line
+
+
+def test_each_part_is_given_the_passwords_that_it_needs_and_no_other(fill: Fill, tmp_path: Path) -> None:
+    fill()
+    given = {part.name: {file.name for file in part.glob("*_*")} for part in (tmp_path / "out").iterdir()}
+    assert given == {
+        "alertmanager": {"healer_token", "alertmanager_password"},
+        "docker-proxy": set(),
+        "exporter": set(),
+        "grafana": {"admin_password", "prometheus_password"},
+        "healer": {"healer_token", "alertmanager_password", "prometheus_password"},
+        "prometheus": {"alertmanager_password", "prometheus_password"},
+    }
+    for part in ("prometheus", "alertmanager"):
+        client = read(tmp_path, f"{part}/client.yml")["basic_auth"]
+        assert client == {"username": "vllm-monitor", "password_file": f"/etc/vllm-monitor/{part}_password"}
+        assert list(read(tmp_path, f"{part}/web.yml")["basic_auth_users"]) == ["vllm-monitor"]
+
+
+def test_filling_the_volumes_again_changes_nothing(fill: Fill, tmp_path: Path) -> None:
+    first = fill().digests
+    texts = {path: path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert fill().digests == first
+    assert {path: path.read_text() for path in texts} == texts

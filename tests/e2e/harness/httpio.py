@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import urllib.error
 import urllib.request
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.e2e.harness.waiting import until
 
@@ -43,11 +45,21 @@ def post_json(url: str, body: object, headers: dict[str, str] | None = None, tim
 def request(
     url: str, data: bytes | None = None, headers: dict[str, str] | None = None, timeout: float = 5.0
 ) -> tuple[int, str]:
-    """Status and body; an HTTP error is an answer too."""
+    """Status and body; an HTTP error is an answer too. A user and a password in the URL are sent as basic auth."""
+    url, login = split_login(url)
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers or {}), timeout=timeout) as answer:
+        asked = urllib.request.Request(url, data, {**login, **(headers or {})})
+        with urllib.request.urlopen(asked, timeout=timeout) as answer:
             return answer.status, answer.read().decode(errors="replace")
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")
     except OSError:
         return NO_ANSWER, ""
+
+
+def split_login(url: str) -> tuple[str, dict[str, str]]:
+    """The URL without user and password, and the header that carries them, which urllib does not make."""
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    header = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if at else {}
+    return parts._replace(netloc=host).geturl(), header

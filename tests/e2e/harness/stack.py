@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.config.access import USER
 from tests.e2e.harness import faults, httpio
 from tests.e2e.harness.faults import Tree
 from tests.e2e.harness.journal_reader import JournalFile
@@ -201,12 +202,22 @@ def _make_parts(run: Path, logs: Path, vllm_port: int, supervisor: str) -> tuple
     programs = {program.name: program for program in chosen}
     for name in programs:
         (run / "data" / name).mkdir(parents=True, exist_ok=True)
-    urls = Urls(**{name: f"http://127.0.0.1:{program.port}" for name, program in programs.items()})
+    urls = Urls(
+        **{
+            name: f"http://{_login(program.password_file)}127.0.0.1:{program.port}"
+            for name, program in programs.items()
+        }
+    )
     parts = {
         name: Part(name, program.command, logs / f"{name}.log", {**os.environ, **program.environment}, CHECKOUT)
         for name, program in programs.items()
     }
     return urls, rendered.token, parts
+
+
+def _login(password_file: Path | None) -> str:
+    """What stands before the host in a URL; httpio sends it."""
+    return f"{USER}:{password_file.read_text().strip()}@" if password_file else ""
 
 
 def _settings(vllm_port: int) -> str:
