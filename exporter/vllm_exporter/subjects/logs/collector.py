@@ -129,7 +129,7 @@ class LogsCollector(Collector):
 
     def _emit(self, server: str, told: DatedFinding, untold: int) -> None:
         finding = told.finding
-        role, rank = parse_process(finding.line.process)
+        role, _ = parse_process(finding.line.process)
         excerpt = redact(finding.excerpt)
         self.context.bus.emit(
             LineNoticed(
@@ -142,7 +142,7 @@ class LogsCollector(Collector):
                 excerpt=excerpt,
                 process=finding.line.process.decode("utf-8", "replace"),
                 role=role,
-                rank=rank,
+                rank=finding.line.rank,
                 pid=finding.line.pid,
                 wrapper=finding.wrapper,
                 untold=untold,

@@ -1,30 +1,45 @@
 """Finds the lines of one log that mean something, and those that belong to the traceback above them. Pure.
 
-Only the last line of a traceback counts. The lines of source in it quote messages that nobody printed.
+Only the last line of a traceback counts, and what was said before it. The lines of source in it quote messages that
+nobody printed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 
 from vllm_exporter.facts.events import Severity
 from vllm_exporter.subjects.logs.incident import Incident
-from vllm_exporter.subjects.logs.lines import LogLine, split_lines
+from vllm_exporter.subjects.logs.lines import LOUD, QUIET, LogLine, uncoloured
+from vllm_exporter.subjects.logs.split import LineSplitter
 from vllm_exporter.subjects.logs.table import LogClass, Pattern
+from vllm_exporter.subjects.logs.tracebacks import (
+    CAUGHT,
+    CHAINED,
+    TRACEBACK,
+    EndedTrace,
+    OpenTrace,
+    exception_type,
+    frame_name,
+    lone_exception,
+    ungrouped,
+)
 
-TRACEBACK = b"Traceback (most recent call last):"
-CHAINED = (b"During handling of the above", b"The above exception was", TRACEBACK)
 BESIDE = (b"INFO:", b"WARNING:", b"DEBUG:")  # uvicorn's, which can come between the lines of a traceback on stderr
 MAX_TRACES = 64  # open at once; vLLM has one process per GPU and a few more
 MAX_TRACE_LINES = 2000  # afterwards the traceback counts as ended: its end was lost
 FEW = 3  # lines from which on a search in all of them together pays
 USERS_WORDS = (b"(bad request): ", b"prompt: ", b"Pattern: ")  # followed by text that users sent
 TRIGGER = "shutdown.trigger"
+SERVICE = "stats.line"  # a class of lines that only a serving server writes
 
 OTHER = LogClass("other.exception", "info", "info", False)  # the end of a traceback that no class knows
 _ANY = Pattern(OTHER, (b"",), b"")
 Expected = tuple[tuple[bytes, Pattern], ...]  # a pattern and its needle
+
+TraceKey = tuple[bytes, bytes]  # who wrote it, and from which place of the source it was logged; b'' on stderr
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,92 +56,169 @@ class LineFinding:
     wrapper: bool = False
 
 
-@dataclass(slots=True)
-class _Trace:
-    """A traceback that has not ended."""
-
-    lines: int = 0
-    frame: bytes = field(default=b"")
-
-
 class Follower:
-    """Follows one log. `incident` is the server's, which may have several logs."""
+    """Follows one log. `incident` is the server's, which may have several logs.
 
-    def __init__(self, patterns: tuple[Pattern, ...], incident: Incident) -> None:
+    `unknown` is called with each line of an error that no class knows and that is no part of a traceback.
+    """
+
+    def __init__(
+        self, patterns: tuple[Pattern, ...], incident: Incident, unknown: Callable[[LogLine], None] | None = None
+    ) -> None:
         self._patterns: Expected = tuple((pattern.needle, pattern) for pattern in patterns)
         self._quiet: Expected = tuple(one for one in self._patterns if one[1].kind.quiet)
         self._expected = self._patterns, self._quiet  # in lines of all levels, and in those of INFO and DEBUG
         self._incident = incident
-        self._traces: dict[bytes, _Trace] = {}  # by process
+        self._unknown = unknown
+        self._splitter = LineSplitter()
+        self._traces: dict[TraceKey, OpenTrace] = {}
+        self._ended: dict[TraceKey, EndedTrace] = {}
+        self._harmless: set[bytes] = set()  # streams that announced a traceback which ends no process
+        self._found: list[tuple[int, LineFinding]] = []
 
     def feed_all(self, raws: Sequence[bytes], at: float) -> Iterator[tuple[int, LineFinding]]:
-        """Yields the index of each line that means something, and its finding; most lines mean nothing.
+        """Returns the index of each line that means something, and its finding; most lines mean nothing.
 
         `at`: seconds of any clock, the same for all logs of a server. Searching each needle once in all of the lines
         costs a third of searching each line, and lines of INFO, as most are, can have few of them.
         """
-        kept = [
-            (index, line)
-            for index, raw in enumerate(raws)
-            if not (raw.startswith(b"INFO:") and b' - "' in raw)
-            for line in split_lines(raw)
-        ]
-        if len(kept) >= FEW:
-            loud = b"\n".join(line.body for _, line in kept if not line.quiet)
-            quiet = b"\n".join(line.body for _, line in kept if line.quiet)
+        kept = [(index, raw) for index, raw in enumerate(raws) if not (raw.startswith(b"INFO:") and b' - "' in raw)]
+        if len(kept) < len(raws):
+            self._incident.saw_service()
+        lines = self._split(kept)
+        if len(lines) >= FEW:
+            loud = b"\n".join([line.body for _, line in lines if line.level not in QUIET])
+            quiet = b"\n".join([line.body for _, line in lines if line.level in QUIET])
             self._expected = (
-                tuple(one for one in self._patterns if one[0] in loud),
-                tuple(one for one in self._quiet if one[0] in quiet),
+                tuple([one for one in self._patterns if one[0] in loud]),
+                tuple([one for one in self._quiet if one[0] in quiet]),
             )
-        for index, line in kept:
-            finding = self._one(line, at)
-            if finding is not None:
-                yield index, finding
+        for index, line in lines:
+            self._one(index, line, at)
+        for key in list(self._ended):
+            self._close(key, at)
         self._expected = self._patterns, self._quiet
+        found, self._found = self._found, []
+        return iter(sorted(found, key=itemgetter(0)))  # a traceback's end may have waited for what follows it
 
-    def _one(self, line: LogLine, at: float) -> LineFinding | None:
-        trace = self._traces.get(line.process)
+    def _split(self, kept: Sequence[tuple[int, bytes]]) -> list[tuple[int, LogLine]]:
+        """Returns the lines by the index of the raw one. Looking for colours in all of them at once costs less."""
+        if not kept:
+            return []
+        plain = uncoloured(b"\n".join([raw for _, raw in kept])).split(b"\n")
+        numbered, split = zip(kept, plain, [*plain[1:], b""], strict=True), self._splitter.split
+        return [(index, line) for (index, _), raw, following in numbered for line in split(raw, following)]
+
+    def _one(self, index: int, line: LogLine, at: float) -> None:
+        key = line.stream, line.place
+        trace = self._traces.get(key)
         if trace is not None:
-            return self._inside(trace, line, at)
-        before, opens, _ = line.body.partition(TRACEBACK)
-        if opens:
-            self._open(line)
-            return self._judge(replace(line, body=before), at, "", "") if before else None
-        if line.body[:2] == b"  " and line.quiet:
-            return None  # the rest of a message of several lines, such as a user's grammar
-        return self._judge(line, at, "", "")
+            self._inside(index, key, trace, line, at)
+        elif self._ended and key in self._ended and self._belongs(index, key, line, at):
+            return
+        elif TRACEBACK in line.body:
+            self._judge(index, line._replace(body=line.body.partition(TRACEBACK)[0]), at)
+            self._open(key, line)
+        elif line.body.startswith(b'  File "') and b", in " in line.body:  # its beginning was lost
+            self._inside(index, key, self._open(key, line), line, at)
+        elif line.body[:2] != b"  " or not line.quiet:  # else the rest of a message, such as a user's grammar
+            self._judge(index, line, at)
 
-    def _inside(self, trace: _Trace, line: LogLine, at: float) -> LineFinding | None:
+    def _inside(self, index: int, key: TraceKey, trace: OpenTrace, line: LogLine, at: float) -> None:
         trace.lines += 1
-        body = _ungrouped(line.body)
-        if body[:1] in (b" ", b"\t", b"\r", b"", b"+") or body.startswith(CHAINED):
+        body = ungrouped(line.body)
+        if body[:1] in (b" ", b"\t", b"\r", b"", b"+") or body.startswith((*CHAINED, TRACEBACK)):
             if body.lstrip().startswith(b'File "'):
                 trace.frame = body
             if trace.lines > MAX_TRACE_LINES:
-                del self._traces[line.process]
-            return None
-        if body.startswith(BESIDE):
-            return self._judge(line, at, "", "")
-        del self._traces[line.process]
-        return self._judge(line, at, exception_type(body), frame_name(trace.frame))
+                del self._traces[key]
+        elif body.startswith(BESIDE):
+            self._judge(index, line, at)
+        else:
+            del self._traces[key]
+            self._end(index, key, trace, line, at)
 
-    def _open(self, line: LogLine) -> None:
+    def _open(self, key: TraceKey, line: LogLine) -> OpenTrace:
         if len(self._traces) >= MAX_TRACES:
             del self._traces[next(iter(self._traces))]
-        self._traces[line.process] = _Trace()
+        self._traces[key] = trace = OpenTrace(not line.level and line.stream not in self._harmless)
+        self._harmless.discard(line.stream)
+        return trace
 
-    def _judge(self, line: LogLine, at: float, exception: str, frame: str) -> LineFinding | None:
+    def _end(self, index: int, key: TraceKey, trace: OpenTrace, line: LogLine, at: float) -> None:
+        """Judges the last line of a traceback; one that no class knows when it is known what follows."""
+        exception = exception_type(line.body)
+        if not exception:
+            self._judge(index, line, at)
+            return
+        ended = EndedTrace(line, exception, frame_name(trace.frame), trace.uncaught, None)
+        if not self._judge(index, line, at, ended):
+            ended.untold = index
+        self._ended[key] = ended
+
+    def _belongs(self, index: int, key: TraceKey, line: LogLine, at: float) -> bool:
+        """True if the line belongs to a traceback that has ended: to its message, or to the chain of exceptions."""
+        ended = self._ended[key]
+        if line.body.startswith(CHAINED):
+            self._close(key, at, caught=True)
+            self._traces[key] = OpenTrace(ended.uncaught)
+            return True
+        same = bool(line.stamp) and (line.stamp, line.level) == (ended.line.stamp, ended.line.level)
+        if line.body.strip() and not line.body.startswith((b" ", b"\t")) and not same:
+            self._close(key, at)
+            return False
+        if self._judge(index, line, at, ended):
+            ended.untold = None
+        return True
+
+    def _close(self, key: TraceKey, at: float, caught: bool = False) -> None:
+        """Tells of an ended traceback that no class knows. `caught`: another exception came of it."""
+        ended = self._ended.pop(key)
+        if ended.untold is not None:
+            self._tell(
+                ended.untold, ended.line, at, (_ANY, (0, len(ended.line.body))), None if caught else ended, ended
+            )
+
+    def _judge(self, index: int, line: LogLine, at: float, trace: EndedTrace | None = None) -> bool:
+        """True if a class is found. `trace`: the traceback that the line ends."""
+        body = line.body
+        if not line.level and any(words in body for words in CAUGHT):
+            self._announce(line.stream)
         found = self._find(line)
-        if found is None:
-            if not exception:
-                return None
-            found = _ANY, (0, 0)
+        if found is not None:
+            self._tell(index, line, at, found, trace, trace)
+        elif trace is None and self._unknown is not None and is_error(line):
+            self._unknown(line)
+        return found is not None
+
+    def _announce(self, stream: bytes) -> None:
+        """Notes that the next traceback of the stream ends no process."""
+        if len(self._harmless) >= MAX_TRACES:
+            self._harmless.clear()
+        self._harmless.add(stream)
+
+    def _tell(
+        self,
+        index: int,
+        line: LogLine,
+        at: float,
+        found: tuple[Pattern, tuple[int, int]],
+        ends: EndedTrace | None,
+        trace: EndedTrace | None,
+    ) -> None:
+        """Judges a line in its context. `ends`: the traceback, if nothing came of it but this line."""
         pattern, (start, end) = found
         name, severity = self._incident.judge(pattern.kind, at)
+        if ends is not None and ends.may_end_process() and not pattern.kind.wrapper:
+            severity = self._incident.judge_end(severity, at, ends.uncaught and pattern is _ANY)
         state = pattern.state if name == pattern.kind.name else ""
         self._incident.saw(state, name == TRIGGER)
-        excerpt = line.body[start:end]
-        return LineFinding(name, severity, line, excerpt, state, exception, frame, pattern.kind.wrapper)
+        if name == SERVICE:
+            self._incident.saw_service()
+        excerpt = line.body[start:end] if pattern is not _ANY or severity != "info" else b""
+        exception, frame = (trace.exception, trace.frame) if trace is not None else (lone_exception(line.body), "")
+        told = LineFinding(name, severity, line, excerpt, state, exception, frame, pattern.kind.wrapper)
+        self._found.append((index, told))
 
     def _find(self, line: LogLine) -> tuple[Pattern, tuple[int, int]] | None:
         body = line.body
@@ -138,25 +230,10 @@ class Follower:
         return None
 
 
-def exception_type(line: bytes) -> str:
-    """Returns 'ValueError' of 'ValueError: …', with its module; '' when the line is no end of a traceback."""
-    name = line.partition(b":")[0].strip()
-    plain = name.replace(b".", b"").replace(b"_", b"")
-    return name.decode() if 0 < len(name) <= 120 and plain.isalnum() and name.isascii() else ""
-
-
-def frame_name(frame: bytes) -> str:
-    """Returns 'core.py:run_busy_loop' of '  File "/…/core.py", line 1512, in run_busy_loop'."""
-    path, _, rest = frame.strip().removeprefix(b'File "').partition(b'"')
-    file = path.rpartition(b"/")[2]
-    function = rest.rpartition(b" in ")[2].strip()
-    return f"{file.decode('utf-8', 'replace')}:{function.decode('utf-8', 'replace')}"[:120] if file else ""
-
-
-def _ungrouped(body: bytes) -> bytes:
-    """Returns a line of an exception group's traceback without the bars in front."""
-    text = body.lstrip(b" ")
-    return text[1:].removeprefix(b" ") if text[:1] == b"|" else body
+def is_error(line: LogLine) -> bool:
+    """True if it was logged as an error, and is no rest of a longer message."""
+    loud = line.level in LOUD or line.body.startswith(b"ERROR:  ")  # uvicorn's
+    return loud and line.body[:1] not in b" \t"  # b"" is in it too
 
 
 def _quoted(body: bytes, start: int) -> bool:

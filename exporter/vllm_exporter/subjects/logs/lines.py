@@ -1,17 +1,15 @@
-"""Splits a line of a log into its parts: process, level, time and text.
+"""Parses a line that vLLM wrote into its parts: process, level, time, place in the source and text.
 
 vLLM 0.32 prints `(EngineCore pid=9512) INFO 11-21 14:55:06 [core.py:133] …`, older releases the same without the first
-part. Lines of other writers (uvicorn, NCCL, tracebacks on stderr) have none of it. A container engine may add text
-around the line, or the whole may be JSON (`--logging-config.formatter json`).
+part. Lines of other writers (uvicorn, NCCL, tracebacks on stderr) have none of it. What Ray, Docker or a log shipper
+write before and around a line is taken off in split.py.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vllm_exporter.facts.values import Role
 
@@ -19,11 +17,34 @@ LIMIT = 2048  # bytes of a line that are read: its meaning stands in front, text
 MAX_NAME = 64  # characters of a process's name; vLLM's have 30 at most
 LEVELS = frozenset((b"DEBUG", b"INFO", b"WARNING", b"ERROR", b"CRITICAL"))
 QUIET = frozenset((b"DEBUG", b"INFO"))
+LOUD = frozenset((b"ERROR", b"CRITICAL"))
 
-_COLOUR = re.compile(rb"\x1b\[[0-9;]{0,16}m")
+_NAMED = rb"\(([^() ,=]{0,64}) ?([^()]{0,64}?)pid=(\d{1,9})[^()]{0,64}\)"
+_HEAD = (
+    rb"(DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:\d{4}-)?(\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d{1,9})?"
+    rb"(?: \[?([^\]\s]{1,150}:\d{1,6})\])?(?: |$)"
+)
+# `(VllmWorker rank=7 pid=1030) `, `(RayWorkerWrapper pid=11305, ip=10.0.0.2) `, `(raylet) `, which has no pid
+PROCESS = re.compile(rb"(?:" + _NAMED + rb"|\((raylet|gcs_server|autoscaler)[^()]{0,64}\))(?: |$)")
+# `INFO 11-21 14:55:06 [core.py:133] `; before 0.7 without the first bracket, in an empty line without the last blank
+HEAD = re.compile(_HEAD)
+_OWN = re.compile(rb"(?:" + _NAMED + rb" )?" + _HEAD)  # what nearly all lines begin with
+_ESCAPE = re.compile(  # colours, and what else moves a terminal's cursor
+    rb"\x1b(?:\[[0-?]{0,16}[ -/]{0,4}[@-~]|[\]_P^X][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)?|[@-Z\\-_])"
+)
+_BARE = re.compile(rb"\[\d{1,3}(?:;\d{1,3}){0,5}m")  # a browser's copy of a terminal has lost the first byte
+_REPEATED = re.compile(
+    rb" \[repeated \d{1,9}x across cluster\]"
+)  # Ray counts equal lines of its workers; a hint follows
+_RANK_WORD = re.compile(rb"\brank ?=? ?(\d{1,5})\b")
+_RANK_BEFORE = re.compile(rb"\[rank(\d{1,5})\]|\[\d{1,5},(\d{1,5})\]<std")  # torch's, mpirun's
 _ROLES: tuple[tuple[str, Role], ...] = (  # vLLM's names of its processes begin so; before 0.11 a worker is VllmWorker
     ("APIServer", "api_server"),
+    ("ApiServer", "api_server"),
     ("EngineCore", "engine_core"),
+    ("DPEngineCore", "engine_core"),
+    ("DPMoEEngineCore", "engine_core"),
+    ("StageEngineCore", "engine_core"),
     ("Worker", "worker"),
     ("VllmWorker", "worker"),
     ("RayWorker", "worker"),
@@ -31,54 +52,64 @@ _ROLES: tuple[tuple[str, Role], ...] = (  # vLLM's names of its processes begin 
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """`process` and `stamp` are b'' when the line does not say."""
+class LogLine(NamedTuple):
+    """One line. A part is b'' when the line does not say."""
 
     body: bytes
     process: bytes = b""  # 'Worker_TP0'
     pid: int | None = None
     level: bytes = b""
     stamp: bytes = b""  # '11-21 14:55:06', local time of the server
+    place: bytes = b""  # 'core.py:133'
+    words: bytes = b""  # what stands beside the process's name: 'TP1 ', 'rank=7 '
+    stream: bytes = b""  # who wrote it: all that stands before the level, without times
+    written: bytes = b""  # the time that others wrote before or beside the line, as they did
 
     @property
     def quiet(self) -> bool:
         return self.level in QUIET
 
+    @property
+    def rank(self) -> str:
+        """Returns 'DP0_TP1' of `(Worker_DP0_TP1 pid=…`, 'TP1' of `(VllmWorker TP1 pid=…`, '7' of `[rank7]:`; or ''."""
+        rank = _rank_of_words(self.words) or parse_process(self.process)[1]
+        if rank:
+            return rank
+        found = _RANK_BEFORE.search(self.stream) or _RANK_BEFORE.match(self.body)
+        return (found[1] or found[2]).decode() if found is not None else ""
 
-def split_lines(raw: bytes) -> Iterator[LogLine]:
-    """Yields the line without the text around it; several for JSON, in which a traceback is one line."""
-    if raw[:2] == b'{"':
-        yield from _json_lines(raw)
-        return
-    if raw[10:11] == b"T" and raw[4:5] == b"-":
-        raw = _without_cri(raw)
-    yield parse_line(raw[:LIMIT])
+
+def parse_own(text: bytes) -> LogLine | None:
+    """Parses a line that begins as vLLM's do, without colours and its line break; None for any other."""
+    found = _OWN.match(text)
+    if found is None:
+        return None
+    process, words, pid, level, stamp, place = found.groups(b"")
+    body, start = unrepeated(text[found.end() :]), found.start(4)
+    return LogLine(body[:LIMIT], process, int(pid) if pid else None, level, stamp, place, words, text[:start])
 
 
-def parse_line(raw: bytes) -> LogLine:
-    """Parses one line of text, without its line break."""
-    raw = uncoloured(raw)
-    process, pid = b"", None
-    if raw[:1] == b"(":
-        end = raw.find(b") ", 1, 120)
-        name, found, number = raw[1:end].partition(b" pid=") if end > 0 else (b"", b"", b"")
-        if found:
-            process, raw = name.partition(b" ")[0], raw[end + 2 :]
-            digits = number.partition(b",")[0]
-            pid = int(digits) if digits.isdigit() and len(digits) < 10 else None
-    level, _, rest = raw[:48].partition(b" ")
-    if level not in LEVELS or rest[2:3] != b"-" or not rest[:2].isdigit():
-        return LogLine(raw, process, pid)
-    start = raw.find(b"] ", 0, 200)
-    if start < 0:  # an empty line of a message, or a release before 0.6 without the bracket
-        start = len(raw) if raw.rstrip().endswith(b"]") else len(level) + 14
-    return LogLine(raw[start + 2 :], process, pid, level, rest[:14])
+def process_of(found: re.Match[bytes]) -> tuple[bytes, bytes, int | None]:
+    """Returns name, further words and process id of a match of PROCESS."""
+    name, words, digits, of_ray = found.groups(b"")
+    return name or of_ray, words, int(digits) if digits else None
 
 
 def uncoloured(text: bytes) -> bytes:
-    """Removes the colours that vLLM and uvicorn print on a terminal."""
-    return _COLOUR.sub(b"", text) if b"\x1b" in text else text
+    """Removes colours and movements of the cursor, which vLLM, Ray and uvicorn print on a terminal."""
+    if b"#033[" in text or b"^[[" in text:  # as rsyslog, and as cat -v write the escape
+        text = text.replace(b"#033[", b"\x1b[").replace(b"^[[", b"\x1b[")
+    if b"\x1b" in text:
+        text = _ESCAPE.sub(b"", text)
+    return _BARE.sub(b"", text) if b"[0m" in text or b"[0;" in text else text
+
+
+def unrepeated(body: bytes) -> bytes:
+    """Removes Ray's count of equal lines: ` [repeated 6x across cluster]`, and the hint behind it."""
+    if b"x across cluster]" not in body:
+        return body
+    found = _REPEATED.search(body)
+    return body if found is None else body[: found.start()]
 
 
 def parse_stamp(stamp: bytes, now: float) -> float | None:
@@ -103,43 +134,9 @@ def parse_process(name: bytes) -> tuple[Role | None, str]:
     return None, ""
 
 
-def _without_cri(raw: bytes) -> bytes:
-    """Returns the text of a line of a Kubernetes container log: `<time> stdout F text`."""
-    head, found, _ = raw[:80].partition(b" F ")
-    return raw[len(head) + 3 :] if found and head.endswith((b" stdout", b" stderr")) else raw
-
-
-def _json_lines(raw: bytes) -> Iterator[LogLine]:
-    """Parses vLLM's JSON log, and Docker's json-file; any other text with a brace in front is taken as it is."""
-    try:
-        data = json.loads(raw)
-    except (ValueError, RecursionError):  # the latter: brackets in brackets in brackets, which anybody can send
-        data = None
-    if not isinstance(data, dict):
-        yield LogLine(raw[:LIMIT])
-        return
-    if isinstance(data.get("log"), str):
-        yield from split_lines(_bytes(data["log"].rstrip("\r\n")))
-        return
-    yield from _record_lines(data)
-
-
-def _record_lines(data: dict[str, object]) -> Iterator[LogLine]:
-    name, pid, level = (data.get(key) for key in ("vllm_process_name", "process", "levelname"))
-    process = _bytes(name[:MAX_NAME]) if isinstance(name, str) else b""
-    stamp = _bytes(str(data.get("asctime", ""))[5:19])  # '2026-11-21 15:08:50,689'
-    for key in ("message", "exc_info"):
-        text = data.get(key)
-        for one in _bytes(text).split(b"\n") if isinstance(text, str) else ():
-            yield LogLine(
-                one[:LIMIT],
-                process,
-                pid if isinstance(pid, int) else None,
-                _bytes(level) if isinstance(level, str) else b"",
-                stamp,
-            )
-
-
-def _bytes(text: str) -> bytes:
-    """Encodes text; JSON may hold halves of surrogate pairs, which UTF-8 does not have."""
-    return text.encode("utf-8", "replace")
+def _rank_of_words(words: bytes) -> str:
+    """Returns '7' of 'rank=7 ', 'TP1_PP0' of 'TP1 PP0 '."""
+    found = _RANK_WORD.search(words)
+    if found is not None:
+        return found[1].decode()
+    return "_".join(word.decode() for word in words.split() if word[:2].isalpha() and word[2:].isdigit())

@@ -9,6 +9,7 @@ from vllm_exporter.subjects.logs.follow import Follower, LineFinding
 from vllm_exporter.subjects.logs.incident import Incident
 
 LOGS = Path(__file__).parents[2] / "fixtures" / "logs"
+REPORTS = LOGS.parent / "reports"  # logs of public reports
 PATTERNS = read_classes()
 
 

@@ -7,9 +7,20 @@ import time
 
 import pytest
 
-from tests.exporter.subjects.logs.recorded import follow, lines, meant, one_by_one, serious, states
-from vllm_exporter.subjects.logs.follow import LineFinding, exception_type, frame_name
+from tests.exporter.subjects.logs.recorded import (
+    PATTERNS,
+    REPORTS,
+    follow,
+    lines,
+    meant,
+    one_by_one,
+    serious,
+    states,
+)
+from vllm_exporter.subjects.logs.follow import Follower, LineFinding
 from vllm_exporter.subjects.logs.incident import Incident
+from vllm_exporter.subjects.logs.lines import LogLine
+from vllm_exporter.subjects.logs.tracebacks import exception_type, frame_name
 
 START = (
     *("args_parsed", "config_resolved", "engine_spawned", "executor_spawn", "dist_init", "ranks_assigned"),
@@ -243,3 +254,165 @@ def test_takes_type_and_frame_out_of_lines() -> None:
     assert exception_type(b"what a user says: no") == ""
     assert frame_name(b'  File "/venv/vllm/v1/engine/core.py", line 1512, in run_busy_loop') == "core.py:run_busy_loop"
     assert frame_name(b"") == ""
+
+
+def report(name: str) -> list[LineFinding]:
+    return follow(*(REPORTS / name).read_bytes().rstrip(b"\n").split(b"\n"))
+
+
+def test_a_traceback_of_the_api_server_that_ends_its_start_is_an_error() -> None:  # L40, vllm-project/vllm#31444
+    (one,) = report("L40-api-server-dies-at-start.log")
+    assert (one.name, one.severity, one.exception, one.frame) == (
+        *("other.exception", "error", "OSError", "mistral.py:from_pretrained"),
+    )
+    assert one.excerpt == b"OSError: No tokenizer file found in directory: /data/models/m"
+
+
+TRACE = (b"Traceback (most recent call last):", b'  File "/a.py", line 1, in f', b"FooError: no class knows it")
+STARTS = b"(APIServer pid=1) INFO 11-21 15:04:42 [api_utils.py:286] non-default args: {}"
+IS_READY = b"(APIServer pid=1) INFO:     Application startup complete."
+ERROR = b"(EngineCore pid=2) ERROR 11-21 15:05:00 [core.py:1] "
+
+
+@pytest.mark.parametrize(
+    ("given", "severity"),
+    [
+        (TRACE, "error"),  # nothing shows that it serves
+        ((STARTS, *TRACE), "error"),
+        ((STARTS, b"Process EngineCore:", *TRACE), "error"),
+        ((STARTS, *[ERROR + line for line in TRACE]), "error"),
+        ([ERROR + line for line in TRACE], "info"),  # it may be about a request of a serving server
+        ((STARTS, IS_READY, *TRACE), "info"),
+        ((b'INFO:     127.0.0.1:1 - "GET /health HTTP/1.1" 200 OK', *TRACE), "info"),  # it serves
+        ((STARTS, b"Exception in thread Thread-3:", *TRACE), "info"),
+        ((STARTS, b"ERROR:    Exception in ASGI application", *TRACE), "info"),
+        ((STARTS, b"Exception ignored in: <function f at 0x7f>", *TRACE), "info"),
+        ((STARTS, *TRACE[:2], b"KeyboardInterrupt: "), "info"),
+        ((STARTS, *[ERROR.replace(b"ERROR", b"WARNING") + line for line in TRACE]), "info"),
+        ((STARTS, b"[shutdown] API server: shutdown triggered", *TRACE), "info"),
+        ((STARTS, ERROR + b"EngineCore failed to start.", *TRACE), "info"),  # its echo
+    ],
+)
+def test_an_unknown_exception_is_an_error_only_where_it_ends_a_start(given: list[bytes], severity: str) -> None:
+    assert [one.severity for one in follow(*given) if one.exception] == [severity]
+
+
+def test_of_a_chain_that_ends_a_start_only_the_last_exception_is_an_error() -> None:
+    found = follow(STARTS, *TRACE[:2], b"KeyError: 1", b"", b"During handling of the above exception, x", b"", *TRACE)
+    assert [(one.exception, one.severity) for one in found if one.exception] == [
+        ("KeyError", "info"),
+        ("FooError", "error"),
+    ]
+
+
+def test_an_unknown_exception_does_not_make_a_symptom_its_echo() -> None:
+    found = follow(STARTS, *TRACE, b"RuntimeError: Engine core initialization failed. See root cause above. Failed: {}")
+    assert serious(found) == [("other.exception", "error"), ("engine.init_failed", "critical")]
+
+
+def test_the_message_of_an_exception_may_name_its_class_in_a_later_line() -> None:
+    found = [one for one in meant("max_model_len") if one.exception]
+    assert [(one.name, one.exception) for one in found] == [
+        ("config.len", "pydantic_core._pydantic_core.ValidationError"),
+    ]
+
+
+def test_a_fault_that_a_start_survived_is_not_the_cause_of_what_comes_after() -> None:
+    incident = Incident()
+    follow(STARTS, b"CUDA error: device-side assert triggered", IS_READY, incident=incident, at=100.0)
+    assert serious(follow(b"Executor failed.", incident=incident, at=110.0)) == [("executor.failed", "critical")]
+
+
+def test_a_start_after_a_death_is_a_start_though_it_does_not_print_its_arguments() -> None:
+    incident = Incident()
+    spawned = b"INFO 11-21 15:04:42 [core.py:58] Initializing a V1 LLM engine (v0.8.3) with config: x"
+    follow(IS_READY, b"EngineCore encountered a fatal error.", spawned, incident=incident)
+    assert incident.ready is False
+    follow(IS_READY, spawned, incident=incident)  # one more engine of a server that serves
+    assert incident.ready is True
+
+
+def test_tracebacks_of_processes_with_one_name_are_kept_apart_by_pid_and_rank() -> None:  # L49, vllm-project/vllm#14452
+    assert [
+        (one.line.pid, one.line.rank, one.exception, one.frame)
+        for one in report("L49-tracebacks-interleaved-same-name.log")
+    ] == [
+        (1030, "7", "RuntimeError", "process.py:_bootstrap"),
+        (948, "5", "RuntimeError", "multiproc_executor.py:worker_main"),
+    ]
+
+
+def test_workers_of_ray_on_two_hosts_may_have_one_pid() -> None:
+    marks = (b"(RayWorkerWrapper pid=9, ip=10.0.0.1) ", b"(RayWorkerWrapper pid=9, ip=10.0.0.2) ")
+    assert len([one for one in follow(*[mark + line for line in TRACE for mark in marks]) if one.frame]) == 2
+
+
+def test_a_frame_has_no_count_of_ray() -> None:  # L24, vllm-project/vllm#7896
+    (one,) = [one for one in report("L24-ray-repeated-across-cluster.log") if one.name == "oom.cuda"]
+    assert (one.exception, one.frame) == ("torch.cuda.OutOfMemoryError", "worker_base.py:execute_method")
+
+
+def test_the_inner_of_two_processes_wrote_the_line() -> None:  # L28, NovaSky-AI/SkyRL#284
+    one = report("L28-two-process-prefixes.log")[0]
+    assert (one.line.process, one.line.pid, one.line.level, one.line.stamp) == (
+        b"EngineCore_0",
+        892764,
+        b"INFO",
+        b"09-10 23:09:11",
+    )
+
+
+def test_tracebacks_behind_syslog_are_read() -> None:  # L30, community-scripts/ProxmoxVED#2047
+    assert [(one.name, one.line.process, one.exception, one.frame) for one in report("L30-syslog-prefix.log")] == [
+        ("engine.start_failed", b"EngineCore", "", ""),
+        ("oom.no_kv", b"EngineCore", "ValueError", "core.py:run_engine_core"),
+        ("engine.init_failed", b"APIServer", "RuntimeError", "async_llm.py:from_vllm_config"),
+    ]
+
+
+def test_tracebacks_behind_docker_compose_are_read() -> None:  # L32, vllm-project/vllm#16652
+    (one,) = [one for one in report("L32-docker-compose-prefix.log") if one.exception]
+    assert (one.exception, one.frame) == ("RuntimeError", "core.py:run_engine_core")
+
+
+def test_json_with_other_keys_is_read() -> None:  # L48, jina-ai/serve#5201
+    (one,) = report("L48-json-other-keys.log")
+    assert (one.name, one.line.process, one.line.pid, one.line.level) == (
+        "engine.fatal",
+        b"EngineCore",
+        16422,
+        b"ERROR",
+    )
+
+
+def test_what_is_said_before_a_traceback_on_its_line_counts() -> None:
+    found = follow(
+        ERROR + b"EngineCore encountered a fatal error. Traceback (most recent call last):",
+        *[ERROR + line for line in TRACE[1:]],
+    )
+    assert names(found) == ["engine.fatal", "other.exception"]
+
+
+def test_a_traceback_whose_beginning_was_lost_is_read() -> None:
+    (one,) = follow(*TRACE[1:])
+    assert (one.exception, one.frame) == ("FooError", "a.py:f")
+
+
+def test_lines_of_other_processes_do_not_end_a_traceback() -> None:
+    found = follow(TRACE[0], ERROR + b"EngineCore failed to start.", TRACE[1], b"Killed", *TRACE)
+    assert [(one.exception, one.frame) for one in found if one.exception] == [("FooError", "a.py:f")]
+
+
+def test_lines_of_errors_that_no_class_knows_are_told() -> None:
+    untold: list[LogLine] = []
+    given = (
+        ERROR + b"Something new.",
+        ERROR + b"",
+        ERROR + b"  its rest",
+        b"ERROR:    of uvicorn",
+        IS_READY,
+        b"Something",
+        *TRACE,
+    )
+    list(Follower(PATTERNS, Incident(), untold.append).feed_all(given, 0.0))
+    assert [line.body for line in untold] == [b"Something new.", b"ERROR:    of uvicorn"]

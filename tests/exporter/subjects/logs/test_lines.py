@@ -6,7 +6,14 @@ import time
 
 import pytest
 
-from vllm_exporter.subjects.logs.lines import LIMIT, LogLine, parse_line, parse_process, parse_stamp, split_lines
+from vllm_exporter.subjects.logs.lines import LIMIT, LogLine, parse_process, parse_stamp, uncoloured
+from vllm_exporter.subjects.logs.split import LineSplitter
+
+
+def split_lines(raw: bytes) -> list[LogLine]:
+    return [
+        line._replace(place=b"", words=b"", stream=b"", written=b"") for line in LineSplitter().split(uncoloured(raw))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -113,5 +120,6 @@ def test_knows_the_processes_by_their_names_in_the_log() -> None:
 
 
 def test_a_line_at_info_is_quiet_and_an_error_is_not() -> None:
-    assert parse_line(b"INFO 11-21 14:55:06 [a.py:1] x").quiet
-    assert not parse_line(b"ERROR 11-21 14:55:06 [a.py:1] x").quiet
+    (info,), (error,) = (split_lines(level + b" 11-21 14:55:06 [a.py:1] x") for level in (b"INFO", b"ERROR"))
+    assert info.quiet
+    assert not error.quiet

@@ -1,0 +1,73 @@
+"""Reads Python's tracebacks: their frames, and the exception in their last line. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vllm_exporter.subjects.logs.lines import LOUD, LogLine
+
+TRACEBACK = b"Traceback (most recent call last):"
+CHAINED = (b"During handling of the above", b"The above exception was")
+CAUGHT = (  # what Python and uvicorn print before a traceback that does not end its process
+    *(b"Exception in thread", b"Exception in callback", b"Exception ignored in", b"Exception in ASGI application"),
+    *(b"exception was never retrieved", b"--- Logging error ---", b"Error in atexit"),
+)
+BY_REQUEST = frozenset(("KeyboardInterrupt", "SystemExit", "GeneratorExit", "asyncio.exceptions.CancelledError"))
+EXCEPTIONS = (b"Error", b"Exception", b"Interrupt", b"Exit", b"Iteration")  # what names of exceptions end with
+
+
+@dataclass(slots=True)
+class OpenTrace:
+    """A traceback that has not ended."""
+
+    uncaught: bool  # Python printed it, and what is above does not say that the process goes on
+    lines: int = 0
+    frame: bytes = field(default=b"")
+
+
+@dataclass(slots=True)
+class EndedTrace:
+    """A traceback that has ended. Lines may follow that belong to its message, or the next one of the chain."""
+
+    line: LogLine
+    exception: str
+    frame: str
+    uncaught: bool
+    untold: int | None  # the index of its last line, while no class is found for it
+
+    def may_end_process(self) -> bool:
+        return self.exception not in BY_REQUEST and (self.uncaught or self.line.level in LOUD)
+
+
+def exception_type(line: bytes) -> str:
+    """Returns 'ValueError' of 'ValueError: …', with its module; '' when the line is no end of a traceback."""
+    name, colon, _ = line.partition(b":")
+    name = name.strip()
+    if name.endswith(b")"):  # ray.exceptions.RayTaskError(ValueError)
+        name = name.partition(b"(")[0]
+    last = name.rpartition(b".")[2]
+    if not (name.replace(b".", b"").replace(b"_", b"").isalnum() and name.isascii() and len(name) <= 120):
+        return ""
+    named = last[:1].isupper() or last.strip(b"_").endswith(b"error")  # not `error`, as programs print it
+    whole = colon or last != name or last.endswith(EXCEPTIONS)  # not `Killed`, as a shell prints it
+    return name.decode() if named and whole else ""
+
+
+def lone_exception(line: bytes) -> str:
+    """Returns 'ValueError' of a line 'ValueError: …' without a traceback above it; '' for any other line."""
+    name = line[:120].partition(b": ")[0]
+    return exception_type(line) if name.endswith((b"Error", b"Exception")) else ""
+
+
+def frame_name(frame: bytes) -> str:
+    """Returns 'core.py:run_busy_loop' of '  File "/…/core.py", line 1512, in run_busy_loop'."""
+    path, _, rest = frame.strip().removeprefix(b'File "').partition(b'"')
+    file = path.rpartition(b"/")[2]
+    function = rest.rpartition(b" in ")[2].strip()
+    return f"{file.decode('utf-8', 'replace')}:{function.decode('utf-8', 'replace')}"[:120] if file else ""
+
+
+def ungrouped(body: bytes) -> bytes:
+    """Returns a line of an exception group's traceback without the bars in front."""
+    text = body.lstrip(b" ")
+    return text[1:].removeprefix(b" ") if text[:1] == b"|" else body
