@@ -18,7 +18,7 @@ Of lines of the kernel a word is shown; the rest of the line says how bad it is.
 A symptom counts as info when its cause came in the minute before, and as `{PLANNED}` when somebody asked for
 the stop. Before the server is ready, a class has the second severity where there are two.
 
-`other.exception` (info) is a traceback that no class knows.
+`other.exception` (info) is a traceback that no class knows; error where it ends a start.
 
 | class | severity | text | proves | seen |
 |---|---|---|---|---|"""
