@@ -94,6 +94,11 @@ class HealerMetrics:
             "When the worker last began a round, in seconds since the epoch",
             registry=registry,
         )
+        self.jobs_overdue = Gauge(
+            "vllm_healer_jobs_overdue",
+            "Looks and steps of incidents that run for longer than all their timeouts together; others run beside them",
+            registry=registry,
+        )
         self.verification_seconds = Histogram(
             "vllm_healer_verification_seconds",
             "Time in seconds from the intent of an action to its verdict",

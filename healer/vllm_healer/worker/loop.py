@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor
 from functools import partial
 
 from vllm_healer.errors import HealerError
@@ -14,6 +13,7 @@ from vllm_healer.model import Incident, IncidentState
 from vllm_healer.pipeline.correlate import Move, choose_admitted, correlate
 from vllm_healer.worker.advance import Advance
 from vllm_healer.worker.deps import Deps
+from vllm_healer.worker.jobs import LIMIT, Jobs
 from vllm_healer.worker.pool import DaemonPool
 from vllm_healer.worker.reconcile import Reconciler
 
@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 TICK = 1.0  # seconds; a webhook wakes the worker at once
 CONSIDER_EVERY = 5.0  # seconds between two looks at an open incident: one scrape
 VERIFY_EVERY = 2.0  # seconds between two looks at a server that is coming back
-THREADS = 8  # incidents and targets looked at at the same time; each waits on the network
+THREADS = 8  # incidents and targets looked at at the same time, at least; each waits on the network
+MOST_THREADS = 64  # of them for many targets; a thread that waits costs some 50 kB
+SPARE = 16  # threads beyond these, in place of such as hang
 STUCK_AFTER = 60.0  # seconds without a finished round; one takes milliseconds, or as long as the disk hangs
 STOP_WITHIN = 3.0  # seconds; a restart of a program that obeys takes less. Supervisors kill after ten
 
@@ -32,14 +34,14 @@ class Worker:
 
     def __init__(self, deps: Deps, executor: Executor | None = None) -> None:
         self._deps = deps
-        self._executor = executor or DaemonPool(THREADS, "incident")
+        self._wake = threading.Event()
+        self._jobs = Jobs(executor or _pool(deps), lambda: deps.clock.now().boot, self._wake.set)
         self._advance = Advance(deps)
         self._reconciler = Reconciler(deps)
-        self._jobs: dict[str, Future[None]] = {}
         self._stepped: dict[int, tuple[IncidentState, float]] = {}  # incident -> its state and when, by the boot clock
         self._next_reconcile = 0.0
         self._ticked = deps.clock.now().boot  # end of the last round without an error
-        self._wake = threading.Event()
+        self._reconciled = self._ticked  # end of the last comparison, whether Alertmanager answered or not
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
@@ -53,32 +55,38 @@ class Worker:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(STOP_WITHIN)
-        left = max(0.0, end - time.monotonic())
-        wait([job for job in list(self._jobs.values()) if not job.cancel()], left)
+        self._jobs.wait(max(0.0, end - time.monotonic()))
 
     def wake(self) -> None:
         self._wake.set()
 
     def alive(self) -> bool:
-        """True if rounds still come to their end."""
-        return self._thread.is_alive() and self._deps.clock.now().boot - self._ticked < STUCK_AFTER
+        """True if rounds, comparisons with Alertmanager and jobs still come to their end."""
+        now = self._deps.clock.now().boot
+        turning = self._thread.is_alive() and now - self._ticked < STUCK_AFTER
+        comparing = now - self._reconciled < self._deps.config.reconcile_seconds + STUCK_AFTER
+        return turning and comparing and not self._jobs.overdue()
 
     def tick(self) -> None:
         """Goes one round: reconciles when due, correlates what is new, advances what is due."""
         now = self._deps.clock.now()
         if now.boot >= self._next_reconcile:
             self._next_reconcile = now.boot + self._deps.config.reconcile_seconds
-            self._submit("reconcile", self._reconciler.alerts)
+            self._jobs.submit("reconcile", self._reconcile)
             for target in self._deps.config.targets:
-                self._submit(f"observe {target.server}", partial(self._reconciler.observe, target))
+                self._jobs.submit(f"observe {target.server}", partial(self._reconciler.observe, target))
         self._correlate()
         incidents = self._deps.journal.open_incidents()
         self._count()
         for incident in incidents:
             self._advance_when_due(incident, now.boot)
-            if incident.state is IncidentState.VERIFYING and self._busy(incident):
+            if incident.state is IncidentState.VERIFYING and self._jobs.busy(f"incident {incident.id}"):
                 self._advance.overdue(incident)
         self._forget_closed({incident.id for incident in incidents})
+
+    def _reconcile(self) -> None:
+        self._reconciler.alerts()
+        self._reconciled = self._deps.clock.now().boot
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -112,6 +120,7 @@ class Worker:
                 journal.attach(group.incident, group.alerts)
 
     def _count(self) -> None:
+        self._deps.own.jobs_overdue.set(len(self._jobs.overdue()))
         self._deps.own.paused.set(bool(self._deps.journal.paused()))
         failing, limit = self._deps.journal.failing().items(), self._deps.config.limits.give_up_after
         self._deps.own.gave_up(pair for pair, count in failing if count >= limit and pair[0] in self._deps.listed)
@@ -133,31 +142,15 @@ class Worker:
             finally:  # also after an error: what fails is tried again in its turn, not at once
                 self._stepped[incident.id] = (incident.state, self._deps.clock.now().boot)
 
-        self._submit(f"incident {incident.id}", step)
-
-    def _busy(self, incident: Incident) -> bool:
-        """True if a step of the incident has not come back."""
-        job = self._jobs.get(f"incident {incident.id}")
-        return job is not None and not job.done()
-
-    def _submit(self, name: str, job: Callable[[], None]) -> None:
-        """Runs one job of a name at a time: a slow server delays its own next look and nobody else's."""
-        if name in self._jobs and not self._jobs[name].done():
-            return
-        self._jobs[name] = self._executor.submit(self._run_job, name, job)
-
-    def _run_job(self, name: str, job: Callable[[], None]) -> None:
-        try:
-            job()
-        except HealerError as error:
-            log.error("%s: %s", name, error)
-        except Exception:  # the boundary: a defect in one incident must not end the others; it is logged whole
-            log.exception("%s: a defect of the healer; this incident is left alone for now", name)
-        finally:
-            self._wake.set()
+        self._jobs.submit(f"incident {incident.id}", step)
 
     def _forget_closed(self, open_ids: set[int]) -> None:
-        self._jobs = {name: job for name, job in self._jobs.items() if not job.done()}
         for incident_id in set(self._stepped) - open_ids:
             del self._stepped[incident_id]
             self._advance.forget(incident_id)
+
+
+def _pool(deps: Deps) -> DaemonPool:
+    """The pool with two threads for each listed server, whose look and incident may both wait, and one to reconcile."""
+    threads = min(MOST_THREADS, max(THREADS, 2 * len(deps.config.targets) + 1))
+    return DaemonPool(threads, "incident", patience=LIMIT, spare=SPARE)

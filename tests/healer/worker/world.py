@@ -157,13 +157,13 @@ class World:
         )
         self.worker = self.new_worker()
 
-    def new_worker(self) -> Worker:
+    def new_worker(self, executor: Executor | None = None) -> Worker:
         """Also: what a restarted healer is."""
-        own = HealerMetrics()
+        self.own = own = HealerMetrics()
         deps = Deps(
             self.config, self.clock, self.journal, self, self, self.server, {"fake": self.server}, own, self.told.append
         )
-        return Worker(deps, Inline())
+        return Worker(deps, executor or Inline())
 
     def set_config(self, **changes: Any) -> None:
         self.config = replace(self.config, **changes)
