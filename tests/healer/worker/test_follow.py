@@ -143,8 +143,8 @@ def test_a_look_that_never_comes_back_does_not_lock_the_pool_beyond_the_time_of_
     world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
     world.fire("VllmDown")
     world.run(5)
-    stuck = Stuck(world.worker._executor)
-    world.worker._executor = stuck
+    jobs = world.worker._jobs
+    jobs._executor = stuck = Stuck(jobs._executor)
     stuck.stuck = True
     world.run(560)
     assert len(world.journal.unfinished()) == 1
