@@ -47,7 +47,11 @@ def make_sources(config: Config, journal: JournalReader, clock: Clock) -> Source
         clock=clock,
         journal=journal,
         prometheus=Prometheus(config.prometheus_url, http_config=config.prometheus_http_config),
-        alertmanager=Alertmanager(config.alertmanager_url, http_config=config.alertmanager_http_config),
+        alertmanager=Alertmanager(
+            config.alertmanager_url,
+            http_config=config.alertmanager_http_config,
+            receiver=config.alertmanager_receiver,
+        ),
         eyes=Probes(),
         actuators=make_actuators(remembered),
     )

@@ -20,9 +20,18 @@ class Instant:
     boot_id: str
 
 
+class Standing(StrEnum):
+    """Says what an Alertmanager does with an alert that has not ended, as far as the healer is concerned."""
+
+    SENT = "sent"  # a webhook brought it, or its routes send it to the healer now
+    UNKNOWN = "unknown"  # no webhook brought it, and it does not say whether it would
+    MUTED = "muted"  # a mute time holds on its way to the healer
+    SUPPRESSED = "suppressed"  # silenced, so a person knows, or inhibited, so another alert says it better
+
+
 @dataclass(frozen=True)
 class Alert:
-    """One alert of an Alertmanager webhook notification (version 4)."""
+    """One alert of an Alertmanager: of a webhook notification (version 4), or of its API."""
 
     fingerprint: str
     name: str
@@ -30,6 +39,7 @@ class Alert:
     starts_at: str  # RFC 3339, as Alertmanager sent it: with the fingerprint it identifies one firing period
     labels: dict[str, str]
     annotations: dict[str, str]
+    standing: Standing = field(default=Standing.UNKNOWN, kw_only=True)
 
     @property
     def server(self) -> str:

@@ -49,8 +49,8 @@ class Metrics(Protocol):
 class ActiveAlerts(Protocol):
     """Alertmanager. Raises Blind when it does not answer."""
 
-    def active(self) -> tuple[Alert, ...]:
-        """All alerts that are active, not silenced, not inhibited."""
+    def active(self, servers: frozenset[str] | None = None) -> tuple[Alert, ...]:
+        """The alerts that have not ended: of these servers (None: of all) and of none, such as the Watchdog."""
         ...
 
 

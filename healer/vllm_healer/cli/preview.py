@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from vllm_healer.app import make_sources
@@ -13,7 +13,7 @@ from vllm_healer.clock import SystemClock
 from vllm_healer.config import Config
 from vllm_healer.errors import BadPayload
 from vllm_healer.journal import Journal
-from vllm_healer.model import Incident, IncidentState, Instant, Plan, Refusal
+from vllm_healer.model import Incident, IncidentState, Instant, Plan, Refusal, Standing
 from vllm_healer.pipeline.decide import decide
 from vllm_healer.pipeline.sources import Sources
 from vllm_healer.webhook import parse
@@ -37,7 +37,7 @@ def _incidents(payload: Path, now: Instant) -> list[Incident]:
         body = payload.read_bytes()
     except OSError as error:
         raise BadPayload(f"{payload}: {error.strerror}") from error
-    firing = [alert for alert in parse(body) if alert.firing]
+    firing = [replace(alert, standing=Standing.SENT) for alert in parse(body) if alert.firing]
     servers = dict.fromkeys(alert.server for alert in firing)
     return [
         Incident(0, server, IncidentState.OPEN, now, tuple(alert for alert in firing if alert.server == server))

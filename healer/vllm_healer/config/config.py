@@ -64,6 +64,7 @@ class Config:
     prometheus_http_config: HttpConfig = field(default_factory=HttpConfig)  # how it lets the healer in
     alertmanager_url: str = "http://127.0.0.1:9093"
     alertmanager_http_config: HttpConfig = field(default_factory=HttpConfig)
+    alertmanager_receiver: str = "healer"  # the receiver in Alertmanager's configuration that sends to this healer
     limits: Limits = field(default_factory=Limits)
     remediations: tuple[str, ...] = ()  # names of those allowed; the others are only reported
     targets: tuple[Target, ...] = ()
@@ -97,6 +98,9 @@ def load(
         prometheus_http_config=read_http_config(file["prometheus_http_config"], "prometheus_http_config", base),
         alertmanager_url=check_url(*given["alertmanager_url"]),
         alertmanager_http_config=read_http_config(file["alertmanager_http_config"], "alertmanager_http_config", base),
+        alertmanager_receiver=file["alertmanager_receiver"].scalar(
+            "alertmanager_receiver", Config.alertmanager_receiver
+        ),
         limits=_limits(file["limits"].section(Limits.__dataclass_fields__, "limits")),
         remediations=_remediations(file["remediations"]),
         targets=read_targets(file["targets"].items("targets"), base, hostname or socket.gethostname()),

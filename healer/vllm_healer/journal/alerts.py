@@ -17,7 +17,7 @@ from vllm_healer.journal import entries, schema
 from vllm_healer.journal.codec import texts_from_json, to_json
 from vllm_healer.journal.schema import alerts, incidents
 from vllm_healer.journal.values import StoredAlert
-from vllm_healer.model import Alert, IncidentState, Instant
+from vllm_healer.model import Alert, IncidentState, Instant, Standing
 
 T = TypeVar("T")
 Key = tuple[str, str, bool]  # fingerprint, period, firing
@@ -45,7 +45,7 @@ def assign(connection: Connection, incident: int, members: Iterable[Alert], now:
     """Makes alerts part of an incident. Those that were never delivered (read from Alertmanager) are inserted."""
     firing = [alert for alert in members if alert.firing]
     known = _known(connection, {alert.fingerprint for alert in firing})
-    _insert(connection, _unknown(firing, known), now)
+    _insert(connection, _unknown(firing, known), now, deliveries=0)
     known = _known(connection, {alert.fingerprint for alert in firing})
     _update(connection, update(alerts).values(incident=incident), [known[_key(alert)] for alert in firing])
 
@@ -97,9 +97,9 @@ def _chunks(values: list[T]) -> Iterator[list[T]]:
     return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
 
 
-def _insert(connection: Connection, new: list[Alert], now: Instant) -> None:
+def _insert(connection: Connection, new: list[Alert], now: Instant, deliveries: int = 1) -> None:
     received = schema.instant_values("received", now)
-    rows = [{**_columns(alert), **received} for alert in new]
+    rows = [{**_columns(alert), **received, "deliveries": deliveries} for alert in new]
     if rows:
         connection.execute(insert(alerts), rows)
 
@@ -114,7 +114,6 @@ def _columns(alert: Alert) -> dict[str, object]:
         "name": alert.name,
         "labels": to_json(alert.labels),
         "annotations": to_json(alert.annotations),
-        "deliveries": 1,
         "incident": None,
     }
 
@@ -180,4 +179,5 @@ def _stored(row: Row[tuple[object, ...]]) -> StoredAlert:
         id=columns["id"],
         received=schema.read_instant(row, "received"),
         deliveries=columns["deliveries"],
+        standing=Standing.SENT if columns["deliveries"] and not columns["over"] else Standing.UNKNOWN,
     )

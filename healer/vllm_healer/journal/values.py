@@ -25,7 +25,7 @@ class StoredAlert(Alert):
 
     id: int
     received: Instant  # when it was first heard
-    deliveries: int  # how often it was heard
+    deliveries: int  # how often a webhook brought it; 0: it was only read from Alertmanager
 
 
 @dataclass(frozen=True)

@@ -52,14 +52,15 @@ def stale_data(case: Case) -> Refusal | None:
 
 
 def not_firing(case: Case) -> Refusal | None:
-    """Refuses when Alertmanager has no alert any more that supports the cause and is neither silenced nor inhibited."""
+    """Refuses when Alertmanager sends no alert any more that supports the cause."""
     supporting, cause = case.plan.diagnosis.supporting_alerts, case.plan.diagnosis.cause
     if supporting & case.facts.still_firing:
         return None
     if not supporting:
         return Refusal("not_firing", f"none of the incident's alerts supports an action on {cause}")
     names = ", ".join(sorted(supporting))
-    return Refusal("not_firing", f"{names} is not active any more (resolved, silenced, inhibited or not healable)")
+    why = "resolved, silenced, inhibited, muted, not sent here or not healable"
+    return Refusal("not_firing", f"{names} is not active any more ({why})")
 
 
 def watchdog(case: Case) -> Refusal | None:

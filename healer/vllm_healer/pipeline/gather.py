@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from vllm_healer.errors import Blind
-from vllm_healer.model import Alert, Facts, Incident, Instant, Look, Signals, SupervisorView, Target, TargetMemory
+from vllm_healer.model import (
+    Alert,
+    Facts,
+    Incident,
+    Instant,
+    Look,
+    Signals,
+    Standing,
+    SupervisorView,
+    Target,
+    TargetMemory,
+)
 from vllm_healer.pipeline.sources import Sources
 from vllm_healer.pipeline.watchdog import missing_watchdog
 from vllm_healer.registry import series
@@ -24,7 +35,7 @@ def gather(incident: Incident, sources: Sources, earlier: Look | None = None, ca
     seen, supervisor = _look_and_observe(
         target, sources, blind, canary
     )  # first: it takes up to 23 s, and the rest is to be of now
-    active = _active(sources, blind)
+    active = _active(target, sources, blind)
     missing = missing_watchdog(active)
     memory = sources.journal.memory(target.server)
     return Facts(
@@ -84,9 +95,9 @@ def _first_seen(supervisor: SupervisorView | None, memory: TargetMemory) -> Inst
     return memory.incarnation_first_seen if same else None
 
 
-def _active(sources: Sources, blind: list[str]) -> tuple[Alert, ...]:
+def _active(target: Target, sources: Sources, blind: list[str]) -> tuple[Alert, ...]:
     try:
-        return sources.alertmanager.active()
+        return sources.alertmanager.active(frozenset({target.server}))
     except Blind as error:
         blind.append(f"Alertmanager: {error}")
         return ()
@@ -101,13 +112,23 @@ def _signals(target: Target, sources: Sources, blind: list[str]) -> Signals | No
 
 
 def _still_firing(incident: Incident, active: tuple[Alert, ...]) -> frozenset[str]:
-    """The names of the incident's alerts that are active now, in whatever firing period.
+    """The names of the incident's alerts that are sent now, in whatever firing period.
 
-    A silenced or inhibited one does not count, and neither does one that says healable="false".
+    Where Alertmanager does not say whether it sends one, a webhook must have brought it. A silenced, inhibited or muted
+    one does not count, and neither does one that says healable="false".
     """
     names = {alert.name for alert in incident.alerts}
-    healable = (alert for alert in active if alert.labels.get("healable") != "false")
-    return frozenset(alert.name for alert in healable if alert.server == incident.server and alert.name in names)
+    told = {alert.name for alert in incident.alerts if alert.standing is Standing.SENT}
+    return frozenset(
+        alert.name
+        for alert in active
+        if alert.server == incident.server
+        and alert.labels.get("healable") != "false"
+        and (
+            (alert.standing is Standing.SENT and alert.name in names)
+            or (alert.standing is Standing.UNKNOWN and alert.name in told)
+        )
+    )
 
 
 def _healthy_others(target: Target, sources: Sources, blind: list[str]) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vllm_healer.model import Alert
+from vllm_healer.model import Alert, Standing
 
 NAME = "Watchdog"
 LABEL, VALUE = "part_of", "vllm-monitor"  # as in prometheus/alerts/monitoring.alerts.yml
@@ -19,7 +19,7 @@ def is_watchdog(alert: Alert) -> bool:
 
 def missing_watchdog(active: Iterable[Alert]) -> str:
     """Words for why the Watchdog is not there, with the fix where only another's is; '' when it is there."""
-    named = [alert for alert in active if alert.name == NAME]
+    named = [alert for alert in active if alert.name == NAME and alert.standing is not Standing.SUPPRESSED]
     if any(is_watchdog(alert) for alert in named):
         return ""
     if not named:

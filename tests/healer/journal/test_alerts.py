@@ -7,7 +7,7 @@ from types import ModuleType
 from sqlalchemy import event
 
 from vllm_healer.journal import Journal
-from vllm_healer.model import Alert, IncidentState
+from vllm_healer.model import Alert, IncidentState, Standing
 
 START = "2023-11-14T22:13:20Z"
 LATER = "2023-11-14T23:00:00Z"
@@ -136,3 +136,16 @@ def test_text_of_strangers_cannot_break_a_line_or_a_terminal(journal: Journal, c
     evil = replace(alert(), annotations={"summary": "a\nforged entry \x1b[2J\x07 end"})
     journal.record_alerts([evil], cases.NOW)
     assert [entry.words for entry in journal.history(1)] == ["VllmDown on gpu1:8000 fires: a forged entry [2J end"]
+
+
+def test_what_was_only_read_from_alertmanager_was_brought_by_no_webhook(journal: Journal, cases: ModuleType) -> None:
+    alert = cases.alert("VllmDown")
+    incident = journal.open_incident(cases.SERVER, [alert], cases.NOW, "VllmDown fires")
+    (read,) = incident.alerts
+    assert read.standing is Standing.UNKNOWN
+    journal.record_alerts([alert], cases.at(5))
+    (heard,) = journal.open_incidents()[0].alerts
+    assert heard.standing is Standing.SENT
+    journal.record_alerts([cases.alert("VllmDown", firing=False)], cases.at(9))
+    (ended,) = journal.open_incidents()[0].alerts
+    assert (ended.firing, ended.standing) == (False, Standing.UNKNOWN)

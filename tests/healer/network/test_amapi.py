@@ -6,10 +6,11 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import requests
@@ -17,7 +18,7 @@ import requests
 from tests.patience import PATIENCE, wait_for
 from vllm_healer.amapi import Alertmanager
 from vllm_healer.errors import Blind
-from vllm_healer.model import Alert
+from vllm_healer.model import Alert, Standing
 
 ALERTS = "/api/v2/alerts"
 
@@ -42,7 +43,20 @@ def test_reads_active_alerts(server: Any) -> None:
     labels = {"alertname": "VllmDown", "server": "gpu1:8000"}
     expected = Alert("0123456789abcdef", "VllmDown", True, "2026-01-01T00:00:00.000Z", labels, {"summary": "down"})
     assert Alertmanager(server.url + "/").active() == (expected,)
-    assert server.paths() == [f"{ALERTS}?active=true&silenced=false&inhibited=false&unprocessed=false"]
+    assert server.paths() == [f"{ALERTS}?active=true&silenced=true&inhibited=true&unprocessed=false"]
+
+
+def test_asks_for_the_servers_that_it_is_about_and_for_what_is_of_none(server: Any) -> None:
+    server.say_json(ALERTS, [])
+    Alertmanager(server.url).active(frozenset({"gpu1:8000", "10.0.0.1:8000"}))
+    (asked,) = server.paths()
+    assert parse_qs(asked.partition("?")[2])["filter"] == ['server=~"10\\\\.0\\\\.0\\\\.1:8000|gpu1:8000|"']
+
+
+def test_a_filter_that_is_too_long_for_an_address_is_left_out(server: Any) -> None:
+    server.say_json(ALERTS, [])
+    Alertmanager(server.url).active(frozenset(f"gpu{number}.example.org:8000" for number in range(300)))
+    assert "filter" not in server.paths()[0]
 
 
 def test_no_alert_is_an_answer(server: Any) -> None:
@@ -50,18 +64,95 @@ def test_no_alert_is_an_answer(server: Any) -> None:
     assert Alertmanager(server.url).active() == ()
 
 
+SILENCED = {"state": "suppressed", "silencedBy": ["s"], "inhibitedBy": []}
+
+
 @pytest.mark.parametrize(
     "status",
     [
-        {"state": "suppressed", "silencedBy": ["s"], "inhibitedBy": []},
+        SILENCED,
         {"state": "active", "silencedBy": ["s"], "inhibitedBy": []},
         {"state": "active", "silencedBy": [], "inhibitedBy": ["i"]},
-        {"state": "unprocessed", "silencedBy": [], "inhibitedBy": []},
+        {"state": "suppressed", "silencedBy": [], "inhibitedBy": []},
     ],
 )
-def test_what_is_silenced_or_inhibited_is_left_out_even_if_it_was_sent(server: Any, status: dict[str, Any]) -> None:
+def test_says_what_is_silenced_or_inhibited(server: Any, status: dict[str, Any]) -> None:
     server.say_json(ALERTS, [entry(status=status)])
+    assert [alert.standing for alert in Alertmanager(server.url).active()] == [Standing.SUPPRESSED]
+
+
+def test_what_is_not_worked_on_yet_is_left_out(server: Any) -> None:
+    server.say_json(ALERTS, [entry(status={"state": "unprocessed", "silencedBy": [], "inhibitedBy": []})])
     assert Alertmanager(server.url).active() == ()
+
+
+def told(muted: Sequence[str] = (), state: str = "active") -> dict[str, Any]:
+    """A status as Alertmanager 0.28 and later write it."""
+    return {"state": state, "silencedBy": [], "inhibitedBy": [], "mutedBy": list(muted)}
+
+
+def group(receiver: str, *entries: dict[str, Any]) -> dict[str, Any]:
+    return {"labels": {}, "receiver": {"name": receiver}, "alerts": list(entries)}
+
+
+MUTED = entry(status=told(["maintenance"], "suppressed"))
+GOES = entry(status=told())
+
+
+@pytest.mark.parametrize(
+    ("groups", "standing"),
+    [
+        ([group("healer", GOES)], Standing.SENT),
+        ([group("healer", GOES), group("human", MUTED)], Standing.SENT),
+        ([group("healer", MUTED), group("healer", GOES)], Standing.SENT),  # one of two routes is muted
+        ([group("healer", MUTED)], Standing.MUTED),
+        ([group("healer", MUTED), group("human", GOES)], Standing.MUTED),
+        ([group("human", GOES)], Standing.UNKNOWN),
+        ([group("healers", GOES)], Standing.UNKNOWN),
+        ([], Standing.UNKNOWN),
+    ],
+)
+def test_what_is_sent_goes_by_a_route_to_the_healer_that_no_mute_time_holds(
+    server: Any, groups: list[dict[str, Any]], standing: Standing
+) -> None:
+    server.say_json(ALERTS, [GOES])
+    server.say_json(f"{ALERTS}/groups", groups)
+    assert [alert.standing for alert in Alertmanager(server.url).active()] == [standing]
+
+
+def test_the_receiver_may_have_another_name(server: Any) -> None:
+    server.say_json(ALERTS, [GOES])
+    server.say_json(f"{ALERTS}/groups", [group("team (a)", GOES), group("healer", MUTED)])
+    assert Alertmanager(server.url, receiver="team (a)").active()[0].standing is Standing.SENT
+    assert parse_qs(server.paths()[1].partition("?")[2])["receiver"] == ["team\\ \\(a\\)"]
+
+
+def test_a_receiver_that_gets_nothing_is_named_once_with_those_that_do(
+    server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.say_json(ALERTS, [entry(status=told(), receivers=[{"name": "vllm-healer"}, {"name": "human"}])])
+    server.say_json(f"{ALERTS}/groups", [])
+    asking = Alertmanager(server.url)
+    asking.active()
+    asking.active()
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "sends to human, vllm-healer and not to healer: if one of them is the healer's, name it in" in said
+
+
+def test_an_alertmanager_before_0_28_does_not_say_what_is_muted_and_is_not_asked(server: Any) -> None:
+    server.say_json(ALERTS, [entry()])
+    assert [alert.standing for alert in Alertmanager(server.url).active()] == [Standing.UNKNOWN]
+    assert len(server.paths()) == 1
+
+
+@pytest.mark.parametrize(
+    "groups", [{}, [3], [{}], [entry()], [{"receiver": {"name": "healer"}}], [group("healer", {})]]
+)
+def test_groups_that_cannot_be_read_are_blindness(server: Any, groups: object) -> None:
+    server.say_json(ALERTS, [GOES])
+    server.say_json(f"{ALERTS}/groups", groups)
+    with pytest.raises(Blind, match=r"Alertmanager at .* answered"):
+        Alertmanager(server.url).active()
 
 
 @pytest.mark.parametrize("key", ["fingerprint", "startsAt", "labels", "annotations", "status"])
@@ -93,11 +184,35 @@ def test_refused_is_blindness(nobody: str) -> None:
 
 
 CONFIG = """\
-route: {receiver: nobody, group_wait: 0s, group_interval: 1s}
-receivers: [{name: nobody}]
+route:
+  receiver: nobody
+  group_wait: 0s
+  group_interval: 1s
+  routes:
+    - {matchers: [alertname="VllmEngineStalled"], receiver: healer, mute_time_intervals: [always]}
+    - {matchers: [alertname=~"VllmDown|HighLatency"], receiver: healer}
+receivers: [{name: nobody}, {name: healer}]
+time_intervals: [{name: always, time_intervals: [{times: [{start_time: "00:00", end_time: "24:00"}]}]}]
 inhibit_rules:
   - {source_matchers: [alertname="VllmDown"], target_matchers: [alertname="HighLatency"], equal: [server]}
 """
+# By version, what it does with each alert. It knows the mute time from 0.28 on.
+STANDINGS = {
+    "0.25": {
+        "VllmDown": Standing.UNKNOWN,
+        "VllmEngineStalled": Standing.UNKNOWN,
+        "HighLatency": Standing.SUPPRESSED,
+        "VllmQueueOverload": Standing.UNKNOWN,
+        "Watchdog": Standing.UNKNOWN,
+    },
+    "0.34": {
+        "VllmDown": Standing.SENT,
+        "VllmEngineStalled": Standing.MUTED,
+        "HighLatency": Standing.SUPPRESSED,
+        "VllmQueueOverload": Standing.UNKNOWN,  # its route leads to somebody else
+        "Watchdog": Standing.UNKNOWN,
+    },
+}
 BINARIES = {
     "0.25": shutil.which("prometheus-alertmanager"),
     "0.34": shutil.which("alertmanager", path=os.path.expanduser("~/.cache/go-tools/bin")),
@@ -105,7 +220,8 @@ BINARIES = {
 
 
 @pytest.fixture(params=sorted(BINARIES))
-def real(request: pytest.FixtureRequest, nobody: str, tmp_path: Path) -> Iterator[str]:
+def real(request: pytest.FixtureRequest, nobody: str, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The version and URL of a running one."""
     binary = BINARIES[request.param]
     if binary is None:
         pytest.skip(f"no Alertmanager {request.param} here")
@@ -117,7 +233,7 @@ def real(request: pytest.FixtureRequest, nobody: str, tmp_path: Path) -> Iterato
     )
     try:
         wait_for(lambda: listens(address))
-        yield nobody
+        yield request.param, nobody
     finally:
         process.kill()
         process.wait()
@@ -130,13 +246,24 @@ def listens(address: str) -> bool:
 
 
 @pytest.mark.real
-def test_a_real_alertmanager_tells_the_active_alert_and_not_the_inhibited_one(real: str) -> None:
-    labels = [{"alertname": name, "server": "gpu1:8000"} for name in ("VllmDown", "HighLatency")]
-    alerts = [{"labels": label, "annotations": {"summary": "s"}} for label in labels]
-    for alert in alerts:
-        requests.post(f"{real}{ALERTS}", json=[alert], timeout=PATIENCE).raise_for_status()
-    wait_for(lambda: Alertmanager(real).active())
-    active = Alertmanager(real).active()
-    assert [(alert.name, alert.server, alert.firing) for alert in active] == [("VllmDown", "gpu1:8000", True)]
-    assert active[0].fingerprint
-    assert active[0].starts_at.startswith("20")
+def test_a_real_alertmanager_tells_what_it_sends_to_the_healer(real: tuple[str, str]) -> None:
+    version, url = real
+    for name in STANDINGS[version]:
+        fire(url, name, "" if name == "Watchdog" else "10.0.0.1:8000")
+    fire(url, "VllmDown", "10a0b0c1:8000")  # another server, unless a dot means any letter
+
+    def standings() -> dict[str, Standing]:
+        found = Alertmanager(url).active(frozenset({"10.0.0.1:8000"}))
+        return {alert.name: alert.standing for alert in found if alert.server in ("", "10.0.0.1:8000")}
+
+    wait_for(lambda: standings() == STANDINGS[version], "what it sends", lambda: str(standings()))
+    active = Alertmanager(url).active(frozenset({"10.0.0.1:8000"}))
+    assert sorted(alert.server for alert in active) == ["", *["10.0.0.1:8000"] * 4]
+    assert all(alert.firing and alert.fingerprint and alert.starts_at.startswith("20") for alert in active)
+    assert len(Alertmanager(url).active()) == 6
+
+
+def fire(url: str, name: str, server: str) -> None:
+    labels = {"alertname": name, **({"server": server} if server else {})}
+    alert = {"labels": labels, "annotations": {"summary": "s"}}
+    requests.post(f"{url}{ALERTS}", json=[alert], timeout=PATIENCE).raise_for_status()

@@ -82,7 +82,9 @@ def test_a_dead_server_needs_no_sample(cases: ModuleType) -> None:
 
 def test_refuses_when_the_alert_fires_no_more(cases: ModuleType) -> None:
     assert cases.judge(cases.facts(still_firing=frozenset({"HighLatency"}))) == Refusal(
-        "not_firing", "VllmEngineStalled is not active any more (resolved, silenced, inhibited or not healable)"
+        "not_firing",
+        "VllmEngineStalled is not active any more "
+        "(resolved, silenced, inhibited, muted, not sent here or not healable)",
     )
 
 

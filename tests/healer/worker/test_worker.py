@@ -102,8 +102,11 @@ def test_an_alert_resolved_before_it_was_acted_on_is_not_acted_on(world: Any) ->
     world.run(16)
     world.hang()
     world.fire("VllmEngineStalled")
-    world.resolve()
+    world.forget()
     world.run(60)
+    assert world.server.restarts == 0
+    world.resolve()
+    world.run(240)
     assert world.server.restarts == 0
     assert world.states() == {IncidentState.RESOLVED: 1}
 
@@ -237,7 +240,9 @@ def test_a_lost_webhook_is_made_up_for_by_asking_alertmanager(world: Any) -> Non
     world.run(16)
     world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
     world.fire_unheard("VllmDown")
-    world.run(40)
+    world.run(45)
+    assert world.server.restarts == 0  # Alertmanager may be about to send it, or to find that it is muted
+    world.run(60)
     assert world.server.restarts == 1
 
 

@@ -24,6 +24,7 @@ from vllm_healer.model import (
     RunState,
     Signal,
     Signals,
+    Standing,
     SupervisorView,
     Target,
 )
@@ -169,8 +170,8 @@ class World:
         self.config = replace(self.config, **changes)
         self.worker = self.new_worker()
 
-    def active(self) -> tuple[Alert, ...]:
-        return tuple(self.alerts)
+    def active(self, servers: frozenset[str] | None = None) -> tuple[Alert, ...]:
+        return tuple(alert for alert in self.alerts if servers is None or alert.server in {*servers, ""})
 
     def signals(self, server: str, more: frozenset[str]) -> Signals:
         if self.prometheus_down:
@@ -191,11 +192,22 @@ class World:
 
     def fire_unheard(self, name: str, server: str = SERVER) -> None:
         """The alert is active in Alertmanager, and its webhook was lost."""
-        if alert(name, server) not in self.alerts:
+        if (name, server) not in {(known.name, known.server) for known in self.alerts}:
             self.alerts.append(alert(name, server))
 
-    def resolve(self) -> None:
+    def forget(self) -> None:
+        """Alertmanager has no alert any more, and no webhook says that one is resolved."""
         self.alerts = [kept for kept in self.alerts if kept.name == "Watchdog"]
+
+    def resolve(self) -> None:
+        """Every alert has ended, and its webhook has arrived."""
+        ended = tuple(replace(alert, firing=False) for alert in self.alerts if alert.name != "Watchdog")
+        self.forget()
+        self.journal.record_alerts(ended, self.clock.now())
+
+    def stand(self, standing: Standing) -> None:
+        """What Alertmanager does with all alerts but the Watchdog."""
+        self.alerts = [kept if kept.name == "Watchdog" else replace(kept, standing=standing) for kept in self.alerts]
 
     def hang(self) -> None:
         self.stalled, self.server.answers = 1.0, False
@@ -221,4 +233,4 @@ def alert(name: str, server: str = SERVER) -> Alert:
         labels["part_of"] = "vllm-monitor"
     if name == "VllmDown":
         labels["healable"] = "true"
-    return Alert(f"{name}-{server}", name, True, "2026-11-21T10:00:00Z", labels, {})
+    return Alert(f"{name}-{server}", name, True, "2026-11-21T10:00:00Z", labels, {}, standing=Standing.SENT)
