@@ -31,6 +31,10 @@ RENDERED = (
     names.TIME_TO_FIRST_TOKEN_SECONDS,
     names.TOKENS_GENERATED_TOTAL,
     names.THROUGHPUT_TOKENS_PER_SECOND,
+    *names.ENGINE,
+    names.EVENT_LOOP_LAG_SECONDS,
+    names.INSIDE_STEPS_LOST_TOTAL,
+    names.INSIDE_DISABLED,
 )
 STEPS = ("vllm_rank_steps_total", "vllm_rank_step_seconds_total")  # of a rank; `distributed` compares them
 PARTS = ("vllm_rank_compute_seconds_total", "vllm_rank_sync_seconds_total")
@@ -93,7 +97,7 @@ class InsideCollector(Collector):
         self._update(reading.snapshots, complete=not reading.problems)
         servers = [self._servers[identity] for identity in self._live]
         self._replan(servers)
-        numbers = self._plan.add([one.values for one in self._live.values()])
+        numbers = self._plan.add([one.values for one in self._live.values()], self.context.clock.monotonic())
         yield from zip(self._plan.series, numbers, strict=True)
         self.context.board.post(Steps(tuple(self._steps())))
         yield from self._own(servers)

@@ -31,7 +31,95 @@ THROUGHPUT_TOKENS_PER_SECOND = Family(
     ("server",),
 )
 
+# The engine's steps, as its statistics say; from the plug-in.
+
+ENGINE_STEP_AGE_SECONDS = Family(
+    "vllm_engine_step_age_seconds",
+    "gauge",
+    "Seconds since an engine's last step was reported; it grows while an engine is idle, too.",
+    ("server", "engine"),
+)
+ENGINE_STEPS_TOTAL = Family("vllm_engine_steps_total", "counter", "Steps of an engine.", ("server", "engine"))
+ENGINE_BATCH_REQUESTS = Family(
+    "vllm_engine_batch_requests", "histogram", "Requests that ran when a step ended.", ("server",)
+)
+ENGINE_BATCH_TOKENS = Family(
+    "vllm_engine_batch_tokens",
+    "histogram",
+    "Tokens of a step: generated ones, and those of prompts that were completed in it.",
+    ("server",),
+)
+REQUEST_QUEUE_SECONDS = Family(
+    "vllm_request_queue_seconds", "histogram", "Seconds that a finished request waited for its first step.", ("server",)
+)
+REQUEST_PREFILL_SECONDS = Family(
+    "vllm_request_prefill_seconds",
+    "histogram",
+    "Seconds of a finished request from its first step to its first token.",
+    ("server",),
+)
+REQUEST_DECODE_SECONDS = Family(
+    "vllm_request_decode_seconds",
+    "histogram",
+    "Seconds of a finished request from its first token to its last.",
+    ("server",),
+)
+INTER_TOKEN_SECONDS = Family(
+    "vllm_inter_token_seconds", "histogram", "Seconds between two tokens of a request.", ("server",)
+)
+PREEMPTIONS_TOTAL = Family(
+    "vllm_preemptions_total", "counter", "Requests that lost their KV blocks and were computed again.", ("server",)
+)
+PREFIX_CACHE_TOKENS_TOTAL = Family(
+    "vllm_prefix_cache_tokens_total",
+    "counter",
+    "Tokens of prompts that were looked up in the prefix cache (queried), and found there (hit).",
+    ("server", "result"),
+)
+SPEC_DECODE_TOKENS_TOTAL = Family(
+    "vllm_spec_decode_tokens_total",
+    "counter",
+    "Tokens that speculative decoding drafted (draft), and those that were accepted.",
+    ("server", "kind"),
+)
+LORA_REQUESTS = Family(
+    "vllm_lora_requests",
+    "gauge",
+    "Requests of an adapter, running or waiting; beyond 32 adapters 'other'.",
+    ("server", "adapter", "state"),
+)
+ENGINE = (
+    ENGINE_STEP_AGE_SECONDS,
+    ENGINE_STEPS_TOTAL,
+    ENGINE_BATCH_REQUESTS,
+    ENGINE_BATCH_TOKENS,
+    REQUEST_QUEUE_SECONDS,
+    REQUEST_PREFILL_SECONDS,
+    REQUEST_DECODE_SECONDS,
+    INTER_TOKEN_SECONDS,
+    PREEMPTIONS_TOTAL,
+    PREFIX_CACHE_TOKENS_TOTAL,
+    SPEC_DECODE_TOKENS_TOTAL,
+    LORA_REQUESTS,
+)
+EVENT_LOOP_LAG_SECONDS = Family(
+    "vllm_event_loop_lag_seconds",
+    "gauge",
+    "Longest that an API server's event loop left a call waiting in the last 10 s, or lets one wait now.",
+    ("server",),
+)
+
 # The hand-over itself.
+
+INSIDE_STEPS_LOST_TOTAL = Family(
+    "vllm_inside_steps_lost_total",
+    "counter",
+    "Steps that were not counted: they came faster than the counting thread, or could not be understood.",
+    ("server",),
+)
+INSIDE_DISABLED = Family(
+    "vllm_inside_disabled", "gauge", "1 if the plug-in knows nothing of what this vLLM reports.", ("server",)
+)
 
 INSIDE_PROCESSES = Family("vllm_inside_processes", "gauge", "Live processes whose snapshot file is read.", ("server",))
 INSIDE_SNAPSHOT_AGE_SECONDS = Family(

@@ -20,8 +20,9 @@ MAX_VALUES = 16_384
 MAX_TEXT = 128  # characters of a name or of a label value
 
 DamageReason = Literal["torn", "truncated", "magic", "version", "size", "directory", "value", "untrusted", "unreadable"]
-# sum and max are gauges, named by the way in which those of several processes are joined.
-EntryKind = Literal["counter", "sum", "max", "histogram"]
+# sum, max and last are gauges, named by the way in which those of several processes are joined. The value of a last is
+# the time of CLOCK_MONOTONIC at which something happened; its gauge says how many seconds ago that was.
+EntryKind = Literal["counter", "sum", "max", "last", "histogram"]
 Labels = tuple[tuple[str, str], ...]
 
 

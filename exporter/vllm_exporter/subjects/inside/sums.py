@@ -14,7 +14,14 @@ from vllm_exporter.subjects.inside.format import Entry, EntryKind, ProcessSnapsh
 
 SeriesKey = tuple[str, LabelValues]  # name of the family and all label values, server first
 
-KINDS: Mapping[str, str] = {"counter": "counter", "sum": "gauge", "max": "gauge", "histogram": "histogram"}
+KINDS: Mapping[str, str] = {
+    "counter": "counter",
+    "sum": "gauge",
+    "max": "gauge",
+    "last": "gauge",
+    "histogram": "histogram",
+}
+LARGEST = ("max", "last")  # kinds of which the largest value of all processes counts
 MAX_SERIES = 5000  # of all servers together; a process that invents labels must not fill the page
 
 
@@ -47,9 +54,10 @@ class Plan:
     added: list[list[Move]]  # of each process
     compared: list[list[Move]]  # of each process: gauges of which the largest counts
     histograms: list[tuple[int, int]]  # first number and number of buckets
+    times: list[int]  # numbers that are times, to be shown as ages
 
-    def add(self, values: Iterable[Sequence[float]]) -> list[float]:
-        """Returns a number for each of the series; takes 25 µs for a process with 300 values."""
+    def add(self, values: Iterable[Sequence[float]], now: float) -> list[float]:
+        """Returns a number for each of the series; takes 25 µs for a process of 300 values. `now`: CLOCK_MONOTONIC."""
         out = list(self.base)
         for numbers, added, compared in zip(values, self.added, self.compared, strict=True):
             for source, target in added:
@@ -59,6 +67,8 @@ class Plan:
         for at, buckets in self.histograms:
             out[at : at + buckets] = accumulate(out[at : at + buckets])
             out[at + buckets + 1] = out[at + buckets - 1]  # _count is the last bucket
+        for at in self.times:
+            out[at] = max(0.0, now - out[at])
         return out
 
 
@@ -105,6 +115,7 @@ class Sums:
             [self._moves(server, one, slots, compared=False) for server, one in pairs],
             [self._moves(server, one, slots, compared=True) for server, one in pairs],
             [(slot.at, len(slot.entry.bounds) + 1) for slot in slots.values() if slot.entry.kind == "histogram"],
+            [slot.at for slot in slots.values() if slot.entry.kind == "last"],
         )
 
     def ignored(self, snapshots: Iterable[ProcessSnapshot]) -> list[str]:
@@ -126,7 +137,7 @@ class Sums:
         moves: list[Move] = []
         for entry, family in self._known(snapshot):
             slot = slots.get((family.name, key_of(family, server, entry)))
-            if slot is not None and (slot.entry.kind == "max") == compared:
+            if slot is not None and (slot.entry.kind in LARGEST) == compared:
                 targets = spread(entry.bounds, slot.entry.bounds) if entry.kind == "histogram" else [0]
                 moves += [(entry.at + source, slot.at + target) for source, target in enumerate(targets)]
         return moves
@@ -139,7 +150,7 @@ class Sums:
                 targets = spread(kept.bounds, slot.entry.bounds) if kept.kind == "histogram" else [0]
                 for number, target in zip(kept.numbers, targets, strict=True):
                     start[slot.at + target] += number
-            elif slot.entry.kind == "max":
+            elif slot.entry.kind in LARGEST:
                 start[slot.at] = float("-inf")
         return start
 

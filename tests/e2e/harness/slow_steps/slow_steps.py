@@ -14,7 +14,7 @@ from typing import Any
 
 def register() -> None:
     """Wraps the CPU model runner once; vLLM calls this several times in a process."""
-    from vllm.v1.worker.cpu_model_runner import CPUModelRunner  # type: ignore[import-not-found]
+    from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 
     if not hasattr(CPUModelRunner, "_slow_steps"):
         CPUModelRunner._slow_steps = True

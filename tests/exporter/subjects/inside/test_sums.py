@@ -9,6 +9,7 @@ from vllm_exporter.subjects.inside.sums import Sums, spread
 REQUESTS = Family("requests_total", "counter", "Requests.", ("server", "status"))
 LATENCY = Family("latency_seconds", "histogram", "Latency.", ("server",))
 SPEED = Family("speed", "gauge", "Speed.", ("server",))
+NOW = 100.0
 FAMILIES = {one.name: one for one in (REQUESTS, LATENCY, SPEED)}
 
 
@@ -31,7 +32,7 @@ def speed(kind: EntryKind, value: float) -> ProcessSnapshot:
 def show(sums: Sums, *live: tuple[str, ProcessSnapshot]) -> dict[str, float]:
     """The series as text with their numbers."""
     plan = sums.plan([server for server, _ in live], [one for _, one in live])
-    numbers = plan.add([one.values for _, one in live])
+    numbers = plan.add([one.values for _, one in live], NOW)
     names = [f"{family.name}{values}" for family, values in plan.series]
     return dict(zip(names, numbers, strict=True))
 
@@ -66,6 +67,14 @@ def test_histograms_with_other_bounds_meet_in_those_that_both_have() -> None:
 def test_gauges_are_added_or_the_largest_is_taken_as_the_file_says() -> None:
     assert show(Sums(FAMILIES), ("a", speed("sum", 2)), ("a", speed("sum", 3))) == {"speed('a',)": 5}
     assert show(Sums(FAMILIES), ("a", speed("max", -2)), ("a", speed("max", -3))) == {"speed('a',)": -2}
+
+
+def test_what_happened_last_in_any_process_is_shown_as_its_age() -> None:
+    assert show(Sums(FAMILIES), ("a", speed("last", 90.0)), ("a", speed("last", 97.5))) == {"speed('a',)": 2.5}
+
+
+def test_an_age_is_never_negative() -> None:
+    assert show(Sums(FAMILIES), ("a", speed("last", NOW + 1))) == {"speed('a',)": 0.0}
 
 
 def test_what_ended_processes_counted_stays_and_their_gauges_go() -> None:

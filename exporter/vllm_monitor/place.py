@@ -1,0 +1,51 @@
+"""Where this process hands its numbers over, and as whom. Without the directory everything here stays inert."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vllm_monitor.snapshot import ProcessIdentity
+
+VARIABLE = "VLLM_MONITOR_DIR"
+DEFAULT = "/run/vllm-monitor"
+DEFAULT_PORT = 8000  # of `vllm serve`
+OWN_FILE = re.compile(r"(\d+)-(\d+)-(\d+)\.(snap|new)")
+
+
+def directory(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Returns the directory of the snapshot files, or None: where it is not there, nobody asked for numbers."""
+    folder = Path(environment.get(VARIABLE) or DEFAULT)
+    return folder if folder.is_dir() and os.access(folder, os.W_OK) else None
+
+
+def port(arguments: Sequence[str] = sys.argv) -> int:
+    """Returns the port on which this process's server listens, by its command line."""
+    for at, word in enumerate(arguments):
+        name, given, value = word.partition("=")
+        text = value if given else "".join(arguments[at + 1 : at + 2])
+        if name == "--port" and text.isdecimal() and int(text) < 65_536:
+            return int(text)
+    return DEFAULT_PORT if "serve" in arguments or any("api_server" in word for word in arguments[:1]) else 0
+
+
+def remove_left_over(folder: Path, own: ProcessIdentity) -> None:
+    """Removes files of processes that are gone, of this PID namespace: those of others cannot be seen from here."""
+    for file in folder.iterdir():
+        match = OWN_FILE.fullmatch(file.name)
+        if match is None:
+            continue
+        pid, start, namespace, _ = match.groups()
+        if int(namespace) == own.namespace and start_of(pid) != start and file.stat().st_uid == os.geteuid():
+            file.unlink(missing_ok=True)
+
+
+def start_of(pid: str) -> str:
+    """Returns the start time of a process in clock ticks, as text; '' when there is none of that id."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

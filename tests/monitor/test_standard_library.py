@@ -1,0 +1,37 @@
+"""The library is loaded into other people's environments: it needs nothing there, and runs on their Python."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vllm_monitor
+
+FOLDER = Path(vllm_monitor.__file__).parent
+MODULES = sorted(FOLDER.rglob("*.py"))
+ALLOWED = {"vllm_monitor", "vllm"}  # the plug-in's base class is vLLM's
+
+
+def imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: file.name)
+def test_only_the_standard_library_is_needed(file: Path) -> None:
+    assert set(imported(file)) - ALLOWED <= sys.stdlib_module_names
+
+
+def test_it_is_written_for_python_3_10() -> None:
+    ruff = Path(sys.executable).with_name("ruff")
+    command = [str(ruff), "check", "--isolated", "--target-version", "py310", "--select", "E9,F821", str(FOLDER)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout

@@ -1,0 +1,174 @@
+"""The same counts from what each release reports; and from nonsense nothing, without an exception."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.monitor import eras
+from vllm_monitor.series import Series
+from vllm_monitor.stats import StepCounter
+
+FUZZ = 100_000
+
+
+def counts(series: Series) -> dict[str, list[float]]:
+    """The values by the words that describe them."""
+    found, at = {}, 0
+    for line in series.directory().splitlines():
+        kind, name, bounds, *labels = line.split("\t")
+        width = len(bounds.split(",")) + 2 if kind == "histogram" else 1
+        found[" ".join([name, *labels])] = list(series.values[at : at + width])
+        at += width
+    return found
+
+
+@pytest.mark.parametrize("era", eras.ERAS)
+def test_each_release_gives_the_same_counts(era: str) -> None:
+    series = Series()
+    StepCounter(series).count(12.5, eras.scheduler(era), eras.iteration(era), 0)
+    found = counts(series)
+    assert found["vllm_engine_steps_total engine=0"] == [1]
+    assert found["vllm_engine_step_age_seconds engine=0"] == [12.5]
+    assert found["vllm_tokens_generated_total"] == [3]
+    assert found["vllm_requests_total status=success"] == [1]
+    assert found["vllm_preemptions_total"] == [1]
+    assert found["vllm_prefix_cache_tokens_total result=hit"] == [60]
+    assert found["vllm_spec_decode_tokens_total kind=accepted"] == [7]
+    assert found["vllm_request_latency_seconds"][-1] == 1.5
+    assert found["vllm_request_queue_seconds"][-1] == 0.2
+    assert found["vllm_request_prefill_seconds"][-1] == 0.05
+    assert found["vllm_request_decode_seconds"][-1] == 1.2
+    assert found["vllm_time_to_first_token_seconds"][-1] == 0.02
+    assert found["vllm_inter_token_seconds"][-1] == pytest.approx(0.01)
+    assert found["vllm_engine_batch_requests"][-1] == 3
+    assert found["vllm_engine_batch_tokens"][-1] == 103
+
+
+def test_adapters_are_counted_by_state() -> None:
+    series = Series()
+    StepCounter(series).count(1.0, eras.scheduler("0.32.0"), None, 0)
+    found = counts(series)
+    assert found["vllm_lora_requests adapter=sql state=running"] == [2]
+    assert found["vllm_lora_requests adapter=chat state=waiting"] == [1]
+
+
+def test_an_adapter_without_requests_goes_back_to_none() -> None:
+    series = Series()
+    counter = StepCounter(series)
+    stats = eras.scheduler("0.32.0")
+    counter.count(1.0, stats, None, 0)
+    stats.running_lora_adapters = {}
+    counter.count(2.0, stats, None, 0)
+    assert counts(series)["vllm_lora_requests adapter=sql state=running"] == [0]
+
+
+def test_an_adapter_that_two_engines_run_has_the_sum_of_both() -> None:
+    series = Series()
+    counter = StepCounter(series)
+    stats = eras.scheduler("0.32.0")
+    for engine in (0, 1, 0):
+        counter.count(1.0, stats, None, engine)
+    assert counts(series)["vllm_lora_requests adapter=sql state=running"] == [4]
+
+
+def test_requests_that_the_middleware_counts_are_not_counted_twice() -> None:
+    series = Series()
+    counter = StepCounter(series)
+    counter.requests_are_counted = True
+    counter.count(1.0, eras.scheduler("0.32.0"), eras.iteration("0.32.0"), 0)
+    found = counts(series)
+    assert "vllm_requests_total status=success" not in found
+    assert "vllm_time_to_first_token_seconds" not in found
+    assert found["vllm_request_queue_seconds"][-1] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"), [("length", "success"), ("abort", "aborted"), ("error", "error"), ("new", "other")]
+)
+def test_a_request_counts_by_how_it_ended(reason: str, status: str) -> None:
+    series = Series()
+    stats = eras.iteration("0.32.0")
+    stats.finished_requests[0].finish_reason = eras.Reason(reason)
+    StepCounter(series).count(1.0, None, stats, 0)
+    assert counts(series)[f"vllm_requests_total status={status}"] == [1]
+
+
+def test_each_engine_has_its_own_steps() -> None:
+    series = Series()
+    counter = StepCounter(series)
+    for engine, at in ((0, 1.0), (1, 2.0), (0, 3.0)):
+        counter.count(at, eras.scheduler("0.32.0"), None, engine)
+    found = counts(series)
+    assert found["vllm_engine_step_age_seconds engine=0"] == [3.0]
+    assert found["vllm_engine_step_age_seconds engine=1"] == [2.0]
+
+
+def test_a_step_without_output_counts_as_a_step_only() -> None:
+    series = Series()
+    StepCounter(series).count(1.0, eras.scheduler("0.32.0"), None, 0)
+    assert counts(series)["vllm_engine_steps_total engine=0"] == [1]
+    assert "vllm_tokens_generated_total" not in counts(series)
+
+
+class Raising:
+    """Every attribute raises, as a property of a class that was changed may do."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class Odd(float):
+    """A number that raises when it is compared."""
+
+    def __ge__(self, other: object) -> bool:
+        raise TypeError("not comparable")
+
+    __le__ = __gt__ = __lt__ = __ge__
+
+
+NUMBERS: tuple[Any, ...] = (None, True, -1, 0, 7, 10**400, 0.5, float("nan"), float("inf"), Odd(1.0))
+LISTS: tuple[Any, ...] = (
+    [],
+    [None],
+    [0.1, "x", float("nan")],
+    (1, 2),
+    {},
+    {"a": 1},
+    {1: "a"},
+    {"a": None},
+    [Raising()],
+)
+VALUES = (*NUMBERS, *LISTS, "text", b"bytes", Raising(), object(), lambda: 1, eras.Reason("stop"))
+NAMES = sorted(
+    {*vars(eras.scheduler("0.32.0")), *vars(eras.iteration("0.32.0")), *vars(eras.iteration("0.8.5")), "strange"}
+)
+REQUEST = sorted(vars(eras.finished("0.32.0")))
+
+
+def strange(dice: random.Random, names: list[str], deep: int = 2) -> Any:
+    """An object with some of the attributes, and any value in each."""
+    made = SimpleNamespace()
+    for name in dice.sample(names, dice.randrange(len(names))):
+        inner = deep and dice.random() < 0.3
+        value = [strange(dice, REQUEST, 0)] if inner and name == "finished_requests" else dice.choice(VALUES)
+        setattr(made, name, strange(dice, names, deep - 1) if inner and not isinstance(value, list) else value)
+    return made
+
+
+def test_nonsense_makes_no_series_without_bound_and_no_value_that_is_not_finite() -> None:
+    dice, series = random.Random(20261130), Series()
+    counter = StepCounter(series)
+    failed = 0
+    for _ in range(FUZZ):
+        first, second = (strange(dice, NAMES) if dice.random() < 0.8 else dice.choice(VALUES) for _ in range(2))
+        try:
+            counter.count(dice.random() * 1e6, first, second, dice.choice(VALUES))
+        except Exception:  # noqa: BLE001 - as the caller does
+            failed += 1
+    assert failed < FUZZ / 10  # what raises all the same is counted as lost by the caller
+    assert len(series.values) < 1000
+    assert all(abs(value) < 1e300 for value in series.values)
