@@ -109,8 +109,26 @@ EVENT_LOOP_LAG_SECONDS = Family(
     ("server",),
 )
 
+# Requests on their way; from the middleware.
+
+REQUESTS_IN_FLIGHT = Family(
+    "vllm_requests_in_flight",
+    "gauge",
+    "Requests on their way, by phase: waiting for the answer or its first part, or answering in parts.",
+    ("server", "phase"),
+)
+REQUEST_OLDEST_SECONDS = Family(
+    "vllm_request_oldest_seconds", "gauge", "Age of the oldest request in a phase.", ("server", "phase")
+)
+
 # The hand-over itself.
 
+INSIDE_REQUESTS_LOST_TOTAL = Family(
+    "vllm_inside_requests_lost_total",
+    "counter",
+    "Requests that were not counted: they ended faster than the counting thread came to it.",
+    ("server",),
+)
 INSIDE_STEPS_LOST_TOTAL = Family(
     "vllm_inside_steps_lost_total",
     "counter",

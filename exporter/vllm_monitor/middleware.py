@@ -1,0 +1,89 @@
+"""The ASGI middleware: follows each request of a user to its true end, without touching a byte of it.
+
+vLLM counts what its engine finished. What is refused before, given up by its client, or breaks inside a stream is seen
+only here. `--middleware vllm_monitor.Middleware` puts it outermost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
+from typing import Any
+
+from vllm_monitor.outcomes import ERROR_BODY, Exchange, is_of_a_user
+from vllm_monitor.process import this_process
+from vllm_monitor.requests import Requests
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+LOGGER = logging.getLogger("vllm_monitor")
+
+
+class Middleware:
+    """Wraps an ASGI application. Without the directory of snapshot files it passes everything on and counts nothing."""
+
+    def __init__(self, app: App) -> None:
+        """Raises nothing: an exception here would end the server's start."""
+        self._app = app
+        self._requests: Requests | None = None
+        try:
+            self._begin()
+        except Exception:
+            LOGGER.exception("vllm_monitor: the middleware could not start; requests are served and not counted")
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        requests = self._requests
+        if requests is None or scope["type"] != "http" or not is_of_a_user(scope):
+            await self._app(scope, receive, send)
+            return
+        exchange = requests.begin(monotonic())
+        try:
+            await self._app(scope, listening(receive, exchange), watching(send, exchange))
+        except BaseException as error:
+            exchange.failed(error)
+            raise
+        finally:
+            requests.end(exchange, monotonic())
+
+    def _begin(self) -> None:
+        process = this_process()
+        if process is not None:
+            self._requests = Requests(process.background.series)
+            process.background.add(self._requests)
+            process.background.start()
+            process.middleware = True
+
+
+def listening(receive: Receive, exchange: Exchange) -> Receive:
+    """Returns a `receive` that notices when the client goes away before its answer is complete."""
+
+    async def received() -> Message:
+        message = await receive()
+        if message["type"] == "http.disconnect" and not exchange.complete:
+            exchange.left = True
+        return message
+
+    return received
+
+
+def watching(send: Send, exchange: Exchange) -> Send:
+    """Returns a `send` that notices status, first byte, errors inside a stream, and the end."""
+
+    async def sent(message: Message) -> None:
+        await send(message)
+        kind = message["type"]
+        if kind == "http.response.body":
+            body, more = message.get("body", b""), message.get("more_body", False)
+            if body and (exchange.status != 200 or b'{"error"' in body[:ERROR_BODY]):
+                exchange.keep(body)
+            if not more:
+                exchange.complete = True
+            elif body and not exchange.first:
+                exchange.first = monotonic()
+        elif kind == "http.response.start":
+            exchange.status = message["status"]
+
+    return sent

@@ -1,0 +1,68 @@
+"""Counts the requests of an API server: how each ended, and which are on their way."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from vllm_monitor.outcomes import Exchange, error_type
+from vllm_monitor.series import Series
+from vllm_monitor.stats import LATENCY, SHORT
+
+PHASES = ("waiting", "answering")  # for an answer, or for its end
+MOST = 4096  # ended requests that wait to be counted: 250 ms at 16,000 a second
+
+
+class Requests:
+    """What the event loop begins and ends costs two entries; the rest is counted by the thread of this process."""
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._ended: deque[Exchange] = deque(maxlen=MOST)
+        self._on_their_way: dict[int, Exchange] = {}
+        self._number = 0  # of ended requests, to see which were pushed out
+        self._counted = 0
+
+    def begin(self, now: float) -> Exchange:
+        """Returns the exchange of a request that begins."""
+        exchange = Exchange(now)
+        self._on_their_way[id(exchange)] = exchange
+        return exchange
+
+    def end(self, exchange: Exchange, now: float) -> None:
+        """Takes a request whose application has returned."""
+        exchange.ended = now
+        self._on_their_way.pop(id(exchange), None)
+        self._number += 1
+        self._ended.append(exchange)
+
+    def __call__(self, now: float) -> Iterator[None]:
+        """Counts what has ended, and looks at what has not."""
+        for _ in range(len(self._ended)):
+            self._count(self._ended.popleft())
+            self._counted += 1
+            yield
+        lost = self._number - self._counted - len(self._ended)
+        self._series.set(self._series.place("counter", "vllm_inside_requests_lost_total"), float(max(0, lost)))
+        self._look(now)
+
+    def _count(self, exchange: Exchange) -> None:
+        series = self._series
+        failure = error_type(exchange)
+        status = "success" if failure is None else "aborted" if failure == "client_abort" else "error"
+        series.count(series.place("counter", "vllm_requests_total", status=status))
+        if failure is not None:
+            series.count(series.place("counter", "vllm_request_errors_total", type=failure))
+            return
+        latency = series.histogram("vllm_request_latency_seconds", LATENCY)
+        series.observe(latency, exchange.ended - exchange.began)
+        if exchange.first:
+            series.observe(series.histogram("vllm_time_to_first_token_seconds", SHORT), exchange.first - exchange.began)
+
+    def _look(self, now: float) -> None:
+        series, now_there = self._series, list(self._on_their_way.values())
+        for phase in PHASES:
+            begun = [one.began for one in now_there if bool(one.first) == (phase == "answering")]
+            series.set(series.place("sum", "vllm_requests_in_flight", phase=phase), float(len(begun)))
+            oldest = max(0.0, now - min(begun)) if begun else 0.0
+            series.set(series.place("max", "vllm_request_oldest_seconds", phase=phase), oldest)

@@ -1,0 +1,219 @@
+"""Requests through the middleware, by the messages of ASGI: each ends once, and no byte is changed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.monitor.test_outcomes import DEAD
+from tests.monitor.test_stats import counts
+from vllm_monitor import Middleware, middleware, process
+
+START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
+ASKED = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": []}
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Scene:
+    """A middleware in a process whose thread is not started: the test counts when it wants to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        monkeypatch.setenv("VLLM_MONITOR_DIR", str(folder))
+        monkeypatch.setattr(process, "_this", None)
+        monkeypatch.setattr("vllm_monitor.background.Background.start", lambda background: None)
+        self.now = 100.0
+        monkeypatch.setattr(middleware, "monotonic", lambda: self.now)
+
+    def ask(self, application: Application, messages: list[Any] | None = None, **scope: Any) -> list[Any]:
+        """The messages that the client's server got. `messages`: what `receive` gives, else the body only."""
+        sent: list[Any] = []
+        given = iter(messages or [{"type": "http.request", "body": b"{}", "more_body": False}])
+
+        async def receive() -> Any:
+            return next(given)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        asyncio.run(self.made(application)({**ASKED, **scope}, receive, send))
+        return sent
+
+    def made(self, application: Application) -> Middleware:
+        return Middleware(application)
+
+    def counts(self) -> dict[str, list[float]]:
+        here = process._this
+        assert here is not None
+        here.background.round()
+        return counts(here.background.series)
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
+    return Scene(monkeypatch, tmp_path)
+
+
+def stream(*parts: bytes) -> Application:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(START)
+        for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return application
+
+
+def answer(status: int, body: bytes = b"{}") -> Application:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    return application
+
+
+def test_what_is_sent_is_what_the_application_sent(scene: Scene) -> None:
+    parts = [b"data: {}\n\n", b"", b"\xff" * 70_000, b"data: [DONE]\n\n"]
+    sent = scene.ask(stream(*parts))
+    assert sent[0] is START
+    assert [message["body"] for message in sent[1:]] == [*parts, b""]
+
+
+def test_a_stream_counts_to_its_end_and_to_its_first_part(scene: Scene) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        scene.now += 0.5
+        await send({"type": "http.response.body", "body": b"data: {}\n\n", "more_body": True})
+        scene.now += 2.0
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+    scene.ask(application)
+    found = scene.counts()
+    assert found["vllm_requests_total status=success"] == [1]
+    assert found["vllm_time_to_first_token_seconds"][-1] == 0.5
+    assert found["vllm_request_latency_seconds"][-1] == 2.5
+
+
+def test_an_answer_in_one_piece_has_no_first_token(scene: Scene) -> None:
+    scene.ask(answer(200))
+    found = scene.counts()
+    assert found["vllm_requests_total status=success"] == [1]
+    assert "vllm_time_to_first_token_seconds" not in found
+
+
+@pytest.mark.parametrize(
+    ("application", "type"),
+    [
+        (answer(400), "validation"),
+        (answer(503), "overload"),
+        (answer(500, DEAD), "engine_dead"),
+        (stream(b"data: {}\n\n", b'data: {"error": {"message": "no"}}\n\n'), "in_stream"),
+        (stream(b"data: " + DEAD), "engine_dead"),
+    ],
+)
+def test_a_failure_counts_by_its_type(scene: Scene, application: Application, type: str) -> None:
+    scene.ask(application)
+    found = scene.counts()
+    assert found["vllm_requests_total status=error"] == [1]
+    assert found[f"vllm_request_errors_total type={type}"] == [1]
+
+
+def test_a_client_that_goes_away_is_an_abort(scene: Scene) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(START)
+        assert (await receive())["type"] == "http.disconnect"
+
+    scene.ask(application, [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}])
+    found = scene.counts()
+    assert found["vllm_requests_total status=aborted"] == [1]
+    assert found["vllm_request_errors_total type=client_abort"] == [1]
+
+
+def test_a_disconnect_after_the_end_is_no_abort(scene: Scene) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await answer(200)(scope, receive, send)
+        await receive()
+
+    scene.ask(application, [{"type": "http.disconnect"}])
+    assert scene.counts()["vllm_requests_total status=success"] == [1]
+
+
+def test_an_exception_goes_on_to_whoever_runs_the_application(scene: Scene) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        scene.ask(application)
+    assert scene.counts()["vllm_request_errors_total type=internal"] == [1]
+
+
+def test_other_kinds_of_connection_are_passed_on(scene: Scene) -> None:
+    seen: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    for kind in ("lifespan", "websocket"):
+        scene.ask(application, type=kind)
+    assert seen == ["lifespan", "websocket"]
+    assert not any(name.startswith("vllm_requests_total") for name in scene.counts())
+
+
+def test_requests_on_their_way_are_shown_with_the_oldest(scene: Scene) -> None:
+    during: list[dict[str, list[float]]] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        during.append(scene.counts())
+        await send(START)
+        await send({"type": "http.response.body", "body": b"data: {}\n\n", "more_body": True})
+        during.append(scene.counts())
+        await send({"type": "http.response.body", "body": b""})
+
+    scene.ask(application)
+    waiting, answering = during
+    assert waiting["vllm_requests_in_flight phase=waiting"] == [1]
+    assert waiting["vllm_request_oldest_seconds phase=waiting"][0] > 0
+    assert answering["vllm_requests_in_flight phase=waiting"] == [0]
+    assert answering["vllm_requests_in_flight phase=answering"] == [1]
+    assert scene.counts()["vllm_requests_in_flight phase=answering"] == [0]
+
+
+def test_without_the_directory_nothing_is_counted(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VLLM_MONITOR_DIR", str(tmp_path / "absent"))
+    assert len(scene.ask(stream(b"data: {}\n\n"))) == 3
+    assert process._this is None
+
+
+def test_counts_agree_with_the_clients_tally(scene: Scene) -> None:
+    dice, tally = random.Random(11), Counter[str]()
+    kinds: list[tuple[str, Application]] = [
+        ("success", stream(b"data: {}\n\n")),
+        ("success", answer(200)),
+        ("validation", answer(400)),
+        ("not_found", answer(404)),
+        ("rate_limited", answer(429)),
+        ("overload", answer(503, b"full")),
+        ("timeout", answer(504)),
+        ("in_stream", stream(b'data: {"error": {}}\n\n')),
+        ("engine_dead", answer(500, DEAD)),
+        ("oom", answer(500, b"CUDA out of memory")),
+        ("internal", answer(500, b"?")),
+    ]
+    for _ in range(2000):
+        name, application = dice.choice(kinds)
+        scene.ask(application)
+        tally[name] += 1
+    found = scene.counts()
+    assert found["vllm_requests_total status=success"] == [tally.pop("success")]
+    assert {name: found[f"vllm_request_errors_total type={name}"] for name in tally} == {
+        name: [count] for name, count in tally.items()
+    }
