@@ -5,6 +5,7 @@ It shares the interpreter's lock with the serving process, so it works in slices
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -19,6 +20,7 @@ INTERVAL = 0.25  # seconds between two rounds
 HEARTBEAT = 1.0  # seconds after which the file is written although nothing has changed: it shows that the process runs
 SLICE = 0.0003  # seconds of work in one go: a thread that waits for the interpreter's lock waits so long at most
 REST = 0.0005
+LAST = 2.0  # seconds that the end of the process waits for the thread
 LOGGER = logging.getLogger("vllm_monitor")
 
 # Counts some of what it was left at each step, so that the thread can rest in between.
@@ -46,16 +48,16 @@ class Background:
 
     def start(self) -> None:
         """Starts the thread, or another one in place of one that has ended."""
+        if self._thread is None:
+            atexit.register(self._last_round)
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="vllm-monitor", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread after a last round; for tests and programs that end it themselves."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
-        self.round()
+        """Ends the thread after a last round; for programs that end it themselves."""
+        atexit.unregister(self._last_round)
+        self._last_round()
         self._file.close()
 
     def round(self) -> None:
@@ -70,6 +72,13 @@ class Background:
                     "vllm_monitor: a source of counts failed and is not asked again; the server is not affected"
                 )
         self._write(now)
+
+    def _last_round(self) -> None:
+        """Counts what a server that ends left: the failures by which it ends are among it."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(LAST)
+        self.round()
 
     def _drain(self, source: Source, now: float) -> None:
         until = time.perf_counter() + SLICE

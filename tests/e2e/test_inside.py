@@ -1,0 +1,182 @@
+"""The in-process part in a real vLLM: what it counts is what clients saw, and what vLLM itself says of the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import httpio
+from tests.e2e.harness.processes import Part, descendants
+from tests.e2e.harness.vllm_server import CHECKOUT, VllmServer
+from tests.exporter.bench.programs import exporter
+from tests.patience import wait_for
+from tests.ports import free_port
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+ENTRY_POINTS = "[vllm.stat_logger_plugins]\nvllm_monitor = vllm_monitor.stat_logger:StatLogger\n"
+GOOD = {"model": "tiny", "prompt": "hello", "max_tokens": 8, "ignore_eos": True}
+LONG = {**GOOD, "max_tokens": 900, "stream": True}
+
+
+@dataclass
+class Scene:
+    """A server with the part inside, and an exporter beside it."""
+
+    server: VllmServer
+    pid: int
+    page: str  # the exporter's
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum over the series of that name with these labels."""
+        found = 0.0
+        for line in httpio.get_text(self.page).splitlines():
+            if line.startswith((f"{name}{{", f"{name} ")) and all(
+                f'{key}="{value}"' in line for key, value in labels.items()
+            ):
+                found += float(line.rsplit(" ", 1)[1])
+        return found
+
+    def own(self, name: str) -> float:
+        """What vLLM's own page says."""
+        page = httpio.get_text(f"{self.server.url}/metrics").splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in page if line.startswith(f"{name}{{"))
+
+    def ask(self, body: object, path: str = "/v1/completions") -> int:
+        return httpio.post_json(f"{self.server.url}{path}", body, timeout=60.0)[0]
+
+    def engine(self) -> int:
+        """The process id of the engine core."""
+        return next(
+            each.pid for each in descendants(self.pid) if "EngineCor" in Path(f"/proc/{each.pid}/comm").read_text()
+        )
+
+
+def installed(folder: Path) -> Path:
+    """A directory for PYTHONPATH in which vLLM finds the part as if pip had put it there."""
+    info = folder / "vllm_monitor-0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm-monitor\nVersion: 0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    (folder / "vllm_monitor").symlink_to(CHECKOUT / "exporter/vllm_monitor")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scene(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("inside")
+    snapshots = folder / "snapshots"
+    snapshots.mkdir(mode=0o755)
+    env = {"PYTHONPATH": str(installed(folder / "site")), "VLLM_MONITOR_DIR": str(snapshots)}
+    server = VllmServer(script, free_port(), ("--middleware", "vllm_monitor.Middleware", "--max-num-seqs", "16"), env)
+    command = ["/bin/bash", str(script), "serve", *server.args]
+    part = Part(
+        "vllm",
+        command,
+        folder / "vllm.log",
+        {**os.environ, "HOST": "127.0.0.1", "PORT": str(server.port), **env},
+        folder,
+    )
+    part.start()
+    try:
+        server.wait_ready()
+        with exporter(folder, server.port, {"VLLM_MONITOR_DIR": str(snapshots)}) as watching:
+            yield Scene(server, part.pid, f"http://127.0.0.1:{watching.port}/metrics")
+    finally:
+        part.stop()
+
+
+def give_up(server: VllmServer) -> None:
+    """A client that reads the beginning of a stream and goes away."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("POST", "/v1/completions", json.dumps(LONG), {"Content-Type": "application/json"})
+    connection.getresponse().read(10)
+    sock = connection.sock
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+def test_counts_agree_with_the_clients_tally_and_with_vllm(scene: Scene) -> None:
+    bad = {**GOOD, "max_tokens": -1}
+    asked = [GOOD] * 60 + [{**GOOD, "stream": True}] * 60 + [bad] * 10 + [{**GOOD, "model": "absent"}] * 10
+    with ThreadPoolExecutor(12) as clients:
+        tally = Counter(clients.map(scene.ask, asked))
+        list(clients.map(give_up, [scene.server] * 5))
+    assert tally == {200: 120, 400: 10, 404: 10}
+    wait_for(
+        lambda: scene.value("vllm_requests_total") == 145, "all requests", lambda: httpio.get_text(scene.page)[-3000:]
+    )
+    assert scene.value("vllm_requests_total", status="success") == 120
+    assert scene.value("vllm_request_errors_total", type="validation") == 10
+    assert scene.value("vllm_request_errors_total", type="not_found") == 10
+    assert scene.value("vllm_request_errors_total", type="client_abort") == 5
+    assert scene.value("vllm_requests_in_flight") == 0
+    wait_for(
+        lambda: scene.value("vllm_tokens_generated_total") == scene.own("vllm:generation_tokens_total"), "the tokens"
+    )
+    for ours, theirs in (
+        ("vllm_request_queue_seconds_sum", "vllm:request_queue_time_seconds_sum"),
+        ("vllm_request_prefill_seconds_sum", "vllm:request_prefill_time_seconds_sum"),
+        ("vllm_request_decode_seconds_sum", "vllm:request_decode_time_seconds_sum"),
+        ("vllm_inter_token_seconds_sum", "vllm:inter_token_latency_seconds_sum"),
+    ):
+        assert scene.value(ours) == pytest.approx(scene.own(theirs), rel=1e-9), ours
+    assert scene.value("vllm_inside_steps_lost_total") == 0
+    assert scene.value("vllm_inside_requests_lost_total") == 0
+
+
+def test_a_stopped_engine_shows_by_the_age_of_its_last_step(scene: Scene) -> None:
+    with ThreadPoolExecutor(1) as client:
+        asked = client.submit(scene.ask, {**LONG, "stream": False})
+        wait_for(lambda: scene.value("vllm_requests_in_flight", phase="waiting") == 1)
+        os.kill(scene.engine(), signal.SIGSTOP)
+        try:
+            wait_for(lambda: scene.value("vllm_engine_step_age_seconds", engine="0") > 5)
+            assert scene.value("vllm_event_loop_lag_seconds") < 5
+            assert scene.value("vllm_inside_snapshot_age_seconds") < 5
+        finally:
+            os.kill(scene.engine(), signal.SIGCONT)
+        assert asked.result() == 200
+    wait_for(lambda: scene.value("vllm_requests_in_flight") == 0)
+
+
+def test_a_frozen_api_server_shows_by_the_age_of_its_file(scene: Scene) -> None:
+    os.kill(scene.pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: scene.value("vllm_inside_snapshot_age_seconds") > 5)
+    finally:
+        os.kill(scene.pid, signal.SIGCONT)
+    wait_for(lambda: scene.value("vllm_inside_snapshot_age_seconds") < 2.5)
+
+
+def test_streams_that_an_engines_death_ends_are_counted(scene: Scene) -> None:
+    before = scene.value("vllm_requests_total", status="success")
+
+    def stream(number: int) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            scene.ask({**LONG, "prompt": f"{number}"})
+
+    with ThreadPoolExecutor(12) as clients:
+        asked = [clients.submit(stream, number) for number in range(12)]
+        wait_for(lambda: scene.value("vllm_requests_in_flight", phase="answering") > 6)
+        os.kill(scene.engine(), signal.SIGKILL)
+        for each in asked:
+            each.result()
+
+    def broken() -> float:
+        counted = (scene.value("vllm_request_errors_total", type=kind) for kind in ("engine_dead", "in_stream"))
+        return sum(counted) + scene.value("vllm_requests_total", status="success") - before
+
+    wait_for(lambda: broken() == 12, "each to be counted", lambda: httpio.get_text(scene.page)[-4000:])
