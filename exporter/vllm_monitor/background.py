@@ -35,7 +35,7 @@ class Background:
         identity = ProcessIdentity.own()
         place.remove_left_over(folder, identity)
         self.series = Series()
-        self._file = SnapshotFile(folder, identity, port)
+        self._file = SnapshotFile(folder / place.file_name(identity), identity, port)
         self._monotonic = monotonic
         self._sources: list[Source] = []
         self._written = 0.0

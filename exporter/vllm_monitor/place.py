@@ -32,6 +32,11 @@ def port(arguments: Sequence[str] = sys.argv) -> int:
     return DEFAULT_PORT if "serve" in arguments or any("api_server" in word for word in arguments[:1]) else 0
 
 
+def file_name(identity: ProcessIdentity) -> str:
+    """Returns the name of a process's file, which tells by itself whose it was."""
+    return f"{identity.pid}-{identity.start}-{identity.namespace}.snap"
+
+
 def remove_left_over(folder: Path, own: ProcessIdentity) -> None:
     """Removes files of processes that are gone, of this PID namespace: those of others cannot be seen from here."""
     for file in folder.iterdir():

@@ -41,10 +41,10 @@ class ProcessIdentity:
 class SnapshotFile:
     """One process's file, written in place through a shared mapping: an update makes no system call."""
 
-    def __init__(self, folder: Path, identity: ProcessIdentity, port: int = 0, size: int = SIZE) -> None:
+    def __init__(self, path: Path, identity: ProcessIdentity, port: int = 0, size: int = SIZE) -> None:
         """Makes the file, which appears when it is complete. Raises OSError."""
         self.identity = identity
-        self.path = folder / f"{identity.pid}-{identity.start}-{identity.namespace}.snap"
+        self.path = path
         self._port = port
         self._sequence = 0
         self._generation = 0

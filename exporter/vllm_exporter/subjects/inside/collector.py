@@ -12,7 +12,6 @@ from typing import get_args
 from vllm_exporter.config.config import Config
 from vllm_exporter.config.local_servers import local_servers
 from vllm_exporter.config.named_paths import NamedPath
-from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import RankSteps, Steps, Trees
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Row, Sample
@@ -41,12 +40,13 @@ RENDERED = (
 )
 STEPS = ("vllm_rank_steps_total", "vllm_rank_step_seconds_total")  # of a rank; `distributed` compares them
 PARTS = ("vllm_rank_compute_seconds_total", "vllm_rank_sync_seconds_total")
+DEFAULT = "/run/vllm-monitor"  # of the part inside vLLM, too
 PATIENCE = 3  # readings in a row that find a file being written before the log says so
 
 
 @dataclass(frozen=True)
 class InsideOptions:
-    directory: str = ""  # '' means the environment's VLLM_MONITOR_DIR
+    directory: str = ""  # '' means the environment's VLLM_MONITOR_DIR, else DEFAULT
 
 
 class InsideCollector(Collector):
@@ -65,8 +65,8 @@ class InsideCollector(Collector):
 
     def __init__(self, context: Context, env: Mapping[str, str] = os.environ) -> None:
         super().__init__(context)
-        folder = context.options("inside", InsideOptions).directory or env.get("VLLM_MONITOR_DIR", "")
-        self._dir = SnapshotDirectory(Path(folder), context.clock) if folder else None
+        folder = context.options("inside", InsideOptions).directory or env.get("VLLM_MONITOR_DIR") or DEFAULT
+        self._dir = SnapshotDirectory(Path(folder), context.clock)
         self._here = read_identity(context.proc)
         self._ports = local_servers(context.config.targets, socket.gethostname())
         self._file = StateFile(context.config.state_dir, "inside", "what ended processes had counted")
@@ -93,8 +93,6 @@ class InsideCollector(Collector):
             yield NamedPath("collectors.inside.directory", folder, fix, "directory", "comes_later")
 
     def collect(self) -> Iterator[Row]:
-        if self._dir is None:
-            raise NoData("no directory of snapshots is configured; set VLLM_MONITOR_DIR for both vLLM and the exporter")
         reading = self._dir.read()
         self._tell(reading.problems)
         self._update(reading.snapshots, complete=not reading.problems)
@@ -106,8 +104,7 @@ class InsideCollector(Collector):
         yield from self._own(servers)
 
     def close(self) -> None:
-        if self._dir is not None:
-            self._dir.close()
+        self._dir.close()
 
     def _update(self, snapshots: list[ProcessSnapshot], complete: bool) -> None:
         """Updates the living processes; one that has ended is folded into the base, once.

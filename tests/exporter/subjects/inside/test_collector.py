@@ -18,6 +18,7 @@ from vllm_exporter.metrics.gzip import join
 from vllm_exporter.metrics.render import render
 from vllm_exporter.metrics.series import SeriesCache
 from vllm_exporter.run.collector import Context
+from vllm_exporter.subjects.inside import collector
 from vllm_exporter.subjects.inside.collector import InsideCollector
 
 LINES = [
@@ -56,7 +57,7 @@ class World:
             self.folder, pid=pid, start=10 * pid, boot=self.boot, namespace=namespace or self.namespace,
             port=port, server=server, rank=rank,
         )  # fmt: skip
-        made.describe(lines)
+        made.lines(lines)
         made.write(values, written=self.clock.monotonic())
         return made
 
@@ -231,9 +232,10 @@ def test_counts_series_that_it_does_not_know(world: World) -> None:
     assert show(world.exporter(), "vllm_inside_series_ignored") == {"vllm_inside_series_ignored": 1}
 
 
-def test_without_a_directory_there_is_no_data(world: World) -> None:
+def test_without_the_directory_there_is_no_data(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "DEFAULT", str(tmp_path / "absent"))
     context = Context(Config(), world.clock, proc=world.proc.root)
-    with pytest.raises(NoData, match="VLLM_MONITOR_DIR"):
+    with pytest.raises(NoData, match=r"absent does not exist: no process has written into it yet"):
         list(InsideCollector(context, {}).collect())
 
 

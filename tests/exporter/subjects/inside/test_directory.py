@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 def write(folder: Path, pid: int, *values: float) -> SnapshotWriter:
     writer = SnapshotWriter(folder, pid=pid, start=1)
-    writer.describe([Line("counter", f"count_{at}") for at in range(len(values))])
+    writer.lines([Line("counter", f"count_{at}") for at in range(len(values))])
     writer.write(values)
     return writer
 
@@ -54,7 +54,7 @@ def test_reads_every_file_and_follows_its_changes(folder: Path, clock: FakeClock
     assert counts(found.read()) == {1: (1, 2), 2: (3,)}
     one.write([5, 6])
     assert counts(found.read()) == {1: (5, 6), 2: (3,)}
-    one.describe([Line("counter", f"count_{at}") for at in range(40)])
+    one.lines([Line("counter", f"count_{at}") for at in range(40)])
     one.write(range(40))
     assert counts(found.read())[1] == tuple(range(40))
 
@@ -194,7 +194,7 @@ def test_the_writer_of_the_tests_is_this_process(folder: Path, clock: FakeClock)
 
 def keep_writing(folder: str, seconds: float) -> None:
     writer = SnapshotWriter(Path(folder), pid=1, start=1)
-    writer.describe([Line("counter", f"count_{at}") for at in range(300)])
+    writer.lines([Line("counter", f"count_{at}") for at in range(300)])
     deadline, count = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
         count += 1

@@ -27,7 +27,7 @@ def written(folder: Path, lines: list[Line], values: list[float]) -> bytes:
     writer = SnapshotWriter(
         folder, pid=7, start=99, boot=BOOT, namespace=4026531836, port=8000, server="gpu1:8000", rank="TP0"
     )
-    writer.describe(lines)
+    writer.lines(lines)
     writer.write(values, written=12.5)
     writer.close()
     return writer.path.read_bytes()
