@@ -43,12 +43,12 @@ class Incident:
 
     def judge(self, kind: LogClass, at: float) -> tuple[str, Severity]:
         """Returns the class that counts and its severity. `at` is in seconds of any clock."""
+        if self.planned and (kind.wrapper or kind.stopping):
+            return PLANNED, "info"
         if not kind.wrapper:
             if kind.severity in ("error", "critical"):
                 self._cause_at = at
             return kind.name, kind.starting if self.ready is False else kind.severity
-        if self.planned:
-            return PLANNED, "info"
         return kind.name, "info" if self._is_echo(at) else kind.severity
 
     def judge_end(self, severity: Severity, at: float, uncaught: bool) -> Severity:

@@ -18,7 +18,7 @@ SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error", "critical")  # m
 KERNEL_KINDS: tuple[KernelKind, ...] = get_args(KernelKind)
 TEXTS = ("pattern", "kernel")
 KEYS = (*TEXTS, "do", "state", "example", "source")
-FLAGS = ("wrapper", "starting", "quiet")
+FLAGS = ("wrapper", "stopping", "quiet", "starting")
 GAP = 200  # bytes that a * stands for at most
 
 
@@ -30,6 +30,7 @@ class LogClass:
     severity: Severity
     starting: Severity  # before the server is ready
     wrapper: bool  # a symptom of another class
+    stopping: bool = False  # a stop that was asked for has it too
     quiet: bool = True  # lines of the levels INFO and DEBUG can have it too
     do: str = ""  # what to do about it
 
@@ -106,16 +107,17 @@ def kinds(patterns: tuple[Pattern, ...]) -> dict[str, LogClass]:
 
 
 def _kind(line: str, number: int) -> LogClass:
-    """Parses a heading: `class severity [wrapper] [quiet] [starting=severity]`."""
+    """Parses a heading: `class severity [wrapper] [stopping] [quiet] [starting=severity]`."""
     name, *words = line.split()
     flags = dict(word.partition("=")[::2] for word in words[1:])
     if not words or set(flags) - set(FLAGS):
         raise ValueError(
-            f"line {number}: expected `class severity [wrapper] [quiet] [starting=severity]`, got {line!r}"
+            f"line {number}: expected `class severity [wrapper] [stopping] [quiet] [starting=severity]`, got {line!r}"
         )
     severity = _severity(words[0], number)
     starting = _severity(flags.get("starting", severity), number)
-    return LogClass(name, severity, starting, "wrapper" in flags, "quiet" in flags or severity == "info")
+    quiet = "quiet" in flags or severity == "info"
+    return LogClass(name, severity, starting, "wrapper" in flags, "stopping" in flags, quiet)
 
 
 def _severity(word: str, number: int) -> Severity:

@@ -93,7 +93,7 @@ def test_a_traceback_counts_once_with_its_type_and_its_last_frame() -> None:
     ("log", "cause"),
     [
         ("port_taken", [("port.inuse", "error")]),
-        ("max_model_len", [("config.len", "critical")]),
+        ("max_model_len", [("config.invalid", "critical"), ("config.len", "critical")]),
         ("model_missing", [("load.hf_missing", "error")]),
         (
             "weights_cut",
