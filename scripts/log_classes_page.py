@@ -15,13 +15,14 @@ TITLE = f"""# Classes of log lines
 
 What [logs](collectors/logs.md) counts as `vllm_log_events_total{{class,severity}}`. `*` in a text stands for anything.
 Of lines of the kernel a word is shown; the rest of the line says how bad it is.
-A symptom counts as info when its cause came in the minute before, and as `{PLANNED}` when somebody asked for
-the stop. Before the server is ready, a class has the second severity where there are two.
+A symptom counts as info when its cause came in the minute before. What a planned stop prints too counts as
+`{PLANNED}` when somebody asked for the stop. Before the server is ready, a class has the second severity where there
+are two.
 
 `other.exception` (info) is a traceback that no class knows; error where it ends a start.
 
-| class | severity | text | proves | seen |
-|---|---|---|---|---|"""
+| class | severity | text | proves | what to do | seen |
+|---|---|---|---|---|---|"""
 
 
 def page(patterns: Iterable[Pattern]) -> str:
@@ -37,7 +38,7 @@ def rows(patterns: Iterable[Pattern]) -> Iterator[str]:
         sources = "; ".join(dict.fromkeys(one.source for one in of_kind if one.source))
         severity = kind.severity if kind.starting == kind.severity else f"{kind.severity}, {kind.starting}"
         words = f"{severity}, symptom" if kind.wrapper else severity
-        yield f"| `{kind.name}` | {words} | {texts} | {states} | {sources} |"
+        yield f"| `{kind.name}` | {words} | {texts} | {states} | {kind.do} | {sources} |"
 
 
 def of_kernel(pattern: Pattern) -> str:

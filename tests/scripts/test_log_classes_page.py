@@ -7,6 +7,7 @@ from vllm_exporter.subjects.logs.table import parse_table
 
 TABLE = """
 a.stall error starting=info
+  do Look for a hang.
   pattern no block in * seconds
   example no block in 60 seconds
   source printed by x
@@ -23,6 +24,6 @@ b.echo critical wrapper
 
 def test_has_a_row_for_each_class() -> None:
     assert page(parse_table(TABLE, examples=True)).splitlines()[-2:] == [
-        "| `a.stall` | error, info | `no block in * seconds` |  | printed by x |",
-        "| `b.echo` | critical, symptom | `` a `name` ``<br>`b \\| c` | `engine_dead` | x 1, a.py |",
+        "| `a.stall` | error, info | `no block in * seconds` |  | Look for a hang. | printed by x |",
+        "| `b.echo` | critical, symptom | `` a `name` ``<br>`b \\| c` | `engine_dead` |  | x 1, a.py |",
     ]
