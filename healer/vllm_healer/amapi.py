@@ -107,8 +107,7 @@ def parse_alert(entry: RawAlert, muted: Mapping[str, bool] | None, who: str) -> 
     standing = choose_standing(entry, muted, who)
     if standing is None:
         return None
-    labels = {str(key): str(value) for key, value in _mapping(entry, "labels", who).items()}
-    annotations = {str(key): str(value) for key, value in _mapping(entry, "annotations", who).items()}
+    labels, annotations = _texts(entry, "labels", who), _texts(entry, "annotations", who)
     fingerprint, starts_at = _text(entry, "fingerprint", who), _text(entry, "startsAt", who)
     name = labels.get("alertname", "")
     return Alert(fingerprint, name, True, starts_at, labels, annotations, standing=standing)
@@ -137,6 +136,12 @@ def receivers(entry: RawAlert) -> tuple[str, ...]:
 def _labels(entry: RawAlert) -> Mapping[object, object]:
     labels = entry.get("labels")
     return labels if isinstance(labels, dict) else {}
+
+
+def _texts(entry: object, key: str, who: str) -> dict[str, str]:
+    """The mapping with text as values, which Alertmanager always answers; what is something else is shown in short."""
+    given = _mapping(entry, key, who)
+    return {str(name): value if isinstance(value, str) else shown(value) for name, value in given.items()}
 
 
 def _mapping(entry: object, key: str, who: str) -> dict[object, object]:

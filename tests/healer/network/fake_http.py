@@ -21,6 +21,7 @@ class Reply:
     body: bytes = b""
     missing: int = 0
     hang: bool = False
+    trickle: float = 0.0  # seconds after each byte
     headers: dict[str, str] = field(default_factory=dict)  # a Transfer-Encoding replaces the length
 
 
@@ -80,7 +81,13 @@ def start(fake: FakeServer) -> ThreadingHTTPServer:
                 self.send_header(name, value)
             self.end_headers()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has given up
-                self.wfile.write(reply.body)
+                self.send(reply)
+
+        def send(self, reply: Reply) -> None:
+            for piece in [bytes([byte]) for byte in reply.body] if reply.trickle else [reply.body]:
+                self.wfile.write(piece)
+                if fake.ended.wait(reply.trickle):
+                    return
 
         do_GET = do_POST = answer  # noqa: N815 - http.server looks for these names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -176,6 +177,13 @@ def test_an_error_a_silence_and_an_answer_cut_short_are_blindness(server: Any, h
     for words in ("HTTP 500: 'boom'", "within 0.4 s", "did not answer"):
         with pytest.raises(Blind, match=words):
             Alertmanager(server.url, timeout=0.4).active()
+
+
+def test_a_label_that_nests_deeply_is_shown_in_short(server: Any, http: ModuleType) -> None:
+    body = json.dumps([entry()]).replace('"down"', "[" * 500 + "]" * 500)
+    server.say(ALERTS, http.Reply(200, body.encode()))
+    (alert,) = Alertmanager(server.url).active()
+    assert alert.annotations["summary"] == "[[[[[...]]]]]"
 
 
 def test_refused_is_blindness(nobody: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -376,3 +377,14 @@ def test_a_page_of_more_than_8_mib_is_no_page(vllm: Any, http: ModuleType) -> No
     seen = look(vllm)
     assert seen.work_before is not None
     assert seen.work is None
+
+
+def test_a_look_takes_no_longer_than_all_its_timeouts_whatever_trickles(vllm: Any, http: ModuleType) -> None:
+    for path in ("/metrics", "/is_paused", "/v1/completions"):
+        vllm.say(path, http.Reply(200, b"#" * 1000, trickle=0.02))
+    begun = time.monotonic()
+    seen = look(vllm, canary=0.4, timeouts=Timeouts(health=5.0, paused=0.2, metrics=0.2))
+    assert time.monotonic() - begun < 5.0  # 1 s, with room for a busy machine; the pages alone would take 20 s each
+    assert (seen.health, seen.paused, seen.work) == (Health.OK, None, None)
+    assert seen.canary is not None
+    assert (seen.canary.ok, seen.canary.answered) == (False, False)
