@@ -1,7 +1,38 @@
-"""What only the serving process knows, handed to the exporter without touching vLLM. Standard library only."""
+"""What only the serving process knows, handed to the exporter without touching vLLM. Standard library only.
+
+`VLLMMetrics` and what belongs to it need prometheus_client, and are imported when they are first asked for.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from vllm_monitor.middleware import Middleware
 
-__all__ = ["Middleware"]
+if TYPE_CHECKING:
+    from vllm_monitor.offline import InstrumentedLLMEngine
+    from vllm_monitor.vllm_metrics import VLLMMetrics, gpu_metrics_updater, metrics, start_metrics_server
+
+__all__ = [
+    "InstrumentedLLMEngine",
+    "Middleware",
+    "VLLMMetrics",
+    "gpu_metrics_updater",
+    "metrics",
+    "start_metrics_server",
+]
+
+_HOMES = {
+    "InstrumentedLLMEngine": "offline",
+    "VLLMMetrics": "vllm_metrics",
+    "gpu_metrics_updater": "vllm_metrics",
+    "metrics": "vllm_metrics",
+    "start_metrics_server": "vllm_metrics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
