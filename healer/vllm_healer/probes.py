@@ -145,6 +145,8 @@ def judge(answer: HttpAnswer) -> tuple[bool, bool, str]:
         return (
             (True, True, "") if choices else (False, True, f"answered 200 without a completion: {quoted(answer.body)}")
         )
+    if 300 <= status < 400:
+        return False, False, f"{answer.words}; check url of this target"
     if status in (401, 403):
         return False, False, f"HTTP {status}: it wants another key; check api_key_file of this target"
     if 400 <= status < 500 and status != 429:

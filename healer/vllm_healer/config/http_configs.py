@@ -14,7 +14,7 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name, an author
 # Each has a key of its own, or is the healer's to write.
 RESERVED = (
     *("authorization", "host", "connection", "content-length", "content-type"),
-    *("transfer-encoding", "content-encoding", "accept-encoding"),
+    *("transfer-encoding", "content-encoding", "accept-encoding", "user-agent"),
 )
 
 

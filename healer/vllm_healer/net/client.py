@@ -117,6 +117,7 @@ def _send(connection: BoundedConnection, method: str, path: str, headers: Header
     """http.client adds Host and `Accept-Encoding: identity`."""
     connection.putrequest(method, quote(path, safe=_PATH))
     connection.putheader("Connection", "close")  # vLLM closes idle ones after 5 s
+    connection.putheader("User-Agent", "vllm-healer")  # some proxies refuse who does not name itself
     for name, value in headers:
         connection.putheader(name, value)
     if body:

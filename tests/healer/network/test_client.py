@@ -188,7 +188,14 @@ def test_says_what_it_takes(server: Any, http: ModuleType) -> None:
     assert request("POST", f"{server.url}/p?q=1 2", 5.0, [("X-A", "1"), ("X-B", "2")], b"body").body == b"fine"
     (asked,) = server.requests
     assert (asked.method, asked.path, asked.body) == ("POST", "/p?q=1%202", b"body")
-    wanted = {"Accept-Encoding": "identity", "Connection": "close", "X-A": "1", "X-B": "2", "Content-Length": "4"}
+    wanted = {
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        "User-Agent": "vllm-healer",
+        "X-A": "1",
+        "X-B": "2",
+        "Content-Length": "4",
+    }
     assert wanted.items() <= asked.headers.items()
     assert asked.headers["Host"] == server.url.removeprefix("http://")
 

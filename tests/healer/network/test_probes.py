@@ -299,6 +299,7 @@ def test_a_key_that_cannot_be_read_proves_nothing_of_the_engine(vllm: Any) -> No
         (200, {"choices": [{}]}, True, True),
         (200, {"choices": []}, False, True),
         (200, None, False, True),
+        (302, {}, False, False),
         (400, {}, False, False),
         (401, {}, False, False),
         (404, {}, False, False),
@@ -344,8 +345,8 @@ def test_a_redirect_is_not_followed_and_what_it_says_is_not_repeated(vllm: Any, 
     vllm.say(path, http.Reply(302, b"sesame", headers={"Location": f"{vllm.url}/meta-data"}))
     seen = look(vllm).canary
     assert seen is not None
-    assert (seen.ok, seen.applicable) == (False, True)
-    assert seen.detail == "HTTP 302, a redirect, and none is followed"
+    assert (seen.ok, seen.applicable) == (False, False)  # whoever redirects is not the engine
+    assert seen.detail == "HTTP 302, a redirect, and none is followed; check url of this target"
     assert "/meta-data" not in vllm.paths()
 
 
