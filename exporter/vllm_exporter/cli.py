@@ -1,4 +1,4 @@
-"""The command line: `vllm-exporter serve|once|list|check-config|status|hang-report`.
+"""The command line: `vllm-exporter serve|once|list|check-config|status|hang-report|log-report`.
 
 Exit codes: 0 success, 1 failure (hang-report: a hang was found), 2 wrong use."""
 
@@ -158,6 +158,21 @@ def hang_report(arguments: argparse.Namespace) -> int:
     return int(any(diagnosis.cause.hang for _, diagnosis in found))
 
 
+def log_report(arguments: argparse.Namespace) -> int:
+    """Prints what a log says: starts, states, faults, what to do. Neither exporter nor configuration is needed."""
+    from vllm_exporter.people.log_report import as_facts, report
+    from vllm_exporter.people.log_report_words import as_lines
+
+    found = report(arguments.file)
+    if arguments.json:
+        print_json(as_facts(found))
+    else:
+        print("\n".join(as_lines(found)))
+    if found.problem:
+        print(f"vllm-exporter: {found.name}: could not be read to its end: {found.problem}", file=sys.stderr)
+    return 0
+
+
 def read_config(arguments: argparse.Namespace) -> Config:
     overrides = {"listen": arguments.listen} if arguments.listen else {}
     return load(arguments.config, os.environ, overrides, collectors=collector_names())
@@ -172,7 +187,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"vllm-exporter {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for name, (run, words) in COMMANDS.items():
-        command = commands.add_parser(name, parents=[common], help=words, description=words)
+        alone = run is log_report  # which needs no configuration
+        command = commands.add_parser(name, parents=[] if alone else [common], help=words, description=words)
         command.set_defaults(run=run)
         if run is not serve:  # which prints nothing
             command.add_argument("--json", action="store_true", help="print JSON")
@@ -180,6 +196,10 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--syntax-only", action="store_true", help="do not look for the files that it names")
         if run is status:
             command.add_argument("--watch", action="store_true", help="repeat every 2 s; with --json a line each")
+        if run is log_report:
+            command.add_argument(
+                "file", metavar="FILE", help="the log, also packed with gzip, xz or bzip2; - for standard input"
+            )
         if run is hang_report:
             command.add_argument("--server", default="", help="only this server; default: all that are configured")
             command.add_argument("--seconds", type=duration, default=10.0, help="how long to watch each (default 10)")
@@ -238,6 +258,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "list": (list_collectors, "print the collectors: on or off, interval, what they read"),
     "status": (status, "print the state of servers, GPUs and probes"),
     "hang-report": (hang_report, "watch the servers for some seconds and name the likely cause of a hang"),
+    "log-report": (log_report, "print what a server's or kernel's log says: starts, states, faults, what to do"),
     "check-config": (check_config, "print the configuration that file, environment and flags make together"),
 }
 

@@ -1,1 +1,1 @@
-"""Commands for people: status, hang-report."""
+"""Commands for people: status, hang-report, log-report."""

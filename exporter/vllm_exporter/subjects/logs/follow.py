@@ -14,7 +14,7 @@ from vllm_exporter.facts.events import Severity
 from vllm_exporter.subjects.logs.incident import Incident
 from vllm_exporter.subjects.logs.lines import LOUD, QUIET, LogLine, uncoloured
 from vllm_exporter.subjects.logs.split import LineSplitter
-from vllm_exporter.subjects.logs.table import LogClass, Pattern
+from vllm_exporter.subjects.logs.table import Pattern
 from vllm_exporter.subjects.logs.tracebacks import (
     CAUGHT,
     CHAINED,
@@ -28,6 +28,7 @@ from vllm_exporter.subjects.logs.tracebacks import (
 )
 
 BESIDE = (b"INFO:", b"WARNING:", b"DEBUG:")  # uvicorn's, which can come between the lines of a traceback on stderr
+BY_RAY = b"ray.exceptions.RayTaskError("  # the traceback of the worker follows, and then its exception
 MAX_TRACES = 64  # open at once; vLLM has one process per GPU and a few more
 MAX_TRACE_LINES = 2000  # afterwards the traceback counts as ended: its end was lost
 FEW = 3  # lines from which on a search in all of them together pays
@@ -35,8 +36,7 @@ USERS_WORDS = (b"(bad request): ", b"prompt: ", b"Pattern: ")  # followed by tex
 TRIGGER = "shutdown.trigger"
 SERVICE = "stats.line"  # a class of lines that only a serving server writes
 
-OTHER = LogClass("other.exception", "info", "info", False)  # the end of a traceback that no class knows
-_ANY = Pattern(OTHER, (b"",), b"")
+OTHER = "other.exception"  # the class of an end of a traceback that no class knows
 Expected = tuple[tuple[bytes, Pattern], ...]  # a pattern and its needle
 
 TraceKey = tuple[bytes, bytes]  # who wrote it, and from which place of the source it was logged; b'' on stderr
@@ -54,22 +54,29 @@ class LineFinding:
     exception: str = ""  # its type, when it ends a traceback
     frame: str = ""  # 'core.py:run_busy_loop', the last one of the traceback
     wrapper: bool = False
+    at: float = 0.0  # seconds of the clock by which it was judged
 
 
 class Follower:
     """Follows one log. `incident` is the server's, which may have several logs.
 
-    `unknown` is called with each line of an error that no class knows and that is no part of a traceback.
+    `unknown` is called with each line of an error that no class knows and that is no part of a traceback. `clock`
+    returns when a line was written, in seconds of any clock; without one all lines of a reading are of one time.
     """
 
     def __init__(
-        self, patterns: tuple[Pattern, ...], incident: Incident, unknown: Callable[[LogLine], None] | None = None
+        self,
+        patterns: tuple[Pattern, ...],
+        incident: Incident,
+        unknown: Callable[[LogLine], None] | None = None,
+        clock: Callable[[LogLine], float] | None = None,
     ) -> None:
         self._patterns: Expected = tuple((pattern.needle, pattern) for pattern in patterns)
         self._quiet: Expected = tuple(one for one in self._patterns if one[1].kind.quiet)
         self._expected = self._patterns, self._quiet  # in lines of all levels, and in those of INFO and DEBUG
         self._incident = incident
         self._unknown = unknown
+        self._clock = clock
         self._splitter = LineSplitter()
         self._traces: dict[TraceKey, OpenTrace] = {}
         self._ended: dict[TraceKey, EndedTrace] = {}
@@ -94,9 +101,9 @@ class Follower:
                 tuple([one for one in self._quiet if one[0] in quiet]),
             )
         for index, line in lines:
-            self._one(index, line, at)
+            self._one(index, line, at if self._clock is None else self._clock(line))
         for key in list(self._ended):
-            self._close(key, at)
+            self._close(key)
         self._expected = self._patterns, self._quiet
         found, self._found = self._found, []
         return iter(sorted(found, key=itemgetter(0)))  # a traceback's end may have waited for what follows it
@@ -132,7 +139,7 @@ class Follower:
                 trace.frame = body
             if trace.lines > MAX_TRACE_LINES:
                 del self._traces[key]
-        elif body.startswith(BESIDE):
+        elif body.startswith((*BESIDE, BY_RAY)):
             self._judge(index, line, at)
         else:
             del self._traces[key]
@@ -151,73 +158,76 @@ class Follower:
         if not exception:
             self._judge(index, line, at)
             return
-        ended = EndedTrace(line, exception, frame_name(trace.frame), trace.uncaught, None)
+        ended = EndedTrace(line, exception, frame_name(trace.frame), trace.uncaught, at)
         if not self._judge(index, line, at, ended):
             ended.untold = index
+            if ended.may_end_process():  # what follows may be the next start
+                ended.severity = self._incident.judge_end("info", at, ended.uncaught)
         self._ended[key] = ended
 
     def _belongs(self, index: int, key: TraceKey, line: LogLine, at: float) -> bool:
         """True if the line belongs to a traceback that has ended: to its message, or to the chain of exceptions."""
         ended = self._ended[key]
         if line.body.startswith(CHAINED):
-            self._close(key, at, caught=True)
+            self._close(key, caught=True)
             self._traces[key] = OpenTrace(ended.uncaught)
             return True
         same = bool(line.stamp) and (line.stamp, line.level) == (ended.line.stamp, ended.line.level)
         if line.body.strip() and not line.body.startswith((b" ", b"\t")) and not same:
-            self._close(key, at)
+            self._close(key)
             return False
         if self._judge(index, line, at, ended):
             ended.untold = None
         return True
 
-    def _close(self, key: TraceKey, at: float, caught: bool = False) -> None:
+    def _close(self, key: TraceKey, caught: bool = False) -> None:
         """Tells of an ended traceback that no class knows. `caught`: another exception came of it."""
         ended = self._ended.pop(key)
-        if ended.untold is not None:
-            self._tell(
-                ended.untold, ended.line, at, (_ANY, (0, len(ended.line.body))), None if caught else ended, ended
-            )
+        if ended.untold is None:
+            return
+        severity = "info" if caught else ended.severity
+        excerpt = ended.line.body if severity != "info" else b""
+        told = LineFinding(
+            OTHER, severity, ended.line, excerpt, exception=ended.exception, frame=ended.frame, at=ended.at
+        )
+        self._found.append((ended.untold, told))
 
     def _judge(self, index: int, line: LogLine, at: float, trace: EndedTrace | None = None) -> bool:
         """True if a class is found. `trace`: the traceback that the line ends."""
-        body = line.body
-        if not line.level and any(words in body for words in CAUGHT):
-            self._announce(line.stream)
+        if not line.level:
+            self._note_printed(line)
         found = self._find(line)
         if found is not None:
-            self._tell(index, line, at, found, trace, trace)
+            self._tell(index, line, at, found, trace)
         elif trace is None and self._unknown is not None and is_error(line):
             self._unknown(line)
         return found is not None
 
-    def _announce(self, stream: bytes) -> None:
-        """Notes that the next traceback of the stream ends no process."""
-        if len(self._harmless) >= MAX_TRACES:
-            self._harmless.clear()
-        self._harmless.add(stream)
+    def _note_printed(self, line: LogLine) -> None:
+        """Notes what a line that was not logged says of a traceback that may follow, and of the server."""
+        if line.body.startswith(b"INFO:") and b' - "' in line.body:  # uvicorn's about a request
+            self._incident.saw_service()
+        elif any(words in line.body for words in CAUGHT):
+            if len(self._harmless) >= MAX_TRACES:
+                self._harmless.clear()
+            self._harmless.add(line.stream)
 
     def _tell(
-        self,
-        index: int,
-        line: LogLine,
-        at: float,
-        found: tuple[Pattern, tuple[int, int]],
-        ends: EndedTrace | None,
-        trace: EndedTrace | None,
+        self, index: int, line: LogLine, at: float, found: tuple[Pattern, tuple[int, int]], trace: EndedTrace | None
     ) -> None:
-        """Judges a line in its context. `ends`: the traceback, if nothing came of it but this line."""
+        """Judges a line of a class in its context. `trace`: the traceback that it ends."""
         pattern, (start, end) = found
         name, severity = self._incident.judge(pattern.kind, at)
-        if ends is not None and ends.may_end_process() and not pattern.kind.wrapper:
-            severity = self._incident.judge_end(severity, at, ends.uncaught and pattern is _ANY)
+        if trace is not None and trace.may_end_process() and not pattern.kind.wrapper:
+            severity = self._incident.judge_end(severity, at, False)
         state = pattern.state if name == pattern.kind.name else ""
         self._incident.saw(state, name == TRIGGER)
         if name == SERVICE:
             self._incident.saw_service()
-        excerpt = line.body[start:end] if pattern is not _ANY or severity != "info" else b""
         exception, frame = (trace.exception, trace.frame) if trace is not None else (lone_exception(line.body), "")
-        told = LineFinding(name, severity, line, excerpt, state, exception, frame, pattern.kind.wrapper)
+        told = LineFinding(
+            name, severity, line, line.body[start:end], state, exception, frame, pattern.kind.wrapper, at
+        )
         self._found.append((index, told))
 
     def _find(self, line: LogLine) -> tuple[Pattern, tuple[int, int]] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vllm_exporter.facts.events import Severity
 from vllm_exporter.subjects.logs.lines import LOUD, LogLine
 
 TRACEBACK = b"Traceback (most recent call last):"
@@ -33,7 +34,9 @@ class EndedTrace:
     exception: str
     frame: str
     uncaught: bool
-    untold: int | None  # the index of its last line, while no class is found for it
+    at: float
+    untold: int | None = None  # the index of its last line, while no class is found for it
+    severity: Severity = "info"  # of that line
 
     def may_end_process(self) -> bool:
         return self.exception not in BY_REQUEST and (self.uncaught or self.line.level in LOUD)

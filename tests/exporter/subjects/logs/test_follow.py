@@ -284,6 +284,7 @@ ERROR = b"(EngineCore pid=2) ERROR 11-21 15:05:00 [core.py:1] "
         ([ERROR + line for line in TRACE], "info"),  # it may be about a request of a serving server
         ((STARTS, IS_READY, *TRACE), "info"),
         ((b'INFO:     127.0.0.1:1 - "GET /health HTTP/1.1" 200 OK', *TRACE), "info"),  # it serves
+        ((b'vllm-1  | INFO:     127.0.0.1:1 - "GET /health HTTP/1.1" 200 OK', *TRACE), "info"),
         ((STARTS, b"Exception in thread Thread-3:", *TRACE), "info"),
         ((STARTS, b"ERROR:    Exception in ASGI application", *TRACE), "info"),
         ((STARTS, b"Exception ignored in: <function f at 0x7f>", *TRACE), "info"),
@@ -416,3 +417,22 @@ def test_lines_of_errors_that_no_class_knows_are_told() -> None:
     )
     list(Follower(PATTERNS, Incident(), untold.append).feed_all(given, 0.0))
     assert [line.body for line in untold] == [b"Something new.", b"ERROR:    of uvicorn"]
+
+
+def test_an_exception_that_ray_hands_on_is_the_workers() -> None:
+    found = follow(
+        TRACE[0],
+        b'  File "/ray/worker.py", line 930, in get_objects',
+        b"ray.exceptions.RayTaskError(OutOfMemoryError): ray::RayWorkerWrapper.execute_method() (pid=9, ip=10.0.0.1)",
+        b'  File "/vllm/worker/worker_base.py", line 343, in execute_method',
+        b"    raise e",
+        b"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+    )
+    assert [(one.name, one.exception, one.frame) for one in found] == [
+        ("oom.cuda", "torch.OutOfMemoryError", "worker_base.py:execute_method")
+    ]
+
+
+def test_a_traceback_that_ends_one_start_is_judged_before_the_next_one_begins() -> None:
+    found = follow(STARTS, *TRACE, STARTS, IS_READY)
+    assert [one.severity for one in found if one.exception] == ["error"]
