@@ -16,7 +16,7 @@ from vllm_exporter.subjects.logs.table import kinds
 
 @dataclass(frozen=True)
 class LogReport:
-    """What one log says. Events are in the order of their first line."""
+    """The contents of one log. Events are in the order of their first line."""
 
     name: str
     lines: int

@@ -22,8 +22,8 @@ STDIN = "-"
 PEEK = 64  # bytes by which the form of a file is recognised
 ZSTD = b"\x28\xb5\x2f\xfd"
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-Stream = io.BufferedReader | gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File
-UNPACK: dict[bytes, Callable[[io.BufferedReader], Stream]] = {
+Unpacked = io.BufferedReader | gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File
+UNPACK: dict[bytes, Callable[[io.BufferedReader], Unpacked]] = {
     b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
     b"\xfd7zXZ\x00": lzma.LZMAFile,
     b"BZh": bz2.BZ2File,
@@ -79,7 +79,7 @@ class LogInput:
             if not read:
                 raise SourceError(f"{self.name}: {self.problem}") from None
 
-    def _unpacked(self, head: bytes) -> Stream:
+    def _unpacked(self, head: bytes) -> Unpacked:
         """Returns the file, or what a compressed one holds. Raises SourceError for a form that Python does not have."""
         if head.startswith(ZSTD):
             raise SourceError(f"{self.name}: packed with zstd; run zstd -dc FILE | vllm-exporter log-report -")
