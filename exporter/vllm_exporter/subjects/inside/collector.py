@@ -95,7 +95,8 @@ class InsideCollector(Collector):
     def collect(self) -> Iterator[Row]:
         reading = self._dir.read()
         self._tell(reading.problems)
-        self._update(reading.snapshots, complete=not reading.problems)
+        # A file that is never read hides no process that was counted; strangers may leave some for ever.
+        self._update(reading.snapshots, complete=all(one.reason == "untrusted" for one in reading.problems.values()))
         servers = [self._servers[identity] for identity in self._live]
         self._replan(servers)
         numbers = self._plan.add([one.values for one in self._live.values()], self.context.clock.monotonic())

@@ -30,6 +30,7 @@ from vllm_exporter.subjects.inside.format import (
 
 SUFFIX = ".snap"
 MAX_FILES = 256
+MAX_STRANGERS = 16  # files of others that the log names
 TRIES = 3  # readings of a file that is being written; a write takes 10 µs
 RESCAN = 10.0  # seconds; a new file changes the time of the directory, but that may be as coarse as 4 ms
 SILENT = 60.0  # seconds after which a process of another PID namespace counts as gone; it writes every 10
@@ -107,6 +108,7 @@ class SnapshotDirectory:
         self._refused: dict[str, BadSnapshot] = {}
         self._changed = -1  # time of the directory, in ns
         self._scanned = 0.0
+        self._crowded = False  # many files: whoever makes them changes the directory's time as often as he likes
 
     def read(self) -> DirectoryReading:
         """Reads all files. Raises NoData without the directory, SourceError when others may write into it."""
@@ -130,7 +132,8 @@ class SnapshotDirectory:
         try:
             about = os.fstat(folder)
             now = self._clock.monotonic()
-            if about.st_mtime_ns == self._changed and now - self._scanned < RESCAN:
+            unchanged = about.st_mtime_ns == self._changed or self._crowded
+            if unchanged and now - self._scanned < RESCAN:
                 return
             owners = check_folder(self._path, about)
             self._keep(folder, owners)
@@ -147,17 +150,41 @@ class SnapshotDirectory:
             raise SourceError(f"{self._path}: cannot be opened: {error.strerror}; it must be a directory") from None
 
     def _keep(self, folder: int, trusted: frozenset[int]) -> None:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX) and not name.startswith("."))
-        if len(names) > MAX_FILES:
-            raise SourceError(f"{self._path}: {len(names)} files, at most {MAX_FILES} are read; remove old ones")
+        """Opens the files that may be trusted. Those of strangers are only counted: anybody may write into a directory
+        that several users share. Raises SourceError for too many of the others."""
+        names = [name for name in os.listdir(folder) if name.endswith(SUFFIX) and not name.startswith(".")]
+        mine = sorted(name for name in names if _owner(folder, name) in trusted)
+        self._crowded = len(names) > MAX_FILES
+        if len(mine) > MAX_FILES:
+            raise SourceError(f"{self._path}: {len(mine)} files, at most {MAX_FILES} are read; remove old ones")
         old, self._files, self._refused = self._files, {}, {}
-        for name in names:
+        for name in mine:
             try:
                 self._files[name] = _kept(old, folder, name) or SnapshotFile(folder, name, trusted)
             except BadSnapshot as problem:
                 self._refused[name] = problem
         for file in old.values():
             file.close()
+        self._refuse_strangers(folder, sorted(set(names) - set(mine)), trusted)
+
+    def _refuse_strangers(self, folder: int, names: list[str], trusted: frozenset[int]) -> None:
+        """Says of the first strangers' files what is wrong with each, and of the others how many there are."""
+        for name in names[:MAX_STRANGERS]:
+            try:
+                SnapshotFile(folder, name, trusted).close()
+            except BadSnapshot as problem:
+                self._refused[name] = problem
+        more = len(names) - MAX_STRANGERS
+        if more > 0:
+            self._refused["…"] = BadSnapshot("untrusted", f"{more} more files of users who are not trusted")
+
+
+def _owner(folder: int, name: str) -> int | None:
+    """Returns the user of a file, of a link the link's own; None when it is gone."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid
+    except OSError:
+        return None
 
 
 def check_folder(path: Path, about: os.stat_result) -> frozenset[int]:

@@ -167,6 +167,45 @@ def test_says_so_when_there_are_too_many_files(folder: Path, clock: FakeClock) -
             snapshots.read()
 
 
+def test_hundreds_of_files_of_a_stranger_cost_the_others_nothing(folder: Path, clock: FakeClock) -> None:
+    """As nobody may leave in a directory of mode 1777 that several users share (security finding 13)."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    folder.chmod(0o1777)
+    write(folder, 1, 7)
+    for at in range(300):
+        path = folder / f"0{at:03d}.snap"
+        path.touch()
+        os.chown(path, 12345, -1)
+    os.symlink("1-1.snap", folder / "00.snap")
+    os.chown(folder / "00.snap", 12345, -1, follow_symlinks=False)
+    reading = SnapshotDirectory(folder, clock).read()
+    assert counts(reading) == {1: (7,)}
+    assert len(reading.problems) == 17  # 16 by name
+    assert str(reading.problems["…"]) == "285 more files of users who are not trusted"
+
+
+def test_a_crowded_directory_is_listed_every_ten_seconds_however_often_it_changes(
+    folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    for at in range(257):
+        (folder / f"{at}.snap").touch()
+        os.chown(folder / f"{at}.snap", 12345, -1)
+    listings: list[int] = []
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda place: (listings.append(1), listdir(place))[1])
+    found = SnapshotDirectory(folder, clock)
+    for at in range(5):
+        os.utime(folder, (at, at))
+        found.read()
+    assert len(listings) == 1
+    clock.advance(10)
+    found.read()
+    assert len(listings) == 2
+
+
 def test_a_process_lives_while_its_id_and_start_time_are_in_proc(tmp_path: Path) -> None:
     proc = FakeProc(tmp_path / "proc")
     proc.process(100, 1, "VLLM::EngineCore", start=77)
