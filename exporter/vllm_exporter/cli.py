@@ -19,7 +19,8 @@ from vllm_exporter.app import App, collector_names, enabled, interval, load_coll
 from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.addresses import parse_listen
 from vllm_exporter.config.config import Config, load, plain
-from vllm_exporter.config.named_paths import config_paths
+from vllm_exporter.config.named_paths import NamedPath, config_paths
+from vllm_exporter.config.trusted_paths import require_trusted
 from vllm_exporter.errors import ConfigError, ExporterError
 from vllm_exporter.log import log
 from vllm_exporter.metrics.gzip import join
@@ -52,8 +53,10 @@ def serve(arguments: argparse.Namespace) -> int:
     """Listens until SIGTERM or SIGINT."""
     sys.setswitchinterval(SWITCH_SECONDS)
     config = read_config(arguments)
+    chosen = enabled(load_collectors(), config)
+    require_trusted(named_paths(config, chosen))
     context = Context(config, SystemClock())
-    app = App(context, enabled(load_collectors(), config))
+    app = App(context, chosen)
     server = Server(listen(config.listen), app.answer, context.clock, ClientLimits())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
@@ -119,11 +122,15 @@ def tell_paths(config: Config, chosen: Mapping[str, type[Collector]]) -> bool:
     """Prints each configured path that is missing. Returns False if one must exist."""
     from vllm_exporter.config.paths import look_at  # here, because the daemon needs none of it
 
-    named = [path for name, cls in chosen.items() for path in cls.paths(config, name)]
-    found = look_at([*config_paths(config), *named])
+    found = look_at(named_paths(config, chosen))
     for one in found:
         print(f"{'error' if one.wrong else 'warning'}: {one.words}", file=sys.stderr)
     return not any(one.wrong for one in found)
+
+
+def named_paths(config: Config, chosen: Mapping[str, type[Collector]]) -> list[NamedPath]:
+    """Returns every path that the configuration names."""
+    return [*config_paths(config), *(path for name, cls in chosen.items() for path in cls.paths(config, name))]
 
 
 def status(arguments: argparse.Namespace) -> int:

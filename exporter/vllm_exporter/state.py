@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vllm_exporter.log import Log, log
+from vllm_exporter.trust import read_trusted, remove_unfinished, replace_trusted
 
 T = TypeVar("T")
 Content = Mapping[str, Any]  # what json reads and writes
@@ -43,6 +44,7 @@ class StateFile:
         if self.path is None:
             return None
         try:
+            remove_unfinished(self.path)
             content = read_content(self.path)
             return None if content is None else parse(content)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -62,7 +64,7 @@ class StateFile:
         if self.path is None or content == self._written:
             return
         try:
-            replace_file(self.path, json.dumps({"version": VERSION, **content}).encode() + b"\n")
+            replace_trusted(self.path, json.dumps({"version": VERSION, **content}).encode() + b"\n")
             self._written, self._failed = content, False
         except OSError as error:
             if not self._failed:
@@ -72,10 +74,8 @@ class StateFile:
 
 def read_content(path: Path) -> Content | None:
     """Reads a state file; returns None when there is none. Raises OSError, and ValueError for any other content."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_SIZE)
-    except FileNotFoundError:
+    text = read_trusted(path, MAX_SIZE)
+    if text is None:
         return None
     content = json.loads(text)
     if not isinstance(content, dict):
@@ -83,14 +83,6 @@ def read_content(path: Path) -> Content | None:
     if content.get("version") != VERSION:
         raise ValueError(f"version {content.get('version')!r}, expected {VERSION}")
     return content
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file as a whole: an interruption leaves the old one. Makes its directory. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(content)
-    os.replace(new, path)
 
 
 def read_scope(proc: Path) -> str:

@@ -103,6 +103,7 @@ def test_relative_paths_begin_where_the_file_is_and_warnings_are_passed_on(
     with pytest.raises(NativeError, match=f"error: targets: a:1: api_key_file: {tmp_path}/key does not exist"):
         check_exporter(tmp_path, text)
     (tmp_path / "key").write_text("k\n")
+    (tmp_path / "key").chmod(0o600)
     check_exporter(tmp_path, text)
     assert capfd.readouterr().err.startswith("warning: collectors.inside.directory: /not/there does not exist yet;")
 

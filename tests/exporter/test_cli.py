@@ -125,6 +125,37 @@ def test_check_config_refuses_a_key_that_is_not_there_unless_told_not_to_look(
     assert capsys.readouterr().err == ""
 
 
+def test_serve_and_check_config_refuse_a_state_directory_that_others_may_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    file = tmp_path / "exporter.yml"
+    file.write_text(f"state_dir: {state}\nlisten: 127.0.0.1:1\n")
+    for command in ("serve", "check-config"):
+        assert main([command, "--config", str(file)]) == 1
+        assert (
+            f"state_dir: others may write into {state} (mode 0777); run: chmod go-w {state}" in capsys.readouterr().err
+        )
+    assert list(state.iterdir()) == []
+
+
+def test_serve_and_check_config_refuse_a_key_that_every_user_may_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("k\n")
+    key.chmod(0o644)
+    file = tmp_path / "exporter.yml"
+    file.write_text(f"state_dir: {tmp_path}/state\ntargets:\n- address: localhost:8000\n  api_key_file: {key}\n")
+    for command in ("serve", "check-config"):
+        assert main([command, "--config", str(file), "--listen", "127.0.0.1:1"]) == 1
+        assert f"{key} is open to every user (mode 0644); run: chmod 600 {key}" in capsys.readouterr().err
+    key.chmod(0o600)
+    assert main(["check-config", "--config", str(file)]) == 0
+
+
 def test_check_config_does_not_look_for_what_a_collector_that_is_off_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

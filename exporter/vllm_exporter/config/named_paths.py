@@ -27,6 +27,7 @@ class NamedPath:
     fix: str = ""  # what to do when nothing is there; not needed when the exporter makes it
     kind: PathKind = "file"
     absent: Absent = "forgotten"
+    secret: bool = False  # no other user may read it
 
 
 def config_paths(config: Config) -> Iterator[NamedPath]:
@@ -34,7 +35,7 @@ def config_paths(config: Config) -> Iterator[NamedPath]:
     for target in config.targets:
         where = f"targets: {target.address}"
         if target.api_key_file:
-            yield NamedPath(f"{where}: api_key_file", target.api_key_file, WRITE_KEY)
+            yield NamedPath(f"{where}: api_key_file", target.api_key_file, WRITE_KEY, secret=True)
         if target.ca_file:
             yield NamedPath(f"{where}: ca_file", target.ca_file, PUT_CERTIFICATE)
     if config.state_dir:

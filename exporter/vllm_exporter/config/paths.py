@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from vllm_exporter.config.named_paths import NamedPath
+from vllm_exporter.config.trusted_paths import find_distrust
+from vllm_exporter.trust import OTHERS_WRITE, trusted_users
 
 
 @dataclass(frozen=True)
@@ -29,23 +31,29 @@ def look_at(paths: Iterable[NamedPath]) -> list[PathProblem]:
     return [one for one in found if one is not None]
 
 
-def _look(path: str, named: NamedPath) -> PathProblem | None:
+def _look(path: str, named: NamedPath, above: bool = False) -> PathProblem | None:
+    """`above`: it is the directory in which the exporter makes what is named."""
     try:
-        mode = os.stat(path).st_mode
+        about = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return _absent(path, named)
     except PermissionError:
         return _no_right(path, named)
     except (OSError, ValueError) as error:  # ValueError: a byte that no path may have
         return PathProblem(True, f"{named.key}: {path!r} cannot be used: {error}; correct the path")
-    if not _is(named.kind, mode):
+    if not _is(named.kind, about.st_mode):
         return PathProblem(True, f"{named.key}: {path} is not a {named.kind}; correct the path")
+    distrust = "" if above else find_distrust(replace(named, path=path))
+    if distrust:
+        # Its owner may be the exporter's user, who is not known here.
+        foreign = about.st_uid not in trusted_users() and not about.st_mode & OTHERS_WRITE
+        return PathProblem(named.secret or not foreign, distrust)
     return None if os.access(path, _rights(named)) else _no_right(path, named)
 
 
 def _absent(path: str, named: NamedPath) -> PathProblem | None:
     if named.absent == "made":  # where it can be
-        return _look(os.path.dirname(path), replace(named, kind="directory"))
+        return _look(os.path.dirname(path), replace(named, kind="directory"), above=True)
     later = named.absent == "comes_later"
     return PathProblem(not later, f"{named.key}: {path} does not exist{' yet' if later else ''}; {named.fix}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from vllm_exporter.config.config import CollectorConfig, Config
+from vllm_exporter.state import MAX_SIZE
+from vllm_exporter.trust import read_plain
 
 # Files in which collectors remember from one start to the next: who started whom, states, how long servers may be
 # silent, where logs were read to. The file of events is not among them: nothing here reads it.
@@ -43,6 +44,6 @@ def copy_state(state_dir: str, to: Path) -> None:
     (to / RELEASE).symlink_to(Path(state_dir).absolute() / RELEASE)
     for name in KEPT:
         try:
-            shutil.copyfile(Path(state_dir) / name, to / name)
+            (to / name).write_bytes(read_plain(Path(state_dir) / name, MAX_SIZE))
         except OSError:
             continue

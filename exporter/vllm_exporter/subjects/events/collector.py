@@ -69,7 +69,7 @@ class EventsCollector(Collector):
         if options.file:
             yield NamedPath("collectors.events.file", options.file, absent="made")
         if options.loki_url and options.loki_token_file:
-            yield NamedPath("collectors.events.loki_token_file", options.loki_token_file, WRITE_KEY)
+            yield NamedPath("collectors.events.loki_token_file", options.loki_token_file, WRITE_KEY, secret=True)
         if options.loki_url and options.loki_ca_file:
             yield NamedPath("collectors.events.loki_ca_file", options.loki_ca_file, PUT_CERTIFICATE)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
-import stat
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from vllm_exporter.facts.events import Event
+from vllm_exporter.trust import open_to_append
 
 
 class EventFile:
@@ -45,13 +45,8 @@ class EventFile:
             self._fd = None
 
     def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        about = os.fstat(self._fd)
-        if not stat.S_ISREG(about.st_mode):  # /dev/stdout, which would be renamed when it is full
-            self.close()
-            raise OSError(errno.EINVAL, f"{self._path} is not a regular file")
-        self.size = about.st_size
+        self._fd = open_to_append(self._path)  # not /dev/stdout, which would be renamed when it is full
+        self.size = os.fstat(self._fd).st_size
         if self.size and os.pread(self._fd, 1, self.size - 1) != b"\n":  # the disk was full, or the host went down
             self.size += os.write(self._fd, b"\n")
         if self.size >= self._max_bytes:
