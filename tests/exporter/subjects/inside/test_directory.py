@@ -195,7 +195,12 @@ def test_a_crowded_directory_is_listed_every_ten_seconds_however_often_it_change
         os.chown(folder / f"{at}.snap", 12345, -1)
     listings: list[int] = []
     listdir = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda place: (listings.append(1), listdir(place))[1])
+
+    def list_and_count(place: int) -> list[str]:
+        listings.append(1)
+        return listdir(place)
+
+    monkeypatch.setattr(os, "listdir", list_and_count)
     found = SnapshotDirectory(folder, clock)
     for at in range(5):
         os.utime(folder, (at, at))
