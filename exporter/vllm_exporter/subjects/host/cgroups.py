@@ -5,7 +5,7 @@ https://docs.kernel.org/admin-guide/cgroup-v2.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from vllm_exporter.errors import NoData
@@ -45,8 +45,7 @@ class Cgroup:
     def __init__(self, server: str, root: Path, path: str) -> None:
         """`path` is that in /proc/<pid>/cgroup, below `root`, where cgroup2 is mounted."""
         self.server, self.path = server, path
-        folder = root / path.lstrip("/")
-        self._levels = [folder, *folder.parents][: min(DEEPEST, len(Path(path).parts))]  # from its own up to the root
+        self._levels = find_levels(root, path)
 
     def rows(self) -> Iterator[Row]:
         """Yields the samples. Raises NoData when it is gone, SourceError, ValueError or LookupError for a bad file."""
@@ -99,16 +98,26 @@ class Cgroup:
 
     def _lowest(self, file: str, parse: Parser) -> tuple[int, float | None]:
         """Returns the level with the lowest limit and that limit; OWN and None when there is no limit."""
-        found = ((parse(self._text(level, file)), level) for level in range(len(self._levels)))
-        limits = [(limit, level) for limit, level in found if limit is not None]
-        if not limits:
-            return OWN, None
-        limit, level = min(limits)
-        return level, limit
+        return lowest(parse(self._text(level, file)) for level in range(len(self._levels)))
 
     def _text(self, level: int, file: str) -> bytes:
         """Returns b'' when the file is not there: the controller is off, or it is the root."""
         return read_bytes(self._levels[level] / file) or b""
+
+
+def find_levels(root: Path, path: str) -> list[Path]:
+    """Returns the directories from a cgroup's own up to the root."""
+    folder = root / path.lstrip("/")
+    return [folder, *folder.parents][: min(DEEPEST, len(Path(path).parts))]
+
+
+def lowest(limits: Iterable[float | None]) -> tuple[int, float | None]:
+    """Returns the level of the lowest limit and that limit; OWN and None when there is no limit."""
+    found = [(limit, level) for level, limit in enumerate(limits) if limit is not None]
+    if not found:
+        return OWN, None
+    limit, level = min(found)
+    return level, limit
 
 
 def parse_path(data: bytes) -> str | None:

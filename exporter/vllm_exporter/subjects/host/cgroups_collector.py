@@ -1,4 +1,4 @@
-"""The limits that hold for each vLLM server: memory and CPU of its cgroup (v2), OOM kills, throttling, pressure."""
+"""The limits that hold for each vLLM server: memory and CPU of its cgroup, OOM kills, throttling, pressure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from vllm_exporter.linux.files import read_file
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.subjects.host.cgroups import FAMILIES, Cgroup, parse_path
+from vllm_exporter.subjects.host.cgroups_v1 import CgroupV1, parse_paths
 from vllm_exporter.subjects.host.guarded_reader import GuardedReader
 
 OWN = ""  # the label `server` of the exporter's own cgroup
 SERVERS = 64  # at most
+
+Paths = Mapping[str, str | Mapping[str, str]]  # by server: in v2 one path, in v1 one for each controller
 
 
 class CgroupsCollector(Collector):
@@ -27,28 +30,41 @@ class CgroupsCollector(Collector):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._root = context.sys / "fs/cgroup"
-        self._paths: Mapping[str, str] = {}
+        self._paths: Paths = {}
         self._parts: tuple[GuardedReader, ...] = ()
 
     def collect(self) -> Iterator[Row]:
-        """Yields the samples. Raises NoData without cgroup v2."""
-        if not (self._root / "cgroup.controllers").exists():
-            raise NoData(f"no cgroup v2 is mounted at {self._root}; cgroup v1 is not read")
-        paths = self._find_paths()
+        """Yields the samples. Raises NoData without cgroups."""
+        unified = (self._root / "cgroup.controllers").exists()
+        if not unified and not (self._root / "memory").exists():
+            raise NoData(f"no cgroup v2 is mounted at {self._root}, and no memory controller of v1")
+        paths = self._find_paths(unified)
         if paths != self._paths:
             self._paths = paths
-            self._parts = tuple(
-                GuardedReader(f"cgroup {path}", Cgroup(server, self._root, path).rows) for server, path in paths.items()
-            )
+            self._parts = tuple(self._make_part(server, found) for server, found in paths.items())
         rows = [row for part in self._parts for row in part.rows()]
         if not rows:
-            raise NoData("neither a vLLM server's cgroup nor the exporter's own can be seen")
+            where = "" if unified else f"no cgroup v2 is mounted at {self._root}, and in v1 "
+            raise NoData(f"{where}neither a vLLM server's cgroup nor the exporter's own can be seen")
         return iter(rows)
 
-    def _find_paths(self) -> dict[str, str]:
+    def _make_part(self, server: str, found: str | Mapping[str, str]) -> GuardedReader:
+        if isinstance(found, str):
+            return GuardedReader(f"cgroup {found}", Cgroup(server, self._root, found).rows)
+        if server == OWN:  # a container without the host's cgroup namespace sees its own cgroup in the root's place
+            found = {name: path if self._shows(name, path) else "/" for name, path in found.items()}
+        return GuardedReader(f"cgroup {server}".strip(), CgroupV1(server, self._root, found).rows)
+
+    def _shows(self, controller: str, path: str) -> bool:
+        return (self._root / controller / path.lstrip("/")).is_dir()
+
+    def _find_paths(self, unified: bool) -> Paths:
         """Returns the paths by server, without those that this mount does not show, which begin with '/..'."""
         proc, trees = self.context.proc, self.context.board.latest(Trees)
         mains = sorted(trees.mains().items())[:SERVERS] if trees else []
         files = {OWN: proc / "self/cgroup"} | {server: proc / str(one.ref.pid) / "cgroup" for server, one in mains}
-        paths = {server: parse_path(read_file(file, 65536) or b"") for server, file in files.items()}
-        return {server: path for server, path in paths.items() if path and not path.startswith("/..")}
+        texts = {server: read_file(file, 65536) or b"" for server, file in files.items()}
+        if not unified:
+            return {server: paths for server, text in texts.items() if (paths := parse_paths(text))}
+        found = {server: parse_path(text) for server, text in texts.items()}
+        return {server: path for server, path in found.items() if path and not path.startswith("/..")}

@@ -243,3 +243,24 @@ def test_reads_this_host(clock: FakeClock) -> None:
     found = values(SystemCollector(Context(Config(), clock)))
     assert 0 < found["memory_free_bytes{}"] < found["memory_total_bytes{}"]
     assert sum(only(found, "file_errors_total").values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "wrapped", "name"),
+    [
+        ("stat", "processes ", "processes -2049041839", "processes_started_total{}"),  # H01, node_exporter#1882
+        ("stat", "ctxt ", "ctxt -1", "context_switches_total{}"),
+        ("stat", "procs_blocked ", "procs_blocked -1", "processes_blocked{}"),
+        ("vmstat", "pgmajfault ", "pgmajfault -5", "major_page_faults_total{}"),
+    ],
+)
+def test_a_number_that_the_kernel_let_wrap_is_left_out_and_the_others_are_kept(
+    host: Path, clock: FakeClock, file: str, line: str, wrapped: str, name: str
+) -> None:
+    path = host / "proc" / file
+    before = collect(host, clock)
+    assert name in before
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*(one for one in lines if not one.startswith(line)), wrapped, ""]))
+    assert set(before) - set(collect(host, clock)) == {name}
+    assert min(collect(host, clock).values()) >= 0
