@@ -9,10 +9,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData
+from vllm_exporter.linux.meminfo import read_host_memory
 from vllm_exporter.metrics.family import Family, Sample
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.source import CallFailures, Card, GpuProcess, GpuSnapshot
@@ -36,9 +38,11 @@ class AmdGpu:
 class AmdSource:
     """AMD's GPUs. `read` and `close` are for one thread. The cost of amdsmi's wrappers was not measured on a GPU."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
         self.failures = CallFailures()
         self.snapshot: GpuSnapshot | None = None
+        self.missing: tuple[Card, ...] = ()  # amdsmi has no word for a GPU that does not answer
         self.closed_because = "the library has not been opened yet"
         self._clock = clock
         self._amdsmi: Any = None  # has no types
@@ -147,11 +151,9 @@ class AmdSource:
     def _fast_samples(self, gpu: AmdGpu) -> Iterator[Sample]:
         ids = {"gpu_id": gpu.card.gpu_id}
         activity = self._ask(gpu.handle, "amdsmi_get_gpu_activity") or {}
-        yield from _some(names.GPU_UTILIZATION_PERCENT, number(activity.get("gfx_activity")), **ids)
-        yield from _some(names.GPU_MEMORY_BUSY_RATIO, number(activity.get("umc_activity"), 0.01), **ids)
-        memory = self._ask(gpu.handle, "amdsmi_get_gpu_vram_usage") or {}
-        yield from _some(names.GPU_MEMORY_USED_BYTES, number(memory.get("vram_used"), MIB), **ids)
-        yield from _some(names.GPU_MEMORY_TOTAL_BYTES, number(memory.get("vram_total"), MIB), **ids)
+        yield from _some(names.GPU_UTILIZATION_PERCENT, percent(activity.get("gfx_activity")), **ids)
+        yield from _some(names.GPU_MEMORY_BUSY_RATIO, percent(activity.get("umc_activity"), 0.01), **ids)
+        yield from self._memory_samples(gpu)
         for sensor, kind in (("gpu", "HOTSPOT"), ("memory", "VRAM")):
             degrees = self._temperature(gpu, kind, "CURRENT")
             yield from _some(names.GPU_TEMPERATURE_CELSIUS, degrees, **ids, sensor=sensor)
@@ -165,6 +167,21 @@ class AmdSource:
         for clock, kind in (("sm", "GFX"), ("memory", "MEM")):
             found = self._ask(gpu.handle, "amdsmi_get_clock_info", getattr(self._amdsmi.AmdSmiClkType, kind)) or {}
             yield from _some(names.GPU_CLOCK_HERTZ, number(found.get("clk"), 1e6), **ids, clock=clock)
+
+    def _memory_samples(self, gpu: AmdGpu) -> Iterator[Sample]:
+        """Yields the memory of the GPU; of one that has none of its own that of the host."""
+        ids, name = {"gpu_id": gpu.card.gpu_id}, "amdsmi_get_gpu_vram_usage"
+        memory = self._ask(gpu.handle, name) or {}
+        total = number(memory.get("vram_total"), MIB)
+        if total or not (total == 0 or (str(gpu.handle), name) in self._refused):
+            yield from _some(names.GPU_MEMORY_USED_BYTES, number(memory.get("vram_used"), MIB), **ids)
+            yield from _some(names.GPU_MEMORY_TOTAL_BYTES, total, **ids)
+            return
+        host = read_host_memory(self._proc)
+        yield names.GPU_MEMORY_UNIFIED.sample(1, **ids)
+        if host is not None:
+            yield names.GPU_MEMORY_USED_BYTES.sample(host.used, **ids)
+            yield names.GPU_MEMORY_TOTAL_BYTES.sample(host.total, **ids)
 
     def _slow_samples(self, gpu: AmdGpu) -> Iterator[Sample]:
         ids = {"gpu_id": gpu.card.gpu_id}
@@ -218,6 +235,12 @@ def number(value: object, factor: float = 1) -> float | None:
     return value * factor
 
 
+def percent(value: object, factor: float = 1) -> float | None:
+    """Returns the percentage times factor; None for one that cannot be."""
+    found = number(value)
+    return None if found is None or not 0 <= found <= 100 else found * factor
+
+
 def watts(value: object) -> float | None:
     """Returns the watts of a power cap."""
     found = number(value)
@@ -235,5 +258,5 @@ def error_code(error: Exception) -> str:
 
 
 def _some(family: Family, value: float | None, **labels: str) -> Iterator[Sample]:
-    if value is not None:
+    if value is not None and (value >= 0 or family.kind != "counter"):
         yield family.sample(value, **labels)

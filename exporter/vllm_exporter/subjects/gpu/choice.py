@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData
@@ -10,7 +11,7 @@ from vllm_exporter.subjects.gpu.source import GpuSource
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
 
-def open_source(clock: Clock, ledger: XidLedger, path: str, gpm: bool) -> GpuSource:
+def open_source(clock: Clock, ledger: XidLedger, path: str, gpm: bool, proc: Path = Path("/proc")) -> GpuSource:
     """Returns the source; the driver is not called yet. `path` is that of NVIDIA's library; XIDs go to the ledger.
 
     Raises NoData when there is neither library.
@@ -24,7 +25,7 @@ def open_source(clock: Clock, ledger: XidLedger, path: str, gpm: bool) -> GpuSou
             raise NoData(f"{nothing}; and no module amdsmi for AMD's GPUs") from None
         from vllm_exporter.subjects.gpu.amd import AmdSource  # here: see above
 
-        return AmdSource(clock)
+        return AmdSource(clock, proc)
     from vllm_exporter.subjects.gpu.nvml.driver import NvmlSource  # here: see above
 
-    return NvmlSource(clock, ledger, path, gpm)
+    return NvmlSource(clock, ledger, path, gpm, proc=proc)

@@ -45,7 +45,7 @@ class GpuCollector(Collector):
     for_scrapes = True
     turn = 1  # the processes come first
     options = GpuOptions
-    metrics = (*names.STATIC, *names.FAST, *names.SLOW, *names.PROCESSES, *names.HEALTH)
+    metrics = (*names.STATIC, *names.FAST, *names.SHARED, *names.SLOW, *names.PROCESSES, *names.HEALTH)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -64,6 +64,7 @@ class GpuCollector(Collector):
         self._shown: GpuSnapshot | None = None
         self._joined: list[Row] = []
         self._posted_at: float | None = None
+        self._misses = False  # True while no GPU answers
 
     @classmethod
     def paths(cls, config: Config, name: str) -> Iterator[NamedPath]:
@@ -82,7 +83,11 @@ class GpuCollector(Collector):
             yield from self._show(snapshot)
         if self._kernel is not None:
             self._kernel.read(self._addresses)
-        if snapshot is None and done and source.closed_because:  # not while it is being opened or closed
+        if snapshot is None and done:
+            self._tell_missing(source)
+        if (
+            snapshot is None and done and source.closed_because and not source.missing
+        ):  # not while it is being opened or closed
             self._shown = None
             raise NoData(source.closed_because)
         self._grace = GRACE
@@ -113,10 +118,19 @@ class GpuCollector(Collector):
             self._posted_at = now
             self.context.board.post(Gpus(tuple(make_sights(snapshot))))
 
+    def _tell_missing(self, source: GpuSource) -> None:
+        """Says that no GPU answers, to the log once, and to others."""
+        if bool(source.missing) != self._misses:
+            self._misses = bool(source.missing)
+            if self._misses:
+                log("error", "no GPU answers", gpus=len(source.missing), reason=source.closed_because)
+        if source.missing:
+            self._post(GpuSnapshot(cards=source.missing))
+
     def _make_health(self, source: GpuSource, snapshot: GpuSnapshot | None, hung: bool) -> ReadingHealth:
         failures, xids = source.failures.counts.copy(), self._ledger.counts()  # others write to them
         if snapshot is None:
-            return ReadingHealth(hung, None, 0.0, 0.0, (), failures, xids)
+            return ReadingHealth(hung, None, 0.0, 0.0, source.missing, failures, xids)
         age = self.context.clock.monotonic() - snapshot.at
         return ReadingHealth(hung, age, snapshot.fast_seconds, snapshot.slow_seconds, snapshot.cards, failures, xids)
 
@@ -127,7 +141,9 @@ class GpuCollector(Collector):
             if self._nothing and now < self._search_at:
                 raise NoData(self._nothing)
             try:
-                self._source = open_source(self.context.clock, self._ledger, self._options.library, self._options.gpm)
+                self._source = open_source(
+                    self.context.clock, self._ledger, self._options.library, self._options.gpm, self.context.proc
+                )
                 self._kernel = KernelXids(self.context.clock, self._ledger)
             except NoData as nothing:
                 self._nothing, self._search_at = str(nothing), now + SEARCH_SECONDS

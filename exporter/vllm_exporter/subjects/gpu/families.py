@@ -46,6 +46,11 @@ GPU_MEMORY_BUSY_RATIO = _family(
 )
 GPU_MEMORY_USED_BYTES = _family("memory_used_bytes", "gauge", "Memory allocated in bytes, without what is reserved.")
 GPU_MEMORY_TOTAL_BYTES = _family("memory_total_bytes", "gauge", "Memory in bytes.")
+GPU_MEMORY_UNIFIED = _family(
+    "memory_unified",
+    "gauge",
+    "1 for a GPU without memory of its own: total and used are those of the host. Absent for others.",
+)
 GPU_MEMORY_RESERVED_BYTES = _family(
     "memory_reserved_bytes", "gauge", "Memory the driver and firmware keep for themselves in bytes."
 )
@@ -161,7 +166,10 @@ GPU_PROCESS_SM_RATIO = Family(
 
 # Errors of GPUs, and the state of the readings.
 GPU_LOST = _family(
-    "lost", "gauge", "1 when the driver has lost the GPU (fallen off the bus), else 0; uuid empty if unknown.", "uuid"
+    "lost",
+    "gauge",
+    "1 when the driver has lost the GPU (fallen off the bus) or it does not answer, else 0; uuid empty if unknown.",
+    "uuid",
 )
 GPU_XID_ERRORS_TOTAL = _family(
     "xid_errors_total",
@@ -224,6 +232,7 @@ FAST = (
     GPU_SM_ACTIVE_CYCLES_TOTAL,
     GPU_TENSOR_ACTIVE_CYCLES_TOTAL,
 )
+SHARED = (GPU_MEMORY_UNIFIED,)
 SLOW = (
     GPU_POWER_LIMIT_WATTS,
     GPU_TEMPERATURE_MARGIN_CELSIUS,
@@ -260,7 +269,7 @@ HEALTH = (
 
 # Families that were checked with a stand-in for the driver only. Documents mark them; remove one here once
 # benchmarks/gpu_check.py has compared it on a GPU of that maker.
-STAND_IN_ONLY = (*STATIC, *FAST, *SLOW, *PROCESSES, *HEALTH)
+STAND_IN_ONLY = (*STATIC, *FAST, *SHARED, *SLOW, *PROCESSES, *HEALTH)
 AMD_STAND_IN_ONLY = (
     GPU_INFO,
     GPU_TEMPERATURE_THRESHOLD_CELSIUS,
@@ -268,6 +277,7 @@ AMD_STAND_IN_ONLY = (
     GPU_MEMORY_BUSY_RATIO,
     GPU_MEMORY_USED_BYTES,
     GPU_MEMORY_TOTAL_BYTES,
+    GPU_MEMORY_UNIFIED,
     GPU_TEMPERATURE_CELSIUS,
     GPU_POWER_WATTS,
     GPU_POWER_INSTANT_WATTS,

@@ -69,6 +69,11 @@ class GpuSource(Protocol):
         ...
 
     @property
+    def missing(self) -> tuple[Card, ...]:
+        """Returns the GPUs that are there when none of them answers and the library is closed; else ()."""
+        ...
+
+    @property
     def closed_because(self) -> str:
         """Returns why there is no snapshot; '' when there is one, and while the library is being closed."""
         ...

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from tests.exporter.fakes import FakeClock
 from vllm_exporter.metrics.family import Row
-from vllm_exporter.subjects.gpu.amd import AmdSource, number, watts
+from vllm_exporter.subjects.gpu.amd import AmdSource, number, percent, watts
 from vllm_exporter.subjects.gpu.families import AMD_STAND_IN_ONLY
 from vllm_exporter.subjects.gpu.source import GpuProcess
 
@@ -222,3 +223,23 @@ def test_a_power_cap_is_in_watts_or_microwatts() -> None:
     assert watts(750_000_000) == 750
     assert watts(300) == 300
     assert watts("N/A") is None
+
+
+def test_a_gpu_without_memory_of_its_own_has_that_of_the_host(
+    amd: FakeAmdsmi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 100 kB\nMemAvailable: 60 kB\n")
+    monkeypatch.setattr(
+        amd, "amdsmi_get_gpu_vram_usage", lambda handle: {"vram_used": 0, "vram_total": 0}, raising=False
+    )
+    source = AmdSource(FakeClock(), tmp_path)
+    source.read()
+    assert source.snapshot is not None
+    found = values(source.snapshot.fast)
+    assert found["memory_unified", "0"] == 1
+    assert (found["memory_total_bytes", "0"], found["memory_used_bytes", "0"]) == (102400, 40960)
+
+
+@pytest.mark.parametrize(("said", "read"), [(100, 100), (101, None), (65535, None), (-1, None), ("N/A", None)])
+def test_a_percentage_that_cannot_be_is_left_out(said: object, read: float | None) -> None:
+    assert percent(said) == read

@@ -366,3 +366,20 @@ def test_a_tensor_group_across_sockets_is_well_by_switches_and_where_the_driver_
     assert found["gpu_link_info", "0", "1", link] == 1
     assert found.get(("gpu_nvlinks", "0", "1")) == (None if codes else 18)
     assert found["mistakes", "llama", "tensor_group_across_nodes"] == 0
+
+
+def test_gpus_of_which_none_answers_are_there_and_said_once(
+    stub: Stub, make_rig: MakeRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub.set("gpus", 2)
+    rig = make_rig(stub.path)
+    rig.run()
+    stub.fault("*", 999)
+    for _ in range(3):
+        found = rig.run(5)
+        assert (found["lost", "0", "GPU-00000000"], found["lost", "1", "GPU-00000001"]) == (1, 1)
+        assert not [key for key in found if key[0] == "utilization_percent"]
+    fact = rig.context.board.latest(Gpus)
+    assert fact is not None
+    assert [one.lost for one in fact.gpus] == [True, True]
+    assert capsys.readouterr().err.count('msg="no GPU answers" gpus=2') == 1

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
+from math import inf
 
 from vllm_exporter.metrics.family import Family
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.nvml.fields import ALL_LINKS
+
+LARGEST = {"I": (1 << 32) - 2, "Q": (1 << 64) - 2, "i": inf}  # NVML_VALUE_NOT_AVAILABLE is -1, of any type
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +24,7 @@ class Output:
     multiply: int = 1
     wraps: bool = False  # a counter that may start again from 0
     mask: bool = False  # bits of THROTTLE_REASONS, a series for each
+    most: float = inf  # in the driver's units; a larger value is none
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,13 @@ class Call:
     outputs: tuple[Output, ...]
     arguments: tuple[int, ...] = ()
     preset: bytes = b""  # content that the memory must have before the first call
+    whole: bool = False  # a first value of 0 means that there is nothing to report
+
+    @property
+    def most(self) -> tuple[float, ...]:
+        """Returns the largest value of each output that can be: the largest of an unsigned type stands for none."""
+        letters = re.sub(r"\d+x", "", self.format)
+        return tuple(min(one.most, LARGEST[letter]) for one, letter in zip(self.outputs, letters, strict=True))
 
     @property
     def size(self) -> int:
@@ -51,7 +63,7 @@ CALLS = (
     Call(
         "nvmlDeviceGetUtilizationRates",
         "II",
-        (Output(names.GPU_UTILIZATION_PERCENT), Output(names.GPU_MEMORY_BUSY_RATIO, divide=100)),
+        (Output(names.GPU_UTILIZATION_PERCENT, most=100), Output(names.GPU_MEMORY_BUSY_RATIO, divide=100, most=100)),
     ),
     Call(  # version, total, reserved, free, used
         "nvmlDeviceGetMemoryInfo_v2",
@@ -62,11 +74,13 @@ CALLS = (
             Output(names.GPU_MEMORY_USED_BYTES),
         ),
         preset=struct.pack("=I", 0x02000028),
+        whole=True,
     ),
     Call(  # total, free, used with what is reserved: drivers before 510
         "nvmlDeviceGetMemoryInfo",
         "Q8xQ",
         (Output(names.GPU_MEMORY_TOTAL_BYTES), Output(names.GPU_MEMORY_USED_BYTES)),
+        whole=True,
     ),
     Call(  # version, sensor, degrees
         "nvmlDeviceGetTemperatureV",
@@ -79,7 +93,7 @@ CALLS = (
     Call("nvmlDeviceGetClockInfo", "I4x", (Output(names.GPU_CLOCK_HERTZ, "memory", multiply=1_000_000),), (2,)),
     Call("nvmlDeviceGetCurrentClocksEventReasons", "Q", (Output(names.GPU_THROTTLE_ACTIVE, mask=True),)),
     Call("nvmlDeviceGetCurrentClocksThrottleReasons", "Q", (Output(names.GPU_THROTTLE_ACTIVE, mask=True),)),
-    Call("nvmlDeviceGetPerformanceState", "I4x", (Output(names.GPU_PERFORMANCE_STATE),)),
+    Call("nvmlDeviceGetPerformanceState", "I4x", (Output(names.GPU_PERFORMANCE_STATE, most=15),)),  # 32: not known
 )
 # For GPUs that do not answer field 185; the time over which it averages depends on the GPU.
 POWER_USAGE = Call("nvmlDeviceGetPowerUsage", "I4x", (Output(names.GPU_POWER_WATTS, divide=1000),))
@@ -88,9 +102,9 @@ OF_INSTANCES = frozenset({"nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetMemoryInfo
 OF_GPU_ONLY = frozenset(call.function for call in (*CALLS, POWER_USAGE)) - OF_INSTANCES
 
 FIELDS = (
-    Field(185, Output(names.GPU_POWER_WATTS, divide=1000)),
-    Field(186, Output(names.GPU_POWER_INSTANT_WATTS, divide=1000)),
-    Field(82, Output(names.GPU_TEMPERATURE_CELSIUS, "memory")),
+    Field(185, Output(names.GPU_POWER_WATTS, divide=1000, most=LARGEST["I"])),
+    Field(186, Output(names.GPU_POWER_INSTANT_WATTS, divide=1000, most=LARGEST["I"])),
+    Field(82, Output(names.GPU_TEMPERATURE_CELSIUS, "memory", most=LARGEST["I"])),
     Field(83, Output(names.GPU_ENERGY_JOULES_TOTAL, divide=1000)),
     Field(197, Output(names.GPU_PCIE_TRANSMIT_BYTES_TOTAL, wraps=True)),
     Field(198, Output(names.GPU_PCIE_RECEIVE_BYTES_TOTAL, wraps=True)),
@@ -126,10 +140,10 @@ THROTTLE_REASONS = {
 # GPM metrics by id: percentages of the time between two samples; from 248 on counts since the boot, in drivers that
 # have them.
 GPM = {
-    2: Output(names.GPU_SM_ACTIVE_RATIO, divide=100),
-    3: Output(names.GPU_SM_OCCUPANCY_RATIO, divide=100),
-    5: Output(names.GPU_TENSOR_ACTIVE_RATIO, divide=100),
-    10: Output(names.GPU_DRAM_BANDWIDTH_RATIO, divide=100),
+    2: Output(names.GPU_SM_ACTIVE_RATIO, divide=100, most=100),
+    3: Output(names.GPU_SM_OCCUPANCY_RATIO, divide=100, most=100),
+    5: Output(names.GPU_TENSOR_ACTIVE_RATIO, divide=100, most=100),
+    10: Output(names.GPU_DRAM_BANDWIDTH_RATIO, divide=100, most=100),
     248: Output(names.GPU_SM_CYCLES_TOTAL),
     249: Output(names.GPU_SM_ACTIVE_CYCLES_TOTAL),
     250: Output(names.GPU_TENSOR_ACTIVE_CYCLES_TOTAL),

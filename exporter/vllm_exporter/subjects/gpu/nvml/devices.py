@@ -7,8 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vllm_exporter.subjects.gpu.nvml.library import INVALID_ARGUMENT, NOT_FOUND, Library, Lost, text
+from vllm_exporter.subjects.gpu.nvml.library import (
+    INVALID_ARGUMENT,
+    NO_PERMISSION,
+    NOT_FOUND,
+    Library,
+    Lost,
+    text,
+)
 from vllm_exporter.subjects.gpu.source import Card
+
+HANDLE = "nvmlDeviceGetHandleByIndex"
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Device:
 
 
 def find_devices(library: Library) -> tuple[list[Device], list[Card]]:
-    """Returns the devices that answer, and the cards that are lost. Raises Gone."""
+    """Returns the devices that answer, and the cards that are lost: counted, but without a handle. Raises Gone."""
     devices: list[Device] = []
     lost: list[Card] = []
     for index in range(library.ask("", "nvmlDeviceGetCount") or 0):
@@ -52,10 +61,12 @@ def find_again(library: Library, devices: Sequence[Device]) -> Iterator[Device]:
 
 
 def _find(library: Library, index: int) -> Iterator[Device]:
-    whom = f"index {index}"  # refusals count per GPU: a container may not use each GPU that is counted
-    handle = library.ask(whom, "nvmlDeviceGetHandleByIndex", index)
+    whom = f"index {index}"  # refusals count per GPU
+    handle = library.ask(whom, HANDLE, index)
     if handle is None:
-        return
+        if library.refusal(whom, HANDLE) == NO_PERMISSION:
+            return  # a container may not use each GPU that is counted
+        raise Lost(f"{HANDLE}: GPU {index} is counted, but gives no handle")
     pci = library.ask(whom, "nvmlDeviceGetPciInfo_v3", handle)
     card = Card(
         gpu_id=str(index),

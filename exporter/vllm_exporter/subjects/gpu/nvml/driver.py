@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData
+from vllm_exporter.linux.meminfo import read_host_memory
 from vllm_exporter.subjects.gpu.nvml.events import WAIT
 from vllm_exporter.subjects.gpu.nvml.library import Gone, Lost
 from vllm_exporter.subjects.gpu.nvml.session import Session, Setup
@@ -28,13 +31,15 @@ class NvmlSource:
         path: str,
         gpm: bool = True,
         event_wait: float = WAIT,
+        proc: Path = Path("/proc"),
     ) -> None:
         """The ledger is written from another thread."""
         self.failures = CallFailures()
         self.snapshot: GpuSnapshot | None = None
+        self.missing: tuple[Card, ...] = ()
         self.closed_because = "the library has not been opened yet"
         self._clock = clock
-        self._setup = Setup(clock, self.failures, ledger, {}, path, gpm, event_wait)
+        self._setup = Setup(clock, self.failures, ledger, {}, path, gpm, event_wait, partial(read_host_memory, proc))
         self._session: Session | None = None
         self._released = False
         self._closing_because = ""  # set while the library is to be closed but is still in use
@@ -50,11 +55,13 @@ class NvmlSource:
             if self._closing_because:
                 return
         if self._released:
+            self.missing = ()
             self._shut("released on request: vllm-exporter holds nothing of the driver", CLOSE_SECONDS)
             return
         try:
             self._read()
         except (NoData, Gone, Lost) as reason:
+            self.missing = self._find_missing(reason)
             self._shut(str(reason), CLOSE_SECONDS)
             self._open_at = self._clock.monotonic() + self._pause
             self._pause = min(2 * self._pause, REOPEN_SECONDS_MAX)
@@ -88,7 +95,7 @@ class NvmlSource:
             if before is not None:
                 self.snapshot = snapshot  # the fast readings need not wait for the rest
             snapshot = self._add_slow(session, snapshot, now)
-        self.snapshot, self.closed_because = snapshot, ""
+        self.snapshot, self.closed_because, self.missing = snapshot, "", ()
         if slow_due:
             self.snapshot = replace(snapshot, links=session.read_links(snapshot.slow))
         self._pause = REOPEN_SECONDS
@@ -118,6 +125,15 @@ class NvmlSource:
         self._cards_from = found
         self._cards_made = (*found, *(replace(card, lost=True) for card in gone))
         return self._cards_made
+
+    def _find_missing(self, reason: Exception) -> tuple[Card, ...]:
+        """Returns the GPUs that are there and do not answer, when none does: the library is closed then."""
+        if isinstance(reason, NoData):
+            return ()
+        if self._session is None:
+            return self.missing  # it could not be opened again
+        cards = self._cards(self._session.cards)
+        return cards if cards and all(card.lost for card in cards) else ()
 
     def _shut(self, why: str, wait: float) -> None:
         """Closes the library, or begins to: it must not be closed while the thread for XIDs is in it."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vllm_exporter.clock import Clock
+from vllm_exporter.linux.meminfo import HostMemory
 from vllm_exporter.metrics.family import Row, Series
+from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.nvml.calls import (
     CALLS,
     FIELDS,
@@ -25,13 +27,26 @@ from vllm_exporter.subjects.gpu.nvml.devices import Device
 from vllm_exporter.subjects.gpu.nvml.fields import FUNCTION as FIELD_VALUES
 from vllm_exporter.subjects.gpu.nvml.fields import FieldKey, field_name, read_fields
 from vllm_exporter.subjects.gpu.nvml.gpm import GpmProbe, read_metrics
-from vllm_exporter.subjects.gpu.nvml.library import FUNCTION_NOT_FOUND, Function, Library, Lost
+from vllm_exporter.subjects.gpu.nvml.library import (
+    FINAL,
+    FUNCTION_NOT_FOUND,
+    NOT_SUPPORTED,
+    Function,
+    Library,
+    Lost,
+)
 from vllm_exporter.subjects.gpu.nvml.wrapping import WrappingCounter
 
+ReadHostMemory = Callable[[], HostMemory | None]
 Meters = dict[tuple[str, str], WrappingCounter]  # by uuid and family
 Found = dict[Series, tuple[Output, float]]  # in the driver's units
 
 OUTPUTS: dict[FieldKey, Output] = {(one.id, one.scope): one.output for one in FIELDS}
+
+
+def no_host_memory() -> HostMemory | None:
+    """Returns None: where the host's memory is not read."""
+    return None
 
 
 @dataclass
@@ -44,22 +59,34 @@ class PreparedCall:
     series: tuple[Series, ...]  # of its outputs
     memory: Any = field(init=False)
     layout: struct.Struct = field(init=False)
+    outputs: tuple[tuple[Series, Output, float], ...] = field(init=False)  # with the largest value that can be
+    whole: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.memory = ctypes.create_string_buffer(self.call.preset, self.call.size)
         self.layout = struct.Struct(f"={self.call.format}")
+        self.outputs = tuple(zip(self.series, self.call.outputs, self.call.most, strict=True))
+        self.whole = self.call.whole
 
 
 class FastReader:
     """Reads a set of devices. A call that fails is left out until `retry`."""
 
     def __init__(
-        self, library: Library, devices: Sequence[Device], probes: Sequence[GpmProbe], meters: Meters, clock: Clock
+        self,
+        library: Library,
+        devices: Sequence[Device],
+        probes: Sequence[GpmProbe],
+        meters: Meters,
+        clock: Clock,
+        host_memory: ReadHostMemory = no_host_memory,
     ) -> None:
-        """`meters` are kept from one reader to the next."""
+        """`meters` are kept from one reader to the next; `host_memory` is read for GPUs that have none of their own."""
         self.lost: set[str] = set()  # gpu ids
         by_id = {probe.device.gpu_id: probe for probe in probes}
-        self._readers = [DeviceReader(library, device, by_id.get(device.gpu_id), meters, clock) for device in devices]
+        self._readers = [
+            DeviceReader(library, device, by_id.get(device.gpu_id), meters, clock, host_memory) for device in devices
+        ]
 
     @property
     def incomplete(self) -> bool:
@@ -79,14 +106,28 @@ class FastReader:
                     rows += one.read()
                 except Lost:
                     self.lost.add(one.device.gpu_id)
+                if one.silent:
+                    self.lost.add(one.device.gpu_id)
         return rows
 
 
 class DeviceReader:
     """Reads one GPU or MIG instance."""
 
-    def __init__(self, library: Library, device: Device, probe: GpmProbe | None, meters: Meters, clock: Clock) -> None:
+    def __init__(
+        self,
+        library: Library,
+        device: Device,
+        probe: GpmProbe | None,
+        meters: Meters,
+        clock: Clock,
+        host_memory: ReadHostMemory,
+    ) -> None:
         self.device = device
+        self.silent = False  # True if it answers no call at all, by whatever code, though it should
+        self._failing = False  # True if one failed that the driver has not refused for good
+        self._no_memory = False  # True if it says that it has 0 bytes
+        self._host_memory = host_memory
         self.out: set[str] = set()  # calls and fields that failed, and are left out until they are tried again
         self._library = library
         self._probe = probe
@@ -94,6 +135,7 @@ class DeviceReader:
         self._clock = clock
         self._counts: dict[Series, float] = {}  # of counters that only a reset makes fall
         self._working: set[str] = set()  # calls and fields that answered last time
+        self._total = names.GPU_MEMORY_TOTAL_BYTES, (device.gpu_id,)
         self._series = {output: self._name(output) for output in (*OUTPUTS.values(), *GPM.values())}
         left_out = OF_INSTANCES if device.split else OF_GPU_ONLY if device.parent is not None else ()
         prepared = (self._prepare(call) for call in (*CALLS, POWER_USAGE) if call.function not in left_out)
@@ -104,6 +146,7 @@ class DeviceReader:
         """Takes back all calls and fields that the driver has not refused for good."""
         refused = self._library.refused
         self.out.clear()
+        self._failing = self._no_memory = False
         self._calls = [one for one in self._every if not refused(self.device.uuid, one.call.function)]
         self._keys = list(OUTPUTS) if self.device.parent is None else []
 
@@ -116,6 +159,9 @@ class DeviceReader:
             if not all(series in found for series in one.series):
                 self._call(one, found)
         rows = list(self._metered(found))
+        self.silent = not rows and self._failing and self.device.parent is None
+        if self._total not in found and self._shares_memory():
+            rows += self._read_host_memory()
         if self._probe is not None:
             rows += self._read_gpm(self._probe)
         return rows
@@ -137,35 +183,59 @@ class DeviceReader:
         answers = read_fields(self._library, self.device.uuid, self.device.handle, self._keys)
         if not answers and self._library.failures.total > failed:
             self._keys = []
-            self._fails(FIELD_VALUES)
+            self._fails(FIELD_VALUES, self._library.refusal(self.device.uuid, FIELD_VALUES))
         for key, answer in answers.items():
-            name = field_name(key)
-            if answer.value is None:
+            code, _, value, _ = answer
+            if value is not None:
+                self._working.add(field_name(key))
+                output = OUTPUTS[key]
+                if value <= output.most and (value >= 0 or output.family.kind != "counter"):
+                    found.setdefault(self._series[output], (output, value))
+            elif code:
                 self._keys.remove(key)
-                self._fails(name)
-            else:
-                self._working.add(name)
-                found.setdefault(self._series[OUTPUTS[key]], (OUTPUTS[key], answer.value))
+                self._fails(field_name(key), code)
 
     def _call(self, one: PreparedCall, found: Found) -> None:
         if code := one.function(self.device.handle, *one.call.arguments, one.memory):
             self._calls.remove(one)
-            self._fails(one.name)
+            self._fails(one.name, code)
             self._library.failed(self.device.uuid, one.call.function, code)
             return
         self._working.add(one.name)
-        for series, output, value in zip(one.series, one.call.outputs, one.layout.unpack(one.memory), strict=True):
-            found.setdefault(series, (output, value))
+        values = one.layout.unpack(one.memory)
+        if one.whole and not values[0]:
+            self._no_memory = True
+            return
+        for (series, output, most), value in zip(one.outputs, values, strict=True):
+            if value <= most:
+                found.setdefault(series, (output, value))
 
     def _read_gpm(self, probe: GpmProbe) -> Iterator[Row]:
         values = read_metrics(self._library, probe, self._clock.monotonic(), self.out)
         for metric, value in values.items():
             output = GPM[metric]
-            yield self._series[output], value * output.multiply / output.divide
+            if 0 <= value <= output.most:
+                yield self._series[output], value * output.multiply / output.divide
 
-    def _fails(self, name: str) -> None:
+    def _shares_memory(self) -> bool:
+        """True if the GPU has no memory of its own: both calls are not supported, or say 0 bytes."""
+        if self.device.parent is not None or self.device.split:
+            return False
+        refusal = self._library.refusal(self.device.uuid, "nvmlDeviceGetMemoryInfo")
+        return self._no_memory or refusal == NOT_SUPPORTED
+
+    def _read_host_memory(self) -> Iterator[Row]:
+        """Yields the memory that such a GPU shares with the host, which only the host can tell."""
+        ids, host = (self.device.gpu_id,), self._host_memory()
+        yield (names.GPU_MEMORY_UNIFIED, ids), 1
+        if host is not None:
+            yield (names.GPU_MEMORY_TOTAL_BYTES, ids), host.total
+            yield (names.GPU_MEMORY_USED_BYTES, ids), host.used
+
+    def _fails(self, name: str, code: int) -> None:
         """Leaves a call out. If it answered before, the GPU may be in a reset: a counter that falls has not wrapped."""
         self.out.add(name)
+        self._failing = self._failing or code not in FINAL
         if name in self._working:
             self._working.discard(name)
             for (uuid, _), meter in self._meters.items():

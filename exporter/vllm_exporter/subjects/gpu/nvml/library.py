@@ -47,7 +47,7 @@ Function = Callable[..., int]
 
 
 class Lost(SourceError):
-    """The GPU in question has fallen off the bus."""
+    """The GPU in question has fallen off the bus, or does not answer."""
 
 
 class Gone(SourceError):
@@ -67,7 +67,7 @@ class Library:
         self._cdll = load(path)
         self.pynvml: Any = importlib.import_module("pynvml")  # has no types; Any as ctypes' structs are
         setattr(self.pynvml, "nvmlLib", self._cdll)  # noqa: B010 - of a module without types; the library called directly
-        self._refused: set[tuple[str, str]] = set()
+        self._refused: dict[tuple[str, str], int] = {}  # device and function to the code
         try:
             self.pynvml.nvmlInit()
         except self.pynvml.NVMLError as error:
@@ -107,6 +107,10 @@ class Library:
         """True if the driver has refused this for good."""
         return (uuid, function) in self._refused
 
+    def refusal(self, uuid: str, function: str) -> int:
+        """Returns the code with which the driver has refused this for good; 0 when it has not."""
+        return self._refused.get((uuid, function), 0)
+
     def forget_refusals(self) -> None:
         """Allows all calls again."""
         self._refused.clear()
@@ -118,7 +122,7 @@ class Library:
         """
         self.failures.add(function, code_name(code))
         if code in FINAL:
-            self._refused.add((uuid, function + detail))
+            self._refused[uuid, function + detail] = code
         elif code == LOST:
             raise Lost(f"{function}: {code_name(code)}")
         elif code == UNINITIALIZED:

@@ -11,9 +11,9 @@ from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.facts import GpuLink
 from vllm_exporter.metrics.family import Row, Sample
-from vllm_exporter.subjects.gpu.nvml.devices import Device, address_of, find_again, find_devices
+from vllm_exporter.subjects.gpu.nvml.devices import HANDLE, Device, address_of, find_again, find_devices
 from vllm_exporter.subjects.gpu.nvml.events import WAIT, XidWatch
-from vllm_exporter.subjects.gpu.nvml.fast import FastReader, Meters
+from vllm_exporter.subjects.gpu.nvml.fast import FastReader, Meters, ReadHostMemory, no_host_memory
 from vllm_exporter.subjects.gpu.nvml.gpm import GpmProbe, free_probes, make_probes
 from vllm_exporter.subjects.gpu.nvml.library import Gone, Library, Lost
 from vllm_exporter.subjects.gpu.nvml.links import LinkReader
@@ -23,6 +23,13 @@ from vllm_exporter.subjects.gpu.nvml.static import read_static
 from vllm_exporter.subjects.gpu.source import CallFailures, Card, GpuProcess
 from vllm_exporter.subjects.gpu.xids import XidLedger
 
+# Calls of which every GPU that is well answers one.
+STATE = (
+    "nvmlDeviceGetPerformanceState",
+    "nvmlDeviceGetUtilizationRates",
+    "nvmlDeviceGetPowerUsage",
+    "nvmlDeviceGetMemoryInfo",
+)
 RETIRED_MAX = 2  # replaced threads that still wait for XIDs: one, unless the driver hangs
 
 T = TypeVar("T")
@@ -39,6 +46,7 @@ class Setup:
     path: str  # of the library, or its name
     gpm: bool = True
     event_wait: float = WAIT  # seconds
+    host_memory: ReadHostMemory = no_host_memory  # of GPUs without memory of their own
 
 
 class Session:
@@ -152,7 +160,8 @@ class Session:
 
     def _make_fast(self) -> FastReader:
         probes = [probe for probe in self._probes if not self._is_lost(probe.device)]
-        return FastReader(self._library, self._alive(), probes, self._setup.meters, self._setup.clock)
+        setup = self._setup
+        return FastReader(self._library, self._alive(), probes, setup.meters, setup.clock, setup.host_memory)
 
     def _has_changed(self) -> bool:
         if any(self._answers(card.gpu_id) for card in self._lost.values()):
@@ -175,11 +184,12 @@ class Session:
             return False  # a MIG instance comes back with its GPU
         whom = f"index {gpu_id}"
         try:
-            handle = self._library.ask(whom, "nvmlDeviceGetHandleByIndex", int(gpu_id))
+            handle = self._library.ask(whom, HANDLE, int(gpu_id))
             if handle is None:
                 return False
-            state = self._library.ask(whom, "nvmlDeviceGetPerformanceState", handle)
-            return state is not None or self._library.refused(whom, "nvmlDeviceGetPerformanceState")
+            if any(self._library.ask(whom, name, handle) is not None for name in STATE):
+                return True
+            return all(self._library.refused(whom, name) for name in STATE)  # it has none of them, and says so
         except Lost:
             return False
 

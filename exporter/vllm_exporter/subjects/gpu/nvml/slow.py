@@ -51,6 +51,7 @@ LINK_FIELDS = {  # NVLink 5: asked for each link, and summed
     221: "symbol",
 }
 LINK_COUNT, RECOVERY = 91, 230
+NOT_AVAILABLE = ((1 << 32) - 1, (1 << 64) - 1)  # NVML_VALUE_NOT_AVAILABLE is -1, of either size
 MAX_LINKS = 36  # that any GPU has; a driver that answers nonsense must not make thousands of calls
 RECOVERY_ACTIONS = (  # nvmlDeviceGpuRecoveryAction_t
     "none",
@@ -106,7 +107,7 @@ def field_samples(gpu_id: str, answers: dict[FieldKey, FieldValue]) -> Iterator[
     """Yields the samples of the fields that have a value."""
     for number, (family, labels) in FIELDS.items():
         value = _value(answers, number)
-        if value is not None:
+        if value is not None and value >= 0 and value not in NOT_AVAILABLE:  # all of them count
             yield family.sample(value, gpu_id=gpu_id, **labels)
     action = _value(answers, RECOVERY)
     if action is not None:
