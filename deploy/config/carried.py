@@ -44,6 +44,14 @@ class Carrier:
         return str(self.base / name)
 
 
+def read_own(path: Path) -> str:
+    """Reads a file that a configuration names. Raises SettingsError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {why(error)}; the configuration names it") from error
+
+
 def read_from(mounted: Path) -> Callable[[Path], str]:
     """Returns a reader of the checkout's files, which are all that the service `config` sees of the host."""
 

@@ -49,6 +49,13 @@ def private_directory(path: Path) -> Path:
     return path
 
 
+def run_directory(path: Path) -> Path:
+    """Makes the directory of all that runs. As root others may pass through it, to what is theirs, and not look."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o711 if os.geteuid() == 0 else PRIVATE_DIRECTORY)
+    return path
+
+
 def keep_secret(path: Path) -> Path:
     """Makes a random token once and keeps it, since parts that run hold it. Corrects its permissions each time."""
     private_directory(path.parent)

@@ -65,6 +65,17 @@ GROUPS = (
         ),
     ),
     Group(
+        "Natively",
+        "Where `make up` runs the parts without containers, as root.",
+        (
+            Key(
+                "EXPORTER_USER",
+                "User of the exporter. Another than its own may read more: docs/exporter.md says what takes root.",
+                example="root",
+            ),
+        ),
+    ),
+    Group(
         "Containers",
         "These mean nothing where the parts run natively.",
         (

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.config.access import GUARDED, SECRETS, TOKEN, WEB, password_name
 from deploy.config.alertmanager import render_alertmanager
+from deploy.config.carried import Carrier, read_own
 from deploy.config.compare import compare_servers, list_healed
-from deploy.config.files import keep_secret, private_directory, read_secret, sync_directory
+from deploy.config.files import keep_secret, read_secret, run_directory, sync_directory
 from deploy.config.parts import choose_mode, choose_servers, render_exporter, render_healer
 from deploy.config.prometheus import render_prometheus
 from deploy.config.settings import Settings
@@ -54,38 +55,42 @@ class Rendered:
         return own if part in ("exporter", "healer") else self.config / part / f"{part}.yml"
 
 
-def render(root: Path, home: Path, out: Path, settings: Settings, hostname: str) -> Rendered:
-    """Renders the checkout (`root`) and the user's files in `home` into `out`. An error leaves the old files whole."""
+def render(
+    root: Path, home: Path, out: Path, settings: Settings, hostname: str, apart: Collection[str] = ()
+) -> Rendered:
+    """Renders the checkout (`root`) and the user's files in `home` into `out`. An error leaves the old files whole.
+
+    `apart`: parts that run as another user, who gets copies of the files that the configuration names.
+    """
     out = out.resolve()
     site = native_site(settings.ports, out)
     computed = compute(root, home, settings, hostname, site)
-    private_directory(out)
+    run_directory(out)
     for name in SECRETS["healer"]:
         keep_secret(out / "secrets" / name)
-    files = {
-        _native_name(part, name): text
-        for part, texts in {**computed.files, **_with_access(computed.files, out)}.items()
-        for name, text in texts.items()
-    }
+    parts = {**computed.files, **_with_access(computed.files, out)}
+    parts |= {part: _carried(part, parts[part], out / "config") for part in apart if part != "prometheus"}
+    files = {_native_name(part, name): text for part, texts in parts.items() for name, text in texts.items()}
     changed = sync_directory(out / "config", files)
     return Rendered(out / "config", out / "secrets", computed, changed)
 
 
 def _with_access(files: Mapping[str, Mapping[str, str]], out: Path) -> dict[str, dict[str, str]]:
-    """Returns the guarded parts' files with those by which they ask for a password."""
-    secrets = out / "secrets"
-    return {
-        part: {
-            **files[part],
-            **render_access(
-                part,
-                read_secret(secrets / password_name(part)),
-                read_secret(out / "config" / part / WEB),
-                secrets,
-            ),
-        }
-        for part in GUARDED
-    }
+    """Returns the guarded parts' files with their secrets, and with those by which they ask for a password."""
+    kept = {name: read_secret(out / "secrets" / name) for name in SECRETS["healer"]}
+    access = {}
+    for part in GUARDED:
+        folder = out / "config" / part
+        web = render_access(part, kept[password_name(part)], read_secret(folder / WEB), folder)
+        access[part] = {**files[part], **{name: kept[name] for name in SECRETS[part]}, **web}
+    return access
+
+
+def _carried(part: str, texts: Mapping[str, str], config: Path) -> dict[str, str]:
+    """Returns the part's files with copies of those that its configuration names."""
+    main = f"{part}.yml"
+    carrier = Carrier(read_own, config if part == "exporter" else config / part)
+    return {**texts, main: carrier.carry(texts[main]), **carrier.files}
 
 
 def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Site) -> Computed:

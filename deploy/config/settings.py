@@ -40,6 +40,7 @@ class Settings:
     ports: Ports = Ports()
     people: People = field(default_factory=People)
     gateway: str = KNOWN["MONITOR_GATEWAY"].default  # this host's address in the containers' network
+    exporter_user: str = ""  # '': the one that `make up` makes
     passed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # part -> environment given as it is
 
 
@@ -81,6 +82,7 @@ def parse_settings(chosen: Mapping[str, Entry], hostname: str) -> Settings:
         ports=_parse_ports(chosen),
         people=choose_people(chosen),
         gateway=_parse_gateway(chosen),
+        exporter_user=chosen["EXPORTER_USER"].value if "EXPORTER_USER" in chosen else "",
         passed=_parse_passed(chosen),
     )
 

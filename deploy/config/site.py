@@ -50,7 +50,8 @@ def native_site(ports: Ports, out: Path) -> Site:
         addresses=addresses,
         listen=addresses,
         state={part: out / "data" / part for part in ("exporter", "healer")},
-        secrets=dict.fromkeys(SECRETS, out / "secrets"),
+        # Copies in each part's own directory, since it may run as a user of its own; the healer reads the originals.
+        secrets={part: out / "secrets" if part == "healer" else out / "config" / part for part in SECRETS},
     )
 
 

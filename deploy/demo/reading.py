@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 from deploy.demo.seen import Alert, JournalEntry, Seen
 from deploy.demo.world import Server, World
 from deploy.errors import NativeError
+from deploy.native.environment import choose_environment
 from deploy.native.health import get, is_healthy
 from deploy.native.supervisor import Supervisor
-from deploy.native.up import choose_environment
 
 FAMILIES = (
     "vllm_canary_consecutive_failures",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.config.access import password_name
-from deploy.config.files import private_directory
+from deploy.config.files import PRIVATE_FILE, run_directory
 from deploy.errors import NativeError
 
 # A unix socket's path has at most 107 bytes (unix(7)); supervisord binds it with its pid appended first.
@@ -104,8 +104,9 @@ def check_owner(run: Path) -> None:
 @contextmanager
 def alone(run: Path) -> Iterator[None]:
     """Waits for any other command on the run directory: two at once would start two supervisords."""
-    private_directory(run)
-    with (run / "lock").open("w") as lock:
+    run_directory(run)
+    with os.fdopen(os.open(run / "lock", os.O_WRONLY | os.O_CREAT, PRIVATE_FILE), "w") as lock:
+        os.fchmod(lock.fileno(), PRIVATE_FILE)  # who may open it may hold it
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

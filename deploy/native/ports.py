@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import psutil
 
 from deploy.config.addresses import HOST
 from deploy.errors import PortInUse
+from deploy.native.accounts import trusted_users
 
 _NET = Path("/proc/net")
 _LISTENING = "0A"  # TCP_LISTEN (include/net/tcp_states.h)
@@ -39,12 +39,12 @@ def is_free(port: int) -> bool:
 
 
 def is_trusted(port: int) -> bool:
-    """True if all that listens there is root's or this user's: a secret may be sent. False while nobody listens.
+    """True if all that listens there is root's, this user's or a part's: it may be told a secret. False for nobody.
 
     A user whose program took the port of a part that is down would be told the secret else.
     """
     users = listening_users(port)
-    return bool(users) and users <= {0, os.geteuid()}
+    return bool(users) and users <= trusted_users()
 
 
 def listening_users(port: int) -> set[int]:

@@ -49,6 +49,7 @@ class Program:
     reloads: Path | None = None  # directory whose change a SIGHUP applies; None: a change restarts it
     autorestart: str = "true"  # or unexpected, supervisord's default: not after exit code 0
     password_file: Path | None = None  # of user `access.USER`, where the port asks for one
+    user: str = ""  # of the system; '' is the one that runs supervisord
     stop_seconds: int = 20  # from SIGTERM to SIGKILL: Prometheus writes its head to disk first
 
     @property
@@ -176,6 +177,7 @@ def _program(layout: Layout, program: Program, order: int) -> Mapping[str, str]:
     values = {
         "command": shlex.join(program.command),
         "environment": _environment(program.environment),
+        "user": program.user,
         "priority": str(order),
         "autorestart": program.autorestart,
         "startsecs": str(_START_SECONDS),

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from deploy.config.access import USER
@@ -17,6 +18,8 @@ from deploy.config.render import Rendered, render
 from deploy.config.settings import Settings, load_settings
 from deploy.config.sources import Source, read_source
 from deploy.errors import NativeError
+from deploy.native.accounts import ROOT, Account, Accounts, choose_accounts, hand_over
+from deploy.native.environment import choose_environment
 from deploy.native.health import read_dry_run, read_server_states, wait_until_healthy
 from deploy.native.layout import Layout
 from deploy.native.leftovers import find_leftovers, stop_leftovers
@@ -40,21 +43,26 @@ class Plan:
     settings: Settings
     rendered: Rendered
     programs: tuple[Program, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def up(layout: Layout) -> int:
     """Returns the exit code. Raises DeployError with what stopped it."""
-    plan = bring_up(layout, load_settings(layout.env_file, os.environ, socket.gethostname()))
+    settings = load_settings(layout.env_file, os.environ, socket.gethostname())
+    plan = bring_up(layout, settings, users=True)
     print(report(layout, plan))
     return 0
 
 
-def bring_up(layout: Layout, settings: Settings, others: tuple[Program, ...] = ()) -> Plan:
-    """Returns when every part answers. `others` run beside the parts in the same supervisord, and stop before them."""
+def bring_up(layout: Layout, settings: Settings, others: tuple[Program, ...] = (), users: bool = False) -> Plan:
+    """Returns when every part answers. `others` run beside the parts in the same supervisord, and stop before them.
+
+    `users`: as root, all parts but the healer run as users of their own.
+    """
     supervisor = Supervisor(layout)
     _stop_leftovers(layout, supervisor)
     check_ports(settings.ports.by_part(), _supervised(supervisor))
-    plan = _prepare(layout, settings, others)
+    plan = _prepare(layout, settings, others, users)
     if supervisor.pid():
         _apply(layout, supervisor, plan)
     else:
@@ -63,11 +71,6 @@ def bring_up(layout: Layout, settings: Settings, others: tuple[Program, ...] = (
     wait_until_healthy(layout, supervisor, plan.programs)
     write_applied(layout.applied, plan.programs)
     return plan
-
-
-def choose_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Returns what all parts inherit: settings reach each part by name, not by what the shell happens to hold."""
-    return {name: value for name, value in environ.items() if not name.startswith("VLLM_")}
 
 
 def check_source(layout: Layout, part: str, settings: Settings) -> None:
@@ -120,7 +123,7 @@ def report(layout: Layout, plan: Plan) -> str:
             "Watches",
             table(states),
             table(ends, indent=""),
-            *(f"Warning: {warning}" for warning in plan.rendered.computed.warnings),
+            *(f"Warning: {warning}" for warning in (*plan.rendered.computed.warnings, *plan.warnings)),
             "Next",
             *(f"  {step}" for step in next_steps(plan.rendered.computed.chosen, states, dry_run)),
         ]
@@ -145,24 +148,56 @@ def next_steps(chosen: bool, states: Mapping[str, str], dry_run: bool | None) ->
     return [*steps, "make status, make logs, make down; settings: docs/settings.md"]
 
 
-def _prepare(layout: Layout, settings: Settings, others: tuple[Program, ...]) -> Plan:
+def _prepare(layout: Layout, settings: Settings, others: tuple[Program, ...], users: bool) -> Plan:
     """Renders, and lets each part check its configuration before anything that runs is touched."""
     for part in ("exporter", "healer"):
         check_source(layout, part, settings)
-    rendered = render(layout.root, layout.home, layout.run, settings, socket.gethostname())
-    programs = (*choose_programs(layout, settings, rendered), *others)
+    accounts = _accounts(layout, settings) if users else Accounts({})
+    rendered = render(layout.root, layout.home, layout.run, settings, socket.gethostname(), accounts.apart)
+    parts = (with_user(one, accounts) for one in choose_programs(layout, settings, rendered))
+    programs = (*parts, *others)
     _check([find_binary("promtool"), "check", "config", str(rendered.file("prometheus"))])
     _check([find_binary("amtool"), "check-config", str(rendered.file("alertmanager"))])
     for program in programs:
         private_directory(layout.data(program.name))
     private_directory(layout.log("").parent)
+    hand_over(layout, rendered.config, accounts)
+    if "exporter" in accounts.apart:
+        _warn_of_what_is_closed(layout, rendered, accounts.of["exporter"])
     write_if_changed(layout.conf, render_conf(layout, programs))
-    return Plan(settings, rendered, programs)
+    return Plan(settings, rendered, programs, accounts.warnings)
 
 
-def _check(command: list[str], environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def _warn_of_what_is_closed(layout: Layout, rendered: Rendered, account: Account) -> None:
+    """Lets the exporter's own user look for the logs and directories that exporter.yml names."""
+    command = [str(layout.program("vllm-exporter")), "check-config", "--config", str(rendered.file("exporter"))]
+    print(_check(command, choose_environment(os.environ), Path("/"), account), end="", file=sys.stderr)
+
+
+def _accounts(layout: Layout, settings: Settings) -> Accounts:
+    programs = {"exporter": str(layout.program("vllm-exporter"))}
+    programs |= {name: find_binary(name) for name in ("prometheus", "alertmanager")}
+    return choose_accounts(layout, programs, settings.exporter_user)
+
+
+def with_user(program: Program, accounts: Accounts) -> Program:
+    """Returns the program as its user runs it, whose home is nobody's."""
+    account = accounts.of.get(program.name, ROOT)
+    if account.is_root:
+        return program
+    environment = {**program.environment, "HOME": "/nonexistent", "USER": account.name, "LOGNAME": account.name}
+    return replace(program, user=account.name, environment=environment)
+
+
+def _check(
+    command: list[str],
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    account: Account | None = None,
+) -> str:
     """Returns what a good check says on stderr. `environ`: for one of our parts, whose stdout is its configuration."""
-    done = subprocess.run(command, env=environ, cwd=cwd, capture_output=True, text=True, check=False)
+    run = partial(subprocess.run, env=environ, cwd=cwd, capture_output=True, text=True, check=False)
+    done = run(command, **account.process()) if account else run(command)
     if done.returncode != 0:
         said = (done.stderr if environ else done.stdout + done.stderr).strip()
         raise NativeError(f"{Path(command[0]).name} {' '.join(command[1:])} says:\n{said}")

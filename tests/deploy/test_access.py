@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from deploy.config.render import Rendered, render
-from deploy.config.settings import Settings
+from deploy.config.settings import Settings, load_settings
 from deploy.config.web import render_web
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,10 @@ def test_each_asks_for_a_password_of_its_own_that_only_its_owner_reads(tmp_path:
 def test_prometheus_gets_into_itself_and_into_alertmanager(tmp_path: Path) -> None:
     config = load(render_into(tmp_path / "run").file("prometheus"))
     jobs = {job["job_name"]: job.get("basic_auth") for job in config["scrape_configs"]}
-    secrets = tmp_path / "run" / "secrets"
+    secrets = tmp_path / "run" / "config" / "prometheus"  # copies, of which the healer reads the originals
+    for part in GUARDED:
+        original = tmp_path / "run" / "secrets" / f"{part}_password"
+        assert (secrets / f"{part}_password").read_text() == original.read_text()
     both = {part: {"username": "vllm-monitor", "password_file": str(secrets / f"{part}_password")} for part in GUARDED}
     assert jobs == {**both, "vllm": None, "exporter": None, "healer": None}
     assert [one["basic_auth"] for one in config["alerting"]["alertmanagers"]] == [both["alertmanager"]]
@@ -83,3 +86,25 @@ def test_a_second_user_is_not_kept() -> None:
     known = yaml.safe_load(render_web("one", ""))
     known["basic_auth_users"]["guest"] = known["basic_auth_users"]["vllm-monitor"]
     assert "guest" not in render_web("one", yaml.safe_dump(known))
+
+
+def test_alertmanager_gets_no_password_but_its_own(tmp_path: Path) -> None:
+    rendered = render_into(tmp_path / "run")
+    names = {path.name for path in rendered.file("alertmanager").parent.glob("*_*")}
+    assert names == {"alertmanager_password", "healer_token"}
+
+
+def test_a_part_of_another_user_gets_copies_of_the_files_that_it_is_told_of(tmp_path: Path) -> None:
+    for name, text in (("slack", "https://hooks.example.org/x\n"), ("key", "sk-1\n")):
+        (tmp_path / name).write_text(text)
+    (tmp_path / ".env").write_text("SLACK_WEBHOOK_URL_FILE=slack\nVLLM_API_KEY_FILE=key\n")
+    settings = load_settings(tmp_path / ".env", {}, "gpu1")
+    rendered = render(ROOT, tmp_path, tmp_path / "run", settings, "gpu1", ("exporter", "alertmanager"))
+    [human] = [one for one in load(rendered.file("alertmanager"))["receivers"] if one["name"] == "human"]
+    slack = Path(human["slack_configs"][0]["api_url_file"])
+    key = Path(load(rendered.file("exporter"))["targets"][0]["api_key_file"])
+    assert (slack.parent, key.parent) == (rendered.config / "alertmanager" / "files", rendered.config / "files")
+    assert (slack.read_text(), key.read_text()) == ("https://hooks.example.org/x\n", "sk-1\n")
+    again = render(ROOT, tmp_path, tmp_path / "run", settings, "gpu1")
+    assert load(again.file("exporter"))["targets"][0]["api_key_file"] == str(tmp_path / "key")
+    assert not slack.exists()

@@ -12,13 +12,14 @@ import pytest
 from deploy.config.settings import Settings
 from deploy.config.targets import Target
 from deploy.errors import NativeError
+from deploy.native.environment import choose_environment
 from deploy.native.layout import Layout, check_owner, last_lines
 from deploy.native.leftovers import find_leftovers, stop_leftovers
 from deploy.native.programs import Program, digest
 from deploy.native.reloading import choose_reloads, config_digests
 from deploy.native.status import render_table, words
 from deploy.native.supervisor import Applied, ProcessState, parse_process
-from deploy.native.up import check_source, choose_environment, describe
+from deploy.native.up import check_source, describe
 
 URL = "unix:///tmp/test-of-leftovers/supervisor.sock"
 
@@ -79,6 +80,18 @@ def test_says_that_nothing_changed() -> None:
 
 def test_settings_do_not_reach_the_parts_through_the_shell() -> None:
     assert choose_environment({"PATH": "/bin", "VLLM_TARGETS": "a:1"}) == {"PATH": "/bin"}
+
+
+def test_tokens_of_the_shell_stay_in_it_and_proxies_and_languages_come_along() -> None:
+    wanted = {"PATH": "/bin", "HTTPS_PROXY": "http://p:1", "LC_ALL": "C.UTF-8", "GOMEMLIMIT": "1GiB"}
+    secret = {
+        "HF_TOKEN": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "GITHUB_TOKEN": "x",
+        "SSH_AUTH_SOCK": "/x",
+        "PYTHONPATH": "/x",
+    }
+    assert choose_environment({**wanted, **secret}) == wanted
 
 
 def check_exporter(root: Path, text: str, settings: Settings | None = None) -> None:

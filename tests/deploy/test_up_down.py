@@ -11,14 +11,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
+import psutil
 import pytest
 
 from tests.e2e.harness.httpio import get_text
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, wait_for
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +95,28 @@ def test_up_runs_everything_applies_changes_and_down_stops_it(machine: Machine) 
     assert machine.call("status").returncode == 1
     assert (machine.run / "data" / "healer" / "journal.sqlite").exists()
     assert machine.call("down").stdout == "nothing was running\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user runs all parts as himself")
+def test_as_root_only_the_healer_is_root() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as home:  # not pytest's, which is closed to others
+        os.chmod(home, 0o755)
+        machine = Machine(Path(home, "run"), Path(home, ".env"), {part: free_port() for part in PARTS})
+        machine.settings()
+        try:
+            up = machine.call("up")
+            assert up.returncode == 0, up.stderr
+            users = {part: psutil.Process(pid).username() for part, pid in machine.pids().items()}
+            exporter = users.pop("exporter")
+            assert users == {"healer": "root", "prometheus": "vllm-prometheus", "alertmanager": "vllm-alertmanager"}
+            # The checkout or its Python may lie in root's own directory.
+            assert exporter == "vllm-exporter" or "exporter runs as root, not as vllm-exporter: that user" in up.stdout
+            assert (machine.run / "secrets").stat().st_mode & 0o777 == 0o700
+            assert "was up already: nothing changed" in machine.call("up").stdout
+            query = "/api/v1/query?query=" + quote('up{job=~"prometheus|alertmanager"} == 1')
+            wait_for(lambda: len(json.loads(machine.get("PROMETHEUS", query))["data"]["result"]) == 2, "both scrapes")
+        finally:
+            machine.call("down")
 
 
 def test_a_killed_supervisord_is_taken_over(machine: Machine) -> None:
