@@ -6,7 +6,7 @@ PYTEST := $(PYTHON) -m pytest
 BESIDE_EACH_OTHER := -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs install test test-alerts test-e2e test-chaos test-compose check rules dashboards docs bench
+.PHONY: help up down status logs pin install test test-alerts test-e2e test-chaos test-compose check rules dashboards docs bench
 .PHONY: demo demo-break demo-story demo-down demo-recording
 
 help: ## print this
@@ -26,6 +26,9 @@ status: ## state and address of each part
 
 logs: ## the last log lines; PART=exporter for one part, FOLLOW=1 for what comes
 	@scripts/stack.sh logs
+
+pin: ## write the digest of each container image beside its tag; needs Docker and the images' registries
+	@python3 -m deploy.compose pin
 
 demo: ## three simulated servers and everything that watches and heals them; DEMO_PORT=19800; DOCKER=1: in a container
 	@scripts/demo.sh up

@@ -45,6 +45,9 @@ class Compose:
     def ask(self, *arguments: str) -> CommandResult:
         return self._capture(self.command(*arguments))
 
+    def docker(self, *arguments: str) -> CommandResult:
+        return self._capture(["docker", *arguments])
+
     def volumes(self) -> tuple[str, ...]:
         """Returns the project's volumes, whatever profile made them."""
         label = f"label=com.docker.compose.project={self.project}"
