@@ -2,7 +2,7 @@
 # The system's programs and the virtual environment .venv. Quick when nothing changed: a stamp holds what it was made from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-needs=(requirements-dev.txt exporter/pyproject.toml healer/pyproject.toml)
+needs=(constraints.txt requirements-dev.txt exporter/pyproject.toml healer/pyproject.toml)
 stamp=.venv/.made-from
 
 main() {
@@ -14,9 +14,12 @@ main() {
   if usable && [ "$(cat "$stamp" 2>/dev/null)" = "$made_from" ]; then return; fi
   echo "making .venv with $("$PYTHON" --version); this downloads about 50 MB"
   usable || "$PYTHON" -m venv --clear .venv
-  .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -e ./exporter -e ./healer
+  pip_install --require-hashes -r constraints.txt
+  pip_install --no-deps --no-build-isolation -e ./exporter -e ./healer
   echo "$made_from" >"$stamp"
 }
+
+pip_install() { .venv/bin/python -m pip install -q --disable-pip-version-check "$@"; }
 
 version() { "$1" -c 'import sys; print(sys.version)' 2>/dev/null; }
 
