@@ -38,11 +38,13 @@ class Handle:
         step: Callable[[str], None],
         clock: Clock,
         until: float,
+        processes: tuple[ProcessRef, ...] = (),
     ) -> None:
-        """`incarnation` is the key that the action was decided on. `step` journals a step before it is taken. After
-        `until`, in seconds of the boot clock, nothing is waited for."""
+        """`incarnation` is the key that the action was decided on, `processes` those that it named. `step` journals a
+        step before it is taken. After `until`, in seconds of the boot clock, nothing is waited for."""
         self.target = target
         self.incarnation = incarnation
+        self.processes = processes
         self._actuator = actuator
         self._step = step
         self._clock = clock
@@ -148,8 +150,8 @@ def is_superseded(seen: SupervisorView, incarnation: str) -> bool:
 
 
 def members(seen: SupervisorView, incarnation: str) -> tuple[ProcessRef, ...]:
-    """The processes that must be gone before the next start: the tree, the rest of this incarnation's, and orphans."""
-    every = (*seen.tree, *seen.survivors.get(incarnation, ()), *seen.orphans)
+    """The processes that must be gone before the next start: the tree, this incarnation's rest, and leftovers."""
+    every = (*seen.tree, *seen.survivors.get(incarnation, ()), *seen.orphans, *seen.unsupervised)
     return tuple({ref.pid: ref for ref in every}.values())
 
 

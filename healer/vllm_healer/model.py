@@ -95,6 +95,9 @@ class Incarnation:
 NO_INCARNATION = Incarnation("none")
 
 
+UNKNOWN_USER = -1  # in place of a user's number
+
+
 @dataclass(frozen=True)
 class ProcessRef:
     """A process that cannot be confused with a later one of the same pid."""
@@ -103,6 +106,7 @@ class ProcessRef:
     start_ticks: int  # field 22 of /proc/<pid>/stat, clock ticks since boot
     role: str  # api_server, engine_core, worker, helper
     title: str  # its command line, cut to 120 characters
+    uid: int = field(default=UNKNOWN_USER, compare=False)  # the user as whom it ran when it was recorded
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vllm_healer.leftover import answered_by_another
 from vllm_healer.model import Health, Look, SupervisorView
 from vllm_healer.progress import moved
 
@@ -29,6 +30,9 @@ class Proof:
 def answers(evidence: Evidence) -> Proof:
     """Proves that it answers: /health is ok and a token came back. Without a canary, the engine's values must move."""
     look, canary = evidence.look, evidence.look.canary
+    another = answered_by_another(evidence.supervisor)
+    if another:
+        return Proof(missing=another)
     if look.health is not Health.OK:
         return Proof(missing=f"/health is {look.health.value}")
     if canary is None:

@@ -1,4 +1,6 @@
-"""Finds orphans: engines and workers that outlived their API server. Pure.
+"""Finds what is left over: engines and workers that outlived their API server, servers that outlived their supervisor.
+
+Pure.
 
 A title proves nothing, and neither does parent 1: where vLLM is pid 1 of a container its healthy engine has that
 parent. An orphan is one that was recorded in a tree of ours, by pid and start time, whose API server is gone, and whom
@@ -41,6 +43,25 @@ def choose_orphans(
     return tuple(found[pid] for pid in sorted(found))
 
 
+def choose_unsupervised(
+    snapshot: Snapshot, remembered: Mapping[str, tuple[ProcessRef, ...]], current: frozenset[int], supervisor: int
+) -> tuple[ProcessRef, ...]:
+    """The processes of servers on record that live on after their supervisord was killed, API servers first.
+
+    Whether the present supervisord knows them is told by `current`, what runs now, and by their parent, which is init.
+    """
+    roots = (parse_key(key) for key in remembered)
+    known = (snapshot.find(root[1], root[2]) for root in roots if root and root[0] == snapshot.boot_id)
+    left = [server for server in known if server and _on_its_own(snapshot, server, current, supervisor)]
+    return tuple({process.pid: process.ref for server in left for process in snapshot.tree(server.pid)}.values())
+
+
+def _on_its_own(snapshot: Snapshot, server: Process, current: frozenset[int], supervisor: int) -> bool:
+    if server.role != "api_server" or server.pid in current or server.parent == supervisor:
+        return False
+    return _adopted(snapshot.processes.get(server.parent), supervisor)
+
+
 def _ended(snapshot: Snapshot, key: str, tree: tuple[ProcessRef, ...]) -> bool:
     """True if the tree's API server is gone, and so is every other process of it that answers clients."""
     root = parse_key(key)
@@ -61,8 +82,8 @@ def _left_alone(snapshot: Snapshot, tree: tuple[ProcessRef, ...], supervisor: in
 
 
 def _is_engine(snapshot: Snapshot, ref: ProcessRef) -> bool:
-    """True by its title then or now: a process that was recorded while it started had no title yet."""
-    return ref.role in ORPHANABLE or snapshot.processes[ref.pid].role in ORPHANABLE
+    """True by its present title. Not by the one on record: a record can be forged, and a title is set once, early."""
+    return snapshot.processes[ref.pid].role in ORPHANABLE
 
 
 def _first_outside(snapshot: Snapshot, pid: int, members: frozenset[int]) -> Process | None:

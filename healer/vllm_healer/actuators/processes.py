@@ -11,11 +11,11 @@ import os
 import re
 import signal
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vllm_healer.errors import PermanentError
-from vllm_healer.model import NO_INCARNATION, ProcessRef
+from vllm_healer.model import NO_INCARNATION, UNKNOWN_USER, ProcessRef
 
 PROC = Path("/proc")
 TITLE_LENGTH = 120
@@ -38,6 +38,7 @@ class Process:
     state: str  # one letter, proc_pid_stat(5)
     comm: str
     argv: tuple[str, ...] = ()
+    uid: int = UNKNOWN_USER
 
     @property
     def title(self) -> str:
@@ -49,7 +50,7 @@ class Process:
 
     @property
     def ref(self) -> ProcessRef:
-        return ProcessRef(self.pid, self.start_ticks, self.role, self.title)
+        return ProcessRef(self.pid, self.start_ticks, self.role, self.title, self.uid)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,15 @@ def read_process(pid: int, proc: Path = PROC) -> Process | None:
         cmdline = (proc / str(pid) / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
-    return parse_process(stat, cmdline)
+    return replace(parse_process(stat, cmdline), uid=user_of(pid, proc))
+
+
+def user_of(pid: int, proc: Path = PROC) -> int:
+    """The user as whom it runs; UNKNOWN_USER when it is gone or hidden."""
+    try:
+        return os.stat(proc / str(pid)).st_uid
+    except OSError:
+        return UNKNOWN_USER
 
 
 def still_alive(refs: Iterable[ProcessRef], proc: Path = PROC) -> tuple[ProcessRef, ...]:

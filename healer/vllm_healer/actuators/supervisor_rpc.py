@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import base64
 import http.client
+import os
 import re
+import socket
 import xmlrpc.client
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from xml.parsers.expat import ExpatError
 
-from vllm_healer.actuators.unix_http import MAX_BODY, SCHEME, UnixConnection
+from vllm_healer.actuators.listeners import is_here, listening_uids
+from vllm_healer.actuators.processes import PROC
+from vllm_healer.actuators.unix_http import MAX_BODY, SCHEME
 from vllm_healer.actuators.unreachable import Unmanaged, Unreachable
 from vllm_healer.errors import PermanentError, TemporaryError
 from vllm_healer.model import RunState, Target
-from vllm_healer.net.connection import BoundedConnection, open_tcp
+from vllm_healer.net.connection import BoundedConnection, Opener, open_tcp, open_unix
 from vllm_healer.printable import shown
 
 TIMEOUT = 5.0  # seconds for one call; supervisord answers in milliseconds, and all calls here return at once
@@ -66,7 +70,14 @@ class Info:
 class Supervisor:
     """One program of one supervisord. A new connection for each call: nothing is shared between threads."""
 
-    def __init__(self, target: Target, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, target: Target, timeout: float = TIMEOUT, trusted: frozenset[int] | None = None, proc: Path = PROC
+    ) -> None:
+        """`trusted`: users whose TCP port of this host is believed to be supervisord's; root and us unless given."""
+        self.here = True  # False once a connection has shown that it is on another host, or in another network
+        self.uids: frozenset[int] = frozenset()  # who listens on its TCP port here, as the last connection has shown
+        self._trusted = trusted if trusted is not None else frozenset({0, os.geteuid()})
+        self._proc = proc
         self._url = target.options.get("url", "")
         self.program = target.options.get("program", "")
         self._username = target.options.get("username", "")
@@ -144,7 +155,24 @@ class Supervisor:
     def _proxy(self) -> xmlrpc.client.ServerProxy:
         path = self._url.removeprefix(SCHEME) if self.is_local_socket else ""
         url = "http://localhost/RPC2" if path else _with_path(self._url)
-        return xmlrpc.client.ServerProxy(url, transport=_Transport(path, self._timeout, self._headers()))
+        opener = partial(open_unix, path) if path else partial(self._open, urlsplit(url))
+        return xmlrpc.client.ServerProxy(url, transport=_Transport(opener, self._timeout, self._headers()))
+
+    def _open(self, url: SplitResult, deadline: float) -> socket.socket:
+        """Connects, and sends nothing yet: on this host any user may have taken the port. Raises Unmanaged then."""
+        connected = open_tcp(url.hostname or "", url.port or 80, False, "", deadline)
+        self.uids = listening_uids(connected, self._proc) if is_here(connected) else frozenset()
+        self.here = bool(self.uids)
+        strangers = self.uids - self._trusted
+        if strangers:
+            connected.close()
+            users = ", ".join(str(uid) for uid in sorted(strangers))
+            taken = f"the port of supervisord at {self._url} was taken by user {users}"
+            raise Unmanaged(
+                f"{taken}, who is neither root nor the healer's nor the server's user: nothing was sent to it; "
+                "have supervisord listen on a unix socket"
+            )
+        return connected
 
     def _headers(self) -> list[tuple[str, str]]:
         if not self._username:
@@ -210,17 +238,13 @@ class _Transport(xmlrpc.client.Transport):
 
     accept_gzip_encoding = False
 
-    def __init__(self, path: str, timeout: float, headers: list[tuple[str, str]]) -> None:
+    def __init__(self, opener: Opener, timeout: float, headers: list[tuple[str, str]]) -> None:
         super().__init__(headers=headers)
-        self._path = path
+        self._opener = opener
         self._timeout = timeout
 
     def make_connection(self, host: object) -> http.client.HTTPConnection:
-        if self._path:
-            return UnixConnection(self._path, self._timeout)
-        parts = urlsplit(f"//{host}")
-        opener = partial(open_tcp, parts.hostname or "", parts.port or 80, False, "")
-        return BoundedConnection(str(host), self._timeout, MAX_BODY, opener)
+        return BoundedConnection(str(host), self._timeout, MAX_BODY, self._opener)
 
     def parse_response(self, response: http.client.HTTPResponse) -> tuple[Any, ...]:
         if response.getheader("Content-Encoding", "identity").lower() != "identity":

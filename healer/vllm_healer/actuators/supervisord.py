@@ -7,15 +7,18 @@ supervisord elsewhere only the program's state is known, and its own stopwaitsec
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from vllm_healer.actuators.processes import PROC, read_snapshot, send, still_alive
+from vllm_healer.actuators.listeners import port_uids
+from vllm_healer.actuators.processes import PROC, read_snapshot, send, still_alive, user_of
 from vllm_healer.actuators.supervisor_rpc import TIMEOUT, Supervisor
-from vllm_healer.actuators.supervisor_view import make_view
+from vllm_healer.actuators.supervisor_view import Place, make_view
 from vllm_healer.actuators.vllm_http import ask_server
-from vllm_healer.model import ProcessRef, SupervisorView, Target
+from vllm_healer.model import UNKNOWN_USER, ProcessRef, SupervisorView, Target
 
 POLL = 0.1  # seconds between two looks at what is ending
 
@@ -45,7 +48,8 @@ class Supervisord:
         supervisor = self._supervisor(target)
         info, pid, autorestart = supervisor.info(), supervisor.pid(), supervisor.autorestart()
         snapshot, remembered = read_snapshot(self._proc), self._remembered(target.server)
-        return make_view(info, pid, snapshot, remembered, supervisor.is_local_socket, autorestart, time.time())
+        place = choose_place(supervisor, pid, self._proc)
+        return make_view(info, pid, snapshot, remembered, place, autorestart, time.time())
 
     def stop(self, target: Target, grace: float) -> None:
         """Returns at once. supervisord kills after its own stopwaitsecs and cannot be told another `grace`."""
@@ -67,7 +71,17 @@ class Supervisord:
         return ask_server(target, method, path, body, timeout)
 
     def _supervisor(self, target: Target) -> Supervisor:
-        return Supervisor(target, self._timeout)
+        return Supervisor(target, self._timeout, self._trusted(target), self._proc)
+
+    def _trusted(self, target: Target) -> frozenset[int]:
+        """The users who may own its TCP port here: root, the healer's, and the supervised server's.
+
+        Until the server's user is on record it is whoever listens on the server's own port.
+        """
+        trees = self._remembered(target.server).values()
+        owners = {ref.uid for tree in trees for ref in tree if ref.role != "helper"} - {UNKNOWN_USER}
+        serving = port_uids(urlsplit(target.url).port or 80, self._proc)
+        return frozenset({0, os.geteuid(), *(owners or serving)})
 
     def _wait_gone(self, processes: tuple[ProcessRef, ...], until: float) -> tuple[ProcessRef, ...]:
         """The processes that are still there at `until`; returns earlier when none is."""
@@ -76,3 +90,13 @@ class Supervisord:
             self._sleep(POLL)
             left = still_alive(left, self._proc)
         return left
+
+
+def choose_place(supervisor: Supervisor, pid: int, proc: Path) -> Place:
+    """Tells whose pids it names. Over TCP the user who listens must be root, or own the supervisord that is named."""
+    if supervisor.is_local_socket:
+        return Place.SOCKET
+    if not supervisor.here:
+        return Place.ELSEWHERE
+    owned = supervisor.uids <= {0} or supervisor.uids == {user_of(pid, proc)}
+    return Place.PORT if owned else Place.UNPROVEN

@@ -36,7 +36,7 @@ def remember(
         _remember_tree(connection, server, incarnation, tree, now, alive)
     row = connection.execute(select(targets).where(targets.c.server == server)).first()
     if row is None:
-        ready_as = incarnation if ready else ""
+        ready_as = incarnation if ready and incarnation != NO_INCARNATION.key else ""
         values = {
             "seen_ready": ready,
             "ready_incarnation": ready_as,
@@ -81,7 +81,7 @@ def _changes(
     changes: dict[str, object] = {}
     if ready and not columns["seen_ready"]:
         changes["seen_ready"] = True
-    if ready and incarnation != columns["ready_incarnation"]:
+    if ready and incarnation not in (columns["ready_incarnation"], NO_INCARNATION.key):  # "none" is nobody
         changes["ready_incarnation"] = incarnation
     if incarnation != columns["incarnation"]:
         first_seen = _first_seen(connection, str(columns["server"]), incarnation) or now

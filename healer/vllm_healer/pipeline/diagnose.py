@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vllm_healer.detector import Detector
+from vllm_healer.leftover import answered_by_another
 from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, RunState
 from vllm_healer.progress import fresh, moved
 from vllm_healer.registry import Detectors, detectors
@@ -24,6 +27,11 @@ def diagnose(incident: Incident, facts: Facts, using: Detectors | None = None) -
 
 def unexplained(facts: Facts) -> Diagnosis:
     """The diagnosis when no detector recognises anything. It is never a reason to act."""
+    found, another = _unexplained(facts), answered_by_another(facts.supervisor)
+    return replace(found, evidence=f"{found.evidence}; {another}") if another else found
+
+
+def _unexplained(facts: Facts) -> Diagnosis:
     if facts.look is None:
         return Diagnosis("unknown", _blind_words(facts) or "the server was not looked at")
     if facts.look.paused is True:

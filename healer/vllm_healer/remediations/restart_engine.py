@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vllm_healer.handle import Handle
+from vllm_healer.leftover import name_unsupervised
 from vllm_healer.model import NO_INCARNATION, Diagnosis, Facts, Outcome, Plan, Result, RunState, SupervisorView
 from vllm_healer.proof import Evidence, Proof, answers
 from vllm_healer.remediation import Remediation
@@ -22,9 +23,12 @@ class RestartEngine(Remediation):
         return f"restart the engine: {diagnosis.evidence}"
 
     def carry_out(self, handle: Handle) -> Result:
+        beside = handle.observe().unsupervised
         ended = handle.stop(GRACE)
         seen = handle.start()
         before = f"ended {ended} processes of {handle.server} and started it" if ended else f"started {handle.server}"
+        if beside:
+            before = f"{name_unsupervised(beside)}; {before}"
         return Result(Outcome.DONE, f"{before} again: {seen.detail}", seen.incarnation.key)
 
     def untouched(self, plan: Plan, facts: Facts) -> bool:

@@ -128,7 +128,8 @@ class Advance:
             deps.journal.step(permit.action, name, deps.clock.now())
 
         until = deps.clock.now().boot + ACT_DEADLINE
-        handle = Handle(deps.actuators[target.actuator], target, plan.incarnation, step, deps.clock, until)
+        actuator = deps.actuators[target.actuator]
+        handle = Handle(actuator, target, plan.incarnation, step, deps.clock, until, plan.processes)
         result = act(plan, handle)
         if result.retry_after and elapsed(permit.at, deps.clock.now()) < RETRY_FOR:
             words = f"{result.words}; tried again in {result.retry_after:.0f} s"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from vllm_healer.elapsed import elapsed
 from vllm_healer.errors import Blind
+from vllm_healer.leftover import answered_by_another
 from vllm_healer.model import Alert, Health, Incident, IncidentState, Instant, RunState, Standing, Target
 from vllm_healer.pipeline.correlate import names
 from vllm_healer.pipeline.gather import PATIENT_CANARY, observe
@@ -67,11 +68,11 @@ class Reconciler:
             return
         unsettled = self._deps.journal.unsettled(target.server)
         seen = self._deps.eyes.look(target, canary=PATIENT_CANARY if unsettled else 0)
-        ready = seen.health is Health.OK
+        ready = seen.health is Health.OK and not answered_by_another(supervisor)
         self._down[target.server] = serves_nobody(seen, supervisor) and supervisor.state is not RunState.STOPPED
-        self._deps.journal.remember(
-            target.server, supervisor.incarnation.key, ready, supervisor.tree, self._deps.clock.now()
-        )
+        alive = frozenset(key for key, left in supervisor.survivors.items() if left)
+        now, key = self._deps.clock.now(), supervisor.incarnation.key
+        self._deps.journal.remember(target.server, key, ready, supervisor.tree, now, alive)
 
         if unsettled and ready and seen.canary is not None and seen.canary.ok:
             words = f"{target.server} answers again: /health is ok and a token came back"

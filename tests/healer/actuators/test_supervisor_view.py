@@ -9,7 +9,7 @@ import pytest
 
 from vllm_healer.actuators.processes import TICKS, Process, Snapshot
 from vllm_healer.actuators.supervisor_rpc import Info, parse_autorestart, parse_info, parse_names
-from vllm_healer.actuators.supervisor_view import choose_restarts_itself, make_view
+from vllm_healer.actuators.supervisor_view import Place, choose_restarts_itself, make_view, unseen
 from vllm_healer.errors import Blind
 from vllm_healer.model import ProcessRef, RunState, SupervisorView
 
@@ -30,7 +30,8 @@ def view_of(
     remembered: Mapping[str, tuple[ProcessRef, ...]],
     local_socket: bool,
 ) -> SupervisorView:
-    return make_view(info, supervisor, snapshot, remembered, local_socket, autorestart=None, now=NOW)
+    place = Place.SOCKET if local_socket else Place.PORT
+    return make_view(info, supervisor, snapshot, remembered, place, autorestart=None, now=NOW)
 
 
 def test_names_the_incarnation_by_boot_pid_and_start() -> None:
@@ -54,7 +55,8 @@ def test_pids_of_another_host_are_never_taken_for_ours(info: Info, supervisor: i
     assert view.tree == ()
     assert view.incarnation.key == f"elsewhere/10/{info.start:.0f}"
     assert (view.orphans, view.survivors) == ((), {})
-    assert "another host" in view.detail
+    assert "its processes cannot be seen" in view.detail
+    assert "another host" not in view.detail
 
 
 def test_over_a_shared_socket_the_age_need_not_match_after_a_clock_step() -> None:
@@ -121,3 +123,83 @@ def test_the_age_of_a_server_elsewhere_is_told_by_its_own_clock() -> None:
     """That host's clock is years behind ours; the server is 100 s old all the same."""
     started = view_of(RUNNING, 6, HERE, {}, local_socket=False).incarnation.started
     assert started == NOW - 100.0
+
+
+def test_another_host_is_named_only_where_the_connection_proves_it() -> None:
+    view = make_view(RUNNING, 5, HERE, {}, Place.ELSEWHERE, autorestart=None, now=NOW)
+    assert "it runs on another host or in another network" in view.detail
+    assert (view.tree, view.incarnation.key) == ((), "elsewhere/10/1900")
+    assert "another host" not in unseen(5, Place.SOCKET)
+    assert "PID namespace, or /proc hides it" in unseen(5, Place.SOCKET)
+
+
+def test_a_port_of_another_user_than_the_supervisord_that_it_names_shows_no_process() -> None:
+    assert make_view(RUNNING, 5, HERE, {}, Place.UNPROVEN, autorestart=None, now=NOW).tree == ()
+
+
+OLD = Process(20, 1, 200, "S", "vllm", ("vllm", "serve"))
+OLD_ENGINE = Process(21, 20, 210, "S", "VLLM::EngineCor", ("VLLM::EngineCore",))
+INIT = Process(1, 0, 1, "S", "systemd", ("/sbin/init",))
+
+
+def test_a_server_that_outlived_its_killed_supervisord_is_named_with_all_its_processes() -> None:
+    """S02: its supervisord was killed and started again; the new one has given up, since the port is taken."""
+    gone = replace(RUNNING, state=RunState.FATAL, word="FATAL", pid=0, trouble="Exited too quickly")
+    snapshot = replace(HERE, processes={1: INIT, 5: SUPERVISORD, 20: OLD, 21: OLD_ENGINE})
+    view = view_of(gone, 5, snapshot, {"boot-a/20/200": (OLD.ref,)}, local_socket=True)
+    assert view.unsupervised == (OLD.ref, OLD_ENGINE.ref)
+    assert view.incarnation.key == "none"
+    assert view.detail == (
+        "supervisord says FATAL, Exited too quickly; pid 20 of an earlier start lives on, unknown to its supervisor"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "more", "trees"),
+    [
+        (OLD, {}, {}),
+        (OLD, {}, {"boot-b/20/200": ()}),
+        (OLD, {}, {"boot-a/20/201": ()}),
+        (replace(OLD, parent=5), {}, {"boot-a/20/200": ()}),
+        (
+            replace(OLD, parent=30),
+            {30: Process(30, 1, 300, "S", "supervisord", ("supervisord",))},
+            {"boot-a/20/200": ()},
+        ),
+        (replace(OLD, argv=("sshd",)), {}, {"boot-a/20/200": ()}),
+        (replace(OLD, state="Z"), {}, {"boot-a/20/200": ()}),
+    ],
+    ids=[
+        "not on record",
+        "of another boot",
+        "a later process of its pid",
+        "a child of this supervisord",
+        "a child of another supervisord",
+        "no vLLM by its command line",
+        "a zombie",
+    ],
+)
+def test_no_other_process_is_taken_for_an_unsupervised_server(
+    old: Process, more: dict[int, Process], trees: dict[str, tuple[ProcessRef, ...]]
+) -> None:
+    snapshot = replace(HERE, processes={1: INIT, **HERE.processes, 20: old, **more})
+    assert view_of(RUNNING, 5, snapshot, trees, local_socket=True).unsupervised == ()
+
+
+def test_what_a_forged_record_calls_ours_is_left_alone() -> None:
+    """Security finding 9b: the title that a process has now speaks against the role on record."""
+    sleep = Process(20, 1, 200, "S", "sleep", ("sleep", "1000"))
+    snapshot = replace(HERE, processes={1: INIT, **HERE.processes, 20: sleep})
+    forged = ProcessRef(20, 200, "engine_core", "VLLM::EngineCore")
+    trees = {"boot-a/3999999/1": (forged,), KEY: (replace(forged, role="helper"), forged)}
+    view = view_of(RUNNING, 5, snapshot, trees, local_socket=True)
+    assert view.orphans == ()
+    assert [left for refs in view.survivors.values() for left in refs] == []
+
+
+def test_a_helper_below_an_engine_survives_with_it() -> None:
+    engine = Process(20, 1, 200, "S", "VLLM::EngineCor", ("VLLM::EngineCore",))
+    ninja = Process(22, 20, 220, "S", "ninja", ("ninja",))
+    snapshot = replace(HERE, processes={1: INIT, **HERE.processes, 20: engine, 22: ninja})
+    view = view_of(RUNNING, 5, snapshot, {"boot-a/9/90": (engine.ref, ninja.ref)}, local_socket=True)
+    assert view.survivors == {"boot-a/9/90": (engine.ref, ninja.ref)}

@@ -74,6 +74,20 @@ def test_a_tree_of_which_something_lives_outlasts_any_number_of_failed_starts(
     assert known == ["left its engine", *(f"life {number}" for number in (55, 56, 57, 58, 59))]
 
 
+def test_no_process_is_never_the_one_that_was_ready(journal: Journal, cases: ModuleType) -> None:
+    """S02: an old server answers while the supervised one does not run."""
+    journal.remember("gpu1:8000", "none", True, (), cases.NOW)
+    journal.remember("gpu1:8000", "a", True, (API,), cases.at(15))
+    journal.remember("gpu1:8000", "none", True, (), cases.at(30))
+    assert journal.memory("gpu1:8000").ready_incarnation == "a"
+
+
+def test_the_user_of_a_process_is_remembered_and_makes_it_no_other(journal: Journal, cases: ModuleType) -> None:
+    journal.remember("gpu1:8000", "a", True, (ProcessRef(100, 5000, "api_server", "vllm serve", 998),), cases.NOW)
+    (known,) = journal.memory("gpu1:8000").trees["a"]
+    assert (known, known.uid) == (API, 998)
+
+
 def test_an_unchanged_look_writes_nothing(journal: Journal, cases: ModuleType) -> None:
     journal.remember("gpu1:8000", "a", True, (API,), cases.NOW)
     log = journal.path.with_name("journal.sqlite-wal")

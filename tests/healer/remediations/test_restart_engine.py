@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.errors import Superseded
-from vllm_healer.model import NO_INCARNATION, Diagnosis, Outcome, Result, RunState
+from vllm_healer.model import NO_INCARNATION, Diagnosis, Outcome, ProcessRef, Result, RunState
 from vllm_healer.proof import Evidence
 from vllm_healer.remediations.restart_engine import RestartEngine
 
@@ -57,3 +57,33 @@ def test_leaves_alone_what_another_has_restarted(cases: ModuleType) -> None:
     with pytest.raises(Superseded):
         RestartEngine().carry_out(cases.handle(server, incarnation="boot-a/1/1"))
     assert server.story == []
+
+
+OLD = ProcessRef(3000, 50_000, "api_server", "vllm serve m")
+
+
+def test_ends_a_server_that_outlived_its_supervisor_before_it_starts_the_supervised_one(cases: ModuleType) -> None:
+    """S02"""
+    fatal = cases.supervisor(RunState.FATAL, incarnation=NO_INCARNATION, unsupervised=(OLD,))
+    server = cases.Server(fatal)
+
+    def gone(*arguments: object) -> tuple[ProcessRef, ...]:
+        server.story.append("SIGTERM to 3000")
+        server.view = replace(fatal, unsupervised=())
+        return ()
+
+    server.signal = gone
+    result = RestartEngine().carry_out(cases.handle(server, incarnation="none"))
+    assert server.story == ["stop", "SIGTERM to 3000", "start", "told to start"]
+    assert result.words.startswith(
+        "pid 3000 of an earlier start lives on, unknown to its supervisor; ended 1 processes"
+    )
+
+
+def test_an_answer_of_another_server_proves_no_restart(cases: ModuleType) -> None:
+    plan = RestartEngine().plan(cases.incident(), Diagnosis("engine_dead", ""), cases.facts())
+    new = cases.supervisor(incarnation=cases.process(9.0, cases.NEW_KEY), unsupervised=(OLD,))
+    assert RestartEngine().prove(plan, Evidence(cases.HUNG, cases.WELL, new)).missing == (
+        "what answers may not be the supervised server: "
+        "pid 3000 of an earlier start lives on, unknown to its supervisor"
+    )

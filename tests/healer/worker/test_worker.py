@@ -411,3 +411,36 @@ def test_two_servers_of_a_pool_that_are_down_do_not_wait_for_each_other(world: A
     world.fire("VllmDown", server="gpu2:8000")
     world.run(3)
     assert world.server.restarts == 2
+
+
+OLD = (ProcessRef(50, 1, "api_server", "vllm serve"), ProcessRef(51, 1, "engine_core", "VLLM::EngineCore"))
+
+
+def test_an_old_server_that_hangs_is_ended_and_the_supervised_one_started(world: Any) -> None:
+    """S02: its supervisord was killed and started again, and the one that is supervised could not have the port."""
+    world.run(16)
+    world.server.state, world.server.unsupervised = RunState.FATAL, OLD
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.run(10)
+    assert (world.server.restarts, world.server.reaped) == (1, 1)
+    assert any("pid 50 of an earlier start lives on" in line for line in world.history() if line.startswith("result"))
+    assert world.states() == {IncidentState.HEALED: 1}
+
+
+def test_an_old_server_that_serves_is_left_alone_and_named(world: Any) -> None:
+    world.run(16)
+    world.server.state, world.server.unsupervised = RunState.FATAL, OLD
+    world.fire("VllmCanaryFailing")
+    world.run(30)
+    assert (world.server.restarts, world.server.reaped) == (0, 0)
+    words = (
+        "what answers may not be the supervised server: pid 50 of an earlier start lives on, unknown to its supervisor"
+    )
+    assert any(words in line for line in world.history() if line.startswith("diagnosis: none: it looks well"))
+
+
+def test_what_an_old_server_answers_makes_no_supervised_one_ready(world: Any) -> None:
+    world.server.unsupervised = OLD
+    world.run(40)
+    assert not world.journal.memory("gpu1:8000").seen_ready

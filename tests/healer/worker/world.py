@@ -112,7 +112,7 @@ class FakeServer:
         self, target: Target, processes: tuple[ProcessRef, ...], number: int, wait: float
     ) -> tuple[ProcessRef, ...]:
         self.reaped += 1
-        self.orphans = ()
+        self.orphans = self.unsupervised = ()
         return ()
 
     def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> str:
