@@ -64,20 +64,32 @@ def make_deps(config: Config, journal: Journal, clock: Clock, own: HealerMetrics
     return Deps(**read, own=own, tell=fallback(config.fallback_webhook_file))
 
 
-def fallback(webhook_file: str) -> Callable[[str], None]:
-    """A channel that needs no Alertmanager: a Slack-compatible webhook whose URL is in a file, else only the log."""
+def fallback(webhook_file: str) -> Callable[[str], bool]:
+    """A channel that needs no Alertmanager: a Slack-compatible webhook whose URL is in a file, else only the log.
 
-    def tell(words: str) -> None:
-        log.critical("fallback channel: %s", words)
-        if not webhook_file:
-            return
-        try:
-            url = Path(webhook_file).read_text(encoding="utf-8").strip()
-            requests.post(url, json={"text": f"vllm-healer: {words}"}, timeout=10).raise_for_status()
-        except (OSError, requests.RequestException) as error:
-            log.critical("fallback channel did not take the message: %s", type(error).__name__)  # the URL is a secret
+    Only an answer of 2xx is a delivery: a redirect leads to a login.
+    """
+
+    def tell(words: str) -> bool:
+        problem = _post(webhook_file, words) if webhook_file else ""
+        if problem:
+            log.critical("fallback channel did not take the message (%s), it is tried again: %s", problem, words)
+        else:
+            log.critical("fallback channel: %s", words)
+        return not problem
 
     return tell
+
+
+def _post(webhook_file: str, words: str) -> str:
+    """Posts the message; returns why it was not taken, or ''. The URL is a secret and not in the words."""
+    try:
+        url, text = Path(webhook_file).read_text(encoding="utf-8").strip(), f"vllm-healer: {words}"
+        answer = requests.post(url, json={"text": text}, timeout=10, allow_redirects=False, stream=True)
+    except (OSError, ValueError) as error:  # requests' errors are OSError; a URL that is none is ValueError
+        return type(error).__name__
+    answer.close()
+    return "" if 200 <= answer.status_code < 300 else f"HTTP {answer.status_code}"
 
 
 def run(config: Config) -> None:

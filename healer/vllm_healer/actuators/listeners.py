@@ -1,4 +1,4 @@
-"""Who listens on a TCP port of this host, by /proc/net/tcp: any user may take a port that is free."""
+"""Tells who listens on a TCP port of this host, by /proc/net/tcp: any user may take a port that is free."""
 
 from __future__ import annotations
 

@@ -16,4 +16,4 @@ class Deps(Sources):
 
     journal: Journal
     own: HealerMetrics
-    tell: Callable[[str], None]  # the fallback channel, for when alerts cannot travel
+    tell: Callable[[str], bool]  # the fallback channel, for when alerts cannot travel; True: it was delivered

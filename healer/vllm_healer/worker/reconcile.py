@@ -18,10 +18,10 @@ from vllm_healer.pipeline.gather import PATIENT_CANARY, observe
 from vllm_healer.pipeline.watchdog import missing_watchdog
 from vllm_healer.presence import serves_nobody
 from vllm_healer.worker.deps import Deps
+from vllm_healer.worker.outcry import Outcry
 
 log = logging.getLogger(__name__)
 
-WATCHDOG_MISSING = 300.0  # seconds without Prometheus' Watchdog before a person is told by the fallback channel
 SETTLE = 30.0  # seconds an incident stays open although nothing fires: the alert may only be between two states
 # Seconds in which Prometheus has sent again what fires to an Alertmanager that was restarted and knows nothing: each
 # alert in its own minute (--rules.alert.resend-delay), and one may be lost.
@@ -36,8 +36,7 @@ class Reconciler:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._watchdog_seen: Instant = deps.clock.now()
-        self._told = False
+        self._outcry = Outcry(deps)
         self._sent: dict[str, Instant] = {}  # by fingerprint: since when it is known to be sent
         self._missed: dict[int, Instant] = {}  # by incident: since when Alertmanager lacks an alert of it
         self._down: dict[str, bool] = {}  # by server: whether our last look found it down, and nobody wants it so
@@ -50,10 +49,10 @@ class Reconciler:
         except Blind as error:
             log.warning("reconcile: Alertmanager did not answer: %s", error)
             self._missed.clear()
-            self._watchdog("Prometheus or Alertmanager is down or cut off")
+            self._outcry.watchdog("Prometheus or Alertmanager is down or cut off")
             return
         missing = missing_watchdog(active)
-        self._watchdog(missing)
+        self._outcry.watchdog(missing)
         self._make_up(active, {incident.server: incident for incident in incidents})
         if missing:  # an Alertmanager that was just restarted has no alerts at all until Prometheus sends them again
             self._missed.clear()
@@ -154,19 +153,6 @@ class Reconciler:
         if self._down.get(incident.server, False):
             return f"{words}; nothing was done, and {incident.server} is down by the healer's own look"
         return f"{words}; no action was needed"
-
-    def _watchdog(self, missing: str) -> None:
-        """Tells a person once when it has been missing for long; `missing` says why, '' that it is there."""
-        now = self._deps.clock.now()
-        if not missing:
-            self._watchdog_seen, self._told = now, False
-            return
-        seconds = elapsed(self._watchdog_seen, now)
-        if seconds >= WATCHDOG_MISSING and not self._told:
-            self._told = True
-            words = f"no Watchdog alert for {seconds:.0f} s: {missing}; the healer takes no action until it is back"
-            self._deps.tell(words)  # first: the journal's disk may be what is broken
-            self._deps.journal.note(None, "note", words, now)
 
 
 def _has(incident: Incident | None, alert: Alert) -> bool:

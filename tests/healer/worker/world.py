@@ -146,6 +146,7 @@ class World:
     prometheus_down: bool = False
     watchdog: bool = True
     told: list[str] = field(default_factory=list)
+    channel_up: bool = True
 
     def __post_init__(self) -> None:
         self.alerts = [alert("Watchdog", server="")]
@@ -162,13 +163,19 @@ class World:
         """Also: what a restarted healer is."""
         self.own = own = HealerMetrics()
         deps = Deps(
-            self.config, self.clock, self.journal, self, self, self.server, {"fake": self.server}, own, self.told.append
+            self.config, self.clock, self.journal, self, self, self.server, {"fake": self.server}, own, self.tell
         )
         return Worker(deps, executor or Inline())
 
     def set_config(self, **changes: Any) -> None:
         self.config = replace(self.config, **changes)
         self.worker = self.new_worker()
+
+    def tell(self, words: str) -> bool:
+        """The fallback channel; `told` has what was delivered."""
+        if self.channel_up:
+            self.told.append(words)
+        return self.channel_up
 
     def active(self, servers: frozenset[str] | None = None) -> tuple[Alert, ...]:
         return tuple(alert for alert in self.alerts if servers is None or alert.server in {*servers, ""})
