@@ -70,7 +70,7 @@ def left_over(seen: SupervisorView | None) -> tuple[ProcessRef, ...]:
 
 
 def still(named: tuple[ProcessRef, ...], seen: SupervisorView) -> tuple[ProcessRef, ...]:
-    """Those of `named` that are still left over. A plan of an earlier release names none and means all orphans."""
+    """Keeps those of `named` that are still left over. A plan of an older release names none and means all orphans."""
     if not named:
         return seen.orphans
     return tuple(process for process in (*seen.orphans, *seen.unsupervised) if process in named)

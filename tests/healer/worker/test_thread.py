@@ -75,7 +75,7 @@ def test_a_job_that_hangs_is_seen_by_readiness_and_counted(world: Any, monkeypat
 
 def test_comparisons_that_never_end_are_seen_by_readiness(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
-    monkeypatch.setattr(world, "active", lambda: ended.wait(PATIENCE) and ())
+    monkeypatch.setattr(world, "active", lambda *arguments: ended.wait(PATIENCE) and ())
     worker = world.new_worker(DaemonPool(4, "deaf", patience=1000.0, spare=0))
     worker.start()
     wait_for(worker.alive)
@@ -93,7 +93,7 @@ def test_an_alertmanager_that_is_down_does_not_make_the_healer_unready(
 ) -> None:
     asked: list[float] = []
 
-    def down() -> object:
+    def down(*arguments: object) -> object:
         asked.append(world.clock.boot)
         raise Blind("connection refused")
 
