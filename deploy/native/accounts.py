@@ -24,7 +24,7 @@ _PASSING = 0o711  # others pass through, and look at nothing
 
 
 class ProcessUser(TypedDict):
-    """Whose a process is, as `subprocess` takes it."""
+    """The user of a process, as `subprocess` takes it."""
 
     user: int
     group: int
