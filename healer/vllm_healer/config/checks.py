@@ -7,9 +7,8 @@ import re
 import stat
 from urllib.parse import urlsplit
 
+from vllm_healer.config.secret_mode import exposed
 from vllm_healer.errors import ConfigError
-
-_OTHERS = stat.S_IROTH | stat.S_IWOTH | stat.S_IXOTH
 
 
 def server_name(address: str, hostname: str) -> str:
@@ -47,14 +46,13 @@ def check_secret(path: str, where: str) -> str:
     if not path:
         return path
     try:
-        mode = os.stat(path).st_mode
+        mode, problem = os.stat(path).st_mode, exposed(path)
     except OSError as error:
         raise ConfigError(f"{where} {path}: {error.strerror}; create it, or remove the setting") from None
     if not stat.S_ISREG(mode):
         raise ConfigError(f"{where} {path} is not a file")
-    if mode & _OTHERS:
-        mode = stat.S_IMODE(mode)
-        raise ConfigError(f"{where} {path} is open to every user (mode {mode:04o}); run: chmod 600 {path}")
+    if problem:
+        raise ConfigError(f"{where} {path} {problem}")
     return path
 
 
