@@ -28,6 +28,11 @@ def remediations() -> Remediations:
     return {name: cls() for name, cls in load(vllm_healer.remediations, Remediation).items()}
 
 
+def alerts() -> frozenset[str]:
+    """The names of alerts that support an action on some cause."""
+    return frozenset(name for detector in detectors().values() for name in detector.alerts)
+
+
 def series() -> frozenset[str]:
     """The series of Prometheus that detectors read beyond those of every decision."""
     return frozenset(name for detector in detectors().values() for name in detector.series)

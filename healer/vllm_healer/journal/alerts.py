@@ -11,13 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Update, insert, select, update
+from sqlalchemy import Connection, Row, Update, insert, select, update
 
 from vllm_healer.journal import entries, schema
+from vllm_healer.journal.admission import CLOSED, Admission, Room, shortened
+from vllm_healer.journal.bounds import bounded
 from vllm_healer.journal.codec import texts_from_json, to_json
 from vllm_healer.journal.schema import alerts, incidents
-from vllm_healer.journal.values import StoredAlert
-from vllm_healer.model import Alert, IncidentState, Instant, Standing
+from vllm_healer.journal.values import Recorded, StoredAlert
+from vllm_healer.model import Alert, Instant, Standing
+from vllm_healer.names import quoted
 
 T = TypeVar("T")
 Key = tuple[str, str, bool]  # fingerprint, period, firing
@@ -26,11 +29,20 @@ Key = tuple[str, str, bool]  # fingerprint, period, firing
 CHUNK = 500
 # A notification with more new alerts than this is a storm: one sentence tells of it, the rows have the rest.
 SENTENCES = 20
-CLOSED = (IncidentState.HEALED, IncidentState.FAILED, IncidentState.RESOLVED)
+# Of one incident. What fires is bounded by `admission`; of what has ended the newest are enough.
+MEMBERS = 200
 
 
-def record(connection: Connection, heard: Sequence[Alert], now: Instant) -> None:
-    """Inserts what is new, counts what is not, and notes which firing ones are over."""
+def record(connection: Connection, heard: Sequence[Alert], now: Instant, admission: Admission) -> Recorded:
+    """Inserts what is new, counts what is not, and notes which firing ones are over. Strangers find little room."""
+    admitted = _admit(connection, heard, admission)
+    if admitted:
+        _record(connection, admitted, now)
+    firing = sum(alert.firing for alert in heard) - sum(alert.firing for alert in admitted)
+    return Recorded(stored=len(admitted), left_out=firing)
+
+
+def _record(connection: Connection, heard: Sequence[Alert], now: Instant) -> None:
     known = _known(connection, {alert.fingerprint for alert in heard})
     new = _unknown(heard, known)
     _insert(connection, new, now)
@@ -41,28 +53,66 @@ def record(connection: Connection, heard: Sequence[Alert], now: Instant) -> None
     _tell(connection, new, now)
 
 
-def assign(connection: Connection, incident: int, members: Iterable[Alert], now: Instant) -> None:
-    """Makes alerts part of an incident. Those that were never delivered (read from Alertmanager) are inserted."""
-    firing = [alert for alert in members if alert.firing]
+def assign(
+    connection: Connection, incident: int, members: Iterable[Alert], now: Instant, admission: Admission
+) -> tuple[Alert, ...]:
+    """Makes alerts part of an incident and returns those that have joined. What was never delivered (it was read from
+    Alertmanager) is inserted where there is room."""
+    firing = [bounded(alert) for alert in members if alert.firing]
     known = _known(connection, {alert.fingerprint for alert in firing})
-    _insert(connection, _unknown(firing, known), now, deliveries=0)
+    room = Room(admission, connection)
+    new = [alert for alert in _unknown(firing, known) if room.take(alert)]
+    _insert(connection, new, now, deliveries=0)
     known = _known(connection, {alert.fingerprint for alert in firing})
-    _update(connection, update(alerts).values(incident=incident), [known[_key(alert)] for alert in firing])
+    joined = {known[_key(alert)]: alert for alert in firing if _key(alert) in known}
+    _update(connection, update(alerts).values(incident=incident), list(joined))
+    return tuple(joined.values())
 
 
 def unassigned(connection: Connection) -> tuple[StoredAlert, ...]:
     """The firing alerts that belong to no incident, oldest first."""
-    return _select(connection, alerts.c.incident.is_(None), alerts.c.over.is_(False))
+    rows = connection.execute(select(alerts).where(schema.waiting).order_by(alerts.c.id))
+    return tuple(_stored(row) for row in rows)
 
 
 def of_incident(connection: Connection, incident: int) -> tuple[StoredAlert, ...]:
-    """The incident's alerts, oldest first; `firing` is False for those that resolved since."""
-    return _select(connection, alerts.c.incident == incident)
+    """The incident's alerts, oldest first: those that fire, and the newest that resolved since."""
+    members = select(alerts).where(alerts.c.incident == incident, alerts.c.firing.is_(True))
+    rows = connection.execute(members.order_by(alerts.c.over, alerts.c.id.desc()).limit(MEMBERS)).all()
+    return tuple(sorted((_stored(row) for row in rows), key=lambda alert: alert.id))
 
 
-def _select(connection: Connection, *where: ColumnElement[bool]) -> tuple[StoredAlert, ...]:
-    query = select(alerts).where(alerts.c.firing.is_(True), *where).order_by(alerts.c.id)
-    return tuple(_stored(row) for row in connection.execute(query))
+def _admit(connection: Connection, heard: Sequence[Alert], admission: Admission) -> list[Alert]:
+    """The alerts that are held already, and those for which there is room, bounded in size. The end of a stranger's
+    alert that is not held is nothing to keep."""
+    alike = [shortened(bounded(alert), admission) for alert in heard]
+    if admission.listed is None:
+        return alike
+    held = _held(connection, {alert.fingerprint for alert in alike})
+    fingerprints = {fingerprint for fingerprint, _, _ in held}
+    room = Room(admission, connection)
+    admitted: list[Alert] = []
+    for alert in alike:
+        if alert.firing:
+            taken = _key(alert) in held or room.take(alert)
+            held |= {_key(alert)} if taken else set()
+        else:
+            taken = alert.server in admission.listed or alert.fingerprint in fingerprints
+        if taken:
+            admitted.append(alert)
+            fingerprints.add(alert.fingerprint)
+    return admitted
+
+
+def _held(connection: Connection, fingerprints: set[str]) -> set[Key]:
+    """The keys of firing rows of these fingerprints that are not over."""
+    columns = (alerts.c.fingerprint, alerts.c.period, alerts.c.firing)
+    firing = select(*columns).where(alerts.c.firing.is_(True), alerts.c.over.is_(False))
+    return {
+        (row.fingerprint, row.period, row.firing)
+        for chunk in _chunks(sorted(fingerprints))
+        for row in connection.execute(firing.where(alerts.c.fingerprint.in_(chunk)))
+    }
 
 
 def _key(alert: Alert) -> Key:
@@ -160,7 +210,7 @@ def _incident_of(connection: Connection, alert: Alert) -> int | None:
 
 def sentence(alert: Alert) -> str:
     """`VllmDown on gpu1:8000 fires: no answer from the server`."""
-    subject = f"{alert.name} on {alert.server}" if alert.server else alert.name
+    subject = f"{alert.name} on {quoted(alert.server)}" if alert.server else alert.name
     if not alert.firing:
         return f"{subject} is resolved"
     summary = alert.annotations.get("summary", "")

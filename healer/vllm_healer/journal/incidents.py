@@ -8,27 +8,31 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select
 
 from vllm_healer.errors import JournalError
 from vllm_healer.journal import alerts, entries, schema
+from vllm_healer.journal.admission import Admission
 from vllm_healer.journal.schema import actions, incidents
 from vllm_healer.model import Alert, Incident, IncidentState, Instant
+from vllm_healer.names import quoted
 
 OPEN = (IncidentState.OPEN, IncidentState.ACTING, IncidentState.VERIFYING)
 
 
-def open_incident(connection: Connection, server: str, members: Iterable[Alert], now: Instant, words: str) -> Incident:
+def open_incident(
+    connection: Connection, server: str, members: Iterable[Alert], now: Instant, words: str, admission: Admission
+) -> Incident:
     """Opens an incident, or takes the open one of this server: a server has one at most."""
-    query = select(incidents.c.id).where(incidents.c.server == server, _is_open())
+    query = select(incidents.c.id).where(incidents.c.server == server, is_open())
     incident = connection.scalars(query).first() or _insert(connection, server, now, words)
-    alerts.assign(connection, incident, members, now)
+    alerts.assign(connection, incident, members, now, admission)
     return get(connection, incident)
 
 
-def attach(connection: Connection, incident: int, members: Iterable[Alert], now: Instant) -> None:
-    """Adds alerts of the same server, with a sentence that names them."""
-    joining = tuple(members)
+def attach(connection: Connection, incident: int, members: Iterable[Alert], now: Instant, admission: Admission) -> None:
+    """Adds alerts of the same server, with a sentence that names those for which there was room."""
     server = get(connection, incident).server
-    alerts.assign(connection, incident, joining, now)
-    names = ", ".join(sorted({alert.name for alert in joining}))
-    entries.append(connection, incident, "alert", f"{names} on {server} joined the incident", now)
+    joined = alerts.assign(connection, incident, members, now, admission)
+    names = ", ".join(sorted({alert.name for alert in joined}))
+    if names:
+        entries.append(connection, incident, "alert", f"{names} on {quoted(server)} joined the incident", now)
 
 
 def set_state(
@@ -83,7 +87,7 @@ def get(connection: Connection, incident: int) -> Incident:
 
 def open_incidents(connection: Connection) -> tuple[Incident, ...]:
     """The incidents that are not closed, oldest first."""
-    rows = connection.execute(select(incidents).where(_is_open()).order_by(incidents.c.id)).all()
+    rows = connection.execute(select(incidents).where(is_open()).order_by(incidents.c.id)).all()
     return tuple(_incident(connection, row) for row in rows)
 
 
@@ -101,7 +105,7 @@ def counts(connection: Connection) -> dict[IncidentState, int]:
     return {state: found.get(state.value, 0) for state in IncidentState}
 
 
-def _is_open() -> ColumnElement[bool]:
+def is_open() -> ColumnElement[bool]:
     """The condition for an open incident. One whose action has no verdict is open: somebody must free the pool."""
     acting = select(actions.c.incident).where(actions.c.verification.is_(None))
     return or_(incidents.c.state.in_(OPEN), incidents.c.id.in_(acting))

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine
 
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import actions, alerts, entries, incidents, ledger, memory, mounts, schema, store
+from vllm_healer.journal import actions, alerts, entries, incidents, ledger, memory, mounts, schema, store, tidy
+from vllm_healer.journal.admission import Admission
 from vllm_healer.journal.ledger import Check
 from vllm_healer.journal.lock import FileLock
+from vllm_healer.journal.probe import Probe
 from vllm_healer.journal.reader import JournalReader
-from vllm_healer.journal.values import StoredAlert
+from vllm_healer.journal.values import Recorded, StoredAlert
 from vllm_healer.journal.writer import Writer
 from vllm_healer.model import (
     Alert,
@@ -35,28 +37,41 @@ T = TypeVar("T")
 
 # Shorter than Alertmanager's own patience (its group_interval, 15 s here), so that it hears 503 instead of nothing.
 ACKNOWLEDGE_SECONDS = 10.0
+PROBE_SECONDS = 1.0  # between two writes that only show that it can be written, however many ask
 
 
 class Journal(JournalReader):
     """Raises JournalError when something was not written; then nothing of that call is in the file."""
 
-    def __init__(self, path: Path, lock: FileLock, clock: Clock) -> None:
+    def __init__(self, path: Path, lock: FileLock, clock: Clock, admission: Admission) -> None:
         """Callers use `Journal.open`."""
         self._lock = lock
         self._clock = clock
-        self._engine = _prepare(path)
+        self._admission = admission
+        self._probe = Probe(PROBE_SECONDS)
+        self._engine = _prepare(path, lock, admission)
         self._writer = Writer(self._engine, path)
         self._recent: dict[str, tuple[int, object]] = {}
         super().__init__(path, store.reader_engine(path))
 
     @classmethod
-    def open(cls, path: Path, clock: Clock, holder: str = "", mountinfo: Path = mounts.MOUNTINFO) -> Self:
-        """Makes the file if there is none. Raises JournalLocked while another healer has it, naming that one."""
+    def open(
+        cls,
+        path: Path,
+        clock: Clock,
+        holder: str = "",
+        mountinfo: Path = mounts.MOUNTINFO,
+        admission: Admission | None = None,
+    ) -> Self:
+        """Makes the file if there is none. Raises JournalLocked while another healer has it, naming that one.
+
+        `admission` bounds what is held of servers; without it nothing is left out.
+        """
         mounts.require_local(path, mountinfo)
         store.create_directory(path)
         lock = FileLock(path.with_name(f"{path.name}.lock"), holder or _this_process())
         try:
-            return cls(path, lock, clock)
+            return cls(path, lock, clock, admission or Admission())
         except BaseException:
             lock.release()
             raise
@@ -91,23 +106,27 @@ class Journal(JournalReader):
         return self._unchanged("paused", super().paused)
 
     def check_writable(self) -> None:
-        """Raises JournalError when nothing can be written now. Writes one row again as it is."""
-        same = update(schema.meta).where(schema.meta.c.key == "schema").values(value=schema.meta.c.value)
-        self._writer.submit(lambda connection: connection.execute(same).rowcount, ACKNOWLEDGE_SECONDS)
+        """Raises JournalError when nothing can be written now. Who asks within a second gets the same answer."""
+        now = self._clock.now()
+        self._probe.ask(now, lambda: self._writer.submit(lambda it: ledger.probe(it, now), ACKNOWLEDGE_SECONDS))
 
-    def record_alerts(self, heard: Sequence[Alert], now: Instant) -> None:
+    def record_alerts(self, heard: Sequence[Alert], now: Instant) -> Recorded:
         """Records alerts, on the disk when it returns. Heard again means counted again, not stored again."""
-        self._writer.submit(lambda connection: alerts.record(connection, heard, now), ACKNOWLEDGE_SECONDS)
+        return self._writer.submit(
+            lambda connection: alerts.record(connection, heard, now, self._admission), ACKNOWLEDGE_SECONDS
+        )
 
     def open_incident(self, server: str, members: Iterable[Alert], now: Instant, words: str) -> Incident:
         """Opens an incident with these alerts; if the server has an open one, they join that."""
         joining = tuple(members)
-        return self._writer.submit(lambda connection: incidents.open_incident(connection, server, joining, now, words))
+        return self._writer.submit(
+            lambda connection: incidents.open_incident(connection, server, joining, now, words, self._admission)
+        )
 
     def attach(self, incident_id: int, members: Iterable[Alert]) -> None:
         """Adds alerts to an incident, taken from another one if they were there."""
         joining, now = tuple(members), self._clock.now()
-        self._writer.submit(lambda connection: incidents.attach(connection, incident_id, joining, now))
+        self._writer.submit(lambda connection: incidents.attach(connection, incident_id, joining, now, self._admission))
 
     def set_state(
         self, incident_id: int, state: IncidentState, words: str, now: Instant, expected: IncidentState | None = None
@@ -192,16 +211,26 @@ class Journal(JournalReader):
         return answer
 
 
-def _prepare(path: Path) -> Engine:
-    """The writing engine of a file that exists, works with the write-ahead log and has our tables."""
+def _prepare(path: Path, lock: FileLock, admission: Admission) -> Engine:
+    """The writing engine of a file that exists, works with the write-ahead log and has our tables.
+
+    Raises JournalError for an empty file where the lock says that a journal was there: pause and cooldowns are lost.
+    """
+    if lock.guarded and path.is_file() and not path.stat().st_size:
+        raise JournalError(
+            f"journal {path} is empty, and {lock.path.name} says that there was one: pause, cooldowns and history are "
+            "lost; put a copy of it back or, to begin anew, remove the empty file"
+        )
     store.create_file(path)
     engine = store.writer_engine(path)
     try:
         with store.journal_errors(path), engine.begin() as connection:
             _check(connection, path)
+            tidy.tidy(connection, admission)
     except JournalError:
         engine.dispose()
         raise
+    lock.guard()
     return engine
 
 
@@ -209,6 +238,7 @@ def _check(connection: Connection, path: Path) -> None:
     store.require_wal(connection, path)
     schema.create(connection)
     schema.check(connection, path)
+    schema.complete(connection)
 
 
 def _this_process() -> str:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     insert,
     inspect,
     select,
@@ -26,7 +27,7 @@ from sqlalchemy import (
 from vllm_healer.errors import JournalError
 from vllm_healer.model import Instant
 
-VERSION = 1
+VERSION = 1  # of what an older healer cannot read; an index more is none
 
 metadata = MetaData()
 
@@ -40,7 +41,8 @@ def instant_columns(name: str, nullable: bool = False) -> tuple[Column[float], C
     )
 
 
-# key 'schema': the version of these tables; key 'paused': who paused the healer and why, absent when nobody did
+# key 'schema': the version of these tables; 'paused': who paused the healer and why, absent when nobody did; 'probe':
+# what readiness wrote last
 meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
 
 incidents = Table(
@@ -71,6 +73,12 @@ alerts = Table(
     *instant_columns("received"),
     UniqueConstraint("fingerprint", "period", "firing"),
 )
+
+# The firing alerts that belong to no incident. The worker asks for them each second: without an index that is a look at
+# every alert that ever resolved.
+waiting = and_(alerts.c.incident.is_(None), alerts.c.firing.is_(True), alerts.c.over.is_(False))
+_columns = (alerts.c.incident, alerts.c.firing, alerts.c.over)
+WAITING = Index("alerts_waiting", *_columns, sqlite_where=waiting, postgresql_where=waiting)
 
 entries = Table(
     "entries",
@@ -134,11 +142,16 @@ trees = Table(
 
 
 def create(connection: Connection) -> None:
-    """Makes the tables in an empty file. In a file that has them, see `check`."""
+    """Makes the tables in an empty file. In a file that has them, see `check` and `complete`."""
     if inspect(connection).has_table(meta.name):
         return
     metadata.create_all(connection)
     connection.execute(insert(meta).values(key="schema", value=str(VERSION)))
+
+
+def complete(connection: Connection) -> None:
+    """Adds what an earlier release did not have, and what that release, run again, does not see."""
+    WAITING.create(connection, checkfirst=True)
 
 
 def check(connection: Connection, path: Path) -> None:

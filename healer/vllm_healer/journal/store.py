@@ -83,6 +83,11 @@ def describe(path: Path, error: BaseException | None) -> str:
     return f"journal {path}: {next(known, 'see the message of the database')} ({error})"
 
 
+def changes(connection: Connection) -> int:
+    """The number of rows that this connection has changed since it was opened."""
+    return int(connection.exec_driver_sql("SELECT total_changes()").scalar_one())
+
+
 def require_wal(connection: Connection, path: Path) -> None:
     """Raises JournalError where SQLite could not switch to its write-ahead log."""
     mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()

@@ -29,6 +29,14 @@ class StoredAlert(Alert):
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """Counts what came of alerts that were heard."""
+
+    stored: int  # heard for the first time, again, or as resolved
+    left_out: int  # firing ones for which there was no room: of servers that are not listed, or too many of one
+
+
+@dataclass(frozen=True)
 class Unfinished:
     """An action whose verification has not ended; a restarted healer carries it on."""
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from vllm_healer.errors import JournalError
-from vllm_healer.journal.store import journal_errors
+from vllm_healer.journal.store import changes, journal_errors
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Writer:
     """Runs jobs in order of arrival. When `submit` returns, what the job wrote is on the disk."""
 
     def __init__(self, engine: Engine, path: Path) -> None:
-        self.commits = 0  # grows after each transaction and before its callers hear of it
+        self.commits = 0  # grows after each transaction that changed something, before its callers hear of it
         self._engine = engine
         self._path = path
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -83,7 +83,7 @@ class Writer:
     def _commit(self, batch: list[_Job]) -> None:
         """Runs the jobs in one transaction; if that fails, each alone, so that nobody pays for another's error."""
         try:
-            results = self._transact(batch)
+            results, changed = self._transact(batch)
         except Exception as error:  # noqa: BLE001 - each job's caller gets it, in its own thread
             if len(batch) > 1:
                 for job in batch:
@@ -91,10 +91,12 @@ class Writer:
             elif batch:
                 batch[0].done.set_exception(error)
         else:
-            self.commits += 1
+            self.commits += changed
             for job, result in zip(batch, results, strict=True):
                 job.done.set_result(result)
 
-    def _transact(self, batch: list[_Job]) -> list[object]:
+    def _transact(self, batch: list[_Job]) -> tuple[list[object], bool]:
+        """The jobs' results, and whether they changed anything."""
         with journal_errors(self._path), self._engine.begin() as connection:
-            return [job.run(connection) for job in batch]
+            before = changes(connection)
+            return [job.run(connection) for job in batch], changes(connection) != before
