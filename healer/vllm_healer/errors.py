@@ -4,6 +4,7 @@ HealerError
 ├── ConfigError        the configuration cannot be used; the message names file, line, key and fix
 ├── PluginError        a detector or remediation module defines no plug-in, or two; the message names them
 ├── BadPayload         a webhook body that is not an Alertmanager notification (HTTP 400)
+│   └── BadEncoding    one whose Content-Encoding is not known or does not fit (HTTP 415)
 ├── JournalError       the journal could not be written or read; nothing was acknowledged
 │   └── JournalLocked  another healer holds the journal; the message names the holder
 ├── Blind              a source that a decision needs did not answer; no action is taken
@@ -29,6 +30,10 @@ class PluginError(HealerError):
 
 class BadPayload(HealerError):
     """A webhook body that is not an Alertmanager notification."""
+
+
+class BadEncoding(BadPayload):
+    """A webhook body whose Content-Encoding is not known or does not fit."""
 
 
 class JournalError(HealerError):

@@ -1,29 +1,70 @@
 """Alertmanager's webhook notification, version 4: from bytes to alerts.
 
 Format: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config. Unknown fields are ignored, so that a
-newer Alertmanager is understood; what is needed and missing is an error, never a guess.
+newer Alertmanager is understood. `null` is how Go writes an empty list or map. What is needed and missing is an error,
+never a guess, and only of the one alert that lacks it.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
+from dataclasses import dataclass
 
-from vllm_healer.errors import BadPayload
+from vllm_healer.errors import BadEncoding, BadPayload
 from vllm_healer.model import Alert
 
 VERSION = "4"
 FIRING = {"firing": True, "resolved": False}
+LONGEST = 256  # characters of a fingerprint and of a start; Alertmanager's have 16 and 35
+GZIP = 16 + zlib.MAX_WBITS  # for zlib: a gzip header and trailer
 
 
-def parse(body: bytes) -> tuple[Alert, ...]:
-    """The alerts of one notification, in its order. Raises BadPayload that says which field is wrong."""
+@dataclass(frozen=True)
+class Notification:
+    """The alerts that could be read, in their order, and what is wrong with each of the others."""
+
+    alerts: tuple[Alert, ...]
+    unreadable: tuple[str, ...] = ()
+
+
+def decode(body: bytes, encoding: str, limit: int) -> bytes:
+    """The body without its Content-Encoding; of what unpacks to more than `limit` bytes, one byte more than that.
+
+    Raises BadEncoding for any encoding but gzip.
+    """
+    known = encoding.strip().lower()
+    if known in ("", "identity"):
+        return body
+    if known not in ("gzip", "x-gzip"):
+        raise BadEncoding(f"the Content-Encoding is {_shown(encoding)}; this healer reads gzip and identity")
+    plain = b""
+    while body and len(plain) <= limit:
+        unpacker = zlib.decompressobj(GZIP)
+        try:
+            plain += unpacker.decompress(body, limit + 1 - len(plain))
+        except zlib.error as error:
+            raise BadEncoding(f"the Content-Encoding is gzip, and the body is not ({error})") from None
+        if not unpacker.eof and len(plain) <= limit:
+            raise BadEncoding("the Content-Encoding is gzip, and the body ends too early")
+        body = unpacker.unused_data  # gzip files may follow each other
+    return plain
+
+
+def parse(body: bytes) -> Notification:
+    """Reads one notification. Raises BadPayload that says which field is wrong, or that no alert can be read."""
     payload = _json_object(body)
     if payload.get("version") != VERSION:
         raise BadPayload(f"'version' is {_shown(payload.get('version'))}; this healer reads version {VERSION!r}")
-    alerts = payload.get("alerts")
-    if not isinstance(alerts, list):
-        raise BadPayload(f"'alerts' is {_shown(alerts)}; expected a list")
-    return tuple(parse_alert(alert, f"alerts[{index}]") for index, alert in enumerate(alerts))
+    raw = payload.get("alerts", "")  # null is a list without alerts; a field that is not there is none
+    if raw is not None and not isinstance(raw, list):
+        raise BadPayload(f"'alerts' is {_shown(raw) if 'alerts' in payload else 'missing'}; expected a list")
+    found = [_parse_or_say(alert, f"alerts[{index}]") for index, alert in enumerate(raw or ())]
+    alerts = tuple(alert for alert in found if isinstance(alert, Alert))
+    unreadable = tuple(words for words in found if isinstance(words, str))
+    if unreadable and not alerts:
+        raise BadPayload(unreadable[0] if len(unreadable) == 1 else f"{unreadable[0]} (and {len(unreadable) - 1} more)")
+    return Notification(alerts, unreadable)
 
 
 def parse_alert(raw: object, where: str) -> Alert:
@@ -32,15 +73,22 @@ def parse_alert(raw: object, where: str) -> Alert:
         raise BadPayload(f"{where} is {_shown(raw)}; expected an object")
     labels = _texts(raw.get("labels"), f"{where}.labels")
     if not labels.get("alertname"):
-        raise BadPayload(f"{where}.labels has no 'alertname'; expected the name of the alert rule")
+        raise BadPayload(f"{where}.labels has no 'alertname' ({_shown(labels)}); expected the name of the alert rule")
     return Alert(
         fingerprint=_text(raw.get("fingerprint"), f"{where}.fingerprint"),
         name=labels["alertname"],
         firing=_firing(raw.get("status"), f"{where}.status"),
         starts_at=_text(raw.get("startsAt"), f"{where}.startsAt"),
         labels=labels,
-        annotations=_texts(raw.get("annotations", {}), f"{where}.annotations"),
+        annotations=_texts(raw.get("annotations"), f"{where}.annotations"),
     )
+
+
+def _parse_or_say(raw: object, where: str) -> Alert | str:
+    try:
+        return parse_alert(raw, where)
+    except BadPayload as error:
+        return str(error)
 
 
 def _json_object(body: bytes) -> dict[str, object]:
@@ -62,17 +110,22 @@ def _firing(raw: object, where: str) -> bool:
 
 
 def _texts(raw: object, where: str) -> dict[str, str]:
+    """Texts by name; null is none of them."""
+    if raw is None:
+        return {}
     if not isinstance(raw, dict):
         raise BadPayload(f"{where} is {_shown(raw)}; expected an object of strings")
     for key, value in raw.items():
-        if not _storable(key) or not _storable(value):
+        if not _storable(key) or not (value is None or _storable(value)):
             raise BadPayload(f"{where}[{_shown(key)}] is {_shown(value)}; expected a string")
-    return raw
+    return {key: value for key, value in raw.items() if value is not None}
 
 
 def _text(raw: object, where: str) -> str:
     if not raw or not isinstance(raw, str) or not _storable(raw):
         raise BadPayload(f"{where} is {_shown(raw)}; expected a string that is not empty")
+    if len(raw) > LONGEST:
+        raise BadPayload(f"{where} has {len(raw)} characters; at most {LONGEST} are read")
     return raw
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
 
-from vllm_healer.errors import BadPayload
+from vllm_healer.errors import BadEncoding, BadPayload
 from vllm_healer.model import Alert
-from vllm_healer.webhook import parse
+from vllm_healer.webhook import decode, parse
 
 # As Alertmanager sends it, with all the fields that are of no use here.
 NOTIFICATION: dict[str, object] = {
@@ -54,7 +55,7 @@ def with_alert(**changes: object) -> bytes:
 
 
 def test_reads_firing_and_resolved_alerts_in_order() -> None:
-    assert parse(body()) == (
+    assert parse(body()).alerts == (
         Alert(
             fingerprint="c4a1f0e5b2d39871",
             name="VllmDown",
@@ -68,11 +69,11 @@ def test_reads_firing_and_resolved_alerts_in_order() -> None:
 
 
 def test_a_notification_without_alerts_is_nothing_to_do() -> None:
-    assert parse(body(alerts=[])) == ()
+    assert parse(body(alerts=[])).alerts == ()
 
 
 def test_annotations_may_be_absent() -> None:
-    assert parse(with_alert(annotations=None))[0].annotations == {}
+    assert parse(with_alert(annotations=None)).alerts[0].annotations == {}
 
 
 @pytest.mark.parametrize(
@@ -90,11 +91,14 @@ def test_annotations_may_be_absent() -> None:
         (body(alerts=None), "'alerts' is missing; expected a list"),
         (body(alerts={}), "'alerts' is {}; expected a list"),
         (body(alerts=["x"]), r"alerts\[0\] is 'x'; expected an object"),
-        (with_alert(labels=None), r"alerts\[0\]\.labels is missing; expected an object of strings"),
+        (with_alert(labels=None), r"alerts\[0\]\.labels has no 'alertname'"),
+        (with_alert(labels=[]), r"alerts\[0\]\.labels is \[\]; expected an object of strings"),
         (with_alert(labels={}), r"alerts\[0\]\.labels has no 'alertname'"),
         (with_alert(labels={"alertname": ""}), "has no 'alertname'"),
         (with_alert(labels={"alertname": "A", "gpu": 3}), r"alerts\[0\]\.labels\['gpu'\] is 3; expected a string"),
-        (with_alert(annotations={"summary": None}), r"annotations\['summary'\] is missing; expected a string"),
+        (with_alert(annotations={"summary": 3}), r"annotations\['summary'\] is 3; expected a string"),
+        (with_alert(fingerprint="f" * 257), r"fingerprint has 257 characters; at most 256 are read"),
+        (with_alert(startsAt="2" * 5000), r"startsAt has 5000 characters; at most 256 are read"),
         (with_alert(labels={"alertname": "\ud800"}), r"labels\['alertname'\] is '\\ud800'; expected a string"),
         (with_alert(fingerprint=None), r"alerts\[0\]\.fingerprint is missing; expected a string that is not empty"),
         (with_alert(fingerprint=""), "fingerprint is ''"),
@@ -113,3 +117,89 @@ def test_what_it_says_is_short() -> None:
     with pytest.raises(BadPayload) as caught:
         parse(with_alert(status="x" * 10_000))
     assert len(str(caught.value)) < 150
+
+
+def alerts(*changes: dict[str, object]) -> bytes:
+    """A notification with one alert for each set of other fields."""
+    return body(alerts=[{**FIRING, **fields} for fields in changes])
+
+
+def test_an_unreadable_alert_refuses_only_itself() -> None:
+    """Alertmanager allows alerts without a name (kubernaut#1032)."""
+    heard = parse(alerts({"fingerprint": "1"}, {"labels": {"server": "gpu1:8000"}}, {"fingerprint": "3"}))
+    assert [alert.fingerprint for alert in heard.alerts] == ["1", "3"]
+    (words,) = heard.unreadable
+    assert "alerts[1].labels has no 'alertname' ({'server': 'gpu1:8000'})" in words
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        "x",
+        [],
+        {**FIRING, "status": "unknown"},
+        {**FIRING, "fingerprint": None},
+        {**FIRING, "startsAt": 1_700_000_000},
+        {**FIRING, "labels": {"alertname": "A", "n": 1}},
+        {**FIRING, "annotations": ["summary"]},
+        {**FIRING, "annotations": {"summary": "\ud800"}},
+        {**FIRING, "fingerprint": "f" * 300},
+    ],
+)
+def test_the_readable_alert_beside_any_broken_one_is_taken(broken: object) -> None:
+    heard = parse(body(alerts=[broken, FIRING]))
+    assert [alert.name for alert in heard.alerts] == ["VllmDown"]
+    assert len(heard.unreadable) == 1
+    assert heard.unreadable[0].startswith("alerts[0]")
+
+
+def test_when_no_alert_can_be_read_the_first_is_named_and_the_others_are_counted() -> None:
+    with pytest.raises(BadPayload, match=r"alerts\[0\]\.labels has no 'alertname' .* \(and 2 more\)"):
+        parse(alerts({"labels": {}}, {"labels": {}}, {"labels": {}}))
+
+
+def test_null_is_an_empty_list_or_map_as_go_writes_it() -> None:
+    assert parse(NULL_ALERTS).alerts == ()
+    heard = parse(alerts({"annotations": None}, {"annotations": {"summary": None, "description": "d"}}))
+    assert [alert.annotations for alert in heard.alerts] == [{}, {"description": "d"}]
+    labels = parse(alerts({"labels": {"alertname": "A", "pod": None}})).alerts[0].labels
+    assert labels == {"alertname": "A"}
+
+
+NULL_ALERTS = b'{"version": "4", "alerts": null, "groupLabels": null, "commonLabels": null, "commonAnnotations": null}'
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", " Identity "])
+def test_a_plain_body_is_left_alone(encoding: str) -> None:
+    assert decode(b"{}", encoding, 100) == b"{}"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
+def test_gzip_is_unpacked(encoding: str) -> None:
+    assert decode(gzip.compress(b'{"version": "4"}'), encoding, 100) == b'{"version": "4"}'
+
+
+def test_gzip_files_that_follow_each_other_are_one_body() -> None:
+    assert decode(gzip.compress(b"ab") + gzip.compress(b"cd"), "gzip", 100) == b"abcd"
+
+
+def test_a_bomb_is_unpacked_to_one_byte_above_the_limit_and_no_further() -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    assert len(decode(bomb, "gzip", 1000)) == 1001
+    assert len(decode(gzip.compress(bytes(600)) + bomb, "gzip", 1000)) == 1001
+
+
+@pytest.mark.parametrize(
+    ("packed", "encoding", "words"),
+    [
+        (b"{}", "gzip", "the Content-Encoding is gzip, and the body is not"),
+        (gzip.compress(b"{}" * 100, mtime=0)[:-9], "gzip", "the Content-Encoding is gzip, and the body ends too early"),
+        (b"{}", "br", "the Content-Encoding is 'br'; this healer reads gzip and identity"),
+        (b"{}", "zstd", "the Content-Encoding is 'zstd'; this healer reads"),
+        (b"{}", "gzip, gzip", "the Content-Encoding is 'gzip, gzip'; this healer reads"),
+    ],
+)
+def test_says_which_encoding_is_wrong(packed: bytes, encoding: str, words: str) -> None:
+    with pytest.raises(BadEncoding, match=words):
+        decode(packed, encoding, 1000)

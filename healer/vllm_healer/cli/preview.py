@@ -37,7 +37,7 @@ def _incidents(payload: Path, now: Instant) -> list[Incident]:
         body = payload.read_bytes()
     except OSError as error:
         raise BadPayload(f"{payload}: {error.strerror}") from error
-    firing = [replace(alert, standing=Standing.SENT) for alert in parse(body) if alert.firing]
+    firing = [replace(alert, standing=Standing.SENT) for alert in parse(body).alerts if alert.firing]
     servers = dict.fromkeys(alert.server for alert in firing)
     return [
         Incident(0, server, IncidentState.OPEN, now, tuple(alert for alert in firing if alert.server == server))
