@@ -9,25 +9,27 @@ import socket
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import requests
-from waitress.server import BaseWSGIServer
 
 from vllm_healer.actuators import make_actuators
 from vllm_healer.amapi import Alertmanager
 from vllm_healer.clock import SystemClock
 from vllm_healer.config import Config
 from vllm_healer.errors import ConfigError
-from vllm_healer.journal import Journal, JournalReader
+from vllm_healer.journal import Admission, Journal, JournalReader
 from vllm_healer.metrics import HealerMetrics
 from vllm_healer.model import ProcessRef
 from vllm_healer.pipeline.sources import Sources
 from vllm_healer.ports import Clock
 from vllm_healer.probes import Probes
 from vllm_healer.promapi import Prometheus
-from vllm_healer.web import WebDeps, create_app, make_server, read_token
+from vllm_healer.registry import alerts
+from vllm_healer.web import Control, WebDeps, create_app, make_server, read_token
+from vllm_healer.web.server import Server
 from vllm_healer.worker.deps import Deps
 from vllm_healer.worker.loop import Worker
 
@@ -94,25 +96,29 @@ def _post(webhook_file: str, words: str) -> str:
 
 def run(config: Config) -> None:
     """Serves until SIGTERM or SIGINT. Raises JournalLocked, JournalError or ConfigError before it does anything."""
-    token = read_token(config.token_file)
+    token = partial(read_token, config.token_file)
+    token()  # a healer that lets nobody in would hear nothing
     clock = SystemClock()
-    with closing(Journal.open(Path(config.journal), clock, holder())) as journal:
+    admission = Admission(frozenset(target.server for target in config.targets), alerts())
+    with closing(Journal.open(Path(config.journal), clock, holder(), admission=admission)) as journal:
         own = HealerMetrics()
         own.mode(config.mode.value)
         worker = Worker(make_deps(config, journal, clock, own))
-        app = create_app(WebDeps(config=config, journal=journal, worker=worker, clock=clock, metrics=own, token=token))
+        deps = WebDeps(config=config, journal=journal, worker=worker, clock=clock, metrics=own, token=token)
         # Before the worker starts: a healer that nobody can reach, not even to pause it, must not act.
-        server = make_server(app, *split_listen(config.listen))
+        server = make_server(create_app(deps), *split_listen(config.listen))
         log.info("listening on %s, mode %s, targets: %s", config.listen, config.mode.value, _servers(config))
-        _work_and_serve(worker, server)
+        _work_and_serve(worker, server, Control(deps))
 
 
-def _work_and_serve(worker: Worker, server: BaseWSGIServer) -> None:
+def _work_and_serve(worker: Worker, server: Server, control: Control) -> None:
     _stop_on_signal()
     try:
+        control.start()
         worker.start()
         server.run()
     finally:
+        control.close()
         log.info("stopping; what is unfinished is in the journal")
         worker.stop()
 

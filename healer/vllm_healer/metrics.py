@@ -13,7 +13,8 @@ from vllm_healer.model import IncidentState
 ACK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 # A restart of a small model is back after half a minute, of a large one after half an hour.
 VERIFICATION_BUCKETS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0)
-CODES = ("200", "400", "401", "413", "503")
+CODES = ("200", "400", "401", "413", "415", "503")
+DROPPED = ("left_out", "unreadable")
 REASONS = (
     "blind",
     "budget",
@@ -46,7 +47,15 @@ class HealerMetrics:
         """`version` is the installed one unless given."""
         self.registry = registry = registry or CollectorRegistry()
         self.alerts_received = Counter(
-            "vllm_healer_alerts_received_total", "Alerts journalled, each delivery counted", registry=registry
+            "vllm_healer_alerts_received_total",
+            "Alerts taken from webhooks, each delivery counted",
+            registry=registry,
+        )
+        self.alerts_dropped = Counter(
+            "vllm_healer_alerts_dropped_total",
+            "Alerts of webhooks that were not journalled: unreadable, or left out as too many of others wait",
+            ["reason"],
+            registry=registry,
         )
         self.webhook_requests = Counter(
             "vllm_healer_webhook_requests_total", "Answers to POST /alerts, by HTTP status", ["code"], registry=registry
@@ -122,6 +131,8 @@ class HealerMetrics:
     def _start_at_zero(self) -> None:
         for code in CODES:
             self.webhook_requests.labels(code=code)
+        for reason in DROPPED:
+            self.alerts_dropped.labels(reason=reason)
         for reason in REASONS:
             self.refusals.labels(reason=reason)
         for state in IncidentState:

@@ -17,6 +17,7 @@ def test_publishes_the_names_that_rules_and_boards_read() -> None:
     assert {name: kind for name, kind in families(HealerMetrics()).items() if not name.endswith("_created")} == {
         "vllm_healer_build_info": "gauge",
         "vllm_healer_alerts_received": "counter",
+        "vllm_healer_alerts_dropped": "counter",
         "vllm_healer_webhook_requests": "counter",
         "vllm_healer_webhook_seconds": "histogram",
         "vllm_healer_actions": "counter",

@@ -56,12 +56,12 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 def test_pauses_and_resumes_the_healer_that_runs(healer: Any, command: Command) -> None:
     code, out, _ = command(healer, "pause", "--reason", "upgrading", "--json")
-    assert (code, json.loads(out)) == (0, {"state": "paused", "through": f"{healer.url}/pause"})
+    assert (code, json.loads(out)) == (0, {"state": "paused", "through": f"{healer.folder}/journal.sqlite.sock"})
     assert healer.metric("vllm_healer_paused") == 1
     with healer.journal() as journal:
         assert journal.paused().endswith(": upgrading")
     code, out, _ = command(healer, "resume")
-    assert (code, out) == (0, f"resumed through {healer.url}/resume\n")
+    assert (code, out) == (0, f"resumed through {healer.folder}/journal.sqlite.sock\n")
     assert healer.metric("vllm_healer_paused") == 0
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import time
 
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unauthorized
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from vllm_healer.errors import BadPayload, JournalError
+from vllm_healer.errors import BadEncoding, BadPayload, JournalError
 from vllm_healer.web import routes
-from vllm_healer.web.auth import allowed
 from vllm_healer.web.deps import WebDeps
+from vllm_healer.web.door import OPEN_PATHS, Denial, Door, again, is_webhook
 
-EXTENSION = "vllm_healer"  # key of WebDeps in app.extensions
-OPEN_PATHS = frozenset({"/", "/metrics", "/-/healthy", "/-/ready"})
-RETRY_SECONDS = 15  # Alertmanager's group_interval: it does not send sooner anyway
+EXTENSION = "vllm_healer"  # key of the Door in app.extensions
+NOTHING_ACCEPTED = "nothing was accepted; send it again later"
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",  # the page runs and loads nothing
     "X-Content-Type-Options": "nosniff",
@@ -29,69 +28,64 @@ SECURITY_HEADERS = {
 def create_app(deps: WebDeps) -> Flask:
     """Makes an application; two never share anything."""
     app = Flask(__name__, static_folder=None)
-    app.extensions[EXTENSION] = deps
+    door = app.extensions[EXTENSION] = Door(deps)
     app.config["MAX_CONTENT_LENGTH"] = deps.config.max_body_bytes
-    app.before_request(lambda: _before(deps))
-    app.after_request(lambda response: _after(deps, response))
-    routes.register(app, deps)
-    _register_errors(app)
+    app.before_request(lambda: _before(door))
+    app.after_request(lambda response: _after(deps, door, response))
+    routes.register(app, deps, door)
+    _register_errors(app, door)
     return app
 
 
-def told(status: int, error: str, fix: str) -> Response:
-    """An error as JSON: what is wrong, and what to do about it."""
-    response = jsonify(error=error, fix=fix)
-    response.status_code = status
+def door_of(app: Flask) -> Door:
+    """The door of an application, for the server before it."""
+    door = app.extensions[EXTENSION]
+    assert isinstance(door, Door)
+    return door
+
+
+def told(refusal: Denial) -> Response:
+    """The refusal as the application answers it."""
+    response = jsonify(error=refusal.error, fix=refusal.fix)
+    response.status_code = refusal.code
+    response.headers.update(refusal.headers)
     return response
 
 
-def _before(deps: WebDeps) -> None:
+def _before(door: Door) -> Response | None:
     """Asks for the token everywhere but on the health and metrics pages, on unknown paths too."""
     g.started = time.monotonic()
-    if request.path not in OPEN_PATHS and not allowed(request.headers.get("Authorization", ""), deps.token):
-        raise Unauthorized
+    refusal = None if request.path in OPEN_PATHS else door.judge(request.headers.get("Authorization", ""))
+    return None if refusal is None else told(refusal)
 
 
-def _after(deps: WebDeps, response: Response) -> Response:
+def _after(deps: WebDeps, door: Door, response: Response) -> Response:
     response.headers.update(SECURITY_HEADERS)
-    if request.path == routes.WEBHOOK and request.method == "POST":
-        deps.metrics.webhook_requests.labels(code=str(response.status_code)).inc()
+    if is_webhook(request.path) and request.method == "POST":
         deps.metrics.webhook_seconds.observe(time.monotonic() - g.started)
+        if response.status_code == 200:
+            deps.metrics.webhook_requests.labels(code="200").inc()
+        else:
+            words = str((response.get_json(silent=True) or {}).get("error", response.status))
+            door.refusals.note(response.status_code, words, request.remote_addr or "unknown")
     return response
 
 
-def _register_errors(app: Flask) -> None:
-    app.register_error_handler(BadPayload, _bad_payload)
-    app.register_error_handler(JournalError, _journal_error)
-    app.register_error_handler(Unauthorized, _unauthorized)
-    app.register_error_handler(RequestEntityTooLarge, lambda _: told(413, *too_large(app)))
-    app.register_error_handler(HTTPException, _other)
+def _register_errors(app: Flask, door: Door) -> None:
+    app.register_error_handler(BadPayload, lambda error: told(_bad_payload(error)))
+    app.register_error_handler(JournalError, lambda error: told(again(str(error), NOTHING_ACCEPTED)))
+    app.register_error_handler(RequestEntityTooLarge, lambda _: told(door.too_large()))
+    app.register_error_handler(HTTPException, lambda error: told(_other(error)))
 
 
-def too_large(app: Flask) -> tuple[str, str]:
-    """The words about a body above the limit, for the application and for the server before it."""
-    limit = app.config["MAX_CONTENT_LENGTH"]
-    return f"the body is larger than {limit} bytes", "group alerts more finely, or raise max_body_bytes in healer.yml"
+def _bad_payload(error: BadPayload) -> Denial:
+    if isinstance(error, BadEncoding):
+        return Denial(415, "Unsupported Media Type", str(error), "send it with gzip or without Content-Encoding")
+    return Denial(400, "Bad Request", str(error), "send what Alertmanager's webhook_configs sends, version 4")
 
 
-def _bad_payload(error: BadPayload) -> Response:
-    return told(400, str(error), "send what Alertmanager's webhook_configs sends, version 4")
-
-
-def _journal_error(error: JournalError) -> Response:
-    response = told(503, str(error), "nothing was accepted; send it again later")
-    response.headers["Retry-After"] = str(RETRY_SECONDS)
-    return response
-
-
-def _unauthorized(_: Exception) -> Response:
-    response = told(401, "no or wrong bearer token", "send 'Authorization: Bearer' with the token of token_file")
-    response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def _other(error: HTTPException) -> Response:
+def _other(error: HTTPException) -> Denial:
     """Answers 404, 405 and the like, or a defect (500). Paths are the caller's text, so none is repeated."""
     code = error.code or 500
     fix = "see the healer's log" if code >= 500 else "see the paths in the healer's documentation"
-    return told(code, error.name, fix)
+    return Denial(code, error.name, error.name, fix)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from vllm_healer.config import Config
-from vllm_healer.journal import Entry
+from vllm_healer.journal import Entry, Recorded
 from vllm_healer.metrics import HealerMetrics
 from vllm_healer.model import Alert, Incident, Instant
 from vllm_healer.ports import Clock
@@ -16,8 +16,8 @@ from vllm_healer.ports import Clock
 class WebJournal(Protocol):
     """The journal, as far as the web side needs it. All methods raise JournalError."""
 
-    def record_alerts(self, heard: Sequence[Alert], now: Instant) -> None:
-        """Records alerts; they are on the disk when it returns."""
+    def record_alerts(self, heard: Sequence[Alert], now: Instant) -> Recorded:
+        """Records alerts; what is stored is on the disk when it returns."""
         ...
 
     def check_writable(self) -> None: ...
@@ -50,4 +50,4 @@ class WebDeps:
     worker: WebWorker
     clock: Clock
     metrics: HealerMetrics
-    token: str = field(repr=False)  # from `read_token`
+    token: Callable[[], str] = field(repr=False)  # `read_token` of its file; raises ConfigError

@@ -9,6 +9,7 @@ from jinja2 import Environment
 
 from vllm_healer.journal import Entry
 from vllm_healer.model import Incident
+from vllm_healer.names import quoted
 
 TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -28,7 +29,7 @@ td:first-child { white-space: nowrap }
 <table>
 <tr><th>Since</th><th>Incident</th><th>Server</th><th>State</th><th>Alerts</th></tr>
 {% for incident in incidents %}
-<tr><td>{{ incident.opened.wall | time }}</td><td>{{ incident.id }}</td><td>{{ incident.server }}</td>
+<tr><td>{{ incident.opened.wall | time }}</td><td>{{ incident.id }}</td><td>{{ incident.server | quoted }}</td>
 <td>{{ incident.state.value }}</td><td>{{ incident | alerts }}</td></tr>
 {% endfor %}
 </table>
@@ -45,6 +46,24 @@ td:first-child { white-space: nowrap }
 {% else %}<p>The journal is empty.</p>{% endif %}
 </html>
 """
+
+
+BRIEF = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>vllm-healer</title>
+<h1>vllm-healer</h1>
+<p>Mode: <strong>{{ mode }}</strong>{% if mode == "dry_run" %} (only says what it would do){% endif %}.
+{% if paused %}<strong>Paused</strong>.{% else %}Not paused.{% endif %} Open incidents: {{ incidents }}.</p>
+<p>Which, and why, is for who may read its files: <code>vllm-healer history</code>, or this page with
+<code>Authorization: Bearer</code> and the token of <code>token_file</code>.</p>
+</html>
+"""
+
+
+def render_brief(mode: str, paused: bool, incidents: int) -> str:
+    """The page for who has no token: nothing that an alert or a person wrote."""
+    return BRIEF_PAGE.render(mode=mode, paused=paused, incidents=incidents)
 
 
 def render(mode: str, paused: str, incidents: Sequence[Incident], entries: Sequence[Entry]) -> str:
@@ -67,8 +86,9 @@ def alert_names(incident: Incident) -> str:
 
 def _environment() -> Environment:
     environment = Environment(autoescape=True, trim_blocks=True)
-    environment.filters |= {"time": utc, "alerts": alert_names}
+    environment.filters |= {"time": utc, "alerts": alert_names, "quoted": quoted}
     return environment
 
 
 PAGE = _environment().from_string(TEMPLATE)
+BRIEF_PAGE = _environment().from_string(BRIEF)

@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from flask import Flask, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from vllm_healer import webhook
 from vllm_healer.errors import JournalError
+from vllm_healer.journal import Recorded
+from vllm_healer.model import Alert
 from vllm_healer.web.deps import WebDeps
-from vllm_healer.web.page import render
+from vllm_healer.web.door import WEBHOOK, Door
+from vllm_healer.web.hosts import is_own_host
+from vllm_healer.web.page import render, render_brief
 
-WEBHOOK = "/alerts"
 SENTENCES = 20  # of the history on the page: what fits one screen
+ALERTS = 1000  # journalled in one transaction, so that nobody waits long for the disk
 
 
-def register(app: Flask, deps: WebDeps) -> None:
+def register(app: Flask, deps: WebDeps, door: Door) -> None:
     """Binds the paths to functions of `deps`."""
-    app.add_url_rule(WEBHOOK, "alerts", lambda: alerts(deps), methods=["POST"])
+    app.add_url_rule(WEBHOOK, "alerts", lambda: alerts(deps, door), methods=["POST"], strict_slashes=False)
     app.add_url_rule("/pause", "pause", lambda: pause(deps), methods=["POST"])
     app.add_url_rule("/resume", "resume", lambda: resume(deps), methods=["POST"])
     app.add_url_rule("/incidents", "incidents", lambda: incidents(deps), methods=["GET"])
     app.add_url_rule("/metrics", "metrics", lambda: metrics(deps), methods=["GET"])
     app.add_url_rule("/-/healthy", "healthy", healthy, methods=["GET"])
     app.add_url_rule("/-/ready", "ready", lambda: ready(deps), methods=["GET"])
-    app.add_url_rule("/", "page", lambda: page(deps), methods=["GET"])
+    app.add_url_rule("/", "page", lambda: page(deps, door), methods=["GET"])
 
 
-def alerts(deps: WebDeps) -> Response:
+def alerts(deps: WebDeps, door: Door) -> Response:
     """Takes Alertmanager's webhook. It is answered when the journal has it, and only then."""
-    heard = webhook.parse(request.get_data(cache=False))
-    deps.journal.record_alerts(heard, deps.clock.now())
-    deps.metrics.alerts_received.inc(len(heard))
-    deps.worker.wake()
-    return jsonify(accepted=len(heard))
+    limit = deps.config.max_body_bytes
+    body = webhook.decode(request.get_data(cache=False), request.headers.get("Content-Encoding", ""), limit)
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    heard = webhook.parse(body)
+    recorded = [_record(deps, heard.alerts[start : start + ALERTS]) for start in range(0, len(heard.alerts), ALERTS)]
+    left_out = sum(one.left_out for one in recorded)
+    deps.metrics.alerts_received.inc(len(heard.alerts))
+    if any(one.stored for one in recorded):
+        deps.worker.wake()
+    sender = request.remote_addr or "unknown"
+    door.refusals.left_out(left_out, sender)
+    door.refusals.unreadable(heard.unreadable, sender)
+    return jsonify(accepted=len(heard.alerts), **_beside(left_out, heard.unreadable))
+
+
+def _record(deps: WebDeps, heard: Sequence[Alert]) -> Recorded:
+    return deps.journal.record_alerts(heard, deps.clock.now())
+
+
+def _beside(left_out: int, unreadable: Sequence[str]) -> dict[str, object]:
+    """Says what was not journalled of a notification, where there is something."""
+    found = {"left_out": left_out, "unreadable": list(unreadable[:SENTENCES])}
+    return {name: value for name, value in found.items() if value}
 
 
 def pause(deps: WebDeps) -> Response:
@@ -71,7 +97,11 @@ def healthy() -> Response:
 
 def ready(deps: WebDeps) -> Response:
     """Answers 200 while it can take alerts and work on them. It is for a monitor that alerts."""
-    deps.journal.check_writable()
+    try:
+        deps.journal.check_writable()
+    except JournalError as error:  # the directory is nothing to tell everybody
+        words = str(error).replace(f"{Path(deps.config.journal).parent}/", "")
+        return Response(f"{words}\n", 503, mimetype="text/plain")
     if not deps.worker.alive():
         return Response(
             "the worker has ended or is stuck; see the log, then restart the healer\n", 503, mimetype="text/plain"
@@ -79,11 +109,22 @@ def ready(deps: WebDeps) -> Response:
     return Response("ready\n", mimetype="text/plain")
 
 
-def page(deps: WebDeps) -> Response:
-    """The page with what a person wants to know first."""
-    journal = deps.journal
-    text = render(deps.config.mode.value, journal.paused(), journal.open_incidents(), journal.history(SENTENCES))
+def page(deps: WebDeps, door: Door) -> Response:
+    """The page with what a person wants to know first: all of it for who has the token, else numbers without words."""
+    if not is_own_host(request.headers.get("Host", ""), deps.config.listen):
+        return _foreign_host()
+    journal, mode = deps.journal, deps.config.mode.value
+    if door.judge(request.headers.get("Authorization", "")) is not None:
+        text = render_brief(mode, bool(journal.paused()), len(journal.open_incidents()))
+    else:
+        text = render(mode, journal.paused(), journal.open_incidents(), journal.history(SENTENCES))
     return Response(text, mimetype="text/html")
+
+
+def _foreign_host() -> Response:
+    """Refuses a page that was asked by another machine's name, as a page on the internet can."""
+    words = "this is not this healer's name; open it by its address or by the machine's own name\n"
+    return Response(words, 421, mimetype="text/plain")  # Misdirected Request
 
 
 def _reason() -> str:

@@ -1,41 +1,142 @@
-"""Waitress around the application: bounded threads, connections and bodies."""
+"""Waitress around the application: bounded threads, connections and bodies. It waits for no client.
+
+Whatever comes is accepted at once. When all connections are in use, the client that has been waited for longest makes
+room for a new one. Webhooks have threads of their own, and those that would wait too long for them are told to come
+again, so that health, metrics and pause are answered whatever Alertmanager does.
+"""
 
 from __future__ import annotations
 
-import json
+import logging
 import socket
-from typing import Any, cast
+import time
+from heapq import nsmallest
+from typing import Any
 
 from flask import Flask
-from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
-from waitress.server import BaseWSGIServer, create_server
-from waitress.task import ErrorTask
-from waitress.utilities import RequestEntityTooLarge
+from waitress.adjustments import Adjustments
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
 
 from vllm_healer.errors import ConfigError
-from vllm_healer.web.app import EXTENSION, too_large
-from vllm_healer.web.routes import WEBHOOK
+from vllm_healer.web.app import door_of
+from vllm_healer.web.channel import channel_class
+from vllm_healer.web.door import Denial, is_webhook
 
-# Requests wait for the journal's fsync, not for the CPU; those that wait together share one.
-THREADS = 16
-CONNECTIONS = 100  # Alertmanager opens one per group that it notifies
-IDLE_SECONDS = 30  # a connection that says nothing makes room for others
+log = logging.getLogger(__name__)
+
+# Webhooks wait for the journal's fsync, not for the CPU; those that wait together share one.
+WEBHOOK_THREADS = 8
+THREADS = 4  # for all other paths
+CONNECTIONS = 512  # Alertmanager opens one per group that it notifies, and keeps it
+WAITING = 160  # webhooks that wait for a thread; one takes milliseconds
+IDLE_SECONDS = 30.0  # for a whole request to arrive, and between two requests
+HEADER_BYTES = 16 * 1024  # of one request; those of Alertmanager and browsers are below 2 KiB
+BACKLOG = 4096  # connections that the kernel holds for us; net.core.somaxconn may allow fewer
+ACCEPTS = 64  # connections taken in one round
 
 
-def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
+class Server(TcpWSGIServer):
+    """Answers until SystemExit or KeyboardInterrupt."""
+
+    effective_port: str  # the types of waitress do not say so of these, as of tasks
+    active_channels: Any
+    _map: Any
+
+    def __init__(self, app: Flask, listener: socket.socket) -> None:
+        limits: dict[str, Any] = {
+            "connection_limit": 2**31,  # ours is below
+            "max_request_header_size": HEADER_BYTES,
+            "max_request_body_size": app.config["MAX_CONTENT_LENGTH"] + 1,  # waitress refuses what is not below
+            "asyncore_use_poll": True,  # select() ends at 1024 open files of the whole process
+            "backlog": BACKLOG,
+            "ident": None,
+        }
+        address = (listener.family, listener.type, listener.proto, listener.getsockname())
+        self.webhooks = _dispatcher(WEBHOOK_THREADS)
+        self._door = door_of(app)
+        super().__init__(
+            app,
+            {},
+            _sock=listener,
+            dispatcher=_dispatcher(THREADS),
+            adj=Adjustments(**limits),
+            sockinfo=address,
+            bind_socket=False,
+        )
+        self.channel_class = channel_class(self._door)
+
+    def add_task(self, task: Any) -> None:
+        """Gives a complete request to a thread."""
+        request = task.requests[0]
+        if isinstance(request.error, Denial):
+            task.refuse(request.error, close=True)
+        elif request.error or not is_webhook(request.path):
+            self.task_dispatcher.add_task(task)
+        elif len(self.webhooks.queue) >= WAITING:
+            self._door.note(request.path, self._door.busy(), str(task.addr[0]))
+            task.refuse(self._door.busy(), close=request.connection_close)
+        else:
+            self.webhooks.add_task(task)
+
+    def readable(self) -> bool:
+        """Is asked in each round before sockets are looked at: here connections may be closed."""
+        self._close_overdue(time.monotonic() - IDLE_SECONDS)
+        self._make_room(len(self.active_channels) - CONNECTIONS)
+        return bool(self.accepting)
+
+    def handle_accept(self) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                accepted = self.accept()
+            except OSError as error:  # no file descriptors or memory left
+                log.error("cannot take a connection: %s; closing the one that was waited for longest", error.strerror)
+                self._make_room(1)
+                time.sleep(0.05)  # the listener stays readable: without a pause this would take a whole CPU
+                return
+            if accepted is None:
+                return
+            self.channel_class(self, *accepted, self.adj, map=self._map)
+
+    def run(self) -> None:
+        super().run()
+        self.shut_down()
+
+    def shut_down(self) -> None:
+        """Ends the threads. What they have begun is finished."""
+        self.task_dispatcher.shutdown()
+        self.webhooks.shutdown()
+
+    def _close_overdue(self, since: float) -> None:
+        for channel in self._idle():
+            if channel.waits_since < since:
+                channel.handle_close()
+
+    def _make_room(self, excess: int) -> None:
+        """Closes those waited for longest; one that still takes its answer comes last."""
+        if excess > 0:
+            for channel in nsmallest(excess, self._idle(), key=_patience):
+                channel.handle_close()
+
+    def _idle(self) -> list[Any]:
+        return [channel for channel in self.active_channels.values() if not channel.requests]
+
+
+def _patience(channel: Any) -> tuple[bool, float]:
+    """The smaller, the sooner it makes room."""
+    return channel.total_outbufs_len > 0, channel.waits_since
+
+
+def make_server(app: Flask, host: str, port: int) -> Server:
     """Makes a server that listens; `run` answers until SystemExit or KeyboardInterrupt. Port 0 takes a free one, see
     its `effective_port`. Raises ConfigError when the address cannot be had."""
-    limits: dict[str, Any] = {
-        "threads": THREADS,
-        "connection_limit": CONNECTIONS,
-        "channel_timeout": IDLE_SECONDS,
-        "max_request_body_size": app.config["MAX_CONTENT_LENGTH"] + 1,  # waitress refuses what is not below
-        "asyncore_use_poll": True,  # select() ends at 1024 open files of the whole process
-    }
-    server = cast(BaseWSGIServer, create_server(app, sockets=[_listen(host, port)], ident=None, **limits))
-    server.channel_class = _channel_class(app)
-    return server
+    return Server(app, _listen(host, port))
+
+
+def _dispatcher(threads: int) -> ThreadedTaskDispatcher:
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.set_thread_count(threads)
+    return dispatcher
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -48,28 +149,3 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --listen") from None
     return listener
-
-
-def _channel_class(app: Flask) -> type[HTTPChannel]:
-    """Makes a channel that counts and explains a body that is too large: waitress refuses it before the application."""
-
-    class TooLargeTask(ErrorTask):
-        def execute(self) -> None:
-            request = cast(HTTPRequestParser, self.request)  # the types of waitress say otherwise
-            if not isinstance(request.error, RequestEntityTooLarge):
-                super().execute()
-                return
-            if getattr(request, "path", "") == WEBHOOK:  # unset where the headers could not be read
-                app.extensions[EXTENSION].metrics.webhook_requests.labels(code="413").inc()
-            error, fix = too_large(app)
-            body = json.dumps({"error": error, "fix": fix}).encode()
-            self.status = "413 Request Entity Too Large"
-            self.response_headers = [("Content-Type", "application/json")]
-            self.set_close_on_finish()
-            self.content_length = len(body)
-            self.write(body)
-
-    class Channel(HTTPChannel):
-        error_task_class = TooLargeTask
-
-    return Channel

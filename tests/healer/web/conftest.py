@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -10,15 +11,22 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.patience import PATIENCE
 from vllm_healer.config import Config, Mode
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import Entry
+from vllm_healer.journal import Entry, Recorded
 from vllm_healer.metrics import HealerMetrics
 from vllm_healer.model import Alert, Incident, Instant
 from vllm_healer.web import WebDeps, create_app
 
 TOKEN = "correct-horse"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 @dataclass
@@ -29,10 +37,17 @@ class FakeJournal:
     pause_words: str = ""
     resumed: str = ""
     trouble: str = ""  # raised by every method
+    room: int = 10_000
+    hold: threading.Event = field(default_factory=set_event)  # alerts are recorded once it is set
+    held: int = 0
 
-    def record_alerts(self, heard: Sequence[Alert], now: Instant) -> None:
+    def record_alerts(self, heard: Sequence[Alert], now: Instant) -> Recorded:
         self.check_writable()
-        self.recorded += heard
+        self.held += 1
+        self.hold.wait(PATIENCE)
+        taken = heard[: self.room]
+        self.recorded += taken
+        return Recorded(stored=len(taken), left_out=len(heard) - len(taken))
 
     def check_writable(self) -> None:
         if self.trouble:
@@ -100,7 +115,7 @@ def metrics() -> HealerMetrics:
 @pytest.fixture
 def deps(fake_journal: FakeJournal, worker: FakeWorker, metrics: HealerMetrics, cases: ModuleType) -> WebDeps:
     config = Config(mode=Mode.DRY_RUN, max_body_bytes=10_000)
-    return WebDeps(config, fake_journal, worker, StandingClock(cases.NOW), metrics, TOKEN)
+    return WebDeps(config, fake_journal, worker, StandingClock(cases.NOW), metrics, lambda: TOKEN)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from vllm_healer.errors import ConfigError
 from vllm_healer.web.auth import allowed, read_token
 
-SECRET = "5f2c9e"
+SECRET = "5f2c9e7a"
 
 
 def token_file(tmp_path: Path, text: str | bytes, mode: int = 0o600) -> str:
@@ -33,6 +33,12 @@ def test_refuses_a_file_that_everybody_may_use(tmp_path: Path, mode: int) -> Non
 @pytest.mark.parametrize("text", ["", "\n", "  \n\t"])
 def test_refuses_an_empty_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="is empty; write a token: openssl rand -hex 32"):
+        read_token(token_file(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["x", "x\n", "1234567"])
+def test_refuses_a_token_that_can_be_guessed(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"characters and can be guessed; write at least 8: openssl rand -hex 32"):
         read_token(token_file(tmp_path, text))
 
 

@@ -83,15 +83,15 @@ def test_metrics_are_there_when_the_journal_is_not(client: FlaskClient, fake_jou
     assert "\nvllm_healer_paused NaN\n" in answer.text
 
 
-def test_the_page_of_a_quiet_healer(client: FlaskClient) -> None:
-    page = client.get("/")
+def test_the_page_of_a_quiet_healer(client: FlaskClient, authorized: dict[str, str]) -> None:
+    page = client.get("/", headers=authorized)
     assert page.content_type == "text/html; charset=utf-8"
     for words in ("dry_run", "only says what it would do", "Not paused.", "<p>None.</p>", "The journal is empty."):
         assert words in page.text
 
 
 def test_the_page_shows_incidents_and_the_newest_sentence_first(
-    client: FlaskClient, fake_journal: Any, cases: ModuleType
+    client: FlaskClient, fake_journal: Any, cases: ModuleType, authorized: dict[str, str]
 ) -> None:
     fake_journal.pause_words = "alice: deploying"
     incident = cases.incident("VllmDown", "VllmEngineStalled")
@@ -100,7 +100,7 @@ def test_the_page_shows_incidents_and_the_newest_sentence_first(
     fake_journal.entries = tuple(
         Entry(number, 1_700_000_000.0 + number, 7, "note", f"sentence {number}.", {}) for number in range(30)
     )
-    page = client.get("/").text
+    page = client.get("/", headers=authorized).text
     assert "<strong>Paused</strong>: alice: deploying" in page
     assert "VllmDown, VllmEngineStalled (resolved)" in page
     assert "2023-11-14 22:13:49" in page
@@ -108,22 +108,26 @@ def test_the_page_shows_incidents_and_the_newest_sentence_first(
     assert "sentence 9." not in page
 
 
-def test_the_page_escapes_what_strangers_wrote(client: FlaskClient, fake_journal: Any, cases: ModuleType) -> None:
+def test_the_page_escapes_what_strangers_wrote(
+    client: FlaskClient, fake_journal: Any, cases: ModuleType, authorized: dict[str, str]
+) -> None:
     evil = "<script>alert(1)</script>"
     incident = cases.incident()
     alert = replace(incident.alerts[0], name=evil)
     fake_journal.pause_words = evil
     fake_journal.incidents = (replace(incident, server=evil, alerts=(alert,)),)
     fake_journal.entries = (Entry(1, 1_700_000_000.0, None, evil, evil, {}),)
-    answer = client.get("/")
+    answer = client.get("/", headers=authorized)
     assert "<script" not in answer.text
     assert answer.text.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 5
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
-def test_the_page_says_what_is_wrong_with_the_journal(client: FlaskClient, fake_journal: Any) -> None:
+def test_the_page_says_what_is_wrong_with_the_journal(
+    client: FlaskClient, fake_journal: Any, authorized: dict[str, str]
+) -> None:
     fake_journal.trouble = "journal /j: it is damaged"
-    answer = client.get("/")
+    answer = client.get("/", headers=authorized)
     assert answer.status_code == 503
     assert answer.json is not None
     assert answer.json["error"] == "journal /j: it is damaged"

@@ -11,17 +11,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from waitress import wasyncore
 
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, wait_for
 from vllm_healer.clock import SystemClock
 from vllm_healer.config import Config
 from vllm_healer.errors import ConfigError
 from vllm_healer.journal import Journal
+from vllm_healer.metrics import HealerMetrics
 from vllm_healer.web import WebDeps, create_app, make_server
+from vllm_healer.web.server import Server
 
 
 @pytest.fixture
@@ -38,10 +41,13 @@ def port(deps: WebDeps, journal: Journal) -> Iterator[int]:
     server = make_server(app, "127.0.0.1", 0)
     thread = threading.Thread(target=server.run)
     thread.start()
-    yield int(getattr(server, "effective_port"))  # noqa: B009 - its types lack it
+    yield int(server.effective_port)
+    stop(server, thread)
+
+
+def stop(server: Server, thread: threading.Thread) -> None:
     server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))  # type: ignore[attr-defined]
     thread.join()
-    server.task_dispatcher.shutdown()
 
 
 @pytest.fixture
@@ -144,6 +150,133 @@ def test_an_endless_body_is_cut_off(port: int, authorized: dict[str, str]) -> No
         connection.sendall(b"".join([*head, b"\r\n"]))
         sent = [chunk for _ in range(100) if not cut_off(connection, chunk)]
     assert 10 <= len(sent) < 100
+
+
+@pytest.fixture
+def serve(deps: WebDeps, fake_journal: Any) -> Iterator[Callable[[], Server]]:
+    """Starts a server, with the limits that the test has set, whose journal is the fake one."""
+    started: list[tuple[Server, threading.Thread]] = []
+
+    def serve() -> Server:
+        server = make_server(create_app(deps), "127.0.0.1", 0)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        started.append((server, thread))
+        return server
+
+    yield serve
+    for server, thread in started:
+        stop(server, thread)
+
+
+def connect(server: Server, sent: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", int(server.effective_port)), timeout=PATIENCE)
+    connection.sendall(sent)
+    return connection
+
+
+def answer(connection: socket.socket) -> tuple[int, Any]:
+    """The status, and the body as JSON."""
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return response.status, json.loads(response.read())
+
+
+def ready(server: Server) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", int(server.effective_port), timeout=PATIENCE)
+    connection.request("GET", "/-/ready")
+    return connection.getresponse().status
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nX: ", b"GET /-/ready HTTP/1.1\r\n\r\n"])
+def test_clients_that_wait_make_room_for_others(
+    serve: Callable[[], Server], monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """Nothing was said, half a request, or all of one and the connection is kept, as Alertmanager keeps its own."""
+    monkeypatch.setattr("vllm_healer.web.server.CONNECTIONS", 20)
+    server = serve()
+    waiting = [connect(server, said) for _ in range(60)]
+    assert ready(server) == 200
+    assert len(server.active_channels) <= 21
+    for connection in waiting:
+        connection.close()
+
+
+def test_a_request_that_trickles_in_buys_no_time(serve: Callable[[], Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm_healer.web.server.IDLE_SECONDS", 0.3)
+    connection = connect(serve(), b"GET / HTTP/1.1\r\nX: ")
+    wait_for(lambda: cut_off(connection, b"a"), "the end of the connection", pause=0.02)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 9000\r\n",
+        b"Content-Length: 9000\r\nExpect: 100-continue\r\n",
+        b"Content-Length: 20000000\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Content-Length: 9000\r\nAuthorization: Bearer wrong-horse\r\n",
+    ],
+)
+def test_without_the_token_a_body_is_refused_before_it_is_sent(
+    serve: Callable[[], Server], metrics: HealerMetrics, caplog: pytest.LogCaptureFixture, head: bytes
+) -> None:
+    connection = connect(serve(), b"POST /alerts HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n")
+    assert answer(connection) == (
+        401,
+        {
+            "error": "no or wrong bearer token",
+            "fix": "send 'Authorization: Bearer' with the token of token_file",
+        },
+    )
+    connection.close()
+    assert metrics.registry.get_sample_value("vllm_healer_webhook_requests_total", {"code": "401"}) == 1
+    assert "webhook refused status=401 from=127.0.0.1: no or wrong bearer token" in caplog.text
+
+
+def test_bodies_without_a_token_take_no_disk(
+    serve: Callable[[], Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waitress writes a body of more than half a megabyte to a file; these go to a directory that is not there."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    server = serve()
+    for path in (b"/alerts", b"/", b"/metrics", b"/pause", b"/nowhere"):
+        connection = connect(server, b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n")
+        assert answer(connection)[0] == 401
+        connection.close()
+    assert ready(server) == 200
+
+
+def test_a_webhook_that_would_wait_long_is_told_to_come_again_and_health_is_answered(
+    serve: Callable[[], Server],
+    fake_journal: Any,
+    metrics: HealerMetrics,
+    monkeypatch: pytest.MonkeyPatch,
+    authorized: dict[str, str],
+) -> None:
+    monkeypatch.setattr("vllm_healer.web.server.WEBHOOK_THREADS", 1)
+    monkeypatch.setattr("vllm_healer.web.server.WAITING", 1)
+    fake_journal.hold = threading.Event()
+    server = serve()
+    body = notification("a", 1)
+    head = f"POST /alerts HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n".encode()
+    request = head + f"Authorization: {authorized['Authorization']}\r\n\r\n".encode() + body
+    first = connect(server, request)
+    wait_for(lambda: fake_journal.held, "the journal to be asked")
+    second = connect(server, request)
+    wait_for(lambda: len(server.webhooks.queue) == 1, "the second one to wait")
+    third = connect(server, request)
+    status, words = answer(third)
+    assert (status, words["error"]) == (503, "more webhooks came at once than are taken in a moment")
+    assert ready(server) == 200
+    fake_journal.hold.set()
+    assert [answer(connection)[0] for connection in (first, second)] == [200, 200]
+    third.sendall(request)
+    assert answer(third)[0] == 200  # its connection was kept
+    for connection in (first, second, third):
+        connection.close()
+    assert metrics.registry.get_sample_value("vllm_healer_webhook_requests_total", {"code": "503"}) == 1
 
 
 def test_does_not_name_its_server_software(port: int) -> None:

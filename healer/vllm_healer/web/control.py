@@ -1,0 +1,93 @@
+"""Pause and resume by a Unix socket beside the journal: a way for people that no alert and no stranger can fill.
+
+One line of JSON each way: {"verb": "pause", "words": "who: why"} is answered with {"paused": "who: why"}, or with
+{"error": "what is wrong"}.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from vllm_healer import unix_socket
+from vllm_healer.errors import JournalError
+from vllm_healer.web.deps import WebDeps
+
+log = logging.getLogger(__name__)
+
+SECONDS = 2.0  # for a client to say what it wants
+LINE = 4096  # bytes; the journal keeps 500 characters of the words
+
+
+def control_path(journal: str) -> Path:
+    """The socket of the healer that has this journal."""
+    path = Path(journal)
+    return path.with_name(f"{path.name}.sock")
+
+
+class Control:
+    """Serves the socket in a thread of its own, one client after the other."""
+
+    def __init__(self, deps: WebDeps) -> None:
+        self._deps = deps
+        self._path = control_path(deps.config.journal)
+        self._listener: socket.socket | None = None
+
+    def start(self) -> None:
+        """Listens. The healer runs without a socket too: pause and resume then come over HTTP."""
+        try:
+            self._listener = unix_socket.listen(self._path)
+        except OSError as error:
+            log.warning("no socket %s for pause and resume: %s; they come over HTTP", self._path, error.strerror)
+            return
+        threading.Thread(target=self._serve, args=(self._listener,), name="control", daemon=True).start()
+
+    def close(self) -> None:
+        """Ends it and takes the socket away. May be called twice."""
+        if self._listener is not None:
+            with suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
+            self._listener.close()
+            self._path.unlink(missing_ok=True)
+        self._listener = None
+
+    def _serve(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # closed
+                return
+            with connection:
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        try:
+            if unix_socket.peer(connection) not in (0, os.geteuid()):
+                return
+            connection.settimeout(SECONDS)
+            with connection.makefile("rb") as lines:
+                answer = self._do(lines.readline(LINE))
+            connection.sendall(json.dumps(answer).encode() + b"\n")
+        except OSError as error:
+            log.info("a client of %s went away: %s", self._path, error)
+
+    def _do(self, line: bytes) -> dict[str, str]:
+        try:
+            asked = json.loads(line)
+            verb, words = str(asked["verb"]), str(asked["words"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return {"error": "expected one line of JSON with verb and words"}
+        switch = {"pause": self._deps.journal.pause, "resume": self._deps.journal.resume}.get(verb)
+        if switch is None:
+            return {"error": "unknown verb; known: pause, resume"}
+        try:
+            switch(words, self._deps.clock.now())
+            self._deps.worker.wake()
+            return {"paused": self._deps.journal.paused()}
+        except JournalError as error:
+            return {"error": str(error)}

@@ -1,0 +1,26 @@
+"""Tells whether a request was meant for this healer: a page on the internet may have a name that leads to loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+
+def is_own_host(header: str, listen: str, hostname: str = "") -> bool:
+    """True for a Host header that no stranger can own: an address, this machine's name, the name of `listen`, and a
+    name without a dot, such as localhost or that of a container."""
+    try:
+        host = (urlsplit(f"//{header}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    own = {listen.rpartition(":")[0].strip("[]").lower(), (hostname or socket.gethostname()).lower()}
+    return host in own or "." not in host or _is_address(host)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
