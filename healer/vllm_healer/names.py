@@ -8,6 +8,6 @@ WORD = r"[\w.:/@%\[\]-]+"
 PLAIN = re.compile(rf"{WORD}( {WORD})*", re.ASCII)
 
 
-def quoted(name: str) -> str:
+def plain_name(name: str) -> str:
     """The name as it is, or in quotes with what is not plain ASCII written out: 'vm:8000 ', 'vm:80\\u043e0'."""
     return name if PLAIN.fullmatch(name) else ascii(name)

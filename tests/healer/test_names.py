@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from vllm_healer.names import quoted
+from vllm_healer.names import plain_name
 
 
 @pytest.mark.parametrize("name", ["gpu1:8000", "[fe80::1%eth0]:8000", "gpu 1:8000", "pool/llama-3.1", "a_b@c"])
 def test_a_plain_name_stays_as_it_is(name: str) -> None:
-    assert quoted(name) == name
+    assert plain_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_a_plain_name_stays_as_it_is(name: str) -> None:
     ],
 )
 def test_a_name_that_looks_like_another_one_is_quoted(name: str, shown: str) -> None:
-    assert quoted(name) == shown
+    assert plain_name(name) == shown

@@ -20,7 +20,7 @@ from vllm_healer.journal.codec import texts_from_json, to_json
 from vllm_healer.journal.schema import alerts, incidents
 from vllm_healer.journal.values import Recorded, StoredAlert
 from vllm_healer.model import Alert, Instant, Standing
-from vllm_healer.names import quoted
+from vllm_healer.names import plain_name
 
 T = TypeVar("T")
 Key = tuple[str, str, bool]  # fingerprint, period, firing
@@ -210,7 +210,7 @@ def _incident_of(connection: Connection, alert: Alert) -> int | None:
 
 def sentence(alert: Alert) -> str:
     """`VllmDown on gpu1:8000 fires: no answer from the server`."""
-    subject = f"{alert.name} on {quoted(alert.server)}" if alert.server else alert.name
+    subject = f"{alert.name} on {plain_name(alert.server)}" if alert.server else alert.name
     if not alert.firing:
         return f"{subject} is resolved"
     summary = alert.annotations.get("summary", "")

@@ -11,7 +11,7 @@ from vllm_healer.journal import alerts, entries, schema
 from vllm_healer.journal.admission import Admission
 from vllm_healer.journal.schema import actions, incidents
 from vllm_healer.model import Alert, Incident, IncidentState, Instant
-from vllm_healer.names import quoted
+from vllm_healer.names import plain_name
 
 OPEN = (IncidentState.OPEN, IncidentState.ACTING, IncidentState.VERIFYING)
 
@@ -20,7 +20,7 @@ def open_incident(
     connection: Connection, server: str, members: Iterable[Alert], now: Instant, words: str, admission: Admission
 ) -> Incident:
     """Opens an incident, or takes the open one of this server: a server has one at most."""
-    query = select(incidents.c.id).where(incidents.c.server == server, is_open())
+    query = select(incidents.c.id).where(incidents.c.server == server, which_are_open())
     incident = connection.scalars(query).first() or _insert(connection, server, now, words)
     alerts.assign(connection, incident, members, now, admission)
     return get(connection, incident)
@@ -32,7 +32,7 @@ def attach(connection: Connection, incident: int, members: Iterable[Alert], now:
     joined = alerts.assign(connection, incident, members, now, admission)
     names = ", ".join(sorted({alert.name for alert in joined}))
     if names:
-        entries.append(connection, incident, "alert", f"{names} on {quoted(server)} joined the incident", now)
+        entries.append(connection, incident, "alert", f"{names} on {plain_name(server)} joined the incident", now)
 
 
 def set_state(
@@ -68,7 +68,10 @@ def note(connection: Connection, incident: int, kind: str, words: str, now: Inst
 
 def is_open(connection: Connection, incident: int) -> bool:
     """True if the incident has not ended, or an action of it has no verdict."""
-    return connection.scalars(select(incidents.c.id).where(incidents.c.id == incident, _is_open())).first() is not None
+    return (
+        connection.scalars(select(incidents.c.id).where(incidents.c.id == incident, which_are_open())).first()
+        is not None
+    )
 
 
 def entered(connection: Connection, incident: int) -> Instant:
@@ -87,7 +90,7 @@ def get(connection: Connection, incident: int) -> Incident:
 
 def open_incidents(connection: Connection) -> tuple[Incident, ...]:
     """The incidents that are not closed, oldest first."""
-    rows = connection.execute(select(incidents).where(is_open()).order_by(incidents.c.id)).all()
+    rows = connection.execute(select(incidents).where(which_are_open()).order_by(incidents.c.id)).all()
     return tuple(_incident(connection, row) for row in rows)
 
 
@@ -105,7 +108,7 @@ def counts(connection: Connection) -> dict[IncidentState, int]:
     return {state: found.get(state.value, 0) for state in IncidentState}
 
 
-def is_open() -> ColumnElement[bool]:
+def which_are_open() -> ColumnElement[bool]:
     """The condition for an open incident. One whose action has no verdict is open: somebody must free the pool."""
     acting = select(actions.c.incident).where(actions.c.verification.is_(None))
     return or_(incidents.c.state.in_(OPEN), incidents.c.id.in_(acting))

@@ -14,7 +14,7 @@ from vllm_healer.journal import schema
 from vllm_healer.journal.admission import WAITING, Admission
 from vllm_healer.journal.bounds import NAME, TOTAL, VALUE, bounded_labels, cut
 from vllm_healer.journal.codec import texts_from_json, to_json
-from vllm_healer.journal.incidents import is_open
+from vllm_healer.journal.incidents import which_are_open
 from vllm_healer.journal.schema import alerts, incidents
 
 IDENTITY = 3 * NAME  # characters of fingerprint, start and period; Alertmanager's have 16, 30 and 29
@@ -28,7 +28,7 @@ def tidy(connection: Connection, admission: Admission) -> None:
 
 
 def _shorten(connection: Connection) -> None:
-    servers = update(incidents).where(is_open(), func.length(incidents.c.server) > NAME)
+    servers = update(incidents).where(which_are_open(), func.length(incidents.c.server) > NAME)
     connection.execute(servers.values(server=func.substr(incidents.c.server, 1, NAME)))
     identity = func.length(alerts.c.fingerprint) + func.length(alerts.c.starts_at) + func.length(alerts.c.period)
     _give_up(connection, list(connection.scalars(select(alerts.c.id).where(_is_read(), identity > IDENTITY))))
@@ -43,7 +43,7 @@ def _shorten(connection: Connection) -> None:
 
 def _is_read() -> ColumnElement[bool]:
     """The condition for alerts that are read in each round."""
-    return or_(schema.waiting, alerts.c.incident.in_(select(incidents.c.id).where(is_open())))
+    return or_(schema.waiting, alerts.c.incident.in_(select(incidents.c.id).where(which_are_open())))
 
 
 def _cut(connection: Connection, row: int) -> None:

@@ -9,7 +9,7 @@ from jinja2 import Environment
 
 from vllm_healer.journal import Entry
 from vllm_healer.model import Incident
-from vllm_healer.names import quoted
+from vllm_healer.names import plain_name
 
 TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -29,7 +29,7 @@ td:first-child { white-space: nowrap }
 <table>
 <tr><th>Since</th><th>Incident</th><th>Server</th><th>State</th><th>Alerts</th></tr>
 {% for incident in incidents %}
-<tr><td>{{ incident.opened.wall | time }}</td><td>{{ incident.id }}</td><td>{{ incident.server | quoted }}</td>
+<tr><td>{{ incident.opened.wall | time }}</td><td>{{ incident.id }}</td><td>{{ incident.server | plain_name }}</td>
 <td>{{ incident.state.value }}</td><td>{{ incident | alerts }}</td></tr>
 {% endfor %}
 </table>
@@ -86,7 +86,7 @@ def alert_names(incident: Incident) -> str:
 
 def _environment() -> Environment:
     environment = Environment(autoescape=True, trim_blocks=True)
-    environment.filters |= {"time": utc, "alerts": alert_names, "quoted": quoted}
+    environment.filters |= {"time": utc, "alerts": alert_names, "plain_name": plain_name}
     return environment
 
 
