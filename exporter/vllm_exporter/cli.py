@@ -9,6 +9,7 @@ import json
 import math
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from vllm_exporter.log import log
 from vllm_exporter.metrics.gzip import join
 from vllm_exporter.run.collector import Collector, Context
 from vllm_exporter.run.runner import View
+from vllm_exporter.web.hosts import OwnHosts
 from vllm_exporter.web.server import ClientLimits, Server, listen
 
 ONCE_SECONDS = 30.0  # for all collectors of `once`: longer than any of their own timeouts
@@ -57,7 +59,7 @@ def serve(arguments: argparse.Namespace) -> int:
     require_trusted(named_paths(config, chosen))
     context = Context(config, SystemClock())
     app = App(context, chosen)
-    server = Server(listen(config.listen), app.answer, context.clock, ClientLimits())
+    server = Server(listen(config.listen), app.answer, context.clock, ClientLimits(), own_hosts(config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     log("info", "vllm-exporter started", version=__version__, listen=config.listen, watches=watched(config))
@@ -230,6 +232,11 @@ def duration(text: str) -> float:
     if not 0 < seconds <= LONGEST:  # NaN fails both comparisons
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0 and up to {LONGEST:g}")
     return seconds
+
+
+def own_hosts(config: Config) -> OwnHosts:
+    """Returns the names under which this host's pages may be asked for over loopback."""
+    return OwnHosts(socket.gethostname(), (*(host for host, _ in parse_listen(config.listen)), *config.hosts))
 
 
 def watched(config: Config) -> str:

@@ -26,6 +26,10 @@ def parse_targets(text: str) -> tuple[Endpoint, ...]:
 
 def parse_target(item: str) -> Endpoint:
     """Parses host:port, http://host:port or https://host:port. Raises ConfigError naming the item and the fix."""
+    if "@" in item:  # an address is repeated in messages and labels, so it is not shown here either
+        raise ConfigError(
+            "a target holds a user or a password; write host:port, and name a file with the key in api_key_file"
+        )
     scheme = _SCHEME.match(item)
     address = item[scheme.end() :].removesuffix("/") if scheme else item
     split_address(address, f"target {item!r}")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from vllm_exporter.config.addresses import parse_listen, parse_target, parse_targets, server_name
+from vllm_exporter.config.options import read_texts
 from vllm_exporter.config.yaml_lines import Value, read_file
 from vllm_exporter.errors import ConfigError
 
@@ -60,6 +61,7 @@ class Config:
     state_dir: str = ""  # the only directory it writes to; '' means $XDG_STATE_HOME/vllm-exporter
     stale_after: float = 15.0  # a collector's last samples are served this long past its next run, then dropped
     cpu_budget: float = 0.005  # of a core; above it, collectors that only scrapes wait for run less often
+    hosts: tuple[str, ...] = ()  # more names of this host in the Host header of requests over loopback, as of a proxy
     probe: ProbeConfig = ProbeConfig()
 
 
@@ -108,7 +110,8 @@ def plain(config: Config) -> dict[str, object]:
     """Returns the settings as text, numbers, lists and dicts, in the form of exporter.yml."""
     merged = asdict(replace(config, collectors={}))
     collectors = {name: _plain_collector(one) for name, one in config.collectors.items()}
-    return {**merged, "targets": list(merged["targets"]), "collectors": collectors}
+    lists = {"targets": list(merged["targets"]), "hosts": list(merged["hosts"])}
+    return {**merged, **lists, "collectors": collectors}
 
 
 def _plain_collector(one: CollectorConfig) -> dict[str, object]:
@@ -123,6 +126,8 @@ def _from_file(root: Value, known: Collection[str] | None, hostname: str) -> Con
     if "listen" in given:
         given["listen"].checked(parse_listen, "listen")
         config = replace(config, listen=given["listen"].text("listen"))
+    if "hosts" in given:
+        config = replace(config, hosts=read_texts(given["hosts"], "hosts"))
     if "targets" in given:
         targets = tuple(_target(item, hostname) for item in given["targets"].items("targets"))
         config = replace(config, targets=targets)

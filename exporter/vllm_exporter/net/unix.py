@@ -16,6 +16,8 @@ def check_place(where: str, what: str) -> None:
     """Raises ConfigError, which begins with `what`, for a place that `call` cannot use."""
     if where.startswith(("/", f"{PREFIX}/")):
         return
+    if "@" in where:  # it is repeated in messages, so it is not shown here either
+        raise ConfigError(f"{what} holds a user or a password; leave them out, or name the Unix socket")
     address = where.removeprefix("http://").rstrip("/")
     if where.startswith(PREFIX) or "/" in address:
         raise ConfigError(

@@ -21,6 +21,7 @@ _REASONS = {
     404: "Not Found",
     405: "Method Not Allowed",
     414: "URI Too Long",
+    421: "Misdirected Request",
     431: "Request Header Fields Too Large",
     503: "Service Unavailable",
 }

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from vllm_exporter.clock import Clock
 from vllm_exporter.config.addresses import parse_listen
 from vllm_exporter.errors import ListenError
+from vllm_exporter.facts.values import shown
+from vllm_exporter.web.hosts import OwnHosts, host_of, is_loopback
 from vllm_exporter.web.http1 import BadRequest, Request, Response, encode, parse_request
 
 Handler = Callable[[Request], Response]
@@ -42,6 +44,7 @@ class Connection:
         self.outgoing = memoryview(b"")
         self.closing = False  # after the reply
         self.waits_for = selectors.EVENT_READ
+        self.local = is_loopback(sock.getsockname()[0])
         self.allow(now, seconds)
 
     def allow(self, now: float, seconds: float) -> None:
@@ -53,8 +56,15 @@ class Server:
     """Serves `handler` on the listening sockets until `stop`."""
 
     def __init__(
-        self, listeners: Iterable[socket.socket], handler: Handler, clock: Clock, limits: ClientLimits
+        self,
+        listeners: Iterable[socket.socket],
+        handler: Handler,
+        clock: Clock,
+        limits: ClientLimits,
+        hosts: OwnHosts | None = None,
     ) -> None:
+        """`hosts` are asked about requests that come over loopback; without them all are answered."""
+        self._hosts = hosts
         self._handler = handler
         self._clock = clock
         self._limits = limits
@@ -146,6 +156,8 @@ class Server:
         if parsed is None:
             return True
         request, connection.received = parsed
+        if connection.local and self._hosts is not None and not self._hosts.is_own(request.headers.get("host")):
+            return self._reply(connection, encode(misdirected(request), keep_alive=False), closing=True)
         response, head_only = self._handler(request), request.method == "HEAD"
         data = encode(response, head_only=head_only, keep_alive=request.keep_alive)
         return self._reply(connection, data, closing=not request.keep_alive)
@@ -198,6 +210,12 @@ class Server:
         self._selector.close()
         for sock in (*self._listeners, self._wake_in, self._wake_out):
             sock.close()
+
+
+def misdirected(request: Request) -> Response:
+    """Returns the answer to a request that a web page sent here under a name of its own."""
+    name = shown(host_of(request.headers.get("host", "")))
+    return Response(421, f"this host is not called {name!r}; if it is, add it to hosts in exporter.yml\n".encode())
 
 
 def listen(text: str) -> tuple[socket.socket, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vllm_exporter.app import load_collectors
+from vllm_exporter.app import enabled, load_collectors
 from vllm_exporter.config.config import CollectorConfig, Config, ProbeConfig, TargetConfig, find_server, load
 from vllm_exporter.errors import ConfigError
 from vllm_exporter.run.collector import read_options
@@ -182,3 +182,33 @@ def test_the_example_holds_the_options_of_every_collector_that_has_some_with_the
         if options := {one.name for one in fields(cls.options)}:
             assert read_options(config, name, cls.options) == cls.options()
             assert set(config.collectors[name].options) == options
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "targets:\n- http://user:hunter2@gpu:8000\n",
+        "targets:\n- address: user:hunter2@gpu:8000\n",
+        "collectors: {events: {loki_url: 'http://user:hunter2@loki:3100'}}\n",
+        "collectors: {events: {loki_url: 'ftp://user:hunter2@loki'}}\n",
+        "collectors: {processes: {supervisord: 'http://user:hunter2@127.0.0.1:9001/RPC2'}}\n",
+    ],
+)
+def test_a_password_in_an_address_is_refused_without_repeating_it(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="holds a user or a password") as refused:
+        enabled(load_collectors(), load(file, {}, {}))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_password_in_the_environments_targets_is_refused_without_repeating_it() -> None:
+    with pytest.raises(ConfigError, match="holds a user or a password") as refused:
+        load(None, {"VLLM_TARGETS": "http://user:hunter2@gpu:8000"}, {})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_further_names_of_this_host_are_a_list(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("hosts: [metrics.example.com]\n")
+    assert load(file, {}, {}).hosts == ("metrics.example.com",)

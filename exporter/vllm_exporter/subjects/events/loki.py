@@ -121,6 +121,11 @@ def format_push(batch: Sequence[Waiting]) -> bytes:
 
 def parse_url(url: str) -> tuple[bool, str, int, str]:
     """Returns (TLS, host, port, path) of http://loki:3100 or of a full push address. Raises ConfigError."""
+    if "@" in url:  # it is repeated in messages, so it is not shown here either
+        raise ConfigError(
+            "collectors.events.loki_url holds a user or a password; leave them out, and name a file with a token in "
+            "loki_token_file"
+        )
     scheme, found, rest = url.partition("://")
     if not found or scheme not in ("http", "https"):
         raise ConfigError(f"collectors.events.loki_url: {url!r} is not an address; write http://host:port")
