@@ -48,7 +48,9 @@ class EngineDead(Detector):
         if not serves_nobody(look, supervisor):
             return None
         watched = elapsed(incident.opened, facts.now)
-        words = dead_words(look, supervisor, age, watched, target)
+        late = f"start did not finish in {target.start_timeout:.0f} s, or it stopped listening since"
+        late = "it was ready and stopped listening" if facts.was_ready else late
+        words = dead_words(look, supervisor, watched, f"has run for {age:.0f} s and more: {late}")
         return Diagnosis("engine_dead", words, self.supporting(incident)) if words else None
 
 
@@ -76,8 +78,11 @@ def starting_words(supervisor: SupervisorView, age: float, target: Target) -> st
     return f"pid {pid} has been starting for {age:.0f} s of {allowed:.0f} s allowed, since it was first seen"
 
 
-def dead_words(look: Look, supervisor: SupervisorView, age: float, watched: float, target: Target) -> str:
-    """The evidence of a death that nobody repairs, or '' while it may still repair itself."""
+def dead_words(look: Look, supervisor: SupervisorView, watched: float, deaf: str) -> str:
+    """The evidence of a death that nobody repairs, or '' while it may still repair itself.
+
+    `deaf` is what a process does that runs and is not heard of.
+    """
     health = f"/health is {look.health.value}"
     if supervisor.state in ENDED:
         itself = supervisor.state is RunState.EXITED and supervisor.restarts_itself is True
@@ -88,12 +93,7 @@ def dead_words(look: Look, supervisor: SupervisorView, age: float, watched: floa
         return ""
     if supervisor.incarnation.key == NO_INCARNATION.key:
         return f"{health} and no process is there, though the supervisor says {supervisor.state.value}"
-    return f"{health}, {_alive_words(look, supervisor, age, watched, target)}"
-
-
-def _alive_words(look: Look, supervisor: SupervisorView, age: float, watched: float, target: Target) -> str:
     pid = supervisor.incarnation.pid
     if look.health is Health.UNAVAILABLE:
-        return f"the engine is dead and pid {pid} has not exited for {watched:.0f} s"
-    late = f"start did not finish in {target.start_timeout:.0f} s, or it stopped listening since"
-    return f"pid {pid} has run for {age:.0f} s and more: {late}"
+        return f"{health}, the engine is dead and pid {pid} has not exited for {watched:.0f} s"
+    return f"{health}, pid {pid} {deaf}"

@@ -72,7 +72,9 @@ def test_a_forwarded_port_that_is_closed_unasked_is_a_process_that_listens_no_mo
     found = detect(cases, age=20.0, look=unheard, supervisor=view, was_ready=True)
     assert found is not None
     assert found.cause == "engine_dead"
-    assert found.evidence.startswith("/health is closed unasked, pid 4711 has run for 7200 s and more")
+    assert found.evidence == (
+        "/health is closed unasked, pid 4711 has run for 7200 s and more: it was ready and stopped listening"
+    )
 
 
 @pytest.mark.parametrize("health", [Health.UNHEARD, Health.UNREACHABLE, Health.GATEWAY])
