@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 from dataclasses import asdict
 
 import yaml
 
 from vllm_healer import app
 from vllm_healer.cli.logs import start_logging
-from vllm_healer.config import Config
+from vllm_healer.config import Config, check_trusted
 
 
 def serve(config: Config, arguments: argparse.Namespace) -> int:
+    if arguments.config:
+        check_trusted(arguments.config)
     start_logging(as_json=arguments.json)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a burst of alerts is expected to queue
     app.run(config)
@@ -22,6 +25,10 @@ def serve(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def check_config(config: Config, arguments: argparse.Namespace) -> int:
+    """Prints the settings. Whoever owns the file may be the healer's user, who is not known here."""
+    if arguments.config:
+        folder = os.path.dirname(os.path.realpath(arguments.config))
+        check_trusted(arguments.config, frozenset({os.stat(arguments.config).st_uid, os.stat(folder).st_uid}))
     values = json.dumps(asdict(config), indent=2)
     print(values if arguments.json else yaml.safe_dump(json.loads(values), sort_keys=False).rstrip())
     return 0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from vllm_healer.config.secret_mode import exposed
 from vllm_healer.errors import ConfigError
+from vllm_healer.trust import distrust_file, trusted_users
 
 
 def server_name(address: str, hostname: str) -> str:
@@ -39,6 +41,13 @@ def check_url(url: str, where: str) -> str:
     if "@" in parts.netloc:  # a URL is repeated in messages and in the journal, so it is not shown here either
         raise ConfigError(f"{where} holds a user or a password; a URL is written to logs, so leave them out")
     return url.rstrip("/")
+
+
+def check_trusted(path: Path, owners: frozenset[int] = frozenset()) -> None:
+    """Raises ConfigError when others than root, this user and `owners` may change what the file says."""
+    problem = distrust_file(path, trusted_users() | owners)
+    if problem:
+        raise ConfigError(f"{problem}: whoever may write it decides what the healer restarts")
 
 
 def check_secret(path: str, where: str) -> str:

@@ -69,6 +69,7 @@ class Journal(JournalReader):
         """
         mounts.require_local(path, mountinfo)
         store.create_directory(path)
+        store.require_trusted(path)
         lock = FileLock(path.with_name(f"{path.name}.lock"), holder or _this_process())
         try:
             return cls(path, lock, clock, admission or Admission())
@@ -236,6 +237,7 @@ def _prepare(path: Path, lock: FileLock, admission: Admission) -> Engine:
 
 def _check(connection: Connection, path: Path) -> None:
     store.require_wal(connection, path)
+    store.require_trusted(path)  # again: by now its log is there, and in a shared directory others might have made it
     schema.create(connection)
     schema.check(connection, path)
     schema.complete(connection)

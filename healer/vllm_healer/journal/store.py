@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from vllm_healer.errors import JournalError
+from vllm_healer.trust import distrust_file, trusted_users
 
 # Another program (a backup, a sqlite3 shell) may hold the file for a moment; Alertmanager waits longer than this.
 BUSY_SECONDS = 5
@@ -56,13 +57,25 @@ def read_only_engine(path: Path) -> Engine:
 def create_directory(path: Path) -> None:
     """Makes the directory that holds the journal, its log and its lock."""
     with _access(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+
+
+def require_trusted(path: Path) -> None:
+    """Raises JournalError when others may write the journal: it says which processes are ours to end."""
+    users, problem = trusted_users(), ""
+    for name in ("", "-wal", "-shm", ".lock"):
+        file = path.with_name(path.name + name)
+        problem = problem or distrust_file(file, users)
+        if file.is_symlink():
+            problem = problem or f"{file} is a link, and none is followed; give --journal the file itself"
+    if problem:
+        raise JournalError(f"journal {path}: {problem}; or give --journal a file in a directory of the healer's own")
 
 
 def create_file(path: Path) -> None:
     """Makes an empty file that only its owner reads, for alerts may carry what is nobody else's business."""
     with _access(path):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
 @contextmanager
