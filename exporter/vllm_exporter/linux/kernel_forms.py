@@ -154,7 +154,7 @@ def _form(kind: KernelKind, word: str, form: str, judge: Judge | Severity) -> Ke
     return KernelForm(kind, word, re.compile(form), _simple(kind, judge) if isinstance(judge, str) else judge)
 
 
-_PROCESS = r"(?<!\S)(?P<name>[^\s\[\]]{1,15})\[(?P<pid>\d{1,8})\]"
+_PROCESS = r"(?<![^\s;])(?P<name>[^\s\[\]]{1,15})\[(?P<pid>\d{1,8})\]"
 _MEMORY = r"(?:Memory cgroup o|O)ut of memory[^:]{0,40}: "
 _KILLED = r"Killed process (?P<pid>\d{1,10}),?(?: UID \d+,)? "
 FORMS = (

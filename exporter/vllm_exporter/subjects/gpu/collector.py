@@ -129,10 +129,12 @@ class GpuCollector(Collector):
 
     def _make_health(self, source: GpuSource, snapshot: GpuSnapshot | None, hung: bool) -> ReadingHealth:
         failures, xids = source.failures.counts.copy(), self._ledger.counts()  # others write to them
+        kernel = self._kernel.others if self._kernel is not None else {}
         if snapshot is None:
-            return ReadingHealth(hung, None, 0.0, 0.0, source.missing, failures, xids)
+            return ReadingHealth(hung, None, 0.0, 0.0, source.missing, failures, xids, kernel)
         age = self.context.clock.monotonic() - snapshot.at
-        return ReadingHealth(hung, age, snapshot.fast_seconds, snapshot.slow_seconds, snapshot.cards, failures, xids)
+        fast, slow = snapshot.fast_seconds, snapshot.slow_seconds
+        return ReadingHealth(hung, age, fast, slow, snapshot.cards, failures, xids, kernel)
 
     def _find_source(self) -> GpuSource:
         """Returns the source. Raises NoData while there is no driver's library."""

@@ -181,6 +181,12 @@ GPU_XID_ERRORS_TOTAL = _family(
 GPU_XID_LAST_SEEN_TIMESTAMP_SECONDS = _family(
     "xid_last_seen_timestamp_seconds", "gauge", "Unix time of the last XID error of the code.", "xid"
 )
+GPU_KERNEL_ERRORS_TOTAL = Family(
+    "vllm_gpu_kernel_errors_total",
+    "counter",
+    "Lines of the kernel's log about faults of GPUs and NVSwitches that are no XIDs, since the exporter started.",
+    ("kind", "severity"),
+)
 GPU_NVML_ERRORS_TOTAL = Family(
     "vllm_gpu_nvml_errors_total",
     "counter",
@@ -261,6 +267,7 @@ HEALTH = (
     GPU_LOST,
     GPU_XID_ERRORS_TOTAL,
     GPU_XID_LAST_SEEN_TIMESTAMP_SECONDS,
+    GPU_KERNEL_ERRORS_TOTAL,
     GPU_NVML_ERRORS_TOTAL,
     GPU_SNAPSHOT_AGE_SECONDS,
     GPU_DRIVER_HUNG,

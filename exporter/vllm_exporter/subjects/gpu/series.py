@@ -24,6 +24,7 @@ class ReadingHealth:
     cards: tuple[Card, ...]
     failures: Mapping[tuple[str, str], int]
     xids: Mapping[tuple[str, int], XidCount]
+    kernel: Mapping[tuple[str, str], int]  # other lines about GPUs in the kernel's log, by kind and severity
 
 
 def health_rows(health: ReadingHealth) -> Iterator[Row]:
@@ -36,6 +37,8 @@ def health_rows(health: ReadingHealth) -> Iterator[Row]:
         yield (names.GPU_LOST, (card.gpu_id, card.uuid)), card.lost
     for key, count in health.failures.items():
         yield (names.GPU_NVML_ERRORS_TOTAL, key), count
+    for key, count in health.kernel.items():
+        yield (names.GPU_KERNEL_ERRORS_TOTAL, key), count
     for (gpu_id, xid), seen in health.xids.items():
         yield (names.GPU_XID_ERRORS_TOTAL, (gpu_id, str(xid), classify(xid)[0])), seen.count
         yield (names.GPU_XID_LAST_SEEN_TIMESTAMP_SECONDS, (gpu_id, str(xid))), seen.last_seen

@@ -9,13 +9,18 @@ from dataclasses import dataclass, replace
 
 from vllm_exporter.clock import Clock
 from vllm_exporter.errors import NoData, SourceError
+from vllm_exporter.facts.events import Severity
 from vllm_exporter.facts.xids import NVLINK5, XidClass, classify
-from vllm_exporter.linux.kernel_forms import parse_kernel_line
+from vllm_exporter.linux.kernel_forms import KernelEvent, KernelKind, parse_kernel_line
 from vllm_exporter.linux.kernel_log import KernelLog
 from vllm_exporter.log import log
 
 HOLD_SECONDS = 30.0  # opening the driver's library takes seconds a GPU where no other process keeps them ready
 HELD_MAX = 100  # XIDs
+ABOUT_GPUS: dict[KernelKind, Severity] = {  # lines that are no XIDs, as bad as most are
+    **dict.fromkeys(("lost", "sxid", "init", "reset", "ras"), "critical"),
+    **dict.fromkeys(("hang", "fault"), "error"),
+}
 LINE_SECONDS = 10.0  # after the driver's event; the kernel's line of the same XID is read every few seconds
 
 
@@ -98,8 +103,10 @@ class KernelXids:
         self._clock = clock
         self._ledger = ledger
         self._held: deque[_Held] = deque()
+        self.others: dict[tuple[str, str], int] = {}  # lines about GPUs that are no XIDs, by kind and severity
         try:
             self._log: KernelLog | None = open_log()
+            self.others.update(dict.fromkeys(ABOUT_GPUS.items(), 0))  # increase() misses the first of a new series
             ledger.has_lines = True
         except NoData as nothing:
             self._log = None
@@ -118,11 +125,18 @@ class KernelXids:
             return
         for line in lines:
             event = parse_kernel_line(line.text)
-            if event is not None and event.code is not None and event.kind in ("xid", "lost"):
-                self._held.append(_Held(event.address, event.code, event.xid_class, self._clock.monotonic()))
+            if event is not None:
+                self._note(event)
         if self._held:
             self._let_go(gpu_ids)
         self._ledger.tell_overdue()
+
+    def _note(self, event: KernelEvent) -> None:
+        if event.kind in ("xid", "lost") and event.code is not None:
+            self._held.append(_Held(event.address, event.code, event.xid_class, self._clock.monotonic()))
+        elif event.kind in ABOUT_GPUS:
+            key = event.kind, event.severity
+            self.others[key] = self.others.get(key, 0) + 1
 
     def _let_go(self, gpu_ids: Mapping[str, str] | None) -> None:
         """Counts the XIDs that are held, without a GPU where it does not become known in time."""

@@ -17,6 +17,7 @@ from vllm_exporter.errors import NoData
 from vllm_exporter.linux.kernel_log import KernelLine, KernelLog
 from vllm_exporter.run.collector import Context
 from vllm_exporter.subjects.gpu import collector as gpu
+from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.collector import GpuCollector, GpuOptions
 from vllm_exporter.subjects.gpu.nvml import driver
 
@@ -45,7 +46,8 @@ class Case:
     def run(self, seconds: float = 1.0) -> dict[tuple[str, ...], float]:
         self.clock.advance(seconds)
         found = samples(self.collector.collect())
-        return {(one.family.name.removeprefix("vllm_gpu_"), *one.values): one.value for one in found}
+        shown = [one for one in found if one.family != names.GPU_KERNEL_ERRORS_TOTAL or one.value]
+        return {(one.family.name.removeprefix("vllm_gpu_"), *one.values): one.value for one in shown}
 
     def run_until(self, key: tuple[str, ...]) -> dict[tuple[str, ...], float]:
         return wait_for(lambda: found if key in (found := self.run(0)) else {})

@@ -185,3 +185,20 @@ def test_a_recovery_action_that_is_taken_back_is_no_fault() -> None:
     needed = "GPU recovery action changed from 0x0 (None) to 0x2 (Node Reboot Required)"
     assert SEVERITIES[classify_line(154, done)[0]] == "warning"
     assert SEVERITIES[classify_line(154, needed)[0]] == "critical"
+
+
+def test_other_lines_about_gpus_and_switches_are_counted_by_kind_and_severity() -> None:
+    lines = [
+        "nvidia-nvswitch0: SXid (PCI:0000:00:00.0): 20034, Fatal, Link 30 LTSSM Fault Up",
+        "nvidia-nvswitch0: SXid (PCI:0000:00:00.0): 20034, Severity 1 Engine instance 30 Sub-engine instance 00",
+        "nvidia-nvswitch3: SXid (PCI:0000:05:00.0): 12028, Non-fatal, Link 32 egress non-posted PRIV error (First)",
+        "NVRM: Xid (PCI:0000:17:00): 79, GPU has fallen off the bus.",
+        "NVRM: GPU 0000:17:00.0: GPU has fallen off the bus.",
+        "Out of memory: Killed process 12 (python3) total-vm:1kB",
+    ]
+    case = Witnesses(lines)
+    case.read()
+    seen = {key: count for key, count in case.kernel.others.items() if count}
+    assert seen == {("sxid", "critical"): 1, ("sxid", "warning"): 1, ("lost", "critical"): 1}
+    assert case.kernel.others["ras", "critical"] == 0
+    assert list(case.ledger.counts()) == [("0", 79)]
