@@ -58,7 +58,7 @@ def test_json_has_what_the_page_says_and_nothing_else(said: Any) -> None:
     found = said(ARGS, OOM)
     assert set(found) == {"events", "starts", "not_understood"}
     assert found["events"][1] == {
-        **{"class": "oom.cuda", "severity": "critical", "summary": "OutOfMemoryError: CUDA out of memory"},
+        **{"class": "oom.cuda", "severity": "critical", "summary": "CUDA out of memory."},
         **{"process": "Worker_TP1", "pid": 3, "rank": "TP1", "count": 1, "exception": "torch.OutOfMemoryError"},
         **{"first": found["events"][1]["last"], "last": found["events"][1]["last"], "frame": ""},
     }
