@@ -191,7 +191,7 @@ class Machine:
     def _living(self, life: Life, evidence: Evidence) -> str:
         sight = evidence.sight
         if sight is not None and sight.health == "ok" and not life.ready and not life.ending:
-            life.ready = True
+            life.become_ready()
             self.history.phases.ready(self._now)
             self._enter("listening", self._now)
         elif not life.ready and not life.ending and is_up(life, evidence):

@@ -71,7 +71,7 @@ class Life:
             self.marked = mark.at
             self.startup.note(mark)
         elif mark.state == "listening":
-            self.ready = True
+            self.become_ready()
         elif mark.state in ENDING or mark.state == "exited":
             self._note_ending(mark.state if mark.state in ENDING else "stopping", mark.at)
         elif mark.state == "engine_dead":
@@ -82,6 +82,10 @@ class Life:
             self.suspect_at = mark.at
         else:
             self._hold(mark)
+
+    def become_ready(self) -> None:
+        """Notes that the start succeeded: what its log called an error was none, and is no reason of a later end."""
+        self.ready, self.failing, self.error = True, False, ""
 
     def _note_ending(self, state: str, at: float) -> None:
         """Notes an ending, but not after the engine died: nobody planned that. A drain outlasts the request to stop."""

@@ -24,8 +24,10 @@ _HEAD = (
     rb"(DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:\d{4}-)?(\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d{1,9})?"
     rb"(?: \[?([^\]\s]{1,150}:\d{1,6})\])?(?: |$)"
 )
-# `(VllmWorker rank=7 pid=1030) `, `(RayWorkerWrapper pid=11305, ip=10.0.0.2) `, `(raylet) `, which has no pid
-PROCESS = re.compile(rb"(?:" + _NAMED + rb"|\((raylet|gcs_server|autoscaler)[^()]{0,64}\))(?: |$)")
+# `(VllmWorker rank=7 pid=1030) `, `(RayWorkerWrapper pid=11305, ip=10.0.0.2) `; `(raylet) ` has
+# no pid, nor has `(APIServer) ` where a wrapper took it off
+_UNNUMBERED = rb"\((raylet|gcs_server|autoscaler|A[Pp][Ii]Server\w{0,8}|EngineCore\w{0,32}|(?:Vllm)?Worker\w{0,48})"
+PROCESS = re.compile(rb"(?:" + _NAMED + rb"|" + _UNNUMBERED + rb"(?:[ ,][^()]{0,64})?\))(?: |$)")
 # `INFO 11-21 14:55:06 [core.py:133] `; before 0.7 without the first bracket, in an empty line without the last blank
 HEAD = re.compile(_HEAD)
 _OWN = re.compile(rb"(?:" + _NAMED + rb" )?" + _HEAD)  # what nearly all lines begin with

@@ -45,9 +45,7 @@ _ANCHOR = re.compile(
     rb'|Traceback \(most recent call last\):|  File "|\b(?:INFO: {5}|WARNING: {2}|ERROR: {4}|CRITICAL: )(?=\S)'
 )
 _LOGFMT = re.compile(rb'(?:time|ts|level|lvl|msg)=\S.{0,200}?\b(?:msg|message)="|msg="')
-_FUSED = (
-    b" \t|:>="  # an anchor behind anything else, such as a progress bar's `it/s]`, begins a new line without a break
-)
+_APART = b" \t|:>=,;"  # an anchor behind anything else, such as a progress bar's `it/s]`, is a line without a break
 _CRI = re.compile(rb"\S{20,40} (stdout|stderr) ([FP]) ")  # Kubernetes' files under /var/log/pods
 
 
@@ -130,7 +128,7 @@ class LineSplitter:
         before, kind = text[at : anchor.start()], anchor.lastgroup
         if not balanced(before) or not before.strip(b" |+-"):  # the bars of an exception group
             return None
-        if kind in ("head", "process") and before[-1:] not in _FUSED:
+        if kind in ("head", "process") and before[-1:] not in _APART:
             return Before(anchor.start(), b"", b"", True)
         times, source = len(TIME.findall(before)), TIME.sub(b"", before)
         if kind != "head" and not looks_added(before) and not self._is_shared(text, anchor, source, times, following):
@@ -209,7 +207,7 @@ def looks_added(before: bytes) -> bool:
     rest = TIME.sub(b"", before)
     end = rest.rstrip()[-1:]
     if len(rest) != len(before):
-        return not end or end in b"|:>]}-" or len(rest.split()) <= 2
+        return not end or end in b"|:>]}-,;" or len(rest.split()) <= 2
     return (
         end in (b"|", b">", b"]", b"}") or rest.rstrip()[-2:] in (b"]:", b">:") or rest.rstrip(b" :").strip().isdigit()
     )

@@ -248,6 +248,21 @@ def test_the_same_death_three_times_is_a_loop_though_it_served_in_between() -> N
     assert server.machine.state == "crash_loop"
 
 
+@pytest.mark.parametrize("shown", ["by the log", "by /health"])
+def test_what_a_start_survived_is_not_the_error_of_its_end(shown: str) -> None:
+    server = Server().started()
+    server.look(processes=GONE, sight=REFUSED)
+    for number, error in enumerate(("cuda.illegal", "oom.cuda", "host.oom")):
+        ref = SERVER._replace(start=5000 + number)
+        server.look("args_parsed", processes=tree(ref), sight=REFUSED, errors=("other.exception",))
+        if shown == "by the log":
+            server.look("listening", processes=tree(ref), sight=REFUSED)
+        server.look(processes=tree(ref), sight=sight())
+        server.look("engine_dead", processes=tree(ref), sight=ServerSight("503"), errors=(error,))
+        server.look(processes=GONE, sight=REFUSED)
+    assert server.machine.state == "exited"
+
+
 def test_different_deaths_and_distant_ones_are_no_loop() -> None:
     server = Server().started()
     for number, (error, gap) in enumerate([("cuda.illegal", 1), ("oom.cuda", 1), ("oom.cuda", 4000)]):

@@ -82,6 +82,7 @@ def test_tracebacks_behind_different_marks_are_kept_apart(marks: tuple[bytes, by
         (b"(RayWorkerWrapper pid=11305, ip=10.0.0.1) INFO 09-10 23:09:11 [a.py:1] x", b"RayWorkerWrapper", 11305, ""),
         (b"(ApiServer_3 pid=9) INFO 09-10 23:09:11 [a.py:1] x", b"ApiServer_3", 9, "3"),
         (b"(pid=77) INFO 09-10 23:09:11 [a.py:1] x", b"", 77, ""),
+        (b"(Worker_TP3) INFO 09-10 23:09:11 [a.py:1] x", b"Worker_TP3", None, "TP3"),  # a wrapper took the pid off
         (b"[rank5]: INFO 09-10 23:09:11 [a.py:1] x", b"", None, "5"),
         (b"[1,6]<stdout>:INFO 09-10 23:09:11 [a.py:1] x", b"", None, "6"),
         (b"(EngineCore pid=4) [myhost] INFO 09-10 23:09:11 [a.py:1] x", b"EngineCore", 4, ""),  # VLLM_LOGGING_PREFIX

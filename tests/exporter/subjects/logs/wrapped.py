@@ -114,6 +114,11 @@ WRAPS: dict[str, Wrap] = {
         b"Nov 21 " + clock(at) + b" host1 vllm[8707]: " + coloured(at, line).replace(b"\x1b", b"#033")
     ),
     "a sidecar": before(lambda at: b"[VllmSidecar a1b2]: " + iso(at, b".672Z") + b" 1 stdout: "),
+    "another program's own log": before(
+        lambda at: b"2026-11-21 " + clock(at) + b",594 - __main__ - INFO - [container] "
+    ),
+    "a pod's name and a colon": before(lambda at: b"vllm-7d4b9c6f5-x2x9z: "),
+    "Datadog's export": before(lambda at: iso(at, b".123Z") + b",vllm-0,vllm,info,"),
     "Azure's table": before(lambda at: iso(at, b".123Z") + b"\tvllm-0\tstderr\t"),
     "two of them": before(lambda at: b"Nov 21 " + clock(at) + b" host1 docker[77]: vllm-1  | "),
 }
