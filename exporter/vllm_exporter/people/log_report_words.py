@@ -15,7 +15,12 @@ SHOWN_EVENTS = 40  # the worst; --json has all
 
 
 def as_lines(found: LogReport) -> Iterator[str]:
-    """Yields the report, at most 80 columns wide."""
+    """Yields the report, at most 80 columns wide. Nothing of the log can give orders to a terminal."""
+    for line in _lines(found):
+        yield "".join(character if character.isprintable() else " " for character in line)
+
+
+def _lines(found: LogReport) -> Iterator[str]:
     yield from wrap(summary(found), "")
     if len(found.starts) > SHOWN_STARTS:
         yield from ("", f"{len(found.starts) - SHOWN_STARTS} earlier starts are not shown; --json has them.")

@@ -191,6 +191,17 @@ def test_words_for_people_name_starts_faults_and_what_no_class_knows(tmp_path: P
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_words_for_people_hold_no_orders_to_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    trace = [
+        "Traceback (most recent call last):",
+        '  File "/a\x9b2J.py", line 1, in f\x07',
+        "ValueError: x\x1b]0;y\x07",
+    ]
+    path.write_text("\n".join([f"(Worker\x9b2J pid=3) {line}" for line in trace]))
+    assert all(line.isprintable() for line in as_lines(report(str(path))))
+
+
 def test_words_of_an_empty_log_say_so(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"")

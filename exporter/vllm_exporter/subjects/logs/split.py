@@ -27,6 +27,7 @@ MAX_BEFORE = 300  # bytes before a line; a pod's name has 253 at most
 MAX_KNOWN = 64  # writers that are remembered: one for each rank and container
 DEPTH = 4  # times that something is taken off: a shipper's, Ray's, torch's, vLLM's
 NEAR = 48  # bytes between process and level: VLLM_LOGGING_PREFIX
+MAX_UNFINISHED = 1000  # writers of cut lines that are remembered
 PARTIAL = 16_000  # bytes: Docker's json-file cuts longer lines at 16 KiB, and ends only the last part with a line break
 
 _MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -45,6 +46,10 @@ _ANCHOR = re.compile(
     rb'|Traceback \(most recent call last\):|  File "|\b(?:INFO: {5}|WARNING: {2}|ERROR: {4}|CRITICAL: )(?=\S)'
 )
 _LOGFMT = re.compile(rb'(?:time|ts|level|lvl|msg)=\S.{0,200}?\b(?:msg|message)="|msg="')
+_LEVEL = re.compile(  # of a format that somebody configured; only loud ones count: a shipper calls all lines INFO
+    rb"\W{0,3}(?:" + TIME.pattern + rb")\W{1,4}(?:[\w.]{1,60}\W{1,4})?(WARNING|ERROR|CRITICAL)\b"
+    rb"|(WARNING|ERROR|CRITICAL):[\w.]{1,60}:"
+)
 _APART = b" \t|:>=,;"  # an anchor behind anything else, such as a progress bar's `it/s]`, is a line without a break
 _CRI = re.compile(rb"\S{20,40} (stdout|stderr) ([FP]) ")  # Kubernetes' files under /var/log/pods
 
@@ -97,7 +102,8 @@ class LineSplitter:
         record = self._record(raw, text, at)
         if record is not None:
             return [*lines, *self._of_record(record, stream, process, pid)]
-        lines.append(LogLine(unrepeated(text[at:][:LIMIT]), process, pid, b"", b"", b"", words, stream, written))
+        body = unrepeated(text[at:][:LIMIT])
+        lines.append(LogLine(body, process, pid, level_of(body), b"", b"", words, stream, written))
         return lines
 
     def _record(self, raw: bytes, text: bytes, at: int) -> LogRecord | None:
@@ -145,7 +151,7 @@ class LineSplitter:
         if anchor.lastgroup == "process" and (HEAD.match(text, behind) or PROCESS.match(text, behind)):
             return True
         end, _ = known_end(following, 0, source, times) if following else (0, b"")
-        return end > 0 and (following.startswith(b"  ", end) or PROCESS.match(following, end) is not None)
+        return end > 0 and (following.startswith((b"  ", b"{"), end) or PROCESS.match(following, end) is not None)
 
     def _goes_on(self, source: bytes, before: bytes) -> bool:
         """True if the text is the rest of a line that was cut: it may begin within users' words, and means nothing."""
@@ -162,6 +168,8 @@ class LineSplitter:
             if not record.text.endswith("\n"):
                 self._unfinished.add(writer)
             return
+        if len(self._unfinished) > MAX_UNFINISHED:
+            self._unfinished.clear()
         if record.shipped and len(record.text) >= PARTIAL and not record.text.endswith("\n"):
             self._unfinished.add(writer)
         for one in record.lines():
@@ -190,6 +198,12 @@ def known_end(text: bytes, at: int, source: bytes, times: int) -> tuple[int, byt
     if text.startswith(rest, start):
         return start + len(rest), first
     return (len(text), first) if text[start:] == rest.rstrip() else (0, b"")  # an empty line
+
+
+def level_of(body: bytes) -> bytes:
+    """Returns the level of a line in another format than vLLM's own, if it is a warning or worse."""
+    found = _LEVEL.match(body) if body[:1].strip() else None
+    return (found[1] or found[2]) if found is not None else b""
 
 
 def first_time(text: bytes) -> bytes:

@@ -93,6 +93,31 @@ def test_of_several_processes_the_innermost_wrote_the_line(raw: bytes, process: 
     assert (line.process, line.pid, line.rank, line.level, line.body) == (process, pid, rank, b"INFO", b"x")
 
 
+@pytest.mark.parametrize("name", [name for name in WRAPS if name not in BY_RAY])
+def test_a_json_log_means_the_same_whatever_stands_around_its_lines(name: str) -> None:
+    def meaning(given: list[bytes]) -> list[object]:
+        return [(*one.line[1:6], one.name, one.severity, one.state) for one in follow(*given)]
+
+    assert meaning(wrap(name, lines("json"))) == meaning(lines("json"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "level"),
+    [
+        (b"2026-11-21 14:55:06,123 ERROR vllm.v1.engine.core: it failed", b"ERROR"),
+        (b"2026-11-21 14:55:06,123 - vllm.engine - CRITICAL - it failed", b"CRITICAL"),
+        (b"[2026-11-21 14:55:06] [WARNING] it failed", b"WARNING"),
+        (b"ERROR:vllm.engine:it failed", b"ERROR"),
+        (b"2026-11-21 14:55:06,123 - INFO - RuntimeError: a wrapper calls all lines so", b""),
+        (b"2026-11-21 14:55:06 the word ERROR in a sentence of many words is no level, is it an ERROR", b""),
+        (b"an ERROR", b""),
+    ],
+)
+def test_the_level_of_another_format_is_known_when_it_is_loud(raw: bytes, level: bytes) -> None:
+    (line,) = split(raw)
+    assert (line.level, line.body) == (level, raw)
+
+
 def test_the_rank_in_front_of_a_message_of_torch_is_its_rank() -> None:
     (line,) = split(b"[rank0]:[E811 01:10:50.482336908 ProcessGroupNCCL.cpp:1515] [PG 3 Rank 0] Process group watchdog")
     assert line.rank == "0"
