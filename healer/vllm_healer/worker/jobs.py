@@ -23,14 +23,17 @@ class Jobs:
         self._boot = boot
         self._after = after
         self._futures: dict[str, Future[None]] = {}
-        self._begun: dict[str, float] = {}
+        self._begun: dict[str, tuple[float, float]] = {}  # since when, and for how long at most
         self._told: set[str] = set()
 
-    def submit(self, name: str, job: Callable[[], None]) -> None:
-        """Runs one job of a name at a time: a slow server delays its own next look and nobody else's."""
+    def submit(self, name: str, job: Callable[[], None], limit: float = LIMIT) -> None:
+        """Runs one job of a name at a time: a slow server delays its own next look and nobody else's.
+
+        After `limit` seconds it is overdue.
+        """
         self._futures = {known: future for known, future in self._futures.items() if not future.done()}
         if not self.busy(name):
-            self._futures[name] = self._executor.submit(self._run, name, job)
+            self._futures[name] = self._executor.submit(self._run, name, job, limit)
 
     def busy(self, name: str) -> bool:
         """True if a job of that name has not come back."""
@@ -38,9 +41,9 @@ class Jobs:
         return future is not None and not future.done()
 
     def overdue(self) -> dict[str, float]:
-        """The jobs that have run for longer than LIMIT, with their seconds. Each is logged once."""
-        now = self._boot()
-        found = {name: now - begun for name, begun in list(self._begun.items()) if now - begun > LIMIT}
+        """The jobs that have run for longer than they may, with their seconds. Each is logged once."""
+        now, begun = self._boot(), list(self._begun.items())
+        found = {name: now - since for name, (since, limit) in begun if now - since > limit}
         for name in found.keys() - self._told:
             log.error("%s: has run for %.0f s, longer than all its timeouts; see HealerStuck", name, found[name])
         self._told = set(found)
@@ -50,8 +53,8 @@ class Jobs:
         """Takes back what has not begun, and waits for what has."""
         wait([future for future in list(self._futures.values()) if not future.cancel()], seconds)
 
-    def _run(self, name: str, job: Callable[[], None]) -> None:
-        self._begun[name] = self._boot()
+    def _run(self, name: str, job: Callable[[], None], limit: float) -> None:
+        self._begun[name] = self._boot(), limit
         try:
             job()
         except HealerError as error:

@@ -25,7 +25,7 @@ VERIFY_EVERY = 2.0  # seconds between two looks at a server that is coming back
 THREADS = 8  # incidents and targets looked at at the same time, at least; each waits on the network
 MOST_THREADS = 64  # of them for many targets; a thread that waits costs some 50 kB
 SPARE = 16  # threads beyond these, in place of such as hang
-STUCK_AFTER = 60.0  # seconds without a finished round; one takes milliseconds, or as long as the disk hangs
+STUCK_AFTER = 60.0  # seconds without a finished round or comparison; each takes moments, unless the disk hangs
 STOP_WITHIN = 3.0  # seconds; a restart of a program that obeys takes less. Supervisors kill after ten
 
 
@@ -72,7 +72,7 @@ class Worker:
         now = self._deps.clock.now()
         if now.boot >= self._next_reconcile:
             self._next_reconcile = now.boot + self._deps.config.reconcile_seconds
-            self._jobs.submit("reconcile", self._reconcile)
+            self._jobs.submit("reconcile", self._reconcile, limit=STUCK_AFTER)
             for target in self._deps.config.targets:
                 self._jobs.submit(f"observe {target.server}", partial(self._reconciler.observe, target))
         self._correlate()
