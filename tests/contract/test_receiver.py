@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from vllm_healer.config import Config
-from vllm_healer.web.routes import WEBHOOK
+from vllm_healer.web.door import WEBHOOK
 
 ROOT = Path(__file__).resolve().parents[2]
 
