@@ -84,6 +84,7 @@ def test_a_line_tells_the_same_behind_each_prefix(row: str, prefix: str) -> None
         "amdgpu 0000:23:00.0: amdgpu: 0 uncorrectable hardware errors detected in umc block",
         "amdgpu 0000:23:00.0: amdgpu: 4 correctable hardware errors detected in umc block, no user action is needed",
         "amdgpu 0000:03:00.0: amdgpu: GPU reset(2) succeeded!",
+        "amdgpu 0000:04:00.0: amdgpu: GPU reset succeeded, trying to resume",
         "firefox[1234]: segfault at 0 ip 00007f sp 00007f error 4 in libxul.so[7f+1]",
         "INFO: task kworker/u8:1:92 blocked for more than 120 seconds.",
         "eth0: link up",

@@ -46,6 +46,13 @@ def test_the_lines_of_a_healthy_server_are_no_faults_together() -> None:
     assert serious(follow(*(line.encode() for line in rows("harmless_lines.txt")))) == []
 
 
+def test_the_kernels_words_in_a_line_of_vllms_own_are_a_users() -> None:
+    fell_off = "NVRM: Xid (PCI:0000:91:00): 79, GPU has fallen off the bus."
+    own = f"ERROR 08-20 10:11:12 [serving_chat.py:143] Error in applying chat template from request: {fell_off}"
+    assert follow(own.encode()) == []
+    assert serious(follow(f"[1843.3] {fell_off}".encode())) == [("gpu.bus", "critical")]
+
+
 LOADED = ("weights_loading", "weights_loaded")
 STEPS = {
     "0.4.2": ("args_parsed", "engine_spawned", "executor_spawn", *LOADED, "kv_sized", "graph_capture", "listening"),
