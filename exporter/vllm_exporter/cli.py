@@ -21,7 +21,7 @@ from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.addresses import parse_listen
 from vllm_exporter.config.config import Config, load, plain
 from vllm_exporter.config.named_paths import NamedPath, config_paths
-from vllm_exporter.config.trusted_paths import require_trusted
+from vllm_exporter.config.trusted_paths import require_own_settings, require_trusted
 from vllm_exporter.errors import ConfigError, ExporterError
 from vllm_exporter.log import log
 from vllm_exporter.metrics.gzip import join
@@ -183,6 +183,7 @@ def log_report(arguments: argparse.Namespace) -> int:
 
 
 def read_config(arguments: argparse.Namespace) -> Config:
+    require_own_settings(arguments.config)
     overrides = {"listen": arguments.listen} if arguments.listen else {}
     return load(arguments.config, os.environ, overrides, collectors=collector_names())
 

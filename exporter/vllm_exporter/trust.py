@@ -152,6 +152,17 @@ def check_secret(path: str) -> None:
     raise Untrusted(f"{path} is open to every user (mode {mode:04o}); run: chmod 600 {path}")
 
 
+def check_not_everybodys(path: Path) -> None:
+    """Raises Untrusted when every user may write to the file. On a read-only mount nobody may."""
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        if not mode & stat.S_IWOTH or os.statvfs(path).f_flag & os.ST_RDONLY:
+            return
+    except (OSError, ValueError):
+        return  # it is not there: who reads it says so
+    raise Untrusted(f"{path} may be written by every user (mode {mode:04o}); run: chmod o-w {path}")
+
+
 def trusted_users() -> tuple[int, int]:
     return 0, os.geteuid()
 

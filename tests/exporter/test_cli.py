@@ -141,6 +141,15 @@ def test_serve_and_check_config_refuse_a_state_directory_that_others_may_write(
     assert list(state.iterdir()) == []
 
 
+def test_settings_that_every_user_may_change_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("listen: 127.0.0.1:1\n")
+    file.chmod(0o666)
+    for command in ("serve", "check-config", "once"):
+        assert main([command, "--config", str(file)]) == 1
+        assert f"{file} may be written by every user (mode 0666); run: chmod o-w {file}" in capsys.readouterr().err
+
+
 def test_serve_and_check_config_refuse_a_key_that_every_user_may_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

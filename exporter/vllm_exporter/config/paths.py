@@ -45,9 +45,10 @@ def _look(path: str, named: NamedPath, above: bool = False) -> PathProblem | Non
         return PathProblem(True, f"{named.key}: {path} is not a {named.kind}; correct the path")
     distrust = "" if above else find_distrust(replace(named, path=path))
     if distrust:
-        # Its owner may be the exporter's user, who is not known here.
-        foreign = about.st_uid not in trusted_users() and not about.st_mode & OTHERS_WRITE
-        return PathProblem(named.secret or not foreign, distrust)
+        if named.secret or about.st_uid in trusted_users() or about.st_mode & OTHERS_WRITE:
+            return PathProblem(True, distrust)
+        whose = f"belongs to user {about.st_uid}: it is used only if the exporter runs as that user"
+        return PathProblem(False, f"{named.key}: {path} {whose}")
     return None if os.access(path, _rights(named)) else _no_right(path, named)
 
 

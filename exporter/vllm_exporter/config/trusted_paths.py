@@ -7,7 +7,14 @@ from pathlib import Path
 
 from vllm_exporter.config.named_paths import NamedPath
 from vllm_exporter.errors import ConfigError
-from vllm_exporter.trust import Untrusted, check_file, check_folder, check_links, check_secret
+from vllm_exporter.trust import (
+    Untrusted,
+    check_file,
+    check_folder,
+    check_links,
+    check_not_everybodys,
+    check_secret,
+)
 
 
 def require_trusted(paths: Iterable[NamedPath]) -> None:
@@ -16,6 +23,15 @@ def require_trusted(paths: Iterable[NamedPath]) -> None:
         problem = find_distrust(named)
         if problem:
             raise ConfigError(problem)
+
+
+def require_own_settings(path: Path | None) -> None:
+    """Raises ConfigError for an exporter.yml that every user may change: it names what is read, and written to."""
+    try:
+        if path is not None:
+            check_not_everybodys(path)
+    except Untrusted as problem:
+        raise ConfigError(str(problem)) from None
 
 
 def find_distrust(named: NamedPath) -> str:

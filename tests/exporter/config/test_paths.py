@@ -75,3 +75,35 @@ def test_a_path_that_is_named_twice_is_told_once(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     found = look_at([NamedPath("first", "key", "fix"), NamedPath("second", f"{tmp_path}/key", "fix")])
     assert [one.words for one in found] == [f"first: {tmp_path}/key does not exist; fix"]
+
+
+def test_a_directory_that_others_may_write_and_a_secret_that_they_may_read_are_wrong(tmp_path: Path) -> None:
+    state, key = tmp_path / "state", tmp_path / "key"
+    state.mkdir()
+    state.chmod(0o770)
+    key.touch()
+    key.chmod(0o644)
+    (found,) = look(state, kind="directory", absent="made")
+    assert found == PathProblem(
+        True,
+        f"here: others may write into {state} (mode 0770); run: chmod go-w {state}, or name a directory of its own",
+    )
+    (found,) = look_at([NamedPath("here", str(key), "fix", secret=True)])
+    assert found == PathProblem(True, f"here: {key} is open to every user (mode 0644); run: chmod 600 {key}")
+
+
+def test_a_directory_of_another_user_may_be_that_of_the_exporters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs the check is often root, and the exporter is not."""
+    for module in ("vllm_exporter.trust", "vllm_exporter.config.paths"):
+        monkeypatch.setattr(f"{module}.trusted_users", lambda: (4_000_000_000,))
+    (found,) = look(tmp_path, kind="directory", absent="made")
+    whose = f"belongs to user {os.geteuid()}: it is used only if the exporter runs as that user"
+    assert found == PathProblem(False, f"here: {tmp_path} {whose}")
+
+
+def test_the_directory_above_one_that_will_be_made_may_be_shared(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    assert look(tmp_path / "state", kind="directory", absent="made") == []
+    assert look(tmp_path / "events.jsonl", absent="made") == []

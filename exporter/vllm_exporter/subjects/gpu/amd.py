@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class AmdSource:
         self._proc = proc
         self.failures = CallFailures()
         self.snapshot: GpuSnapshot | None = None
-        self.missing: tuple[Card, ...] = ()  # amdsmi has no word for a GPU that does not answer
+        self.missing: tuple[Card, ...] = ()  # the library stays open when no GPU answers
         self.closed_because = "the library has not been opened yet"
         self._clock = clock
         self._amdsmi: Any = None  # has no types
@@ -97,7 +97,13 @@ class AmdSource:
 
     def _read(self, started: float) -> None:
         before = self.snapshot or GpuSnapshot(slow_at=started - SLOW_SECONDS)
-        fast = [sample for gpu in self._gpus for sample in self._fast_samples(gpu)]
+        fast: list[Sample] = []
+        cards: list[Card] = []
+        for gpu in self._gpus:
+            failed, samples = self.failures.total, list(self._fast_samples(gpu))
+            fast += samples
+            silent = not samples and self.failures.total > failed  # a GPU that supports nothing fails but once
+            cards.append(replace(gpu.card, lost=silent))
         now = self._clock.monotonic()
         slow, slow_at, slow_seconds, processes = before.slow, before.slow_at, before.slow_seconds, before.processes
         if now - slow_at >= SLOW_SECONDS:
@@ -106,9 +112,8 @@ class AmdSource:
             processes = tuple(process for gpu in self._gpus for process in self._processes(gpu))
             slow_at = self._clock.monotonic()
             slow_seconds = slow_at - now
-        cards = tuple(gpu.card for gpu in self._gpus)
         self.closed_because = ""
-        self.snapshot = GpuSnapshot(cards, fast, slow, processes, now, slow_at, now - started, slow_seconds)
+        self.snapshot = GpuSnapshot(tuple(cards), fast, slow, processes, now, slow_at, now - started, slow_seconds)
 
     def _shut(self, why: str) -> None:
         if self._amdsmi is not None:

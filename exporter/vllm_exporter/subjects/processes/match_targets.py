@@ -82,7 +82,7 @@ class TargetMatcher:
         refs = {process.ref for process in servers}
         self._joined = {ref: match for ref, match in self._joined.items() if ref in refs}
         self._tries = {ref: one for ref, one in self._tries.items() if ref in refs}
-        forwards = tuple(process.title.forward for process in living.values() if process.title.forward)
+        forwards = [process for process in living.values() if process.title.forward]
         for process in servers:
             if process.ref not in self._joined:
                 self._try(process, forwards, containers.get(process.ref))
@@ -90,22 +90,28 @@ class TargetMatcher:
         chosen, self.users = choose_matches({**guessed, **self._joined}, self.users)
         return chosen
 
-    def _try(self, process: Process, forwards: tuple[Forward, ...], container: Container | None) -> None:
+    def _try(self, process: Process, proxies: Iterable[Process], container: Container | None) -> None:
         now = self.clock.monotonic()
         mine = self._tries.setdefault(process.ref, _Try(now))
         if mine.due > now:
             return
         mine.due, mine.pause = now + mine.pause, min(mine.pause * 2, LAST_RETRY)
         pid = process.ref.pid
-        own = same_network(self.proc, pid)
-        network = Network() if own else Network(False, read_addresses(self.proc, pid), forwards, container)
         ports, user = read_ports(self.proc, pid), read_user(self.proc, pid)
+        network = Network()
+        if not same_network(self.proc, pid):
+            network = Network(False, read_addresses(self.proc, pid), self._believed(proxies, user), container)
         server = choose_server(ports or (), network, self.targets)
         if server:
             self._joined[process.ref] = TargetMatch(server, user, listens=True)
             del self._tries[process.ref]
         else:
             mine.guess = self._guess(process, ports is not None, user, network)
+
+    def _believed(self, proxies: Iterable[Process], user: int | None) -> tuple[Forward, ...]:
+        """Returns the forwards of root's proxies, which are Docker's, and of the server's own user."""
+        known = (one.title.forward for one in proxies if read_user(self.proc, one.ref.pid) in (0, user))
+        return tuple(forward for forward in known if forward is not None)
 
     def _guess(self, process: Process, seen: bool, user: int | None, network: Network) -> TargetMatch | None:
         """Returns the match by the port of the command line. `seen`: the ports on which it listens are known."""

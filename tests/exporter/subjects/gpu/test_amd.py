@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -243,3 +243,20 @@ def test_a_gpu_without_memory_of_its_own_has_that_of_the_host(
 @pytest.mark.parametrize(("said", "read"), [(100, 100), (101, None), (65535, None), (-1, None), ("N/A", None)])
 def test_a_percentage_that_cannot_be_is_left_out(said: object, read: float | None) -> None:
     assert percent(said) == read
+
+
+def test_a_gpu_whose_calls_all_fail_does_not_answer(amd: FakeAmdsmi, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = AmdSource(FakeClock())
+    source.read()
+    for name in (one for one in dir(amd) if one.startswith("amdsmi_get_") and one != "amdsmi_get_processor_handles"):
+        works = getattr(amd, name)
+
+        def fails(handle: str, *rest: object, works: Callable[..., object] = works) -> object:
+            if handle == "b":
+                raise amd.AmdSmiException(34)
+            return works(handle, *rest)
+
+        monkeypatch.setattr(amd, name, fails, raising=False)
+    source.read()
+    assert source.snapshot is not None
+    assert [(card.gpu_id, card.lost) for card in source.snapshot.cards] == [("0", False), ("1", True)]

@@ -10,6 +10,7 @@ import pytest
 from tests.exporter.fake_proc import FakeProc
 from tests.exporter.fakes import FakeClock
 from tests.exporter.subjects.processes.test_collector import VLLM, show, start, tree
+from tests.exporter.subjects.processes.test_in_containers import PROXY, contained, joined
 from vllm_exporter.subjects.processes import collector as collector_module
 from vllm_exporter.subjects.processes import families as names
 from vllm_exporter.subjects.processes import match_targets
@@ -128,6 +129,16 @@ def test_a_server_that_comes_back_as_another_user_is_known_once_it_listens(
     users |= {200: 2000, 201: 2000, 202: 2000, 203: 2000}
     tree(proc, api=200)
     assert show(collector, names.PROCESSES)["gpu1:8000", "worker"] == 2
+
+
+@pytest.mark.parametrize(("owner", "server"), [(0, "gpu1:18000"), (SERVICE, "gpu1:18000"), (NOBODY, "")])
+def test_a_port_is_forwarded_to_a_container_only_by_roots_proxy_or_the_servers_own(
+    proc: FakeProc, users: dict[int, int], owner: int, server: str
+) -> None:
+    contained(proc)
+    proc.process(60, 1, PROXY)
+    users[60] = owner
+    assert joined(start(proc, "localhost:18000")) == {server}
 
 
 def test_of_hundreds_of_strangers_few_are_shown_and_the_servers_own_first(
