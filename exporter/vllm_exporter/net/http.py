@@ -66,6 +66,7 @@ class ClientResponse:
     status: int
     body: bytes
     keeps: bool = False  # the connection can take another request
+    encoding: str = ""  # of the body, such as gzip; '' as it was asked for
 
 
 def request(
@@ -176,17 +177,18 @@ def read_response(stream: Stream, max_body: int = MAX_BODY, heard: Heard | None 
     """Reads an answer. Raises Garbled when it is not HTTP, is cut, or has a body of more than `max_body` bytes."""
     status, headers = parse_head(stream.until(b"\r\n\r\n", MAX_HEAD))
     keeps = headers.get(b"connection", b"").lower() != b"close"
+    encoding = headers.get(b"content-encoding", b"").decode("ascii", "replace").lower().removeprefix("identity")
     if status in (204, 304):
         return ClientResponse(status, b"", keeps)
     if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
-        return ClientResponse(status, _read_chunks(stream, max_body, heard))
+        return ClientResponse(status, _read_chunks(stream, max_body, heard), encoding=encoding)
     length = headers.get(b"content-length")
     if length is None:
-        return ClientResponse(status, stream.rest(max_body))
+        return ClientResponse(status, stream.rest(max_body), encoding=encoding)
     if not length.isdigit() or len(length) > MAX_DIGITS:
         raise Garbled(f"Content-Length is {length[:40]!r}, not a number")
     _check_size(int(length), max_body)
-    return ClientResponse(status, stream.exactly(int(length)), keeps and stream.empty)
+    return ClientResponse(status, stream.exactly(int(length)), keeps and stream.empty, encoding)
 
 
 def parse_head(head: bytes) -> tuple[int, dict[bytes, bytes]]:

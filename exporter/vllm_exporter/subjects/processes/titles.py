@@ -37,13 +37,18 @@ _ACTORS: tuple[tuple[re.Pattern[bytes], Role], ...] = (
     (re.compile(rb"[A-Za-z0-9]{0,40}RayWorker(?:Wrapper|Proc)"), "worker"),
     (re.compile(rb"[A-Za-z0-9]{0,40}EngineCoreActor"), "engine_core"),
 )
-# vllm, vllm-0.9, vllm0.9.1, vllm-omni, vllm.pex; not vllm-exporter or vllm-router
-_COMMAND = re.compile(rb"vllm(?:[-_.]?v?[0-9][0-9A-Za-z.+_-]{0,40}|[-_]omni)?(?:\.(?:py|pyz|pex))?")
-# vllm.entrypoints.openai.api_server; vllm_omni, vllm_nvext, ipex_llm.vllm.xpu … in its place
-_SERVER_MODULE = re.compile(
-    rb"(?:\w+\.){0,4}vllm\w{0,40}(?:\.\w+){0,3}\.entrypoints(?:\.\w+){0,2}\.(?:api_server|grpc_server)"
+# Commands and modules that are followed by `serve`: vllm, vllm-0.9, vllm0.9.1, vllm-omni, lmcache_vllm, vllm.pex.
+# Programs beside an engine have such names too.
+_BESIDE = rb"(?!.*(?:exporter|healer|monitor|router|proxy|gateway|client|bench|playground))"
+_COMMAND = re.compile(
+    _BESIDE + rb"(?:[a-z0-9]{1,40}[-_])?vllm(?:[-_.]?v?[0-9][\w.+-]{0,40}|[-_]\w{1,40})?(?:\.(?:py|pyz|pex))?"
 )
-_COMMAND_MODULE = re.compile(rb"vllm(?:_\w{1,40})?\.entrypoints\.cli\.main|vllm(?:_omni)?")  # followed by `serve`
+_COMMAND_MODULE = re.compile(_BESIDE + rb"vllm(?:_\w{1,40})?(?:\.entrypoints\.cli\.main)?")
+# vllm.entrypoints.openai.api_server; vllm_omni, vllm_nvext, ipex_llm.vllm.xpu … in its place; llumnix.entrypoints.vllm
+_SERVER_MODULE = re.compile(
+    rb"(?:\w+\.){0,4}(?:vllm\w{0,40}(?:\.\w+){0,3}\.entrypoints(?:\.\w+){0,2}|entrypoints\.vllm\w{0,40})"
+    rb"\.(?:api_server|grpc_server)"
+)
 # dynamo.vllm, vllm_tgis_adapter, fastchat.serve.vllm_worker: they run vLLM's engine, and listen where they like
 _WRAPPER_MODULE = re.compile(rb"(?:\w+\.){1,4}vllm(?:\.main)?|(?:\w+\.){0,4}vllm_(?:worker|tgis_adapter)")
 _SERVER_SCRIPT = re.compile(rb"(?:.*/)?vllm\w{0,40}/entrypoints/(?:openai/)?api_server\.py")

@@ -107,6 +107,8 @@ class HttpVllmApi(VllmApi):
         answer = self._kept.get("/metrics", self._health_timeout)
         if answer.status != 200:
             raise SourceError(f"GET /metrics of {self._origin}: status {answer.status} instead of 200")
+        if answer.encoding:
+            raise SourceError(f"GET /metrics of {self._origin}: compressed ({shown(answer.encoding)}) unasked")
         return parse_metrics(answer.body)
 
     def canary(self) -> tuple[CanaryResult, CanaryTokens]:

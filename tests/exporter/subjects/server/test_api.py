@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 
+from tests.exporter.answering import Answering
 from vllm_exporter.errors import SourceError
 from vllm_exporter.net.http import ClientResponse, Origin
 from vllm_exporter.subjects.server.api import (
@@ -256,3 +258,17 @@ def test_names_are_shown_in_128_printable_characters_and_asked_for_as_they_are(a
     assert said.version == "0.\ufffd32\ufffd" + "9" * 122
     assert api.canary()[0] == "ok"
     assert json.loads(Handler.asked[-1][2])["model"] == name
+
+
+def test_a_page_that_a_proxy_compresses_unasked_is_said_to_be_so() -> None:
+    def compressed(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08")
+
+    server = Answering(compressed)
+    api = HttpVllmApi(Origin("127.0.0.1", server.port), 1.0, 1.0)
+    with pytest.raises(SourceError, match=r"compressed \(gzip\) unasked"):
+        api.engine()
+    assert api.health() == "ok"
+    api.close()
+    server.close()
