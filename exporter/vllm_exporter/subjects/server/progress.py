@@ -216,8 +216,10 @@ class Progress:
         return self._life.values is not None and self._life.values.awake is False
 
     def _advance(self, now: float) -> None:
-        """Notes a movement. The gap that ends here counts if it worked, unless it is first-time compilation."""
-        if self._life.work and self._known(now) and not self._warming_up():
+        """Notes a movement. The gap that ends here counts if the engine worked in it, unless it is first-time
+        compilation. A canary alone that waited shows no work: requests have to run."""
+        values = self._life.values
+        if values is not None and values.running and self._known(now) and not self._warming_up():
             self._life.gaps.end(now, now - self._life.progress_at, self._limit())
         self._start_clock(now)
 

@@ -58,6 +58,22 @@ def test_a_silence_in_which_nothing_was_computed_is_no_measure() -> None:
     assert server.run(1, STEPS).stall_limit == 30
 
 
+def test_a_canary_that_waited_for_an_idle_engine_is_no_measure() -> None:
+    server = Server()
+    server.hang()
+    server.run(25)
+    server.answers = "ok"
+    assert server.run(1, STEPS).stall_limit == 30
+
+
+def test_requests_that_only_waited_are_no_measure() -> None:
+    server = Server()
+    server.set(running=0, waiting=3)
+    server.hang()
+    server.run(20)
+    assert server.run(1, STEPS).stall_limit == 30
+
+
 def test_a_gap_counts_for_an_hour_and_half_as_much_an_hour_later() -> None:
     server = moved_after(20)
     server.answers = "ok"
