@@ -58,12 +58,19 @@ class Startup:
         return NAMES[max(self.api, self._engines(), min(self._fronts.values(), default=0), ORDER["spawned"])]
 
     def _engines(self) -> int:
-        """Returns the minimum over the known engines; an engine is as far as its core, or as all its workers."""
-        found = []
-        for engine in self._cores.keys() | self._workers.keys():
+        """Returns the minimum over the known engines; an engine is as far as its core, or as all its workers.
+
+        The only engine of vLLM 0.11 to 0.14 is called DP0, and its workers TP0, TP1 without it.
+        """
+        known = self._cores.keys() | self._workers.keys()
+        named = known - {""}
+        one = named.pop() if len(known) == 2 and len(named) == 1 else ""
+        reached: dict[str, int] = {}
+        for engine in known:
             workers = min(self._workers.get(engine, {}).values(), default=0)
-            found.append(max(self._cores.get(engine, 0), workers))
-        return min(found, default=0)
+            home = engine or one
+            reached[home] = max(self._cores.get(engine, 0), workers, reached.get(home, 0))
+        return min(reached.values(), default=0)
 
     def _note_engine(self, mark: Mark, order: int) -> None:
         if mark.role == "worker":

@@ -144,7 +144,7 @@ class Follower:
             self._judge(index, line, at)
         else:
             del self._traces[key]
-            self._end(index, key, trace, line, at)
+            self._end(index, key, trace, line._replace(body=body), at)
 
     def _open(self, key: TraceKey, line: LogLine) -> OpenTrace:
         if len(self._traces) >= MAX_TRACES:
@@ -169,7 +169,7 @@ class Follower:
     def _belongs(self, index: int, key: TraceKey, line: LogLine, at: float) -> bool:
         """True if the line belongs to a traceback that has ended: to its message, or to the chain of exceptions."""
         ended = self._ended[key]
-        if line.body.startswith(CHAINED):
+        if line.body.startswith(CHAINED) or (line.body[:1] == b" " and TRACEBACK in line.body):  # of a group's member
             self._close(key, caught=True)
             self._traces[key] = OpenTrace(ended.uncaught)
             return True

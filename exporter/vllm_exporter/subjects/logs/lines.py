@@ -99,8 +99,8 @@ def process_of(found: re.Match[bytes]) -> tuple[bytes, bytes, int | None]:
 
 def uncoloured(text: bytes) -> bytes:
     """Removes colours and movements of the cursor, which vLLM, Ray and uvicorn print on a terminal."""
-    if b"#033[" in text or b"^[[" in text:  # as rsyslog, and as cat -v write the escape
-        text = text.replace(b"#033[", b"\x1b[").replace(b"^[[", b"\x1b[")
+    if b"#0" in text or b"^[[" in text:  # as rsyslog writes escapes and carriage returns, and as cat -v does
+        text = text.replace(b"#015", b"").replace(b"#033[", b"\x1b[").replace(b"^[[", b"\x1b[")
     if b"\x1b" in text:
         text = _ESCAPE.sub(b"", text)
     return _BARE.sub(b"", text) if b"[0m" in text or b"[0;" in text else text

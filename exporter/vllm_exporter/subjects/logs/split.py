@@ -51,6 +51,9 @@ _LEVEL = re.compile(  # of a format that somebody configured; only loud ones cou
     rb"|(WARNING|ERROR|CRITICAL):[\w.]{1,60}:"
 )
 _APART = b" \t|:>=,;"  # an anchor behind anything else, such as a progress bar's `it/s]`, is a line without a break
+_CSV = re.compile(
+    rb'"?(?:' + TIME.pattern + rb')"?(?:,"?[\w.:/@-]{0,120}"?){0,4},"'
+)  # CloudWatch's and others' exports
 _CRI = re.compile(rb"\S{20,40} (stdout|stderr) ([FP]) ")  # Kubernetes' files under /var/log/pods
 
 
@@ -76,7 +79,18 @@ class LineSplitter:
         `raw` has no colours: see `uncoloured`. `following` is the next line, where it is known.
         """
         own = parse_own(raw[: LIMIT + MAX_BEFORE])
-        return (own,) if own is not None else self._split(raw, raw[: LIMIT + MAX_BEFORE], following)
+        if own is not None:
+            return (own,)
+        if raw.endswith(b'"') and (found := _CSV.match(raw)) is not None:
+            return self._of_row(raw, found)
+        return self._split(raw, raw[: LIMIT + MAX_BEFORE], following)
+
+    def _of_row(self, raw: bytes, found: re.Match[bytes]) -> Sequence[LogLine]:
+        """Returns the line in the last field of a row, in which quotation marks are doubled."""
+        before = found[0].replace(b'"', b"")
+        source, written = TIME.sub(b"", before), first_time(before)
+        lines = self.split(raw[found.end() : -1].replace(b'""', b'"'))
+        return [line._replace(stream=source + line.stream, written=line.written or written) for line in lines]
 
     def _split(self, raw: bytes, text: bytes, following: bytes) -> Sequence[LogLine]:
         stream = process = words = written = b""

@@ -76,3 +76,12 @@ def test_a_bound_port_comes_between_arguments_and_configuration() -> None:
     assert startup.reached == "config_resolving"
     startup.saw_bound(12.0)
     assert startup.reached == "config_resolving"
+
+
+def test_workers_that_name_no_engine_are_of_the_only_one_there_is() -> None:  # vLLM 0.11 to 0.14
+    core = Mark(0, "executor_spawn", "engine_core", "DP0")
+    first, second = Mark(0, "weights_loaded", "worker", "TP0"), Mark(0, "model_init", "worker", "TP1")
+    assert reached(core, first, second) == "model_init"
+    assert reached(core, first, second, Mark(0, "weights_loaded", "worker", "TP1")) == "weights_loaded"
+    other = Mark(0, "engine_spawned", "engine_core", "DP1")
+    assert reached(core, other, first) == "engine_spawned"

@@ -436,3 +436,37 @@ def test_an_exception_that_ray_hands_on_is_the_workers() -> None:
 def test_a_traceback_that_ends_one_start_is_judged_before_the_next_one_begins() -> None:
     found = follow(STARTS, *TRACE, STARTS, IS_READY)
     assert [one.severity for one in found if one.exception] == ["error"]
+
+
+GROUP = (
+    b"  + Exception Group Traceback (most recent call last):",
+    b'  |   File "/a.py", line 1, in run',
+    b"  | ExceptionGroup: unhandled errors in a TaskGroup (2 sub-exceptions)",
+    b"  +-+---------------- 1 ----------------",
+    b"    | Traceback (most recent call last):",
+    b'    |   File "/b.py", line 1, in first',
+    b"    | ValueError: one",
+    b"    +---------------- 2 ----------------",
+    b"    | Traceback (most recent call last):",
+    b'    |   File "/c.py", line 1, in second',
+    b"    | FooError: two",
+    b"    +------------------------------------",
+    b"",
+)
+
+
+def test_of_a_group_each_exception_counts_once_with_its_frame() -> None:
+    expected = [
+        *(("ExceptionGroup", "a.py:run"), ("ValueError", "b.py:first"), ("FooError", "c.py:second")),
+    ]
+    for given in (GROUP, [b"vllm-1  | " + line for line in GROUP], [ERROR + line for line in GROUP]):
+        assert [(one.exception, one.frame) for one in follow(*given)] == expected
+
+
+def test_a_group_in_the_asgi_application_ends_nothing() -> None:
+    chain = (b"During handling of the above exception, another exception occurred:", b"", *TRACE)
+    found = follow(b"ERROR:    Exception in ASGI application", *GROUP, *chain)
+    assert [(one.name, one.severity) for one in found] == [
+        ("http.exception", "warning"),
+        *[("other.exception", "info")] * 4,
+    ]

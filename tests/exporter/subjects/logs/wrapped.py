@@ -58,6 +58,13 @@ def logfmt(at: int, line: bytes) -> bytes:
     return f'time="{iso(at).decode()}" source=stdout msg="{text}"'.encode()
 
 
+def cloudwatch(at: int, line: bytes) -> bytes:
+    """A row of CSV; each line ends with a carriage return, as rsyslog writes it."""
+    text = line.decode() + "#015"
+    quoted = '"' + text.replace('"', '""') + '"' if '"' in text or "," in text else text
+    return f"{1795272906000 + at},{quoted}".encode()
+
+
 def coloured(at: int, line: bytes) -> bytes:
     """As a terminal shows it: each word in a colour of its own."""
     return b"\x1b[0;36m" + line.replace(b" ", b"\x1b[0m \x1b[38;5;%dm" % (at % 200), 6) + b"\x1b[0m"
@@ -119,6 +126,8 @@ WRAPS: dict[str, Wrap] = {
     ),
     "a pod's name and a colon": before(lambda at: b"vllm-7d4b9c6f5-x2x9z: "),
     "Datadog's export": before(lambda at: iso(at, b".123Z") + b",vllm-0,vllm,info,"),
+    "CloudWatch's export": cloudwatch,
+    "a quotation in Markdown": before(lambda at: b"> > "),
     "Azure's table": before(lambda at: iso(at, b".123Z") + b"\tvllm-0\tstderr\t"),
     "two of them": before(lambda at: b"Nov 21 " + clock(at) + b" host1 docker[77]: vllm-1  | "),
 }
