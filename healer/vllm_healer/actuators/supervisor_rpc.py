@@ -6,6 +6,7 @@ import base64
 import http.client
 import os
 import re
+import shlex
 import socket
 import xmlrpc.client
 from dataclasses import dataclass
@@ -96,12 +97,12 @@ class Supervisor:
         pid = self._call("getPID")
         return pid if isinstance(pid, int) else 0
 
-    def autorestart(self) -> bool | None:
-        """True if it restarts an engine that died (exit code 0). No release up to 4.3 tells; then it is None."""
+    def config(self) -> dict[str, object]:
+        """The program's own entry of the configuration; {} when supervisord does not tell it."""
         try:
-            return parse_autorestart(self._call("getAllConfigInfo"), self.program)
+            return parse_config(self._call("getAllConfigInfo"), self.program)
         except xmlrpc.client.Fault:
-            return None
+            return {}
 
     def stop(self) -> None:
         """Has SIGTERM sent now and SIGKILL after stopwaitsecs; supervisord starts it again only when told to."""
@@ -202,14 +203,28 @@ def parse_info(answer: object, url: str) -> Info:
     )
 
 
-def parse_autorestart(answer: object, program: str) -> bool | None:
-    """True if the program is restarted after exit code 0, a dead engine's; None when the answer does not tell."""
+def parse_config(answer: object, program: str) -> dict[str, object]:
+    """The program's entry of getAllConfigInfo; {} when it is not there."""
     for entry in _structs(answer):
         if program in (entry.get("name"), f"{entry.get('group')}:{entry.get('name')}"):
-            word = str(entry.get("autorestart")).lower()
-            expected = str(entry.get("exitcodes", "[0]"))
-            return {"true": True, "false": False, "unexpected": not re.search(r"\b0\b", expected)}.get(word)
-    return None
+            return entry
+    return {}
+
+
+def parse_autorestart(config: dict[str, object]) -> bool | None:
+    """True if an engine that died (exit code 0) is restarted. No release up to 4.3 tells; then it is None."""
+    word = str(config.get("autorestart")).lower()
+    expected = str(config.get("exitcodes", "[0]"))
+    return {"true": True, "false": False, "unexpected": not re.search(r"\b0\b", expected)}.get(word)
+
+
+def parse_program_file(config: dict[str, object]) -> str:
+    """The path of the file that a start would run; '' when it is not told, or looked for in supervisord's PATH."""
+    try:
+        words = shlex.split(str(config.get("command", "")))
+    except ValueError:  # a quote that is not closed
+        return ""
+    return words[0] if words and words[0].startswith("/") else ""
 
 
 def parse_names(answer: object) -> tuple[str, ...]:

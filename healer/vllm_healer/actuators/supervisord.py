@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from vllm_healer.actuators.listeners import port_uids
 from vllm_healer.actuators.processes import PROC, read_snapshot, send, still_alive, user_of
-from vllm_healer.actuators.supervisor_rpc import TIMEOUT, Supervisor
+from vllm_healer.actuators.supervisor_rpc import TIMEOUT, Supervisor, parse_autorestart, parse_program_file
 from vllm_healer.actuators.supervisor_view import Place, make_view
 from vllm_healer.actuators.vllm_http import ask_server
 from vllm_healer.model import UNKNOWN_USER, ProcessRef, SupervisorView, Target
@@ -46,10 +47,13 @@ class Supervisord:
     def observe(self, target: Target) -> SupervisorView:
         """Asks supervisord before it reads processes: a pid that ends in between is then simply not there."""
         supervisor = self._supervisor(target)
-        info, pid, autorestart = supervisor.info(), supervisor.pid(), supervisor.autorestart()
+        info, pid, config = supervisor.info(), supervisor.pid(), supervisor.config()
         snapshot, remembered = read_snapshot(self._proc), self._remembered(target.server)
         place = choose_place(supervisor, pid, self._proc)
-        return make_view(info, pid, snapshot, remembered, place, autorestart, time.time())
+        view = make_view(info, pid, snapshot, remembered, place, parse_autorestart(config), time.time())
+        return (
+            replace(view, no_way_back=missing_file(parse_program_file(config), pid, self._proc)) if view.tree else view
+        )
 
     def stop(self, target: Target, grace: float) -> None:
         """Returns at once. supervisord kills after its own stopwaitsecs and cannot be told another `grace`."""
@@ -100,3 +104,13 @@ def choose_place(supervisor: Supervisor, pid: int, proc: Path) -> Place:
         return Place.ELSEWHERE
     owned = supervisor.uids <= {0} or supervisor.uids == {user_of(pid, proc)}
     return Place.PORT if owned else Place.UNPROVEN
+
+
+def missing_file(path: str, supervisor_pid: int, proc: Path) -> str:
+    """Words when the file that a start would run is gone, as in the middle of an upgrade; '' when that is not known."""
+    try:
+        if not path or not os.path.samefile(proc / str(supervisor_pid) / "root", "/") or os.path.lexists(path):
+            return ""
+    except OSError:
+        return ""
+    return f"supervisord would run {path}, which is not there; install it, or correct the program's command"

@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 
 from vllm_healer.actuators.processes import TICKS, Process, Snapshot
-from vllm_healer.actuators.supervisor_rpc import Info, parse_autorestart, parse_info, parse_names
+from vllm_healer.actuators.supervisor_rpc import (
+    Info,
+    parse_autorestart,
+    parse_config,
+    parse_info,
+    parse_names,
+    parse_program_file,
+)
 from vllm_healer.actuators.supervisor_view import Place, choose_restarts_itself, make_view, unseen
 from vllm_healer.errors import Blind
 from vllm_healer.model import ProcessRef, RunState, SupervisorView
@@ -101,8 +108,24 @@ def test_says_whether_supervisord_restarts_it_only_when_that_is_known(
 )
 def test_reads_autorestart_where_a_release_tells_it(entry: dict[str, object], expected: bool | None) -> None:
     answer = [{"group": "other", "name": "other", "autorestart": True}, {"group": "vllm", "name": "a", **entry}]
-    assert parse_autorestart(answer, "vllm:a") is expected
-    assert parse_autorestart(answer, "missing") is None
+    assert parse_autorestart(parse_config(answer, "vllm:a")) is expected
+    assert parse_autorestart(parse_config(answer, "missing")) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ("/opt/venv/bin/vllm serve model", "/opt/venv/bin/vllm"),
+        ("'/opt/my venv/bin/vllm' serve", "/opt/my venv/bin/vllm"),
+        ("vllm serve model", ""),
+        ("'/opt/venv", ""),
+        ("", ""),
+        (3, ""),
+    ],
+)
+def test_reads_which_file_a_start_would_run(command: object, path: str) -> None:
+    assert parse_program_file({"command": command}) == path
+    assert parse_program_file({}) == ""
 
 
 def test_backoff_is_starting_and_unknown_states_stay_unknown() -> None:

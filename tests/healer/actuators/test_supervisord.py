@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 
 from tests.healer.actuators.acting import handle, reap, restart
 from vllm_healer.actuators import processes
+from vllm_healer.actuators.processes import PROC
 from vllm_healer.actuators.supervisor_rpc import Supervisor
-from vllm_healer.actuators.supervisord import Supervisord
+from vllm_healer.actuators.supervisord import Supervisord, missing_file
 from vllm_healer.errors import Blind, PermanentError, TemporaryError
 from vllm_healer.handle import Handle
 from vllm_healer.model import NO_INCARNATION, Outcome, ProcessRef, RunState, Target
@@ -35,7 +37,26 @@ def test_sees_the_tree_with_its_roles(fleet: Any, supervisord: Supervisord) -> N
     assert view.incarnation.pid == program.processes()["api_server"].pid
     assert view.orphans == ()
     assert view.restarts_itself is None
+    assert view.no_way_back == ""
     assert "RUNNING" in view.detail
+
+
+def test_says_that_the_file_which_a_start_would_run_is_gone(tmp_path: Path) -> None:
+    """Supervisor answers NO_FILE then, after the stop: an upgrade that removed it is not over."""
+    gone, there = tmp_path / "gone", tmp_path / "vllm"
+    there.touch()
+    assert missing_file(str(there), os.getpid(), PROC) == ""
+    assert missing_file(str(gone), os.getpid(), PROC) == (
+        f"supervisord would run {gone}, which is not there; install it, or correct the program's command"
+    )
+
+
+def test_of_a_file_that_it_cannot_see_it_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "root").symlink_to(tmp_path)  # another root directory than ours
+    assert missing_file("/gone", 7, tmp_path) == ""
+    assert missing_file("/gone", 8, tmp_path) == ""
+    assert missing_file("", os.getpid(), PROC) == ""
 
 
 def test_restarts_once_and_leaves_nothing_of_the_old_tree(fleet: Any, supervisord: Supervisord) -> None:
