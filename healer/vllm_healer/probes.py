@@ -14,7 +14,7 @@ from vllm_healer.model import Canary, Health, Look, Target
 from vllm_healer.net.client import Headers, HttpAnswer, NoRoute, Refused, RequestFailed, TimedOut, Unsendable
 from vllm_healer.net.server import MAX_PAGE, ask, closes_unasked, key_header
 from vllm_healer.printable import quoted
-from vllm_healer.vllm_text import has_own_form, is_scaling, is_version, parse_asleep, parse_work
+from vllm_healer.vllm_text import has_own_form, is_page, is_scaling, is_version, parse_asleep, parse_work
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class _Visit:
             return (Health.UNHEARD, "") if unheard else (Health.OTHER, str(error))
         if answer.status == 503:
             return self.unavailable(answer)
+        if answer.status == 200 and is_page(answer.body):  # a login, or a maintenance notice
+            return Health.GATEWAY, answer.words
         known = {200: Health.OK, 502: Health.GATEWAY, 504: Health.GATEWAY}.get(answer.status, Health.OTHER)
         return known, "" if known is Health.OK else answer.words
 

@@ -61,6 +61,11 @@ def is_scaling(text: str) -> bool:
     return "currently scaling" in text.lower()
 
 
+def is_page(body: bytes) -> bool:
+    """True for a page that is made for people: vLLM has none on /health, whose answer is empty in every release."""
+    return body.lstrip()[:1] == b"<"
+
+
 def has_own_form(body: bytes, headers: Mapping[str, str]) -> bool:
     """True if a 503 has the form in which vLLM's /health says that its engine died: no body, and nobody in between.
 

@@ -19,9 +19,12 @@ def is_watchdog(alert: Alert) -> bool:
 
 def missing_watchdog(active: Iterable[Alert]) -> str:
     """Words for why the Watchdog is not there, with the fix where only another's is; '' when it is there."""
-    named = [alert for alert in active if alert.name == NAME and alert.standing is not Standing.SUPPRESSED]
-    if any(is_watchdog(alert) for alert in named):
+    named = [alert for alert in active if alert.name == NAME]
+    ours = [alert for alert in named if is_watchdog(alert)]
+    if any(alert.standing is not Standing.SUPPRESSED for alert in ours):
         return ""
+    if ours:
+        return "our Watchdog is silenced or inhibited in Alertmanager (end that: it vouches for the others)"
     if not named:
         return "Alertmanager has no Watchdog alert from Prometheus"
     return (

@@ -130,6 +130,7 @@ FAULTED = b'{"error": "Service is in faulted state, cannot process requests."}'
         (502, b"<html><h1>502 Bad Gateway</h1></html>"),
         (502, b""),
         (504, b"upstream request timeout"),
+        (200, b"<!DOCTYPE html><title>Maintenance</title>"),
     ],
 )
 def test_what_a_proxy_says_is_not_vllms_word(vllm: Any, http: ModuleType, status: int, body: bytes) -> None:

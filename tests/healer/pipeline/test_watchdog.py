@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 
+from vllm_healer.model import Standing
 from vllm_healer.pipeline.watchdog import LABEL, NAME, VALUE, missing_watchdog
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,6 +29,11 @@ def test_another_one_does_not_count_and_the_words_say_what_to_load(cases: Module
     words = missing_watchdog((cases.alert("Watchdog", "", **labels), cases.alert("VllmDown")))
     assert words.startswith('Alertmanager has a Watchdog, but none with part_of="vllm-monitor", so it may be another')
     assert "load prometheus/alerts/monitoring.alerts.yml of this release" in words
+
+
+def test_ours_does_not_count_while_it_is_silenced(cases: ModuleType) -> None:
+    ours = replace(cases.alert("Watchdog", "", part_of="vllm-monitor"), standing=Standing.SUPPRESSED)
+    assert missing_watchdog((ours,)).startswith("our Watchdog is silenced or inhibited in Alertmanager (end that")
 
 
 def test_an_alert_of_another_name_with_our_label_is_no_watchdog(cases: ModuleType) -> None:
