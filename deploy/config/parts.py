@@ -38,7 +38,7 @@ def render_exporter(source: Source, settings: Settings, servers: tuple[Listed, .
     return _dump(source, own)
 
 
-def render_healer(source: Source, settings: Settings, site: Site) -> str:
+def render_healer(source: Source, settings: Settings, servers: tuple[Listed, ...], site: Site) -> str:
     """Keeps the journal where the user has put it, except in containers. A mode in .env goes before the file's."""
     journal = "" if site.contained else source.values.get("journal")
     mode = choose_mode(source, settings)
@@ -50,6 +50,7 @@ def render_healer(source: Source, settings: Settings, site: Site) -> str:
         "alertmanager_url": f"http://{site.addresses['alertmanager']}",
         **{f"{part}_http_config": {"basic_auth": basic_auth(part, site.secrets["healer"])} for part in GUARDED},
         **({"mode": mode} if mode else {}),
+        "watched": [one.target.server for one in servers],
         **with_seen_urls(source.values.get("targets"), site),
     }
     return _dump(source, own)

@@ -100,7 +100,7 @@ def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Sit
     targets = tuple(one.target for one in servers)
     files = {
         "exporter": {"exporter.yml": render_exporter(exporter, settings, servers, site)},
-        "healer": {"healer.yml": render_healer(healer, settings, site)},
+        "healer": {"healer.yml": render_healer(healer, settings, servers, site)},
         "prometheus": render_prometheus(root / "prometheus", site, targets),
         "alertmanager": render_alertmanager(root / "alertmanager", site, settings.people),
     }

@@ -18,7 +18,7 @@ import requests
 from vllm_healer.actuators import make_actuators
 from vllm_healer.amapi import Alertmanager
 from vllm_healer.clock import SystemClock
-from vllm_healer.config import Config
+from vllm_healer.config import Config, compare_watched
 from vllm_healer.errors import ConfigError
 from vllm_healer.journal import Admission, Journal, JournalReader
 from vllm_healer.metrics import HealerMetrics
@@ -103,6 +103,7 @@ def run(config: Config) -> None:
     with closing(Journal.open(Path(config.journal), clock, holder(), admission=admission)) as journal:
         own = HealerMetrics()
         own.mode(config.mode.value)
+        own.differences((one.server, one.kind) for one in compare_watched(config))
         worker = Worker(make_deps(config, journal, clock, own))
         deps = WebDeps(config=config, journal=journal, worker=worker, clock=clock, metrics=own, token=token)
         # Before the worker starts: a healer that nobody can reach, not even to pause it, must not act.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -87,6 +87,18 @@ class HealerMetrics:
             ["server", "remediation"],
             registry=registry,
         )
+        self.held_back = Gauge(
+            "vllm_healer_alerts_suppressed",
+            "Alerts of a listed server that ask for an action, all of them silenced or inhibited in Alertmanager",
+            ["server"],
+            registry=registry,
+        )
+        self.differ = Gauge(
+            "vllm_healer_targets_differ",
+            "1 for a server that is in targets and not watched (unwatched), or watched and not in targets (unlisted)",
+            ["server", "difference"],
+            registry=registry,
+        )
         self.paused = Gauge(
             "vllm_healer_paused",
             "1 while a person has paused the healer: it diagnoses, but does not act",
@@ -121,6 +133,16 @@ class HealerMetrics:
     def mode(self, mode: str) -> None:
         """Publishes the mode, `dry_run` or `act`."""
         self.dry_run.set(mode == "dry_run")
+
+    def suppressed(self, counts: Mapping[str, int]) -> None:
+        """Publishes how many alerts of each listed server are held back."""
+        for server, count in counts.items():
+            self.held_back.labels(server=server).set(count)
+
+    def differences(self, differences: Iterable[tuple[str, str]]) -> None:
+        """Publishes each (server, difference) between what is watched and what may be acted on."""
+        for server, difference in differences:
+            self.differ.labels(server=server, difference=difference).set(1)
 
     def gave_up(self, given_up: Iterable[tuple[str, str]]) -> None:
         """Publishes each (server, remediation) that a person must look at, and no other."""

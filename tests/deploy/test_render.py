@@ -119,7 +119,8 @@ def test_rendering_again_writes_nothing(tmp_path: Path) -> None:
 def test_another_server_changes_the_lists_of_servers_alone(tmp_path: Path) -> None:
     render_into(tmp_path)
     more = Settings(targets=(*SETTINGS.targets, Target("gpu3:8000", "gpu3:8000")), ports=PORTS)
-    assert render_into(tmp_path, more).changed == ("exporter.yml", "prometheus/targets/vllm.json")
+    changed = render_into(tmp_path, more).changed
+    assert changed == ("exporter.yml", "healer.yml", "prometheus/targets/vllm.json")  # the healer compares them
 
 
 def test_the_secret_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
@@ -174,6 +175,11 @@ def test_the_healer_gets_this_machines_addresses_and_paths(tmp_path: Path, check
     assert healer["alertmanager_url"] == "http://127.0.0.1:1093"
     assert healer["token_file"] == str(rendered.token)
     assert healer["journal"] == str(tmp_path / "out" / "data" / "healer" / "journal.sqlite")
+
+
+def test_the_healer_is_told_what_is_watched(tmp_path: Path, checkout: Path) -> None:
+    settings = Settings(targets=(Target("gpu2:8000", "gpu2:8000"), Target("localhost:1", "gpu1:1")))
+    assert load(render_into(tmp_path / "out", settings, checkout).file("healer"))["watched"] == ["gpu2:8000", "gpu1:1"]
 
 
 def test_the_users_healer_yml_goes_before_the_defaults(tmp_path: Path, checkout: Path) -> None:

@@ -86,9 +86,9 @@ def test_up_runs_everything_applies_changes_and_down_stops_it(machine: Machine) 
 
     machine.settings(ALERT_WEBHOOK_URL="http://127.0.0.1:9/hook", VLLM_TARGETS="127.0.0.1:2")
     changed = machine.call("up")
-    assert "was up already: restarted exporter; reloaded alertmanager, prometheus" in changed.stdout, changed.stderr
+    assert "was up already: restarted exporter, healer; reloaded alertmanager, prometheus" in changed.stdout, changed.stderr
     after = machine.pids()
-    assert {part for part in pids if after[part] != pids[part]} == {"exporter"}
+    assert {part for part in pids if after[part] != pids[part]} == {"exporter", "healer"}
 
     assert machine.call("status").returncode == 0
     assert "stopped; data is kept" in machine.call("down").stdout

@@ -139,7 +139,8 @@ def test_a_file_that_no_container_sees_is_named_with_the_fix(fill: Fill, checkou
 
 def test_only_what_a_part_reads_at_its_start_makes_it_anew(fill: Fill) -> None:
     before, after = fill(VLLM_TARGETS="gpu1:8000").digests, fill(VLLM_TARGETS="gpu2:8000").digests
-    assert [part for part in before if before[part] != after[part]] == ["exporter"]  # Prometheus reads its list anew
+    # Prometheus reads its list anew.
+    assert [part for part in before if before[part] != after[part]] == ["exporter", "healer"]
     assert fill(VLLM_TARGETS="gpu2:8000").digests == after
 
 

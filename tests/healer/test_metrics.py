@@ -29,6 +29,8 @@ def test_publishes_the_names_that_rules_and_boards_read() -> None:
         "vllm_healer_dry_run": "gauge",
         "vllm_healer_last_reconcile_timestamp_seconds": "gauge",
         "vllm_healer_worker_last_tick_timestamp_seconds": "gauge",
+        "vllm_healer_alerts_suppressed": "gauge",
+        "vllm_healer_targets_differ": "gauge",
         "vllm_healer_jobs_overdue": "gauge",
         "vllm_healer_verification_seconds": "histogram",
     }

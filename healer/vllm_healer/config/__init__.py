@@ -2,5 +2,6 @@
 
 from vllm_healer.config.checks import check_trusted, server_name
 from vllm_healer.config.config import Config, Limits, Mode, load
+from vllm_healer.config.differences import Difference, compare_watched
 
-__all__ = ["Config", "Limits", "Mode", "check_trusted", "load", "server_name"]
+__all__ = ["Config", "Difference", "Limits", "Mode", "check_trusted", "compare_watched", "load", "server_name"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from vllm_healer.config.checks import check_address, check_secret, check_url
+from vllm_healer.config.checks import check_address, check_secret, check_url, server_name
 from vllm_healer.config.http_configs import read_http_config
 from vllm_healer.config.targets import read_targets
 from vllm_healer.config.yaml_lines import Value, read_file
@@ -68,6 +68,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     remediations: tuple[str, ...] = ()  # names of those allowed; the others are only reported
     targets: tuple[Target, ...] = ()
+    watched: tuple[str, ...] = ()  # servers that are watched; () is not known. Compared with targets, and nothing else
     reconcile_seconds: float = 15.0  # between two comparisons with Alertmanager and the supervisors
     fallback_webhook_file: str = ""  # holds the URL of a Slack-compatible webhook, for when alerts cannot travel
     max_body_bytes: int = 10 * 1024 * 1024  # of one webhook request: about 10,000 alerts
@@ -87,6 +88,7 @@ def load(
     """
     file = (read_file(path) if path else NO_FILE).section(Config.__dataclass_fields__, "the file")
     base = path.parent if path else Path()
+    hostname = hostname or socket.gethostname()
     given = {key: _setting(key, file[key], base, env, overrides) for key in SETTINGS}
     given["fallback_webhook_file"] = _setting("fallback_webhook_file", file["fallback_webhook_file"], base, {}, {})
     return Config(
@@ -103,7 +105,8 @@ def load(
         ),
         limits=_limits(file["limits"].section(Limits.__dataclass_fields__, "limits")),
         remediations=_remediations(file["remediations"]),
-        targets=read_targets(file["targets"].items("targets"), base, hostname or socket.gethostname()),
+        targets=read_targets(file["targets"].items("targets"), base, hostname),
+        watched=_watched(file["watched"], hostname),
         reconcile_seconds=file["reconcile_seconds"].number("reconcile_seconds", 1, Config.reconcile_seconds),
         fallback_webhook_file=check_secret(*given["fallback_webhook_file"]),
         max_body_bytes=int(file["max_body_bytes"].number("max_body_bytes", 1024, Config.max_body_bytes)),
@@ -129,6 +132,12 @@ def _mode(text: str, where: str) -> Mode:
         return Mode(text)
     except ValueError:
         raise ConfigError(f"{where}: unknown mode {text!r}; known: {', '.join(sorted(Mode))}") from None
+
+
+def _watched(value: Value, hostname: str) -> tuple[str, ...]:
+    """The servers by name, without those that are there twice."""
+    addresses = (check_address(item.scalar("a server"), f"{item.where}: watched") for item in value.items("watched"))
+    return tuple(dict.fromkeys(server_name(address, hostname) for address in addresses))
 
 
 def _remediations(value: Value) -> tuple[str, ...]:

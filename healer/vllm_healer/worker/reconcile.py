@@ -19,6 +19,7 @@ from vllm_healer.pipeline.watchdog import missing_watchdog
 from vllm_healer.presence import serves_nobody
 from vllm_healer.worker.deps import Deps
 from vllm_healer.worker.outcry import Outcry
+from vllm_healer.worker.suppressed import Suppressed
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Reconciler:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._outcry = Outcry(deps)
+        self._suppressed = Suppressed(deps)
         self._sent: dict[str, Instant] = {}  # by fingerprint: since when it is known to be sent
         self._missed: dict[int, Instant] = {}  # by incident: since when Alertmanager lacks an alert of it
         self._down: dict[str, bool] = {}  # by server: whether our last look found it down, and nobody wants it so
@@ -53,6 +55,7 @@ class Reconciler:
             return
         missing = missing_watchdog(active)
         self._outcry.watchdog(missing)
+        self._suppressed.update(active)
         self._make_up(active, {incident.server: incident for incident in incidents})
         if missing:  # an Alertmanager that was just restarted has no alerts at all until Prometheus sends them again
             self._missed.clear()
