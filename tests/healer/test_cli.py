@@ -126,12 +126,13 @@ def test_check_config_prints_what_takes_effect(shell: Shell) -> None:
 
 
 def test_check_config_tells_each_server_that_is_only_watched_or_only_listed(shell: Shell) -> None:
-    shell.healer.config.write_text("mode: dry_run\nwatched: [a:1, b:1]\ntargets: [{server: 'b:1', actuator: dry_run}]\n")
+    targets = "targets: [{server: 'b:1', actuator: dry_run}]\n"
+    shell.healer.config.write_text(f"mode: dry_run\nwatched: [a:1, b:1]\n{targets}")
     assert shell.run("check-config")[::2] == (
         0,
         "warning: a:1 is watched and not in targets: failures there are only reported; list it to have it healed\n",
     )
-    shell.healer.config.write_text("mode: dry_run\nwatched: [b:1]\ntargets: [{server: 'b:1', actuator: dry_run}]\n")
+    shell.healer.config.write_text(f"mode: dry_run\nwatched: [b:1]\n{targets}")
     assert shell.run("check-config")[::2] == (0, "")
 
 
