@@ -1,4 +1,4 @@
-"""Words about a server that outlived its supervisor and lives on beside the one that is supervised now."""
+"""Words about servers that live beside the one that is supervised: of an earlier start, or of somebody else."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ def name_unsupervised(processes: tuple[ProcessRef, ...]) -> str:
 
 def answered_by_another(supervisor: SupervisorView | None) -> str:
     """Words for why an answer may not be the supervised server's, or ''."""
-    if supervisor is None or not supervisor.unsupervised:
+    if supervisor is None:
         return ""
-    return f"what answers may not be the supervised server: {name_unsupervised(supervisor.unsupervised)}"
+    if supervisor.stranger is not None:
+        named = f"pid {supervisor.stranger.pid} listens on its port, and its supervisor did not start it"
+    elif supervisor.unsupervised:
+        named = name_unsupervised(supervisor.unsupervised)
+    else:
+        return ""
+    return f"what answers may not be the supervised server: {named}"

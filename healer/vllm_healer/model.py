@@ -119,6 +119,7 @@ class SupervisorView:
     orphans: tuple[ProcessRef, ...] = ()  # living processes of an earlier incarnation whose API server is gone
     survivors: Mapping[str, tuple[ProcessRef, ...]] = field(default_factory=dict)  # what lives of each one on record
     unsupervised: tuple[ProcessRef, ...] = ()  # an earlier incarnation that lives on, unknown to its supervisor
+    stranger: ProcessRef | None = None  # a vLLM server on its port that neither the supervisor nor the record knows
     last_start: float = 0.0  # when the supervisor started it last, in its own seconds since the epoch; 0: not known
     restarts_itself: bool | None = None  # whether the supervisor restarts what exits; None: it does not say
     forwarded: bool = False  # another program listens on its port for it, and accepts also where nobody is behind

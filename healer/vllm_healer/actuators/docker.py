@@ -27,6 +27,7 @@ class DockerActuator:
         return SupervisorView(
             state=choose_state(container),
             incarnation=choose_incarnation(container),
+            last_start=container.started,
             restarts_itself=container.policy in ITSELF,
             forwarded=container.network != "host",
             no_way_back=choose_no_way_back(container),

@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vllm_healer.actuators.listeners import port_uids
-from vllm_healer.actuators.processes import PROC, read_snapshot, send, still_alive, user_of
+from vllm_healer.actuators.listeners import find_stranger, port_uids
+from vllm_healer.actuators.processes import PROC, Snapshot, read_snapshot, send, still_alive, user_of
 from vllm_healer.actuators.supervisor_rpc import TIMEOUT, Supervisor, parse_autorestart, parse_program_file
-from vllm_healer.actuators.supervisor_view import Place, make_view
+from vllm_healer.actuators.supervisor_view import Place, is_ours, make_view
 from vllm_healer.actuators.vllm_http import ask_server
 from vllm_healer.model import UNKNOWN_USER, ProcessRef, SupervisorView, Target
 
@@ -51,9 +51,10 @@ class Supervisord:
         snapshot, remembered = read_snapshot(self._proc), self._remembered(target.server)
         place = choose_place(supervisor, pid, self._proc)
         view = make_view(info, pid, snapshot, remembered, place, parse_autorestart(config), time.time())
-        return (
-            replace(view, no_way_back=missing_file(parse_program_file(config), pid, self._proc)) if view.tree else view
-        )
+        if not is_ours(info, pid, snapshot, place):
+            return view
+        no_way_back = missing_file(parse_program_file(config), pid, self._proc) if view.tree else ""
+        return self._with_stranger(replace(view, no_way_back=no_way_back), target, snapshot)
 
     def stop(self, target: Target, grace: float) -> None:
         """Returns at once. supervisord kills after its own stopwaitsecs and cannot be told another `grace`."""
@@ -76,6 +77,11 @@ class Supervisord:
 
     def _supervisor(self, target: Target) -> Supervisor:
         return Supervisor(target, self._timeout, self._trusted(target), self._proc)
+
+    def _with_stranger(self, view: SupervisorView, target: Target, snapshot: Snapshot) -> SupervisorView:
+        known = frozenset(ref.pid for ref in (*view.tree, *view.unsupervised))
+        stranger = find_stranger(target, snapshot, known, self._proc)
+        return replace(view, stranger=stranger.ref) if stranger is not None else view
 
     def _trusted(self, target: Target) -> frozenset[int]:
         """The users who may own its TCP port here: root, the healer's, and the supervised server's.

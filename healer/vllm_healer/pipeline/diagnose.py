@@ -21,8 +21,20 @@ def diagnose(incident: Incident, facts: Facts, using: Detectors | None = None) -
     for name, detector in (detectors() if using is None else using).items():
         found = _ask(name, detector, incident, facts)
         if found is not None:
-            return found
+            return _of_whom(found, detector, facts)
     return unexplained(facts)
+
+
+def _of_whom(found: Diagnosis, detector: Detector, facts: Facts) -> Diagnosis:
+    """The finding, unless it may be another server's that has the port: no action on the supervised one cures that.
+
+    Orphans are ended all the same: whose they are is proven one by one.
+    """
+    supervisor = facts.supervisor
+    if not detector.destructive_may_help or supervisor is None or supervisor.stranger is None or supervisor.orphans:
+        return found
+    fix = "end that one, or leave the port to it"
+    return Diagnosis("unknown", f"{found.evidence}; but {answered_by_another(supervisor)}: {fix}")
 
 
 def unexplained(facts: Facts) -> Diagnosis:

@@ -39,6 +39,7 @@ def test_sees_a_running_container(engine: Any) -> None:
     assert (view.incarnation.key, view.incarnation.pid) == (engine.key(1), 4001)
     assert view.incarnation.started == pytest.approx(1767225601.123456)  # 2026-01-01T00:00:01.123456Z
     assert view.restarts_itself is True
+    assert view.last_start == view.incarnation.started
     assert view.detail == "Docker says running, restart policy unless-stopped, pid 4001"
     assert (view.tree, view.orphans) == ((), ())
 

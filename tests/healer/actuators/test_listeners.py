@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from vllm_healer.actuators.listeners import is_here, listening_uids, parse_listener, port_uids
+from vllm_healer.actuators.listeners import find_stranger, is_here, listening_uids, parse_listener, port_uids
+from vllm_healer.actuators.processes import Process, Snapshot
 from vllm_healer.actuators.supervisor_rpc import Supervisor
 from vllm_healer.actuators.supervisor_view import Place
 from vllm_healer.actuators.supervisord import Supervisord, choose_place
@@ -115,3 +116,51 @@ def test_the_server_s_user_is_the_one_on_record_and_before_that_who_listens_on_i
     assert actuator._trusted(target) == {0, os.geteuid(), 1000}
     trees["boot-a/1/1"] = (ProcessRef(1, 1, "api_server", "vllm serve", 998), ProcessRef(2, 2, "helper", "ninja", 7))
     assert actuator._trusted(target) == {0, os.geteuid(), 998}
+
+
+SUPERVISED = Process(10, 5, 100, "S", "vllm", ("vllm", "serve", "m"))
+BY_HAND = Process(20, 1, 200, "S", "vllm", ("python3", "-m", "vllm.entrypoints.openai.api_server"))
+PROXY = Process(30, 1, 300, "S", "haproxy", ("haproxy", "-f", "x.cfg"))
+SHELF = Snapshot("boot-a", 5000.0, {10: SUPERVISED, 20: BY_HAND, 30: PROXY})
+
+
+def holding(folder: Path, port: int, **holders: int) -> Path:
+    """/proc with a listener on the port for each of `holders`, inode by pid: p10=1."""
+    row = LOOPBACK.format(port=port, uid=0).rpartition(" 1 1")[0]
+    proc(folder, "".join(f"{row} {inode} 1\n" for inode in holders.values()))
+    for pid, inode in holders.items():
+        (folder / pid[1:] / "fd").mkdir(parents=True)
+        (folder / pid[1:] / "fd" / "7").symlink_to(f"socket:[{inode}]")
+        (folder / pid[1:] / "fd" / "1").symlink_to("/dev/null")
+    return folder
+
+
+def stranger(
+    folder: Path, url: str = "http://127.0.0.1:8000", known: frozenset[int] = frozenset({10})
+) -> Process | None:
+    return find_stranger(Target("gpu1:8000", url, "pool", "supervisord"), SHELF, known, folder)
+
+
+def test_a_vllm_that_somebody_else_started_on_the_port_is_found(tmp_path: Path) -> None:
+    assert stranger(holding(tmp_path, 8000, p20=77)) == BY_HAND
+
+
+def test_the_supervised_server_on_its_own_port_is_no_stranger(tmp_path: Path) -> None:
+    assert stranger(holding(tmp_path, 8000, p10=77)) is None
+
+
+def test_of_two_that_share_the_port_the_other_is_the_stranger(tmp_path: Path) -> None:
+    """vLLM listens with SO_REUSEPORT, so that the kernel lets both."""
+    assert stranger(holding(tmp_path, 8000, p10=77, p20=78)) == BY_HAND
+
+
+def test_a_proxy_before_the_server_is_none(tmp_path: Path) -> None:
+    assert stranger(holding(tmp_path, 8000, p30=77)) is None
+
+
+def test_nobody_is_sought_on_another_port_host_or_where_the_sockets_cannot_be_seen(tmp_path: Path) -> None:
+    folder = holding(tmp_path, 8000, p20=77)
+    assert stranger(folder, "http://127.0.0.1:8001") is None
+    assert stranger(folder, "http://gpu9.example:8000") is None
+    (folder / "20" / "fd" / "7").unlink()
+    assert stranger(folder) is None

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.detector import Detector
-from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, RunState, Signals
+from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, ProcessRef, RunState, Signals
 from vllm_healer.pipeline.diagnose import diagnose
 from vllm_healer.registry import detectors
 
@@ -176,3 +176,37 @@ def test_a_detector_that_fails_ends_the_diagnosis(cases: ModuleType) -> None:
     found = diagnose(cases.incident(), cases.facts(), {"broken": _Broken(), "eager": _Eager()})
     words = "detector broken failed (KeyError: 'model_name'), so nothing is concluded"
     assert found == Diagnosis("unknown", words)
+
+
+STRANGER = ProcessRef(3000, 50_000, "api_server", "vllm serve m")
+OF_ANOTHER = (
+    "what answers may not be the supervised server: pid 3000 listens on its port, and its supervisor did not start it"
+)
+
+
+def test_a_hang_of_a_server_that_the_supervisor_did_not_start_is_for_a_person(cases: ModuleType) -> None:
+    """A restart would start a second one beside it, which cannot have the port."""
+    found = seen(cases, supervisor=cases.supervisor(RunState.FATAL, stranger=STRANGER))
+    assert found.cause == "unknown"
+    assert found.evidence.startswith("no engine value changed for 45 s")
+    assert found.evidence.endswith(f"; but {OF_ANOTHER}: end that one, or leave the port to it")
+
+
+def test_a_server_that_the_supervisor_did_not_start_and_that_is_well_is_named(cases: ModuleType) -> None:
+    well = {"look": cases.WELL, "signals": cases.signals(stalled=0.0)}
+    found = seen(cases, supervisor=cases.supervisor(RunState.FATAL, stranger=STRANGER), **well)
+    assert (found.cause, found.evidence) == (
+        "none",
+        f"it looks well: /health is ok and the canary answered in 0.2 s; {OF_ANOTHER}",
+    )
+
+
+def test_orphans_are_reaped_whoever_has_the_port(cases: ModuleType) -> None:
+    left = cases.supervisor(RunState.FATAL, stranger=STRANGER, orphans=(cases.ENGINE,))
+    assert seen(cases, supervisor=left).cause == "orphans"
+
+
+def test_overload_is_overload_whoever_has_the_port(cases: ModuleType) -> None:
+    busy = cases.signals(stalled=0.0, progress_age=1.0, waiting=412.0)
+    found = seen(cases, look=cases.WELL, signals=busy, supervisor=cases.supervisor(stranger=STRANGER))
+    assert found.cause == "overload"
