@@ -71,7 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     history.add_argument("--limit", type=_count, default=50, metavar="N", help="how many (default 50)")
     explain = add("explain", "print everything about one incident, in order")
     explain.add_argument("incident", type=_count, metavar="INCIDENT", help="its number in `vllm-healer history`")
-    for name, words in (("pause", "stop acting until resumed; diagnosing goes on"), ("resume", "act again")):
+    for name, words in (
+        ("pause", "stop acting until resumed; diagnosing goes on"),
+        ("resume", "act again, also on what was given up"),
+    ):
         add(name, words).add_argument("--reason", default="", metavar="WORDS", help="kept in the journal")
     simulate = add("simulate", "say what would be done about a webhook's payload; changes nothing")
     simulate.add_argument("payload", type=Path, metavar="PAYLOAD.json", help="what Alertmanager would send, version 4")
