@@ -14,6 +14,7 @@ from vllm_healer.config import Config
 from vllm_healer.errors import BadPayload
 from vllm_healer.journal import Journal
 from vllm_healer.model import Incident, IncidentState, Instant, Plan, Refusal, Standing
+from vllm_healer.names import plain_name
 from vllm_healer.pipeline.decide import decide
 from vllm_healer.pipeline.sources import Sources
 from vllm_healer.webhook import parse
@@ -49,7 +50,9 @@ def _judge(incident: Incident, sources: Sources) -> dict[str, object]:
     decision = decide(incident, sources)
     diagnosis, plan = decision.diagnosis, decision.plan
     refusal = decision.against(sources.journal.ledger(plan))
-    found = f"{incident.server or '(no server)'}: {diagnosis.cause}: {diagnosis.evidence}"
+    found = (
+        f"{plain_name(incident.server) if incident.server else '(no server)'}: {diagnosis.cause}: {diagnosis.evidence}"
+    )
     return {
         "server": incident.server,
         "diagnosis": asdict(diagnosis),

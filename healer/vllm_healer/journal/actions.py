@@ -11,9 +11,11 @@ from vllm_healer.journal.ledger import Check, read_ledger
 from vllm_healer.journal.schema import actions, steps
 from vllm_healer.journal.values import Unfinished
 from vllm_healer.model import Instant, Lesson, Outcome, Permit, Plan, Refusal, Result, Verdict, Verification
+from vllm_healer.printable import gist
 
 # The worker asks again every few seconds; the same answer is written again only after this, to show that it holds.
 REFUSAL_REPEAT_SECONDS = 300.0
+REFUSAL_CHANGE_SECONDS = 15.0  # the same refusal in other words, such as another answer of Prometheus
 
 
 def reserve(connection: Connection, plan: Plan, now: Instant, check: Check) -> Permit | Refusal:
@@ -161,12 +163,14 @@ def _intend(connection: Connection, plan: Plan, now: Instant) -> Permit:
 
 
 def _refuse(connection: Connection, plan: Plan, refusal: Refusal, now: Instant) -> None:
-    """Writes a refusal unless it was written lately. Its words may count seconds down, so they are not compared."""
+    """Writes a refusal unless it was written lately. Its words may count seconds down: that is nothing new."""
     data = {"reason": refusal.reason, "remediation": plan.remediation}
-    before = entries.last(connection, plan.incident, ("refusal", "intent"))
-    if before is not None and before[0].data == data and elapsed(before[1], now) <= REFUSAL_REPEAT_SECONDS:
-        return
     words = f"would have done {_deed(plan)}, refused: {refusal.reason}, {refusal.words}"
+    before = entries.last(connection, plan.incident, ("refusal", "intent"))
+    if before is not None and before[0].data == data:
+        same = gist(before[0].words) == gist(entries.one_line(words))
+        if elapsed(before[1], now) <= (REFUSAL_REPEAT_SECONDS if same else REFUSAL_CHANGE_SECONDS):
+            return
     entries.append(connection, plan.incident, "refusal", words, now, data)
 
 

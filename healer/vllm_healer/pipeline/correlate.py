@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from vllm_healer.elapsed import elapsed
 from vllm_healer.model import Alert, Incident, IncidentState, Instant
+from vllm_healer.names import plain_name
 
 # Open incidents of servers that are not listed: more than a person reads, and few enough to cost nothing.
 STRANGERS = 50
@@ -85,12 +86,16 @@ def _place(
     if not server:
         return Correlation(Move.IGNORE, "", alerts, f"{fired}: no server label, so it names nothing to act on")
     if known is not None:
-        return Correlation(Move.ATTACH, server, alerts, f"{fired} joined incident {known.id} of {server}", known.id)
+        return Correlation(
+            Move.ATTACH, server, alerts, f"{fired} joined incident {known.id} of {plain_name(server)}", known.id
+        )
     ago = _healed_ago(closed, now)
     if ago is not None and ago < reopen_after:
         again = f"looked at again in {reopen_after - ago:.0f} s if it still fires"
-        return Correlation(Move.IGNORE, server, alerts, f"{fired} for {server}, healed {ago:.0f} s ago: {again}")
-    return Correlation(Move.NEW, server, alerts, f"{fired} fires for {server}")
+        return Correlation(
+            Move.IGNORE, server, alerts, f"{fired} for {plain_name(server)}, healed {ago:.0f} s ago: {again}"
+        )
+    return Correlation(Move.NEW, server, alerts, f"{fired} fires for {plain_name(server)}")
 
 
 def _healed_ago(closed: tuple[Incident, Instant] | None, now: Instant) -> float | None:

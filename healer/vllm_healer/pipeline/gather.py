@@ -15,6 +15,7 @@ from vllm_healer.model import (
     Target,
     TargetMemory,
 )
+from vllm_healer.names import plain_name
 from vllm_healer.pipeline.sources import Sources
 from vllm_healer.pipeline.watchdog import missing_watchdog
 from vllm_healer.registry import series
@@ -86,7 +87,7 @@ def _problem(server: str, sources: Sources) -> str:
     if not server:
         return "the alerts carry no server label, so they name no target"
     known = ", ".join(sorted(target.server for target in sources.config.targets)) or "none"
-    return f"{server} is not listed in healer.yml (targets: {known}), so it is only reported"
+    return f"{plain_name(server)} is not listed in healer.yml (targets: {known}), so it is only reported"
 
 
 def _first_seen(supervisor: SupervisorView | None, memory: TargetMemory) -> Instant | None:

@@ -115,6 +115,15 @@ def test_one_refusal_is_one_sentence_while_it_only_counts_down(journal: Journal,
     assert entry.data == {"reason": "cooldown", "remediation": "restart_engine"}
 
 
+def test_the_same_refusal_for_another_reason_is_told(journal: Journal, plan: Plan, cases: ModuleType) -> None:
+    """Prometheus answers 403, then 502 on and on: the history would show 403 for five minutes."""
+    for seconds in range(0, 60, 5):
+        blind = Refusal("blind", f"Prometheus answered HTTP {403 if seconds < 10 else 502}")
+        journal.reserve(plan, cases.at(seconds), lambda ledger, blind=blind: blind)  # type: ignore[misc]
+    told = [entry.words for entry in journal.explain(plan.incident) if entry.kind == "refusal"]
+    assert [words.rpartition(" ")[2] for words in told] == ["403", "502"]
+
+
 def test_a_refusal_is_told_again_when_it_changes_or_gets_old(journal: Journal, plan: Plan, cases: ModuleType) -> None:
     for seconds, reason in ((0, "cooldown"), (5, "paused"), (10, "cooldown"), (310, "cooldown"), (311, "cooldown")):
         journal.reserve(plan, cases.at(seconds), lambda ledger, reason=reason: Refusal(reason, ""))  # type: ignore[misc]

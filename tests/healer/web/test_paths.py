@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from vllm_healer.journal import Entry
+from vllm_healer.web import WebDeps, create_app
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/pause"), ("POST", "/resume"), ("GET", "/incidents")])
@@ -140,3 +141,37 @@ def test_unknown_paths_tell_nothing_to_strangers(client: FlaskClient, authorized
         404,
         {"error": "Not Found", "fix": "see the paths in the healer's documentation"},
     )
+
+
+def test_without_the_token_the_page_has_numbers_and_no_words(
+    client: FlaskClient, fake_journal: Any, cases: ModuleType
+) -> None:
+    fake_journal.pause_words = "alice: deploying"
+    fake_journal.incidents = (cases.incident("VllmDown"),)
+    fake_journal.entries = (Entry(1, 1_700_000_000.0, 7, "note", "a sentence", {}),)
+    page = client.get("/").text
+    assert "dry_run" in page
+    assert "<strong>Paused</strong>. Open incidents: 1." in page
+    for words in ("alice", "VllmDown", "gpu1", "a sentence"):
+        assert words not in page
+
+
+def test_the_page_of_a_name_that_leads_to_loopback_is_refused(client: FlaskClient, authorized: dict[str, str]) -> None:
+    """DNS rebinding: a page on the internet asks by its own name."""
+    answer = client.get("/", headers={**authorized, "Host": "evil.example:9856"})
+    assert answer.status_code == 421
+    assert "open it by its address" in answer.text
+
+
+def test_a_name_that_looks_like_another_is_quoted_on_the_page(
+    client: FlaskClient, fake_journal: Any, authorized: dict[str, str], cases: ModuleType
+) -> None:
+    fake_journal.incidents = (replace(cases.incident(), server="vm:22101 "),)
+    assert "<td>&#39;vm:22101 &#39;</td>" in client.get("/", headers=authorized).text
+
+
+def test_readiness_does_not_tell_where_the_journal_is(client: FlaskClient, deps: WebDeps, fake_journal: Any) -> None:
+    app = create_app(replace(deps, config=replace(deps.config, journal="/home/anna/state/journal.sqlite")))
+    fake_journal.trouble = "journal /home/anna/state/journal.sqlite: its disk is full"
+    answer = app.test_client().get("/-/ready")
+    assert (answer.status_code, answer.text) == (503, "journal journal.sqlite: its disk is full\n")
