@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import socket
+import threading
 import xmlrpc.client
 from collections.abc import Callable
 from contextlib import closing
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from vllm_healer import unix_socket
 from vllm_healer.cli import main
 from vllm_healer.cli.main import COMMANDS
 from vllm_healer.clock import SystemClock
@@ -235,6 +238,39 @@ def test_pause_does_not_take_another_programs_answer_for_a_healers(shell: Shell,
     assert (code, out) == (1, "")
     assert "/pause answered 404" in err
     assert not (shell.folder / "journal.sqlite").exists()
+
+
+def test_what_another_program_answers_is_shown_without_terminal_codes(
+    shell: Shell, server: Any, http: ModuleType
+) -> None:
+    server.say("/pause", http.Reply(500, b"\x1b[2Jforged\x07\nvllm-healer: paused \xe2\x80\xae" + b"x" * 5000))
+    code, out, err = shell.run("pause", "--listen", server.url.removeprefix("http://"))
+    assert (code, out) == (1, "")
+    assert "/pause answered 500: [2Jforged vllm-healer: paused" in err
+    assert err.strip().isprintable()
+    assert len(err) < 350
+
+
+def test_a_socket_that_a_killed_healer_left_is_nobody(shell: Shell) -> None:
+    unix_socket.listen(shell.folder / "journal.sqlite.sock").close()
+    code, out, _ = shell.run("pause")
+    assert (code, out) == (0, f"paused through {shell.folder}/journal.sqlite\n")
+
+
+def test_a_healer_that_could_not_pause_is_not_taken_for_paused(shell: Shell) -> None:
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rwb") as lines:
+            assert json.loads(lines.readline())["verb"] == "pause"
+            lines.write(b'{"error": "journal /j: its disk is full"}\n')
+
+    with unix_socket.listen(shell.folder / "journal.sqlite.sock") as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        code, out, err = shell.run("pause")
+        thread.join()
+    assert (code, out) == (1, "")
+    assert err == f"vllm-healer: {shell.folder}/journal.sqlite.sock: journal /j: its disk is full\n"
 
 
 @pytest.mark.parametrize("command", ["serve", "pause", "resume"])

@@ -65,6 +65,21 @@ def test_pauses_and_resumes_the_healer_that_runs(healer: Any, command: Command) 
     assert healer.metric("vllm_healer_paused") == 0
 
 
+def test_a_new_token_is_taken_while_it_runs_and_pause_needs_none(
+    healer: Any, command: Command, stage: ModuleType
+) -> None:
+    old = stage.TOKEN
+    stage.write_secret(healer.folder / "token", "another-horse\n")
+    assert healer.post("/alerts", stage.notification(), token="another-horse").status_code == 200
+    assert healer.post("/alerts", stage.notification(), token=old).status_code == 401
+    stage.write_secret(healer.folder / "token", "")
+    assert healer.post("/alerts", stage.notification(), token="another-horse").status_code == 503
+    for verb in ("pause", "resume"):
+        assert command(healer, verb)[0] == 0
+    stage.write_secret(healer.folder / "token", old)
+    assert healer.post("/alerts", stage.notification()).status_code == 200
+
+
 def test_a_wrong_token_pauses_nothing(healer: Any, command: Command, stage: ModuleType, tmp_path: Path) -> None:
     other = stage.Healer(tmp_path, healer.port)
     other.configure()

@@ -47,7 +47,7 @@ def _over_socket(config: Config, verb: str, words: str) -> str:
     path = control_path(config.journal)
     try:
         with unix_socket.connect(path, SECONDS) as connection:
-            if unix_socket.peer(connection) not in (0, os.geteuid(), Path(config.journal).stat().st_uid):
+            if unix_socket.peer(connection) not in _owners(Path(config.journal)):
                 return ""  # somebody else's, in a directory that others may write
             connection.sendall(json.dumps({"verb": verb, "words": words}).encode() + b"\n")
             with connection.makefile("rb") as lines:
@@ -59,6 +59,11 @@ def _over_socket(config: Config, verb: str, words: str) -> str:
     if "error" in answer:
         raise Blind(f"{path}: {one_line(str(answer['error']))}")
     return str(path) if "paused" in answer else ""
+
+
+def _owners(journal: Path) -> set[int]:
+    """The users whose healer may have this journal."""
+    return {0, os.geteuid()} | ({journal.stat().st_uid} if journal.exists() else set())
 
 
 def _over_http(config: Config, verb: str, words: str) -> str:

@@ -109,13 +109,22 @@ class Journal(JournalReader):
     def check_writable(self) -> None:
         """Raises JournalError when nothing can be written now. Who asks within a second gets the same answer."""
         now = self._clock.now()
-        self._probe.ask(now, lambda: self._writer.submit(lambda it: ledger.probe(it, now), ACKNOWLEDGE_SECONDS))
+        self._probe.ask(
+            now, lambda size: self._writer.submit(lambda it: ledger.probe(it, size, now), ACKNOWLEDGE_SECONDS)
+        )
 
     def record_alerts(self, heard: Sequence[Alert], now: Instant) -> Recorded:
         """Records alerts, on the disk when it returns. Heard again means counted again, not stored again."""
-        return self._writer.submit(
-            lambda connection: alerts.record(connection, heard, now, self._admission), ACKNOWLEDGE_SECONDS
-        )
+        try:
+            recorded = self._writer.submit(
+                lambda connection: alerts.record(connection, heard, now, self._admission), ACKNOWLEDGE_SECONDS
+            )
+        except JournalError:
+            self._probe.refused(len(heard))
+            raise
+        if recorded.stored:
+            self._probe.taken()
+        return recorded
 
     def open_incident(self, server: str, members: Iterable[Alert], now: Instant, words: str) -> Incident:
         """Opens an incident with these alerts; if the server has an open one, they join that."""

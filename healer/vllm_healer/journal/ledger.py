@@ -12,8 +12,6 @@ from vllm_healer.model import STOP_STEP, Instant, Ledger, LedgerEntry, Outcome, 
 
 Check = Callable[[Ledger], Refusal | None]
 
-PROBE = 8192  # characters; what an alert takes, so that a disk with less room is seen to be full
-
 # Counted in actions, not hours: no wall clock that jumps can hide one. At the default budget of 3 an hour and server it
 # covers the last hour of a pool of 300 servers that all fail.
 ENTRIES = 1000
@@ -44,10 +42,10 @@ def resume(connection: Connection, words: str, now: Instant) -> None:
     entries.append(connection, None, "resume", f"resumed: {words}", now)
 
 
-def probe(connection: Connection, now: Instant) -> None:
-    """Writes something that changes: what stays as it is, SQLite does not write."""
+def probe(connection: Connection, size: int, now: Instant) -> None:
+    """Writes so many bytes that change: what stays as it is, SQLite does not write."""
     connection.execute(delete(meta).where(meta.c.key == "probe"))
-    connection.execute(insert(meta).values(key="probe", value=f"{now.wall!r} {now.boot!r}".ljust(PROBE)))
+    connection.execute(insert(meta).values(key="probe", value=f"{now.wall!r} {now.boot!r}".ljust(size)))
 
 
 def paused(connection: Connection) -> str:

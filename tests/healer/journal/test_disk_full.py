@@ -7,6 +7,8 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -63,6 +65,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def mount(disk: Path, options: str) -> bool:
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def test_readiness_sees_the_disk_that_refuses_alerts(small_disk: Path, clock: Any, cases: ModuleType) -> None:
+    """SQLite does not write what stays as it is: an update to the same value would find a full disk writable."""
+    journal = Journal.open(small_disk / "journal.sqlite", clock)
+    journal.check_writable()
+    fill(journal)
+    clock.time = cases.at(1)
+    with pytest.raises(JournalError, match="its disk is full"):
+        journal.check_writable()
+    assert mount(small_disk, "remount,size=8m")
+    clock.time = cases.at(2)
+    journal.check_writable()
+    journal.close()
 
 
 def test_survives_a_full_disk(small_disk: Path, clock: Clock) -> None:

@@ -10,6 +10,8 @@ from sqlalchemy import text
 
 from vllm_healer.errors import JournalError
 from vllm_healer.journal import Journal
+from vllm_healer.journal.probe import Probe
+from vllm_healer.model import Instant
 
 
 def pages(journal: Journal) -> int:
@@ -45,6 +47,33 @@ def test_a_disk_without_room_for_an_alert_is_not_ready_and_is_asked_again(
         journal.check_writable()  # the same second, the same answer
     clock.time = cases.at(1)
     journal.check_writable()
+
+
+def test_after_alerts_were_refused_it_asks_for_room_for_as_many_until_there_is_some() -> None:
+    probe, sizes = Probe(1.0), list[int]()
+    full = True
+
+    def write(size: int) -> None:
+        sizes.append(size)
+        if full and size > 8192:
+            raise JournalError("full")
+
+    def ready(seconds: float) -> bool:
+        try:
+            probe.ask(Instant(seconds, seconds, "boot"), write)
+        except JournalError:
+            return False
+        return True
+
+    assert ready(1)
+    probe.refused(alerts=1)
+    assert not ready(2)
+    probe.refused(alerts=100)
+    assert not ready(3)
+    full = False
+    assert ready(4)
+    assert ready(5)
+    assert sizes == [8192, 131_072, 819_200, 819_200, 8192]
 
 
 def limit(journal: Journal, pages: int) -> None:

@@ -56,6 +56,15 @@ def test_its_unfinished_action_is_proven_as_its_remediation_says(old: Journal, c
     assert verify(plan, Evidence(None, cases.WELL, new), 42.0, 600.0).verification is Verification.RECOVERED
 
 
+def test_what_it_lacks_is_added_and_it_could_be_opened_by_the_old_release_again(old: Journal, path: Path) -> None:
+    old.close()
+    with closing(sqlite3.connect(path)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")]
+        (version,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    assert "alerts_waiting" in names
+    assert version == "1"
+
+
 def test_its_actions_count_for_the_guards(old: Journal, cases: ModuleType) -> None:
     (entry,) = old.ledger(cases.plan()).entries
     assert (entry.remediation, entry.finished, entry.stopped) == ("restart_engine", False, False)
