@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from vllm_exporter.facts.values import EngineValues
@@ -83,6 +83,9 @@ class _Seen:
     moved_at: float
 
 
+MAX_KNOWN = 512  # engines of one server whose traffic is remembered: twice as many as a page may have
+
+
 class BlockTraffic:
     """Counts KV blocks taken and given back by each engine, from readings of how many are in use.
 
@@ -101,6 +104,13 @@ class BlockTraffic:
             self.allocated[engine] = self.allocated.get(engine, 0) + max(0, change)
             self.released[engine] = self.released.get(engine, 0) + max(0, -change)
         self._used = blocks
+        if len(self.allocated) > MAX_KNOWN:
+            self._forget(blocks.keys())
+
+    def _forget(self, present: Collection[str]) -> None:
+        """Forgets engines that are not there: a server may name others each time."""
+        self.allocated = {engine: count for engine, count in self.allocated.items() if engine in present}
+        self.released = {engine: count for engine, count in self.released.items() if engine in present}
 
     def restart(self) -> None:
         """Begins with another process: the blocks of the one before were not given back, they are gone."""

@@ -21,7 +21,7 @@ from vllm_exporter.subjects.server.api import (
     ServerInfo,
     VllmApi,
 )
-from vllm_exporter.subjects.server.canaries import CanaryState
+from vllm_exporter.subjects.server.canaries import NO_TOKENS, CanaryResult, CanaryState
 from vllm_exporter.subjects.server.engine import BlockTraffic, EngineReading
 from vllm_exporter.subjects.server.gaps import EngineEffort
 from vllm_exporter.subjects.server.incarnation import Identity, Memory
@@ -217,9 +217,13 @@ class Watch:
         self._spawn(self._canary, "canary")
 
     def _canary(self) -> None:
-        result, tokens = self._api.canary()
-        with self._lock:
-            self._progress.canary_finished(self._clock.monotonic(), result, tokens)
+        result: CanaryResult = "error"
+        tokens = NO_TOKENS
+        try:
+            result, tokens = self._api.canary()
+        finally:  # also when a defect of ours ends it: a canary that never finishes looks like one without an answer
+            with self._lock:
+                self._progress.canary_finished(self._clock.monotonic(), result, tokens)
 
     def _ask_for_pause_if_due(self) -> None:
         with self._lock:

@@ -91,3 +91,11 @@ def test_blocks_taken_and_given_back_are_counted_for_each_engine() -> None:
     for first, second in ((5, 0), (9, 0), (2, 4)):
         traffic.saw({"0": Blocks(100, first, 99 - first), "1": Blocks(100, second, 99 - second)})
     assert (traffic.allocated, traffic.released) == ({"0": 4, "1": 4}, {"0": 7, "1": 0})
+
+
+def test_engines_that_a_server_names_anew_each_time_are_forgotten() -> None:
+    traffic = BlockTraffic()
+    for look in range(100):
+        traffic.saw({str(number): Blocks(10, look % 10, 0) for number in range(256 * look, 256 * (look + 1))})
+    assert len(traffic.allocated) <= 512
+    assert len(traffic.released) <= 512

@@ -275,3 +275,18 @@ def test_a_thread_that_died_is_started_again(api: FakeApi, clock: FakeClock, mon
     watch.wait(PATIENCE)
     watch.close()
     assert "metrics" in api.asked
+
+
+def test_a_canary_that_a_defect_of_ours_ends_is_an_error_and_no_standstill(
+    api: FakeApi, watch: Watch, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks() -> tuple[CanaryResult, CanaryTokens]:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(api, "canary", breaks)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    look(watch, clock)
+    wait_for(lambda: (found := watch.sighting()) is not None and found.canary.result == "error")
+    found = watch.sighting()
+    assert found is not None
+    assert found.sight.work is False
