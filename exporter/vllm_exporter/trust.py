@@ -160,7 +160,9 @@ def check_not_everybodys(path: Path) -> None:
             return
     except (OSError, ValueError):
         return  # it is not there: who reads it says so
-    raise Untrusted(f"{path} may be written by every user (mode {mode:04o}); run: chmod o-w {path}")
+    raise Untrusted(
+        f"{path} may be written by every user (mode {mode:04o}); run: chmod o-w {path}, or mount it read-only"
+    )
 
 
 def trusted_users() -> tuple[int, int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from vllm_exporter.facts.values import Ref, Role
 from vllm_exporter.subjects.processes.titles import Title
 
+ROOT = 0
 LEFT: tuple[Role, ...] = ("engine_core", "worker")  # may be left behind, from the upper to the lower
 
 
@@ -102,11 +103,15 @@ def remember(records: Records, living: Living, servers: Mapping[Ref, str]) -> di
 def without_strangers(
     records: Records, users: Mapping[Ref, int | None], servers: Mapping[str, int]
 ) -> dict[Ref, Record]:
-    """Returns the records; one of another user than its server's belongs to no server. `servers` are known users."""
+    """Returns the records; one of another user than its server's belongs to no server. `servers` are known users.
+
+    What seems to be root's may be anybody's whose program has capabilities: the kernel then gives its files in /proc to
+    root. A stranger cannot seem to be root.
+    """
 
     def strange(record: Record) -> bool:
         user, owner = users.get(record.ref), servers.get(record.server)
-        return user is not None and owner is not None and user != owner
+        return user is not None and owner is not None and user not in (owner, ROOT)
 
     return {ref: replace(record, server="") if strange(record) else record for ref, record in records.items()}
 

@@ -13,7 +13,7 @@ from vllm_exporter.config.local_servers import local_servers
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.listening import read_addresses, read_owners, read_ports, read_user, same_network
 from vllm_exporter.subjects.processes.docker_engine import Container
-from vllm_exporter.subjects.processes.lineage import Living, Process
+from vllm_exporter.subjects.processes.lineage import ROOT, Living, Process
 from vllm_exporter.subjects.processes.titles import Forward
 
 # Seconds between two tries to match a server that is no target: the first while it is loading, then ever rarer, since
@@ -110,7 +110,7 @@ class TargetMatcher:
 
     def _believed(self, proxies: Iterable[Process], user: int | None) -> tuple[Forward, ...]:
         """Returns the forwards of root's proxies, which are Docker's, and of the server's own user."""
-        known = (one.title.forward for one in proxies if read_user(self.proc, one.ref.pid) in (0, user))
+        known = (one.title.forward for one in proxies if read_user(self.proc, one.ref.pid) in (ROOT, user))
         return tuple(forward for forward in known if forward is not None)
 
     def _guess(self, process: Process, seen: bool, user: int | None, network: Network) -> TargetMatch | None:
@@ -120,7 +120,7 @@ class TargetMatcher:
         if not server or port is None:
             return None
         owners = read_owners(self.proc, process.ref.pid).get(port, frozenset())
-        if owners and user not in owners:
+        if owners and user not in owners and user != ROOT:
             return None
         return TargetMatch(server, user, listens=bool(owners) and not seen)  # without owners it loads
 

@@ -80,6 +80,20 @@ def test_where_open_sockets_cannot_be_seen_the_kernel_says_whose_port_it_is(
     }
 
 
+def test_a_program_with_capabilities_seems_to_be_roots_and_is_no_stranger(
+    proc: FakeProc, users: dict[int, int]
+) -> None:
+    """The kernel gives the files in /proc of a python with cap_sys_nice to root; its socket says who it is."""
+    users |= {100: 0, 101: 0}
+    proc.process(100, 1, VLLM + " --port 8000")
+    own_port(proc, 100, users)
+    proc.process(101, 100, "VLLM::EngineCore")
+    assert show(start(proc, "localhost:8000"), names.PROCESSES) == {
+        ("gpu1:8000", "api_server"): 1,
+        ("gpu1:8000", "engine_core"): 1,
+    }
+
+
 def test_while_a_server_is_down_only_its_own_user_can_claim_to_start_it(proc: FakeProc, users: dict[int, int]) -> None:
     users[900] = NOBODY
     tree(proc)
