@@ -24,7 +24,8 @@ Samples = Mapping[bytes, list[tuple[bytes, bytes]]]  # name without prefix to la
 
 
 def find_prefix(text: bytes, names: Sequence[bytes]) -> bytes | None:
-    """Returns the prefix of the names: the usual one, or the first with `vllm` in it. None: none of them is there.
+    """Returns the prefix of the names: the usual one, or that with `vllm` in it which most of them have. None: none is
+    there.
 
     Raises SourceError when names of vLLM's are there under a prefix that is not vLLM's.
     """
@@ -34,10 +35,13 @@ def find_prefix(text: bytes, names: Sequence[bytes]) -> bytes | None:
     if not any(name in text for name in names):
         return None
     found = list(_behind_any_prefix(tuple(names)).finditer(text))
-    prefixes = sorted({one[1] for one in found if b"vllm" in one[1].lower()})
-    if found and not prefixes:
+    of_prefix: dict[bytes, set[bytes]] = {}
+    for one in found:
+        if b"vllm" in one[1].lower():
+            of_prefix.setdefault(one[1], set()).add(one[0])
+    if found and not of_prefix:
         raise SourceError(f"/metrics has no vllm: families, but {found[0][0].decode()}; give it the prefix vllm_")
-    return USUAL if USUAL in prefixes else next(iter(prefixes), None)
+    return USUAL if USUAL in of_prefix else max(of_prefix, key=lambda prefix: len(of_prefix[prefix]), default=None)
 
 
 def is_cut(text: bytes) -> bool:

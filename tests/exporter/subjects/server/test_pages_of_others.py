@@ -54,6 +54,12 @@ def test_counters_that_ray_exports_without_total_are_read() -> None:
     assert read(text).values.generation_tokens == 9
 
 
+def test_of_several_prefixes_that_of_most_families_is_vllms() -> None:
+    """A proxy on the same page counts tokens of its own."""
+    page = b"my_vllm_proxy_prompt_tokens_total 3\nray_vllm_num_requests_running 1\nray_vllm_num_requests_waiting 0\n"
+    assert read(page).values == EngineValues(1, 0)
+
+
 def test_vllms_own_names_win_over_copies_of_them() -> None:
     copies = b"vllm_num_requests_running 9\nvllm_num_requests_waiting 9\n"
     assert read(copies + IDLE).values == EngineValues(0, 0)
