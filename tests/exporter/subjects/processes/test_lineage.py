@@ -193,3 +193,19 @@ def test_a_rank_of_its_own_is_not_changed() -> None:
     engine = (200, 100, b"VLLM::EngineCore_DP1\0")
     assert ranks(records(INIT, SERVER, engine, (300, 200, b"VLLM::Worker_DP1_EP3\0"))) == {300: "DP1_EP3"}
     assert ranks(records(*HEALTHY)) == {300: "TP0"}
+
+
+def test_an_engine_of_a_package_that_extends_vllm_is_left_behind_like_any_other() -> None:
+    """T02: it held the GPU after its server was killed (vllm-project/vllm#43060)."""
+    stage = (200, 100, b"VLLM::StageEngineCoreProc_DP0\0")
+    after = (200, 1, b"VLLM::StageEngineCoreProc_DP0\0")
+    omni = (100, 50, b"python3\0-m\0vllm_omni.entrypoints.cli.main\0serve\0m\0--omni\0")
+    known = records(INIT, SHELL, omni, stage)
+    assert known[Ref(200, 2000)].server == "gpu1:8000"
+    assert orphans(known, living(INIT, SHELL, after)) == [200]
+
+
+def test_the_engine_of_a_program_that_wraps_vllm_belongs_to_its_server() -> None:
+    """T06."""
+    dynamo = (100, 50, b"python3\0-m\0dynamo.vllm\0--model\0m\0")
+    assert records(INIT, SHELL, dynamo, ENGINE)[Ref(200, 2000)].server == "gpu1:8000"
