@@ -72,7 +72,8 @@ def has_own_form(body: bytes, headers: Mapping[str, str]) -> bool:
     `headers` by name in lower case. A proxy that answers /health itself, as Envoy does to drain, sends no body either.
     """
     server = headers.get("server", "").lower()
-    return not body and not server.startswith(_PROXIES) and not any(name in headers for name in _NOT_VLLMS)
+    signed = "server" in headers or "date" in headers  # uvicorn and hyper do; HAProxy's own answers have neither
+    return not body and signed and not server.startswith(_PROXIES) and not any(name in headers for name in _NOT_VLLMS)
 
 
 def is_version(document: object) -> bool:

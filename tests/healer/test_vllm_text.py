@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vllm_healer.vllm_text import parse_asleep, parse_work
+from vllm_healer.vllm_text import has_own_form, parse_asleep, parse_work
 
 NEW = """\
 # HELP vllm:num_requests_running Number of requests.
@@ -76,3 +76,22 @@ def test_a_value_ends_where_its_timestamp_or_exemplar_begins() -> None:
     work = parse_work(page)
     assert work is not None
     assert (work[0], work[6]) == (3.0, 7.0)
+
+
+# As vLLM 0.32 answers on /health after its EngineCore was killed.
+DEAD = {"date": "Mon, 30 Nov 2026 19:55:25 GMT", "server": "uvicorn", "content-length": "0", "vary": "Origin"}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "own"),
+    [
+        (b"", DEAD, True),
+        (b"", {"date": DEAD["date"], "content-length": "0"}, True),  # a front end that is not uvicorn
+        (b"", {"content-length": "0"}, False),  # HAProxy: http-request return status 503
+        (b"", {**DEAD, "server": "Envoy"}, False),
+        (b"", {**DEAD, "via": "1.1 google"}, False),
+        (b"{}", DEAD, False),
+    ],
+)
+def test_tells_vllms_own_503_from_that_of_somebody_in_between(body: bytes, headers: dict[str, str], own: bool) -> None:
+    assert has_own_form(body, headers) is own
