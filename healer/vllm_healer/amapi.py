@@ -20,10 +20,12 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 5.0  # seconds; a list of thousands of alerts takes a tenth of one
 MAX_BODY = 16 * 1024 * 1024  # bytes: some 15,000 alerts, which take the healer five times that in memory
-MAX_FILTER = 4000  # characters; proxies refuse a longer address with 414, and the whole list is asked for then
+MAX_FILTER = 3000  # characters of names in one request: proxies refuse an address of more than some 8,000 with 414
 # Those that are suppressed are asked for, too: silenced is not the same as ended.
 WANTED = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "false"}
 SENT = {"active": "true", "silenced": "false", "inhibited": "false", "muted": "true"}
+
+WATCHDOG = "Watchdog"  # the one alert of no server that is heard
 
 RawAlert = Mapping[object, object]
 
@@ -41,9 +43,18 @@ class Alertmanager:
         )
 
     def active(self, servers: frozenset[str] | None = None) -> tuple[Alert, ...]:
-        only = choose_filter(servers) if servers is not None else {}
-        found = parse_entries(self._api.get("/api/v2/alerts", WANTED | only).document, self._api.who)
-        muted = self._muted(found, only) if knows_mutes(found) else None
+        if servers is None:
+            return self._asked({})
+        watchdog = self._asked({"filter": f'alertname="{WATCHDOG}"'}, routed=False)
+        found = (alert for only in choose_filters(servers) for alert in self._asked(only))
+        # Chosen again, since a server that ignores the filters must show nothing twice.
+        of_servers = tuple(alert for alert in found if alert.server in servers)
+        return of_servers + tuple(alert for alert in watchdog if alert.name == WATCHDOG and alert.server not in servers)
+
+    def _asked(self, only: Mapping[str, str], routed: bool = True) -> tuple[Alert, ...]:
+        """The alerts that a filter lets through; if they are not `routed`, none of them has a way to the healer."""
+        found = parse_entries(self._api.get("/api/v2/alerts", {**WANTED, **only}).document, self._api.who)
+        muted = self._muted(found, only) if routed and knows_mutes(found) else None
         return tuple(alert for entry in found if (alert := parse_alert(entry, muted, self._api.who)) is not None)
 
     def _muted(self, found: Iterable[RawAlert], only: Mapping[str, str]) -> dict[str, bool]:
@@ -64,10 +75,18 @@ class Alertmanager:
             log.warning("%s sends to %s and not to %s: %s", self._api.who, names, self._receiver, words)
 
 
-def choose_filter(servers: frozenset[str]) -> dict[str, str]:
-    """The parameter that asks for alerts of these servers and of none, such as the Watchdog; {} when it is too long."""
-    pattern = "|".join([*map(re.escape, sorted(servers)), ""]).replace("\\", "\\\\").replace('"', '\\"')
-    return {"filter": f'server=~"{pattern}"'} if len(pattern) <= MAX_FILTER else {}
+def choose_filters(servers: frozenset[str]) -> list[dict[str, str]]:
+    """The parameters that ask for alerts of these servers, one of each request.
+
+    Of others nothing is asked: a storm of them would be larger than what is read.
+    """
+    groups: list[list[str]] = [[]]
+    for name in map(re.escape, sorted(servers)):
+        if sum(map(len, groups[-1])) + len(name) > MAX_FILTER:
+            groups.append([])
+        groups[-1].append(name)
+    patterns = ("|".join(group).replace("\\", "\\\\").replace('"', '\\"') for group in groups if group)
+    return [{"filter": f'server=~"{pattern}"'} for pattern in patterns]
 
 
 def parse_entries(answer: object, who: str) -> tuple[RawAlert, ...]:

@@ -50,7 +50,7 @@ class ActiveAlerts(Protocol):
     """Alertmanager. Raises Blind when it does not answer."""
 
     def active(self, servers: frozenset[str] | None = None) -> tuple[Alert, ...]:
-        """The alerts that have not ended: of these servers (None: of all) and of none, such as the Watchdog."""
+        """The alerts that have not ended: of these servers and the Watchdog, or (None) all."""
         ...
 
 

@@ -47,17 +47,38 @@ def test_reads_active_alerts(server: Any) -> None:
     assert server.paths() == [f"{ALERTS}?active=true&silenced=true&inhibited=true&unprocessed=false"]
 
 
-def test_asks_for_the_servers_that_it_is_about_and_for_what_is_of_none(server: Any) -> None:
+def filters(server: Any) -> list[str]:
+    return [parse_qs(path.partition("?")[2])["filter"][0] for path in server.paths()]
+
+
+def test_asks_for_the_watchdog_and_for_the_servers_that_it_is_about(server: Any) -> None:
     server.say_json(ALERTS, [])
     Alertmanager(server.url).active(frozenset({"gpu1:8000", "10.0.0.1:8000"}))
-    (asked,) = server.paths()
-    assert parse_qs(asked.partition("?")[2])["filter"] == ['server=~"10\\\\.0\\\\.0\\\\.1:8000|gpu1:8000|"']
+    assert filters(server) == ['alertname="Watchdog"', 'server=~"10\\\\.0\\\\.0\\\\.1:8000|gpu1:8000"']
 
 
-def test_a_filter_that_is_too_long_for_an_address_is_left_out(server: Any) -> None:
+def test_many_servers_are_asked_for_in_several_requests(server: Any) -> None:
+    servers = frozenset(f"gpu{number}.example.org:8000" for number in range(300))
     server.say_json(ALERTS, [])
-    Alertmanager(server.url).active(frozenset(f"gpu{number}.example.org:8000" for number in range(300)))
-    assert "filter" not in server.paths()[0]
+    Alertmanager(server.url).active(servers)
+    names = [name for one in filters(server)[1:] for name in one[len('server=~"') : -1].split("|")]
+    assert [name.replace("\\", "") for name in names] == sorted(servers)
+    assert 2 < len(server.paths()) < 6
+    assert max(map(len, server.paths())) < 8000
+
+
+def test_an_alertmanager_that_ignores_filters_shows_nothing_twice(server: Any) -> None:
+    watchdog = entry(labels={"alertname": "Watchdog"}, fingerprint="1")
+    stranger = entry(labels={"alertname": "VllmDown", "server": "other:8000"}, fingerprint="2")
+    server.say_json(ALERTS, [entry(), watchdog, stranger])
+    found = Alertmanager(server.url).active(frozenset({"gpu1:8000"}))
+    assert [(alert.name, alert.server) for alert in found] == [("VllmDown", "gpu1:8000"), ("Watchdog", "")]
+
+
+def test_about_nobody_only_the_watchdog_is_asked_for(server: Any) -> None:
+    server.say_json(ALERTS, [])
+    assert Alertmanager(server.url).active(frozenset()) == ()
+    assert filters(server) == ['alertname="Watchdog"']
 
 
 def test_no_alert_is_an_answer(server: Any) -> None:
