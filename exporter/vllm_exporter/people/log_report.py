@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vllm_exporter.people.log_report_events import LogEvent, LogEvents, LogStart
+from vllm_exporter.people.log_report_events import LogEvent, LogEvents
 from vllm_exporter.people.log_report_input import LogInput
+from vllm_exporter.people.log_report_starts import LogStart
 from vllm_exporter.people.log_report_times import LogTimes
 from vllm_exporter.subjects.logs.classes import read_classes
 from vllm_exporter.subjects.logs.follow import Follower
@@ -39,7 +40,7 @@ def report(name: str) -> LogReport:
         for _, finding in follower.feed_all(batch, 0.0):
             found.note(finding)
     found.finish(incident.ready is True or incident.planned)
-    starts = tuple(start for start in found.starts if start.steps or start.later)
+    starts = tuple(start for start in found.starts.all if start.steps or start.later)
     events = tuple(found.events.values())
     return LogReport(source.name, lines, starts, events, found.not_understood, tuple(found.samples), source.problem)
 

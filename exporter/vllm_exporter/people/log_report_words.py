@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from vllm_exporter.people.hang_report import wrap
 from vllm_exporter.people.log_report import LogReport
-from vllm_exporter.people.log_report_events import LogEvent, LogStart
+from vllm_exporter.people.log_report_events import LogEvent
+from vllm_exporter.people.log_report_starts import LogStart
 from vllm_exporter.subjects.logs.redact import redact
 from vllm_exporter.subjects.logs.table import SEVERITIES
 

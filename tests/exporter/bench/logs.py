@@ -78,7 +78,9 @@ def burst_figures(program: Program, log: Path) -> list[Figure]:
 
 def judging_figures() -> list[Figure]:
     """Lines a second in one core, of CPU time."""
-    kinds = {"vllm": [line.rstrip(b"\n") for line in own_lines()], "start": lines("healthy"), "json": lines("json")}
+    own = [line.rstrip(b"\n") for line in own_lines()]
+    behind = [b"2026-11-21T14:55:06.123456789Z stdout F " + line for line in own]
+    kinds = {"vllm": own, "start": lines("healthy"), "json": lines("json"), "behind_a_prefix": behind}
     return [
         Figure(f"log_lines_judged_a_second_{name}", "lines", judged(given), LINES_A_SECOND, at_least=True)
         for name, given in kinds.items()

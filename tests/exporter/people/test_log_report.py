@@ -138,6 +138,31 @@ def test_a_start_without_arguments_after_a_death_is_a_start_of_its_own(said: Any
     assert [one["ready"] for one in found["starts"]] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("vllm-1  | ", "vllm-2  | "), ("Nov 21 15:04:42 host1 vllm-a[7]: ", "Nov 21 15:04:42 host1 vllm-b[8]: ")],
+)
+def test_starts_of_two_servers_in_one_log_are_kept_apart_by_what_stands_before(
+    first: str, second: str, said: Any
+) -> None:
+    spawned = (
+        "(EngineCore pid=2) INFO 11-21 15:04:45 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: x"
+    )
+    lines = [mark + line for line in (ARGS, spawned, OOM) for mark in (first, second)]
+    ready = first + READY.replace("(APIServer pid=1) ", "")
+    found = said(*lines, ready)
+    assert found["starts"] == [
+        {"steps": ["args_parsed", "engine_spawned", "listening"], "ready": True},
+        {"steps": ["args_parsed", "engine_spawned"], "ready": False},
+    ]
+
+
+def test_processes_of_one_server_may_have_marks_of_their_own(said: Any) -> None:
+    spawned = "INFO 11-21 15:04:45 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: x"
+    lines = (ARGS, "[rank0]: " + spawned, "[rank1]: " + spawned, "Nov 21 15:04:42 host1 vllm[8]: " + spawned, READY)
+    assert said(*lines)["starts"] == [{"steps": ["args_parsed", "engine_spawned", "listening"], "ready": True}]
+
+
 def test_a_port_that_is_taken_after_the_application_started_means_not_ready(said: Any) -> None:
     taken = "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use"
     assert said(ARGS, READY, taken)["starts"][0]["ready"] is False

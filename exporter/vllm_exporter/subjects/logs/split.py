@@ -124,7 +124,7 @@ class LineSplitter:
         """Returns the record that begins at `at`, if one does: JSON, or logfmt."""
         if text.startswith(b"{", at):
             return parse_record(raw[at:])
-        return parse_logfmt(raw[at:]) if _LOGFMT.match(text, at) is not None else None
+        return parse_logfmt(raw[at : at + 4 * LIMIT]) if _LOGFMT.match(text, at) is not None else None
 
     def _before(self, text: bytes, at: int, inside: bool, following: bytes) -> Before | None:
         """Returns what stands before the next part of the line; None when nothing does, or nobody can tell.
