@@ -21,7 +21,7 @@ from vllm_exporter.subjects.logs.classes import read_classes
 from vllm_exporter.subjects.logs.docker import SOCKET, LogDocker
 from vllm_exporter.subjects.logs.fair_share import FairShare
 from vllm_exporter.subjects.logs.file import LogFile
-from vllm_exporter.subjects.logs.follow import Follower
+from vllm_exporter.subjects.logs.follow import OTHER, Follower
 from vllm_exporter.subjects.logs.incident import Incident
 from vllm_exporter.subjects.logs.journal import LogJournal
 from vllm_exporter.subjects.logs.lines import parse_process
@@ -29,7 +29,9 @@ from vllm_exporter.subjects.logs.places import LogPlace, parse_place
 from vllm_exporter.subjects.logs.reader import DatedFinding, LogReader
 from vllm_exporter.subjects.logs.redact import redact
 from vllm_exporter.subjects.logs.source import LogSource, Position
-from vllm_exporter.subjects.logs.table import kinds
+from vllm_exporter.subjects.logs.table import LogClass, kinds
+
+UNKNOWN = LogClass(OTHER, "error", "error", False)  # where it ends a start
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class LogsCollector(Collector):
             for place, source in self._sources.items()
         }
         self._share = FairShare(self._readers, context.clock)
-        self._counts = ClassCounts(incidents, kinds(patterns).values())
+        self._counts = ClassCounts(incidents, (*kinds(patterns).values(), UNKNOWN))
         self._throttle = EventThrottle()
 
     @classmethod

@@ -129,6 +129,20 @@ def test_an_event_says_which_process_and_what_with_nothing_of_users_in_it(world:
     }
 
 
+def test_an_exception_that_ends_a_start_is_an_event_with_its_message_and_its_rank(world: World) -> None:
+    assert world.collect()["events_total", SERVER, "other.exception", "error"] == 0
+    for line in (
+        b"Traceback (most recent call last):",
+        b'  File "/a.py", line 1, in f',
+        b"FooError: no class knows 'it'",
+    ):
+        world.write(b"vllm-1  | [rank3]: " + line + b"\n")
+    assert world.collect()["events_total", SERVER, "other.exception", "error"] == 1
+    event = only(noticed(world.subscription), "other.exception")
+    assert (event.severity, event.rank, event.exception, event.frame) == ("error", "3", "FooError", "a.py:f")
+    assert event.summary == "other.exception: FooError: no class knows '…'"
+
+
 def test_a_flood_of_one_class_is_one_event_a_minute(world: World) -> None:
     line = b"(EngineCore pid=1) ERROR 11-21 15:02:39 [x.py:1] Failed to advance FSM for request r for tokens [1]\n"
     world.write(line * 500)
