@@ -66,8 +66,9 @@ test-compose: install ## the containers, on a real Docker: healed through the pr
 check: install ## linters, types, layers, generated files, rules
 	@scripts/check.sh
 
-rules: install ## write prometheus/rules/thresholds.rules.yml from prometheus/thresholds.yml
+rules: install ## write prometheus/rules/ from prometheus/thresholds.yml and prometheus/slo.yml
 	@$(PYTHON) prometheus/thresholds.py
+	@$(PYTHON) prometheus/slo.py
 
 dashboards: install ## write grafana/dashboards/*.json from grafana/boards/*.py
 	@$(PYTHON) -m grafana write
