@@ -6,6 +6,8 @@ that a failed start left behind.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vllm_healer.elapsed import elapsed
 from vllm_healer.journal import Unfinished
 from vllm_healer.model import (
@@ -50,7 +52,9 @@ class Follow:
         age = elapsed(permit.at, self._deps.clock.now())
         verdict = self._judge(incident, permit.plan, target, decision, age)
         if verdict.verification is not Verification.NOT_YET:
-            self._conclude(incident, permit, result, verdict)
+            loop = self._loop(incident) if verdict.verification is Verification.FAILED else ""
+            words = f"{verdict.words}; {loop}" if loop else verdict.words
+            self._conclude(incident, permit, result, replace(verdict, words=words))
         elif self._wants_another(decision, permit):
             words = f"{incident.server} did not recover: {decision.diagnosis.evidence}"
             then = IncidentState.OPEN, f"{decision.diagnosis.cause} came up while it was waited for"

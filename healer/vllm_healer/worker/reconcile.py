@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from vllm_healer.elapsed import elapsed
 from vllm_healer.errors import Blind
 from vllm_healer.leftover import answered_by_another
-from vllm_healer.model import Alert, Health, Incident, IncidentState, Instant, RunState, Standing, Target
+from vllm_healer.model import Alert, Canary, Health, Incident, IncidentState, Instant, RunState, Standing, Target
 from vllm_healer.pipeline.correlate import names
 from vllm_healer.pipeline.gather import PATIENT_CANARY, observe
 from vllm_healer.pipeline.watchdog import missing_watchdog
@@ -76,8 +76,14 @@ class Reconciler:
         now, key = self._deps.clock.now(), supervisor.incarnation.key
         self._deps.journal.remember(target.server, key, ready, supervisor.tree, now, alive)
 
-        if unsettled and ready and seen.canary is not None and seen.canary.ok:
-            words = f"{target.server} answers again: /health is ok and a token came back"
+        if unsettled and ready and seen.canary is not None:
+            self._settle(target, seen.canary)
+
+    def _settle(self, target: Target, canary: Canary) -> None:
+        """Lets failed actions count no more on a server that answers. A model that completes no text shows no more."""
+        if canary.ok or not canary.applicable:
+            more = "a token came back" if canary.ok else "no canary applies to it"
+            words = f"{target.server} answers again: /health is ok and {more}"
             self._deps.journal.settle(target.server, words, self._deps.clock.now())
 
     def _make_up(self, active: Iterable[Alert], incidents: Mapping[str, Incident]) -> None:

@@ -109,6 +109,18 @@ def test_a_crash_loop_ends_with_a_person_when_the_time_of_a_start_is_over(world:
     assert IncidentState.FAILED in world.states()
 
 
+def test_a_restart_that_ends_in_a_crash_loop_is_said_to(world: Any) -> None:
+    world.server.heals = False
+    world.run(16)
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(3)
+    world.server.state = RunState.STARTING
+    start_again(world, times=125)
+    (verdict,) = [line for line in world.history() if line.startswith("verdict")]
+    assert "did not recover in 600 s: no process runs (the supervisor says starting); crash loop: " in verdict
+
+
 def test_one_start_that_takes_minutes_is_no_crash_loop(world: Any) -> None:
     back_off(world)
     world.run(300)

@@ -307,6 +307,20 @@ def test_a_failed_restart_holds_the_pool_back_until_the_server_answers_again(wor
     assert any("is settled: gpu1:8000 answers again" in line for line in world.history())
 
 
+def test_a_failed_restart_of_a_model_that_completes_no_text_counts_no_more_when_it_is_healthy(world: Any) -> None:
+    """Else five in a row, months apart, would be five that did not help."""
+    world.run(16)
+    world.server.heals, world.server.completes = False, False
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(700)
+    assert world.journal.unsettled("gpu1:8000")
+    world.resolve()
+    world.server.health = Health.OK
+    world.run(20)
+    assert not world.journal.unsettled("gpu1:8000")
+
+
 def test_a_server_whose_supervisor_is_silent_is_left_alone(world: Any) -> None:
     world.run(16)
     world.server.blind, world.server.health = True, Health.REFUSED

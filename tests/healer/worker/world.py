@@ -80,6 +80,7 @@ class FakeServer:
     tree: tuple[ProcessRef, ...] = ()
     unsupervised: tuple[ProcessRef, ...] = ()
     looked: Callable[[], None] | None = None  # called while it is looked at
+    completes: bool = True  # False: a pooling model, to which no canary applies
 
     def observe(self, target: Target) -> SupervisorView:
         if self.blind:
@@ -123,6 +124,8 @@ class FakeServer:
             self.looked()
         if self.health is not Health.OK:
             return Look(self.health, None, None, None)
+        if not self.completes:
+            return Look(Health.OK, Canary(False, False, 0.1) if canary else None, None, None)
         answers = self.answers and self.answer_seconds <= canary
         if answers:
             self.work += 1
