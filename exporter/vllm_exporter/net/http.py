@@ -14,7 +14,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.net.dns import lookup
@@ -67,6 +67,9 @@ class ClientResponse:
     body: bytes
     keeps: bool = False  # the connection can take another request
     encoding: str = ""  # of the body, such as gzip; '' as it was asked for
+    whole: bool = field(
+        default=True, compare=False
+    )  # False if only the end of the connection says where the body ends: it may be cut
 
 
 def request(
@@ -184,7 +187,7 @@ def read_response(stream: Stream, max_body: int = MAX_BODY, heard: Heard | None 
         return ClientResponse(status, _read_chunks(stream, max_body, heard), encoding=encoding)
     length = headers.get(b"content-length")
     if length is None:
-        return ClientResponse(status, stream.rest(max_body), encoding=encoding)
+        return ClientResponse(status, stream.rest(max_body), encoding=encoding, whole=False)
     if not length.isdigit() or len(length) > MAX_DIGITS:
         raise Garbled(f"Content-Length is {length[:40]!r}, not a number")
     _check_size(int(length), max_body)

@@ -109,7 +109,7 @@ class HttpVllmApi(VllmApi):
             raise SourceError(f"GET /metrics of {self._origin}: status {answer.status} instead of 200")
         if answer.encoding:
             raise SourceError(f"GET /metrics of {self._origin}: compressed ({shown(answer.encoding)}) unasked")
-        return parse_metrics(answer.body)
+        return parse_metrics(answer.body, answer.whole)
 
     def canary(self) -> tuple[CanaryResult, CanaryTokens]:
         """Requests one token for a new prompt. The connection is closed at the deadline: vLLM then aborts it."""

@@ -64,16 +64,21 @@ def parse_engine(text: bytes) -> EngineValues | None:
     return None if reading is None else reading.values
 
 
-def parse_metrics(text: bytes) -> EngineReading | None:
+def parse_metrics(text: bytes, whole: bool = False) -> EngineReading | None:
     """Returns None when there are no families of vLLM's engine (--disable-log-stats, or not vLLM at all).
+
+    `whole`: the text is known to be whole, so that a last line without an end is not cut.
 
     Raises SourceError when the text is cut or damaged where it matters, has vLLM's families under another name, or
     more or other engines than vLLM could have: a wrong number is worse than none.
     """
+    cut = is_cut(text) and not whole
     prefix = find_prefix(text, OF_ENGINES)
     if prefix is None:
         return None
-    samples = find_samples(whole_families(text), prefix, (*OF_ENGINES, CACHE_CONFIG), (HTTP_REQUESTS, STARTED))
+    samples = find_samples(
+        whole_families(text) if cut else text, prefix, (*OF_ENGINES, CACHE_CONFIG), (HTTP_REQUESTS, STARTED)
+    )
     found: Concepts = {}
     for concept, names in NAMES.items():
         name = next((name for name in names if name in samples), None)
@@ -83,8 +88,8 @@ def parse_metrics(text: bytes) -> EngineReading | None:
     for concept in ("running", "waiting"):
         if concept not in found:
             missing = (prefix + NAMES[concept][0]).decode()
-            cut = "; the text seems to be cut" if is_cut(text) else ""
-            raise SourceError(f"/metrics has {prefix.decode()} families but not {missing}{cut}")
+            why = "; the text seems to be cut" if cut else ""
+            raise SourceError(f"/metrics has {prefix.decode()} families but not {missing}{why}")
     config = samples.get(CACHE_CONFIG, [(b"", b"")])[0][0]
     started = samples.get(STARTED, [(b"", b"")])[0][1] if prefix == USUAL else b""  # else of the process between
     return make_reading(found, parse_block_count(config), parse_start(started), count_failed(samples))

@@ -260,6 +260,31 @@ def test_names_are_shown_in_128_printable_characters_and_asked_for_as_they_are(a
     assert json.loads(Handler.asked[-1][2])["model"] == name
 
 
+@pytest.mark.parametrize(
+    ("head", "tokens"),
+    [(b"Content-Length: 136\r\n", 5), (b"", None)],
+    ids=["a length says that it is whole", "it ends with the connection"],
+)
+def test_a_last_line_without_an_end_counts_where_the_page_is_known_to_be_whole(
+    head: bytes, tokens: float | None
+) -> None:
+    page = b"vllm:num_requests_running 0\nvllm:num_requests_waiting 0\n"
+    page += b"# TYPE vllm:prompt_tokens_total counter\nvllm:prompt_tokens_total 5"
+    page = page.ljust(136)
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + page)
+
+    server = Answering(answer)
+    api = HttpVllmApi(Origin("127.0.0.1", server.port), 1.0, 1.0)
+    reading = api.engine()
+    api.close()
+    server.close()
+    assert reading is not None
+    assert reading.values.prompt_tokens == tokens
+
+
 def test_a_page_that_a_proxy_compresses_unasked_is_said_to_be_so() -> None:
     def compressed(connection: socket.socket) -> None:
         connection.recv(65536)

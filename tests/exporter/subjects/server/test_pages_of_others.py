@@ -98,6 +98,14 @@ def test_a_text_without_comments_loses_only_its_last_family_when_it_is_cut() -> 
     assert read(text).values == EngineValues(0, 0)
 
 
+def test_a_page_of_which_http_says_that_it_is_whole_may_end_without_a_line_break() -> None:
+    text = b"# TYPE a gauge\n" + IDLE + b"# TYPE vllm:prompt_tokens_total counter\nvllm:prompt_tokens_total 5"
+    assert read(text).values == EngineValues(0, 0)
+    whole = parse_metrics(text, whole=True)
+    assert whole is not None
+    assert whole.values == EngineValues(0, 0, prompt_tokens=5)
+
+
 def test_openmetrics_may_end_without_a_line_break() -> None:
     assert read(IDLE + b"# EOF").values == EngineValues(0, 0)
 
