@@ -7,6 +7,9 @@ import reprlib
 
 QUOTED = 200  # characters of an unexpected answer that are repeated in a message
 
+# A sentence, not a log: enough for two lines of evidence. What is longer belongs into `data`.
+WORDS_LENGTH = 500
+
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring = 4, 80
 
@@ -31,3 +34,9 @@ def quoted(text: bytes | str) -> str:
 def shown(document: object) -> str:
     """A document in short, however large it is or deep it nests."""
     return _SHORT.repr(document)
+
+
+def one_line(text: str, length: int = WORDS_LENGTH) -> str:
+    """The text on one line, without terminal codes and cut to `length`: alerts and logs are strangers' text."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"

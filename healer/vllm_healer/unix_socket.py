@@ -16,6 +16,12 @@ from pathlib import Path
 PEER = struct.Struct("3i")  # pid, uid, gid (unix(7), SO_PEERCRED)
 
 
+def beside(journal: str) -> Path:
+    """The socket of the healer that has this journal."""
+    path = Path(journal)
+    return path.with_name(f"{path.name}.sock")
+
+
 def listen(path: Path) -> socket.socket:
     """Listens there, for the owner only. What is left of an earlier socket is replaced. Raises OSError."""
     with suppress(FileNotFoundError):

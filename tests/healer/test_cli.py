@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import json
 import socket
+import subprocess
+import sys
 import threading
 import xmlrpc.client
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from vllm_healer import unix_socket
 from vllm_healer.cli import main
 from vllm_healer.cli.main import COMMANDS
@@ -96,6 +99,13 @@ def test_the_help_names_each_command_and_the_exit_codes(capsys: pytest.CaptureFi
     assert ended.value.code == 0
     assert [command for command in COMMANDS if f"\n    {command}" not in told] == []
     assert "0 done, 1 failed (the reason is on standard error), 2 wrong use" in told
+
+
+def test_pause_by_the_socket_waits_for_no_large_library() -> None:
+    """On a machine that is busy with a storm they would take a second."""
+    code = "import sys, vllm_healer.cli.control; print(sorted({'sqlalchemy', 'flask', 'requests'} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert ended.stdout == "[]\n"
 
 
 def test_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:

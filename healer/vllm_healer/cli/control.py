@@ -1,4 +1,7 @@
-"""pause and resume: through the running healer's socket, over HTTP, or straight in the journal when none runs."""
+"""pause and resume: through the running healer's socket, over HTTP, or straight in the journal when none runs.
+
+The socket needs nothing that takes long to import, so the rest is imported where it is needed.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,10 @@ import os
 from contextlib import closing
 from pathlib import Path
 
-import requests
-
 from vllm_healer import unix_socket
-from vllm_healer.app import holder
-from vllm_healer.clock import SystemClock
 from vllm_healer.config import Config
 from vllm_healer.errors import Blind
-from vllm_healer.journal import Journal
-from vllm_healer.journal.entries import one_line
-from vllm_healer.sessions import direct_session
-from vllm_healer.web import control_path, read_token
+from vllm_healer.printable import one_line
 
 SECONDS = 10.0  # for an answer; the journal's disk may be slow
 LINE = 4096  # bytes of an answer by the socket
@@ -44,7 +40,7 @@ def _switch(config: Config, arguments: argparse.Namespace, verb: str) -> int:
 
 def _over_socket(config: Config, verb: str, words: str) -> str:
     """The socket where it was done, or '' when none is there that this user may use. Raises Blind when it failed."""
-    path = control_path(config.journal)
+    path = unix_socket.beside(config.journal)
     try:
         with unix_socket.connect(path, SECONDS) as connection:
             if unix_socket.peer(connection) not in _owners(Path(config.journal)):
@@ -68,6 +64,11 @@ def _owners(journal: Path) -> set[int]:
 
 def _over_http(config: Config, verb: str, words: str) -> str:
     """The URL where it was done, or '' when nobody listens there. Raises Blind when it was not done."""
+    import requests
+
+    from vllm_healer.sessions import direct_session
+    from vllm_healer.web import read_token
+
     url = f"http://{config.listen}/{verb}"
     headers = {"Authorization": f"Bearer {read_token(config.token_file)}"}
     try:
@@ -84,6 +85,10 @@ def _over_http(config: Config, verb: str, words: str) -> str:
 
 def _in_journal(config: Config, verb: str, words: str) -> str:
     """Writes it for a healer that starts later. Raises JournalLocked when one runs after all."""
+    from vllm_healer.app import holder
+    from vllm_healer.clock import SystemClock
+    from vllm_healer.journal import Journal
+
     clock = SystemClock()
     with closing(Journal.open(Path(config.journal), clock, holder())) as journal:
         (journal.pause if verb == "pause" else journal.resume)(words, clock.now())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-from vllm_healer.journal.entries import one_line
+from vllm_healer.printable import one_line
 
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 LINE = 2000  # characters; what alerts and other programs say is repeated in messages

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from importlib import metadata
+from collections.abc import Callable, Sequence
+from importlib import import_module, metadata
 from pathlib import Path
 
-from vllm_healer.cli import control, journal, preview, service
 from vllm_healer.config import Config, load
 from vllm_healer.errors import HealerError
 
@@ -18,27 +17,35 @@ EPILOG = """\
 Order of precedence: healer.yml, then VLLM_HEALER_* variables, then options.
 Exit status: 0 done, 1 failed (the reason is on standard error), 2 wrong use."""
 
+# The module of each command, imported when it is given: `pause` must not wait for all of them on a busy machine.
 COMMANDS = {
-    "serve": service.serve,
-    "check-config": service.check_config,
-    "history": journal.history,
-    "explain": journal.explain,
-    "pause": control.pause,
-    "resume": control.resume,
-    "simulate": preview.simulate,
+    "serve": "service",
+    "check-config": "service",
+    "history": "journal",
+    "explain": "journal",
+    "pause": "control",
+    "resume": "control",
+    "simulate": "preview",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        return COMMANDS[arguments.command](_config(arguments), arguments)
+        return _command(arguments.command)(_config(arguments), arguments)
     except HealerError as error:
         print(f"vllm-healer: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `vllm-healer history | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _command(name: str) -> Callable[[Config, argparse.Namespace], int]:
+    """The function of a command; it has the command's name."""
+    module = import_module(f"vllm_healer.cli.{COMMANDS[name]}")
+    function: Callable[[Config, argparse.Namespace], int] = getattr(module, name.replace("-", "_"))
+    return function
 
 
 def _config(arguments: argparse.Namespace) -> Config:

@@ -11,7 +11,7 @@ from vllm_healer.journal.ledger import Check, read_ledger
 from vllm_healer.journal.schema import actions, steps
 from vllm_healer.journal.values import Unfinished
 from vllm_healer.model import Instant, Lesson, Outcome, Permit, Plan, Refusal, Result, Verdict, Verification
-from vllm_healer.printable import gist
+from vllm_healer.printable import gist, one_line
 
 # The worker asks again every few seconds; the same answer is written again only after this, to show that it holds.
 REFUSAL_REPEAT_SECONDS = 300.0
@@ -168,7 +168,7 @@ def _refuse(connection: Connection, plan: Plan, refusal: Refusal, now: Instant) 
     words = f"would have done {_deed(plan)}, refused: {refusal.reason}, {refusal.words}"
     before = entries.last(connection, plan.incident, ("refusal", "intent"))
     if before is not None and before[0].data == data:
-        same = gist(before[0].words) == gist(entries.one_line(words))
+        same = gist(before[0].words) == gist(one_line(words))
         if elapsed(before[1], now) <= (REFUSAL_REPEAT_SECONDS if same else REFUSAL_CHANGE_SECONDS):
             return
     entries.append(connection, plan.incident, "refusal", words, now, data)

@@ -11,9 +11,7 @@ from vllm_healer.journal.codec import data_from_json, to_json
 from vllm_healer.journal.schema import entries
 from vllm_healer.journal.values import Entry
 from vllm_healer.model import Instant
-
-# A sentence, not a log: enough for two lines of evidence. What is longer belongs into `data`.
-WORDS_LENGTH = 500
+from vllm_healer.printable import one_line
 
 
 def append(
@@ -52,12 +50,6 @@ def last(connection: Connection, incident: int, kinds: tuple[str, ...]) -> tuple
     query = select(entries).where(entries.c.incident == incident, entries.c.kind.in_(kinds))
     row = connection.execute(query.order_by(entries.c.id.desc()).limit(1)).first()
     return None if row is None else (_entry(row), schema.read_instant(row, "at"))
-
-
-def one_line(text: str, length: int = WORDS_LENGTH) -> str:
-    """The text on one line, without terminal codes and cut to `length`: alerts and logs are strangers' text."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def _read(connection: Connection, query: Select[tuple[object, ...]]) -> tuple[Entry, ...]:

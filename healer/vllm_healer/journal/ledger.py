@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, delete, insert, or_, select
 from vllm_healer.journal import codec, entries, schema
 from vllm_healer.journal.schema import actions, meta, steps
 from vllm_healer.model import STOP_STEP, Instant, Ledger, LedgerEntry, Outcome, Plan, Refusal, Verification
+from vllm_healer.printable import one_line
 
 Check = Callable[[Ledger], Refusal | None]
 
@@ -33,7 +34,7 @@ def read_ledger(connection: Connection, plan: Plan) -> Ledger:
 def pause(connection: Connection, words: str, now: Instant) -> None:
     """Pauses until `resume`, restarts of the healer included."""
     _forget(connection)
-    connection.execute(insert(meta).values(key="paused", value=entries.one_line(words) or "paused, no reason given"))
+    connection.execute(insert(meta).values(key="paused", value=one_line(words) or "paused, no reason given"))
     entries.append(connection, None, "pause", f"paused: {words}", now)
 
 

@@ -2,8 +2,8 @@
 
 from vllm_healer.web.app import create_app
 from vllm_healer.web.auth import read_token
-from vllm_healer.web.control import Control, control_path
+from vllm_healer.web.control import Control
 from vllm_healer.web.deps import WebDeps
 from vllm_healer.web.server import make_server
 
-__all__ = ["Control", "WebDeps", "control_path", "create_app", "make_server", "read_token"]
+__all__ = ["Control", "WebDeps", "create_app", "make_server", "read_token"]

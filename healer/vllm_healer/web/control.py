@@ -12,7 +12,6 @@ import os
 import socket
 import threading
 from contextlib import suppress
-from pathlib import Path
 
 from vllm_healer import unix_socket
 from vllm_healer.errors import JournalError
@@ -24,18 +23,12 @@ SECONDS = 2.0  # for a client to say what it wants
 LINE = 4096  # bytes; the journal keeps 500 characters of the words
 
 
-def control_path(journal: str) -> Path:
-    """The socket of the healer that has this journal."""
-    path = Path(journal)
-    return path.with_name(f"{path.name}.sock")
-
-
 class Control:
     """Serves the socket in a thread of its own, one client after the other."""
 
     def __init__(self, deps: WebDeps) -> None:
         self._deps = deps
-        self._path = control_path(deps.config.journal)
+        self._path = unix_socket.beside(deps.config.journal)
         self._listener: socket.socket | None = None
 
     def start(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.patience import PATIENCE
 from vllm_healer import unix_socket
 from vllm_healer.config import Config
-from vllm_healer.web import Control, WebDeps, control_path
+from vllm_healer.web import Control, WebDeps
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def control(deps: WebDeps, journal_path: Path) -> Iterator[Control]:
 
 
 def say(journal_path: Path, line: bytes) -> dict[str, Any]:
-    with unix_socket.connect(control_path(str(journal_path)), PATIENCE) as connection:
+    with unix_socket.connect(unix_socket.beside(str(journal_path)), PATIENCE) as connection:
         connection.sendall(line + b"\n")
         with connection.makefile("rb") as lines:
             answer: dict[str, Any] = json.loads(lines.readline())
@@ -49,7 +49,7 @@ def test_pauses_and_resumes(control: Control, journal_path: Path, fake_journal: 
 
 def test_nobody_but_the_owner_may_connect(control: Control, journal_path: Path) -> None:
     control.start()
-    assert control_path(str(journal_path)).stat().st_mode & 0o777 == 0o600
+    assert unix_socket.beside(str(journal_path)).stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_says_when_the_journal_did_not_take_it(control: Control, journal_path: P
 
 
 def test_replaces_the_socket_of_a_healer_that_was_killed(control: Control, journal_path: Path) -> None:
-    unix_socket.listen(control_path(str(journal_path))).close()
+    unix_socket.listen(unix_socket.beside(str(journal_path))).close()
     control.start()
     assert say(journal_path, b'{"verb": "pause", "words": "x"}') == {"paused": "x"}
 
@@ -86,18 +86,18 @@ def test_replaces_the_socket_of_a_healer_that_was_killed(control: Control, journ
 def test_leaves_another_file_alone_and_goes_on_without_a_socket(
     control: Control, journal_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    control_path(str(journal_path)).write_text("mine")
+    unix_socket.beside(str(journal_path)).write_text("mine")
     control.start()
-    assert control_path(str(journal_path)).read_text() == "mine"
+    assert unix_socket.beside(str(journal_path)).read_text() == "mine"
     assert "Address already in use; they come over HTTP" in caplog.text
     control.close()
-    assert control_path(str(journal_path)).exists()
+    assert unix_socket.beside(str(journal_path)).exists()
 
 
 def test_takes_its_socket_away_at_the_end(control: Control, journal_path: Path) -> None:
     control.start()
     control.close()
-    assert not control_path(str(journal_path)).exists()
+    assert not unix_socket.beside(str(journal_path)).exists()
     control.close()
 
 
@@ -106,5 +106,5 @@ def test_a_client_that_says_nothing_is_not_waited_for_long(
 ) -> None:
     monkeypatch.setattr("vllm_healer.web.control.SECONDS", 0.1)
     control.start()
-    with unix_socket.connect(control_path(str(journal_path)), PATIENCE):
+    with unix_socket.connect(unix_socket.beside(str(journal_path)), PATIENCE):
         assert say(journal_path, b'{"verb": "pause", "words": "x"}') == {"paused": "x"}
