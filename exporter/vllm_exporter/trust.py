@@ -11,8 +11,9 @@ import os
 import stat
 from pathlib import Path
 
+from vllm_exporter.secret_mode import exposed
+
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-OTHERS = stat.S_IRWXO
 NEW = ".new"  # at the end of a file that is not whole yet
 READ = os.O_RDONLY | os.O_NONBLOCK
 
@@ -144,12 +145,11 @@ def check_secret(path: str) -> None:
     """Raises Untrusted when every user may read or write the file. On a read-only mount, as Docker and Kubernetes hand
     out secrets, the mode is theirs and cannot be changed. Nothing is said of a file that is not there."""
     try:
-        mode = stat.S_IMODE(os.stat(path).st_mode)
-        if not mode & OTHERS or os.statvfs(path).f_flag & os.ST_RDONLY:
-            return
+        problem = exposed(path)
     except (OSError, ValueError):
         return
-    raise Untrusted(f"{path} is open to every user (mode {mode:04o}); run: chmod 600 {path}")
+    if problem:
+        raise Untrusted(f"{path} {problem}")
 
 
 def check_not_everybodys(path: Path) -> None:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPORTER, HEALER = ROOT / "exporter" / "vllm_exporter", ROOT / "healer" / "vllm_healer"
 
 
-@pytest.mark.parametrize("file", ["config/secret_mode.py", "config/yaml_lines.py", "plugins.py"])
+@pytest.mark.parametrize("file", ["secret_mode.py", "config/yaml_lines.py", "plugins.py"])
 def test_both_copies_are_the_same(file: str) -> None:
     assert (HEALER / file).read_bytes() == (EXPORTER / file).read_bytes(), f"copy one {file} over the other"
 

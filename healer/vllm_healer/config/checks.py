@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vllm_healer.config.secret_mode import exposed
 from vllm_healer.errors import ConfigError
+from vllm_healer.secret_mode import exposed
 from vllm_healer.trust import distrust_file, trusted_users
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hmac
 from pathlib import Path
 
-from vllm_healer.config.secret_mode import exposed
 from vllm_healer.errors import ConfigError
+from vllm_healer.secret_mode import exposed
 
 # Characters. Of hexadecimal digits that is 32 bits: weeks of trying over HTTP, and an alert fires in its first minutes.
 SHORTEST = 8

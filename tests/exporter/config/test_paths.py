@@ -89,7 +89,10 @@ def test_a_directory_that_others_may_write_and_a_secret_that_they_may_read_are_w
         f"here: others may write into {state} (mode 0770); run: chmod go-w {state}, or name a directory of its own",
     )
     (found,) = look_at([NamedPath("here", str(key), "fix", secret=True)])
-    assert found == PathProblem(True, f"here: {key} is open to every user (mode 0644); run: chmod 600 {key}")
+    assert found == PathProblem(
+        True,
+        f"here: {key} is open to every user (mode 0644); run: chmod 600 {key} (in a container, or mount it read-only)",
+    )
 
 
 def test_a_directory_of_another_user_may_be_that_of_the_exporters(

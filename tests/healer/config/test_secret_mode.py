@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from vllm_healer.config.checks import check_secret
-from vllm_healer.config.secret_mode import exposed
 from vllm_healer.errors import ConfigError
+from vllm_healer.secret_mode import exposed
 from vllm_healer.web import read_token
 
 TOKEN = "0123456789abcdef"
