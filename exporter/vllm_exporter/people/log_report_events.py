@@ -35,6 +35,7 @@ class LogEvent:
     last: str | None = None
     exception: str = ""
     frame: str = ""
+    message: str = ""  # of the exception, if no class knows it; redacted
 
     @property
     def key(self) -> EventKey:
@@ -120,6 +121,7 @@ class LogEvents:
         for one in (event, self._announced.get(record, event)):
             if not one.exception or (one is event and not one.frame):
                 one.exception, one.frame = finding.exception, finding.frame
+                one.message = redact(finding.excerpt) if finding.name == OTHER else ""
 
     def _settle(self, start: LogStart, most: Severity) -> None:
         """Closes a start in which lines were judged: they are at most that bad."""

@@ -78,7 +78,8 @@ def event_lines(event: LogEvent) -> Iterator[str]:
     if event.summary:
         yield from wrap(event.summary, "    ")
     if event.exception:
-        yield from wrap(f"{event.exception}{f' in {event.frame}' if event.frame else ''}", "    ")
+        said = event.message if event.message and event.message != event.summary else event.exception
+        yield from wrap(f"{said}{f' in {event.frame}' if event.frame else ''}", "    ")
     if event.do:
         yield from wrap(f"What to do: {event.do}", "    ")
 

@@ -216,6 +216,13 @@ def test_words_for_people_name_starts_faults_and_what_no_class_knows(tmp_path: P
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_words_for_people_have_the_message_of_an_exception_that_no_class_knows(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    head = "(Worker_TP1 pid=3) ERROR 11-21 15:05:01 [multiproc_executor.py:1] "
+    path.write_text("\n".join([ARGS, *[head + line for line in ("WorkerProc failed to start.", *TRACE)]]))
+    assert "    FooError: no class knows it in a.py:f" in list(as_lines(report(str(path))))
+
+
 def test_words_for_people_hold_no_orders_to_a_terminal(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     trace = [

@@ -161,7 +161,7 @@ class Follower:
             return
         ended = EndedTrace(line, exception, frame_name(trace.frame), trace.uncaught, at)
         if not self._judge(index, line, at, ended):
-            ended.untold = index
+            ended.untold, ended.starting = index, self._incident.ready is False
             if ended.may_end_process():  # what follows may be the next start
                 ended.severity = self._incident.judge_end("info", at, ended.uncaught)
         self._ended[key] = ended
@@ -187,7 +187,7 @@ class Follower:
         if ended.untold is None:
             return
         severity = "info" if caught else ended.severity
-        excerpt = ended.line.body if severity != "info" else b""
+        excerpt = ended.line.body if severity != "info" or ended.starting else b""  # later it may quote users
         told = LineFinding(
             OTHER, severity, ended.line, excerpt, exception=ended.exception, frame=ended.frame, at=ended.at
         )

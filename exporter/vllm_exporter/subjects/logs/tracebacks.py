@@ -37,6 +37,7 @@ class EndedTrace:
     at: float
     untold: int | None = None  # the index of its last line, while no class is found for it
     severity: Severity = "info"  # of that line
+    starting: bool = False  # the server was not ready yet
 
     def may_end_process(self) -> bool:
         return self.exception not in BY_REQUEST and (self.uncaught or self.line.level in LOUD)
