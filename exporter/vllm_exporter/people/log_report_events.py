@@ -78,7 +78,7 @@ class LogEvents:
         """Closes the starts. `fine`: the server served in the end, or somebody asked for the end."""
         for start in self.starts.all:
             self._settle(start, "critical")
-        calm = all(event.severity == "info" for event in self.events.values())
+        calm = all(event.severity in ("info", "warning") for event in self.events.values())
         if calm and self._last_unknown is not None and not fine:
             self._last_unknown.severity = "error"  # the last that is known of it
 

@@ -29,7 +29,7 @@ from vllm_exporter.subjects.logs.tracebacks import (
 
 BESIDE = (b"INFO:", b"WARNING:", b"DEBUG:")  # uvicorn's, which can come between the lines of a traceback on stderr
 BY_RAY = b"ray.exceptions.RayTaskError("  # the traceback of the worker follows, and then its exception
-MAX_TRACES = 64  # open at once; vLLM has one process per GPU and a few more
+MAX_TRACES = 512  # open at once; vLLM has one process per GPU and a few more
 MAX_TRACE_LINES = 2000  # afterwards the traceback counts as ended: its end was lost
 FEW = 3  # lines from which on a search in all of them together pays
 USERS_WORDS = (b"(bad request): ", b"prompt: ", b"Pattern: ")  # followed by text that users sent

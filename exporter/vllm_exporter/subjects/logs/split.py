@@ -39,6 +39,10 @@ TIME = re.compile(
     rb"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?|\[ {0,7}\d{1,9}\.\d{3,6}\]|\b1\d{9}(?:\.\d{1,9}|\d{3}|\d{6})?\b"
     rb'|<\d{1,3}>|(?<=[iI]d=")\d{1,12}(?=")'
 )
+# A launcher's rank says who wrote the line; what stands before it is the same for all ranks.
+_VARIES = re.compile(
+    TIME.pattern + rb"|(?<=\[rank)\d{1,5}(?=\])|(?<=\[default)\d{1,5}(?=\])|(?<=\[)\d{1,5},\d{1,5}(?=\]<)"
+)
 _ANCHOR = re.compile(
     rb"(?P<process>\([^()]{0,80}pid=\d{1,9}[^()]{0,64}\) |\(raylet[^()]{0,64}\) )"
     rb"|(?P<head>\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d)"
@@ -70,7 +74,9 @@ class LineSplitter:
     """Splits the lines of one log into their parts."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, int] = {}  # what others write before lines, without times, to the number of times
+        self._known: dict[
+            bytes, int
+        ] = {}  # what others write before lines, without what varies, to the number of varying parts
         self._unfinished: set[bytes] = set()  # writers whose last line goes on in their next one
 
     def split(self, raw: bytes, following: bytes = b"") -> Sequence[LogLine]:
@@ -136,9 +142,11 @@ class LineSplitter:
         if not at and text[10:11] == b"T" and (found := _CRI.match(text)) is not None:
             return Before(found.end(), found[1] + b" ", text[: found.start(1) - 1])
         for source, times in self._known.items():
-            end, written = known_end(text, at, source, times)
+            end = known_end(text, at, source, times)
+            if end and times:
+                return Before(end, TIME.sub(b"", text[at:end]), first_time(text[at:end]))
             if end:
-                return Before(end, source, written)
+                return Before(end, source, b"")
         return self._unknown_before(text, at, inside, following)
 
     def _unknown_before(self, text: bytes, at: int, inside: bool, following: bytes) -> Before | None:
@@ -150,13 +158,13 @@ class LineSplitter:
             return None
         if kind in ("head", "process") and before[-1:] not in _APART:
             return Before(anchor.start(), b"", b"", True)
-        times, source = len(TIME.findall(before)), TIME.sub(b"", before)
+        times, source = len(_VARIES.findall(before)), _VARIES.sub(b"", before)
         if kind != "head" and not looks_added(before) and not self._is_shared(text, anchor, source, times, following):
             return None
         if len(self._known) >= MAX_KNOWN:
             del self._known[next(iter(self._known))]
         self._known[source] = times
-        return Before(anchor.start(), source, first_time(before))
+        return Before(anchor.start(), TIME.sub(b"", before), first_time(before))
 
     def _is_shared(self, text: bytes, anchor: re.Match[bytes], source: bytes, times: int, following: bytes) -> bool:
         """True if the text before a process or a traceback begins no sentence: a level or another process follows, or
@@ -164,7 +172,7 @@ class LineSplitter:
         behind = anchor.end()
         if anchor.lastgroup == "process" and (HEAD.match(text, behind) or PROCESS.match(text, behind)):
             return True
-        end, _ = known_end(following, 0, source, times) if following else (0, b"")
+        end = known_end(following, 0, source, times) if following else 0
         return end > 0 and (following.startswith((b"  ", b"{"), end) or PROCESS.match(following, end) is not None)
 
     def _goes_on(self, source: bytes, before: bytes) -> bool:
@@ -198,20 +206,20 @@ class LineSplitter:
                 )
 
 
-def known_end(text: bytes, at: int, source: bytes, times: int) -> tuple[int, bytes]:
-    """Returns where `source`, with that many times in it, ends in `text`, and the first time; 0 if it is not there."""
-    start, shown, first = at, b"", b""
-    for found in TIME.finditer(text, at, at + MAX_BEFORE) if times else ():
+def known_end(text: bytes, at: int, source: bytes, times: int) -> int:
+    """Returns where `source`, with that many varying parts in it, ends in `text`; 0 if it is not there."""
+    start, shown = at, b""
+    for found in _VARIES.finditer(text, at, at + MAX_BEFORE) if times else ():
         shown += text[start : found.start()]
-        start, first, times = found.end(), first or found[0], times - 1
+        start, times = found.end(), times - 1
         if not times:
             break
     if times or not source.startswith(shown):
-        return 0, b""
+        return 0
     rest = source[len(shown) :]
     if text.startswith(rest, start):
-        return start + len(rest), first
-    return (len(text), first) if text[start:] == rest.rstrip() else (0, b"")  # an empty line
+        return start + len(rest)
+    return len(text) if text[start:] == rest.rstrip() else 0  # an empty line
 
 
 def level_of(body: bytes) -> bytes:

@@ -200,6 +200,13 @@ def test_an_empty_line_behind_a_mark_does_not_end_a_traceback() -> None:
     assert [one.exception for one in found] == ["KeyError", "OSError"]
 
 
+def test_tracebacks_of_200_ranks_may_be_mixed() -> None:
+    for mark in (b"[rank%d]: ", b"[1,%d]<stderr>:", b"2026-11-21T14:55:06Z [default%d]: "):
+        mixed = [mark % rank + line for line in TRACEBACK for rank in range(200)]
+        found = follow(*mixed)
+        assert [one.frame for one in found] == ["mistral.py:from_pretrained"] * 200
+
+
 def test_forgets_the_oldest_of_many_writers_and_goes_on() -> None:
     many = [b"[rank%d]: " % at + line for at in range(200) for line in TRACEBACK]
     assert len(follow(*many)) == 200
