@@ -6,14 +6,14 @@ PYTEST := $(PYTHON) -m pytest
 BESIDE_EACH_OTHER := -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs pin install test test-alerts test-e2e test-chaos test-compose check rules dashboards docs bench
+.PHONY: help up down status logs query pin install test test-alerts test-e2e test-chaos test-compose check rules dashboards docs bench
 .PHONY: demo demo-break demo-story demo-down demo-recording
 
 help: ## print this
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target words; do \
 		printf '  make %-14s %s\n' "$$target" "$$words"; done
 
-export NATIVE DOCKER PARTS PART FOLLOW WIPE HOW SERVER DEMO_PORT
+export Q NATIVE DOCKER PARTS PART FOLLOW WIPE HOW SERVER DEMO_PORT
 
 up: ## start everything, or apply what changed: in containers if Docker is there, else (and with NATIVE=1) without
 	@scripts/stack.sh up
@@ -26,6 +26,9 @@ status: ## state and address of each part
 
 logs: ## the last log lines; PART=exporter for one part, FOLLOW=1 for what comes
 	@scripts/stack.sh logs
+
+query: ## ask Prometheus, which wants a password: Q='up == 0'
+	@scripts/stack.sh query
 
 pin: ## write the digest of each container image beside its tag; needs Docker and the images' registries
 	@python3 -m deploy.compose pin

@@ -5,6 +5,7 @@ DeployError
 ├── TemplateError    a configuration file of the checkout lacks something that is replaced in it
 ├── ChannelError     a module of deploy/config/channels does not define one channel
 ├── ComposeError     docker compose did not do it; the message has its words
+├── QueryError       Prometheus did not answer a query
 └── NativeError      a part could not be started, stopped or reached
     └── PortInUse    somebody else listens on a port; the message names the owner
 """
@@ -28,6 +29,10 @@ class ChannelError(DeployError):
 
 class ComposeError(DeployError):
     """docker compose did not do what was asked."""
+
+
+class QueryError(DeployError):
+    """Prometheus did not answer, or refused the query; the message has its words."""
 
 
 class NativeError(DeployError):

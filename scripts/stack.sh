@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# up, down, status, logs: in containers where Docker answers, else natively. NATIVE=1 chooses natively; what runs
+# up, down, status, logs, query: in containers where Docker answers, else natively. NATIVE=1 chooses natively; what runs
 # already goes on where it runs. PARTS: only these containers. PART, FOLLOW, WIPE: see the Makefile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +10,7 @@ main() {
     down) down ;;
     status) if contained; then compose status; else scripts/native.sh status; fi ;;
     logs) logs ;;
+    query) query ;;
   esac
 }
 
@@ -42,6 +43,14 @@ logs() {
   else
     scripts/native.sh logs ${PART:+"$PART"} ${FOLLOW:+--follow}
   fi
+}
+
+query() {
+  if [ -z "${Q:-}" ]; then
+    echo "make query Q='up == 0'" >&2
+    exit 1
+  fi
+  if contained; then compose query "$Q"; else scripts/native.sh query "$Q"; fi
 }
 
 # Needs no packages and no new Python: the host has Docker, and need have little else.

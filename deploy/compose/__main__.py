@@ -1,4 +1,4 @@
-"""python -m deploy.compose up|down|status|logs|pin|exists"""
+"""python -m deploy.compose up|down|status|logs|query|pin|exists"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.compose.down import down
 from deploy.compose.engine import Compose
 from deploy.compose.pin import pin
-from deploy.compose.report import LOGIN
+from deploy.compose.report import LOGIN, ask
 from deploy.compose.up import up
 from deploy.errors import DeployError
 
@@ -33,6 +33,8 @@ def _run(arguments: argparse.Namespace, compose: Compose) -> int:
         return up(compose, arguments.services, os.environ)
     if arguments.command == "down":
         return down(compose, arguments.wipe)
+    if arguments.command == "query":
+        return ask(compose, arguments.expression)
     if arguments.command == "pin":
         return pin(ROOT, compose)
     if arguments.command == "exists":
@@ -56,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("logs", help="the last lines of each log")
     command.add_argument("services", nargs="*", help="only these")
     command.add_argument("--follow", action="store_true", help="show what comes, until Ctrl-C")
+    command = commands.add_parser("query", help="ask Prometheus")
+    command.add_argument("expression", help="in PromQL, such as 'up == 0'")
     commands.add_parser("pin", help="write the digests of the images beside their tags")
     commands.add_parser("exists", help="exit code 0 when there are containers of ours")
     return parser

@@ -6,8 +6,11 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deploy.config.access import GUARDED, USER
+from deploy.compose.engine import Compose
+from deploy.config.access import GUARDED, USER, password_name
 from deploy.config.filled import Filled
+from deploy.config.query import query
+from deploy.errors import ComposeError
 
 _PAGES = {"grafana": "", "prometheus": "/alerts", "alertmanager": "/#/alerts", "healer": "/"}
 LOGIN = (
@@ -34,6 +37,18 @@ def report(filled: Filled, containers: Sequence[Mapping[str, Any]]) -> str:
             *(f"  {step}" for step in next_steps(filled.chosen, unseen, "grafana" in addresses)),
         ]
     )
+
+
+def ask(compose: Compose, expression: str) -> int:
+    """Prints Prometheus' answer. Raises ComposeError when it does not run, and QueryError."""
+    address = published(compose.containers()).get("prometheus")
+    if not address:
+        raise ComposeError("prometheus does not run: `make up`")
+    password = compose.ask("exec", "-T", "prometheus", "cat", f"/etc/vllm-monitor/{password_name('prometheus')}")
+    if password.code:
+        raise ComposeError(f"prometheus' password cannot be read: {password.err.strip()[-300:]}")
+    print(query("127.0.0.1", int(address.rpartition(":")[2]), password.out, expression))
+    return 0
 
 
 def published(containers: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from deploy.config.access import GUARDED, USER
+from deploy.config.addresses import HOST
+from deploy.config.files import read_secret
+from deploy.config.query import query
 from deploy.errors import NativeError
 from deploy.native.layout import Layout, last_lines
 from deploy.native.leftovers import find_leftovers
+from deploy.native.ports import is_free, is_trusted, owner
 from deploy.native.programs import parse_addresses
 from deploy.native.supervisor import ProcessState, Supervisor
 
@@ -40,6 +44,18 @@ def logs(layout: Layout, part: str, follow: bool) -> int:
         os.execvp("tail", ["tail", "-n", "10", "-F", *map(str, paths)])
     for path in paths:
         print(f"==> {path} <==", *last_lines(path, _LOG_LINES), sep="\n")
+    return 0
+
+
+def ask(layout: Layout, expression: str) -> int:
+    """Prints Prometheus' answer. Raises NativeError when a stranger has its port, and QueryError."""
+    address = read_addresses(layout).get("prometheus")
+    if not address:
+        raise NativeError("nothing was started here: `make up`")
+    port = int(address.rpartition(":")[2])
+    if not is_free(port) and not is_trusted(port):
+        raise NativeError(f"{owner(port)} has Prometheus' port {port}: it is not told the password")
+    print(query(HOST, port, read_secret(layout.password("prometheus")), expression))
     return 0
 
 

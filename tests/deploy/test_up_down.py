@@ -80,6 +80,8 @@ def test_up_runs_everything_applies_changes_and_down_stops_it(machine: Machine) 
     assert sorted(pids) == ["alertmanager", "exporter", "healer", "prometheus"]
     assert json.loads(machine.get("PROMETHEUS", "/api/v1/status/config"))["status"] == "success"
 
+    asked = machine.call("query", "vector(42)")
+    assert (asked.returncode, asked.stdout) == (0, "{} => 42\n"), asked.stderr
     again = machine.call("up")
     assert "was up already: nothing changed" in again.stdout
     assert machine.pids() == pids
