@@ -131,6 +131,12 @@ def test_what_trickles_ends_at_the_deadline(serve: Serve, pieces: Iterable[bytes
         get(serve(pieces, each=0.02, stay=True), timeout=0.3)
 
 
+def test_a_tls_handshake_that_trickles_ends_at_the_deadline(serve: Serve) -> None:
+    url = serve(chain([b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"], repeat(b"\x03")), each=0.02, stay=True)
+    with pytest.raises(TimedOut, match=r"^did not answer within 0\.3 s$"):
+        get(url.replace("http://", "https://"), timeout=0.3)
+
+
 def test_a_name_that_is_looked_up_for_ever_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     ended = threading.Event()
