@@ -22,6 +22,7 @@ ROUTES = [
     ("alertname=VllmProcessOrphaned severity=critical", "human"),  # of no known server
     ("alertname=ExporterDown instance=127.0.0.1:9855 severity=warning", "human"),
     ("alertname=HealerDown instance=127.0.0.1:9856 severity=warning", "human"),
+    ("alertname=HealerGaveUp instance=127.0.0.1:9856 target=gpu1:8000 severity=critical", "human"),
     ("alertname=Watchdog severity=none part_of=vllm-monitor", "deadman"),
 ]
 

@@ -18,6 +18,7 @@ from vllm_healer.model import (
     Permit,
     Plan,
     Result,
+    RunState,
     SupervisorView,
     Target,
     Verdict,
@@ -78,7 +79,8 @@ class Follow:
             return
         decision = self._look(incident, target)
         supervisor, age = decision.facts.supervisor, self._watching(incident)
-        if supervisor is not None and supervisor.state in ENDED:
+        between = is_between_starts(supervisor)
+        if supervisor is not None and supervisor.state in ENDED and not between:
             self._watched(incident, IncidentState.OPEN, "its supervisor no longer starts it; looking again")
             return
         plan = self._recorder.memory(incident).plan or waiting_plan(incident, target, self._deps.clock.now())
@@ -86,7 +88,7 @@ class Follow:
         if verdict.verification is Verification.RECOVERED:
             words = f"it works again and nothing else was needed: {verdict.words}"
             self._watched(incident, IncidentState.HEALED, words)
-        elif decision.plan.destructive:
+        elif decision.plan.destructive and not between:
             found = decision.diagnosis
             self._watched(incident, IncidentState.OPEN, f"waiting will not do, {found.cause}: {found.evidence}")
         elif verdict.verification is Verification.FAILED:
@@ -184,3 +186,8 @@ class Follow:
         if lesson is not None:
             log.info("lesson remediation=%s recovered=%s seconds=%.1f", lesson.remediation, lesson.recovered, seconds)
         self._recorder.state(incident, *(then or next_state(permit.plan, verdict)))
+
+
+def is_between_starts(supervisor: SupervisorView | None) -> bool:
+    """True if it ended a moment ago and its supervisor has not said whether it starts it again, as it may at once."""
+    return supervisor is not None and supervisor.state is RunState.EXITED and supervisor.restarts_itself is None

@@ -109,6 +109,19 @@ def test_a_crash_loop_ends_with_a_person_when_the_time_of_a_start_is_over(world:
     assert IncidentState.FAILED in world.states()
 
 
+def test_a_loop_that_is_seen_between_two_of_its_starts_is_waited_for_and_ends_with_a_person(world: Any) -> None:
+    """With startsecs=1 each start counts as RUNNING, and the program is EXITED for a moment before the next."""
+    back_off(world)
+    world.server.restarts_itself = None
+    for _ in range(80):
+        world.server.state, world.server.life = RunState.RUNNING, world.server.life + 1
+        start_again(world, times=1)
+        world.server.state = RunState.EXITED
+        world.run(3)
+    assert world.server.restarts == 0
+    assert any("crash loop" in line and "a person is needed" in line for line in world.history())
+
+
 def test_a_restart_that_ends_in_a_crash_loop_is_said_to(world: Any) -> None:
     world.server.heals = False
     world.run(16)

@@ -77,6 +77,7 @@ class FakeServer:
     start_fails: HealerError | None = None  # raised after the server was stopped
     started: float = 1_799_999_000.0
     last_start: float = 0.0
+    restarts_itself: bool | None = False
     tree: tuple[ProcessRef, ...] = ()
     unsupervised: tuple[ProcessRef, ...] = ()
     looked: Callable[[], None] | None = None  # called while it is looked at
@@ -92,7 +93,7 @@ class FakeServer:
             self.orphans,
             unsupervised=self.unsupervised,
             last_start=self.last_start,
-            restarts_itself=False,
+            restarts_itself=self.restarts_itself,
         )
 
     def stop(self, target: Target, grace: float) -> None:
