@@ -36,7 +36,7 @@ _PROXIES = (
     "cloudflare",
     "kong",
 )
-_NOT_VLLMS = ("via", "retry-after", "transfer-encoding", "x-envoy-upstream-service-time", "x-cache")
+_NOT_VLLMS = ("via", "retry-after", "transfer-encoding", "x-envoy-upstream-service-time", "cf-ray", "l5d-proxy-error")
 _ASLEEP = ("vllm:engine_sleep_state", 'sleep_state="awake"')
 
 
