@@ -60,7 +60,7 @@ test-alerts: install ## alert rules, and real Prometheus, Alertmanager and super
 test-e2e: install ## the whole loop on a real vLLM
 	@$(PYTEST) -m e2e $(ARGS)
 
-test-chaos: install ## what takes too long to be run each time: a real vLLM in every state it can be in
+test-chaos: install ## what takes too long to be run each time: attacks, and a real vLLM in every state it can be in
 	@$(PYTEST) -m chaos $(ARGS)
 
 test-compose: install ## the containers, on a real Docker: healed through the proxy, nothing lost in restarts

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +62,15 @@ class Scraper:
 
 
 @contextlib.contextmanager
-def exporter(directory: Path, target: int, env: Mapping[str, str], options: str = "") -> Iterator[Program]:
-    """This exporter with its default collectors and one vLLM server. `options`: more lines of its configuration."""
+def exporter(
+    directory: Path, target: int, env: Mapping[str, str], options: str = "", others: Iterable[int] = ()
+) -> Iterator[Program]:
+    """This exporter with its default collectors and its servers' ports. `options`: more lines of its configuration."""
     port = free_port()
     config = directory / "exporter.yml"
+    targets = ", ".join(f"127.0.0.1:{each}" for each in (target, *others))
     config.write_text(
-        f"listen: 127.0.0.1:{port}\ntargets: [127.0.0.1:{target}]\nstate_dir: {directory}/state\n{options}",
+        f"listen: 127.0.0.1:{port}\ntargets: [{targets}]\nstate_dir: {directory}/state\n{options}",
         encoding="utf-8",
     )
     command = [str(Path(sys.executable).with_name("vllm-exporter")), "serve", "--config", str(config)]
