@@ -1,4 +1,4 @@
-"""Sixteen hostile servers beside an honest one: exporter and healer stay small and quick, and look at the honest one."""
+"""Sixteen hostile servers beside an honest one: exporter and healer stay small, and look at the honest one."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tests.chaos.clients import Honest, cpu_share, mebibytes, seconds_of, strang
 from vllm_healer.cli import main
 
 PAGES = ("/-/ready", "/metrics")
-STORM, AT_ONCE = 50_000, 100
+STORM, AT_ONCE = 50_000, 10
 KILLS, SENDERS = 10, 4
 
 
