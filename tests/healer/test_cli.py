@@ -20,6 +20,7 @@ import pytest
 
 from tests.patience import PATIENCE
 from vllm_healer import unix_socket
+from vllm_healer.actuators import listeners
 from vllm_healer.cli import main
 from vllm_healer.cli.main import COMMANDS
 from vllm_healer.clock import SystemClock
@@ -259,6 +260,27 @@ def test_what_another_program_answers_is_shown_without_terminal_codes(
     assert "/pause answered 500: [2Jforged vllm-healer: paused" in err
     assert err.strip().isprintable()
     assert len(err) < 350
+
+
+def test_a_journal_that_no_healer_holds_is_written_whoever_has_taken_its_port(
+    shell: Shell, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.make_journal()
+    monkeypatch.setenv("VLLM_HEALER_LISTEN", server.url.removeprefix("http://"))
+    code, out, _ = shell.run("pause")
+    assert (code, out) == (0, f"paused through {shell.folder}/journal.sqlite\n")
+    assert server.requests == []
+
+
+def test_a_user_who_has_no_healer_gets_no_token_on_its_port(
+    shell: Shell, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "port_uids", lambda port, proc: frozenset({4321}))
+    code, out, err = shell.run("pause", "--listen", server.url.removeprefix("http://"))
+    assert (code, out) == (1, "")
+    assert "user 4321 listens on 127.0.0.1:" in err
+    assert "the token was not sent" in err
+    assert server.requests == []
 
 
 def test_a_socket_that_a_killed_healer_left_is_nobody(shell: Shell) -> None:

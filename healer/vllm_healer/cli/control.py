@@ -14,11 +14,12 @@ from pathlib import Path
 
 from vllm_healer import unix_socket
 from vllm_healer.config import Config
-from vllm_healer.errors import Blind
+from vllm_healer.errors import Blind, JournalError
 from vllm_healer.printable import one_line
 
 SECONDS = 10.0  # for an answer; the journal's disk may be slow
 LINE = 4096  # bytes of an answer by the socket
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 QUOTED = 200  # characters of another program's answer
 
 
@@ -32,10 +33,22 @@ def resume(config: Config, arguments: argparse.Namespace) -> int:
 
 def _switch(config: Config, arguments: argparse.Namespace, verb: str) -> int:
     words = f"{_user()}: {arguments.reason or 'no reason given'}"
-    by_socket = "" if arguments.listen else _over_socket(config, verb, words)  # --listen names a healer by its address
-    where = by_socket or _over_http(config, verb, words) or _in_journal(config, verb, words)
+    here = "" if arguments.listen else _here(config, verb, words)  # --listen names a healer by its address
+    where = here or _over_http(config, verb, words) or _in_journal(config, verb, words)
     print(json.dumps({"state": f"{verb}d", "through": where}) if arguments.json else f"{verb}d through {where}")
     return 0
+
+
+def _here(config: Config, verb: str, words: str) -> str:
+    """Where it was done without the network: by the running healer's socket, or in a journal that no healer holds. ''
+    when there is neither. Nobody who takes the healer's port while it is away is asked, and so given the token."""
+    by_socket = _over_socket(config, verb, words)
+    if by_socket or not Path(config.journal).exists():
+        return by_socket
+    try:
+        return _in_journal(config, verb, words)
+    except JournalError:  # held by a healer that has no socket, or not for this user
+        return ""
 
 
 def _over_socket(config: Config, verb: str, words: str) -> str:
@@ -70,6 +83,7 @@ def _over_http(config: Config, verb: str, words: str) -> str:
     from vllm_healer.web import read_token
 
     url = f"http://{config.listen}/{verb}"
+    _check_listener(config)
     headers = {"Authorization": f"Bearer {read_token(config.token_file)}"}
     try:
         with direct_session() as session:
@@ -81,6 +95,21 @@ def _over_http(config: Config, verb: str, words: str) -> str:
     if answer.status_code != 200:
         raise Blind(f"{url} answered {answer.status_code}: {one_line(answer.text[: 2 * QUOTED], QUOTED)}")
     return url
+
+
+def _check_listener(config: Config) -> None:
+    """Raises Blind when a user who may have no healer listens on its port of this host: the token is not for them."""
+    from vllm_healer.actuators.listeners import port_uids
+    from vllm_healer.actuators.processes import PROC
+
+    host, _, port = config.listen.rpartition(":")
+    if host not in LOOPBACK:
+        return
+    strangers = port_uids(int(port), PROC) - _owners(Path(config.journal))
+    if strangers:
+        raise Blind(
+            f"user {min(strangers)} listens on {config.listen}, which is not the healer: the token was not sent"
+        )
 
 
 def _in_journal(config: Config, verb: str, words: str) -> str:
