@@ -21,7 +21,7 @@ from tests.exporter.bench.programs import Program, exporter
 from vllm_healer.cli import main
 
 SECONDS = 60.0  # that they are looked at; an overall deadline is seen many times in it
-EXPORTER_MEBIBYTES, HEALER_MEBIBYTES = 128.0, 256.0  # the limits of docker-compose.yml, and half the healer's
+EXPORTER_MEBIBYTES, HEALER_MEBIBYTES = 128.0, 384.0  # of the 128 and 512 that docker-compose.yml gives them
 LOOKS_EVERY = 15.0  # seconds between two looks at a listed server
 
 TARGET = """\
