@@ -96,7 +96,8 @@ class LogEvents:
         """Notes how bad the line is; in a start that is still open it may be taken back."""
         severity, start = finding.severity, self.starts.of(finding.line)
         if not event.summary or SEVERITIES.index(severity) > SEVERITIES.index(event.worst):
-            event.summary = redact(finding.excerpt) or finding.exception
+            starting = start is not None and not start.ready and severity != "info"  # no user can have written it
+            event.summary = redact(finding.line.body if starting else finding.excerpt) or finding.exception
         event.worst = worse(event.worst, severity)
         if finding.name == OTHER:
             self._last_unknown = event if finding.line.level in LOUD else None

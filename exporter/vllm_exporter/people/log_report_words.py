@@ -77,9 +77,10 @@ def event_lines(event: LogEvent) -> Iterator[str]:
     yield from wrap(f"{event.severity}: {event.name}{by(event)}{times}{at(event.first)}{until}", "  ")
     if event.summary:
         yield from wrap(event.summary, "    ")
-    if event.exception:
-        said = event.message if event.message and event.message != event.summary else event.exception
-        yield from wrap(f"{said}{f' in {event.frame}' if event.frame else ''}", "    ")
+    if event.exception and not event.summary.startswith(event.exception):
+        yield from wrap(event.message or event.exception, "    ")
+    if event.frame:
+        yield from wrap(f"raised in {event.frame}", "    ")
     if event.do:
         yield from wrap(f"What to do: {event.do}", "    ")
 

@@ -58,7 +58,11 @@ def test_json_has_what_the_page_says_and_nothing_else(said: Any) -> None:
     found = said(ARGS, OOM)
     assert set(found) == {"events", "starts", "not_understood"}
     assert found["events"][1] == {
-        **{"class": "oom.cuda", "severity": "critical", "summary": "CUDA out of memory."},
+        **{
+            "class": "oom.cuda",
+            "severity": "critical",
+            "summary": "torch.OutOfMemoryError: CUDA out of memory. Tried 2 GiB.",
+        },
         **{"process": "Worker_TP1", "pid": 3, "rank": "TP1", "count": 1, "exception": "torch.OutOfMemoryError"},
         **{"first": found["events"][1]["last"], "last": found["events"][1]["last"], "frame": ""},
     }
@@ -220,7 +224,9 @@ def test_words_for_people_have_the_message_of_an_exception_that_no_class_knows(t
     path = tmp_path / "a.log"
     head = "(Worker_TP1 pid=3) ERROR 11-21 15:05:01 [multiproc_executor.py:1] "
     path.write_text("\n".join([ARGS, *[head + line for line in ("WorkerProc failed to start.", *TRACE)]]))
-    assert "    FooError: no class knows it in a.py:f" in list(as_lines(report(str(path))))
+    shown = list(as_lines(report(str(path))))
+    at = shown.index("    FooError: no class knows it")
+    assert shown[at + 1] == "    raised in a.py:f"
 
 
 def test_words_for_people_hold_no_orders_to_a_terminal(tmp_path: Path) -> None:
