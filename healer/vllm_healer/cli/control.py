@@ -40,8 +40,11 @@ def _switch(config: Config, arguments: argparse.Namespace, verb: str) -> int:
 
 
 def _here(config: Config, verb: str, words: str) -> str:
-    """Where it was done without the network: by the running healer's socket, or in a journal that no healer holds. ''
-    when there is neither. Nobody who takes the healer's port while it is away is asked, and so given the token."""
+    """Does it without the network: by the running healer's socket, or in a journal that no healer holds.
+
+    Returns where, '' when there is neither. Nobody who takes the healer's port while it is away is asked, and so given
+    the token.
+    """
     by_socket = _over_socket(config, verb, words)
     if by_socket or not Path(config.journal).exists():
         return by_socket
