@@ -80,23 +80,20 @@ def _owners(journal: Path) -> set[int]:
 
 def _over_http(config: Config, verb: str, words: str) -> str:
     """The URL where it was done, or '' when nobody listens there. Raises Blind when it was not done."""
-    import requests
-
-    from vllm_healer.sessions import direct_session
+    from vllm_healer.net.client import Refused, RequestFailed, request
     from vllm_healer.web import read_token
 
     url = f"http://{config.listen}/{verb}"
     _check_listener(config)
-    headers = {"Authorization": f"Bearer {read_token(config.token_file)}"}
+    headers = [("Authorization", f"Bearer {read_token(config.token_file)}"), ("Content-Type", "application/json")]
     try:
-        with direct_session() as session:
-            answer = session.post(url, json={"reason": words}, headers=headers, timeout=SECONDS, allow_redirects=False)
-    except requests.ConnectionError:
+        answer = request("POST", url, SECONDS, headers, json.dumps({"reason": words}).encode())
+    except Refused:
         return ""
-    except requests.RequestException as error:
-        raise Blind(f"{url} did not answer: {error}; is another program on that port?") from error
-    if answer.status_code != 200:
-        raise Blind(f"{url} answered {answer.status_code}: {one_line(answer.text[: 2 * QUOTED], QUOTED)}")
+    except RequestFailed as error:
+        raise Blind(f"{url} {error}; is another program on that port?") from None
+    if answer.status != 200:
+        raise Blind(f"{url} answered {answer.status}: {one_line(answer.text[: 2 * QUOTED], QUOTED)}")
     return url
 
 
