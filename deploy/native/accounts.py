@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+import psutil
+
 from deploy.errors import NativeError
 from deploy.native.layout import Layout
 
@@ -94,6 +96,13 @@ def find_account(name: str) -> Account | None:
     except KeyError:
         return None
     return Account(known.pw_name, known.pw_uid, known.pw_gid)
+
+
+def runs_as_another(pid: int, account: Account) -> bool:
+    try:
+        return psutil.Process(pid).uids().real != account.uid
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def hand_over(layout: Layout, config: Path, accounts: Accounts) -> None:

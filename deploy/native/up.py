@@ -18,7 +18,7 @@ from deploy.config.render import Rendered, render
 from deploy.config.settings import Settings, load_settings
 from deploy.config.sources import Source, read_source
 from deploy.errors import NativeError
-from deploy.native.accounts import ROOT, Account, Accounts, choose_accounts, hand_over
+from deploy.native.accounts import ROOT, Account, Accounts, choose_accounts, hand_over, runs_as_another
 from deploy.native.environment import choose_environment
 from deploy.native.health import read_dry_run, read_server_states, wait_until_healthy
 from deploy.native.layout import Layout
@@ -62,7 +62,7 @@ def bring_up(layout: Layout, settings: Settings, others: tuple[Program, ...] = (
     supervisor = Supervisor(layout)
     _stop_leftovers(layout, supervisor)
     check_ports(settings.ports.by_part(), _supervised(supervisor))
-    plan = _prepare(layout, settings, others, users)
+    plan = _prepare(layout, supervisor, settings, others, users)
     if supervisor.pid():
         _apply(layout, supervisor, plan)
     else:
@@ -148,7 +148,9 @@ def next_steps(chosen: bool, states: Mapping[str, str], dry_run: bool | None) ->
     return [*steps, "make status, make logs, make down; settings: docs/settings.md"]
 
 
-def _prepare(layout: Layout, settings: Settings, others: tuple[Program, ...], users: bool) -> Plan:
+def _prepare(
+    layout: Layout, supervisor: Supervisor, settings: Settings, others: tuple[Program, ...], users: bool
+) -> Plan:
     """Renders, and lets each part check its configuration before anything that runs is touched."""
     for part in ("exporter", "healer"):
         check_source(layout, part, settings)
@@ -161,11 +163,20 @@ def _prepare(layout: Layout, settings: Settings, others: tuple[Program, ...], us
     for program in programs:
         private_directory(layout.data(program.name))
     private_directory(layout.log("").parent)
+    _stop_former(supervisor, accounts)
     hand_over(layout, rendered.config, accounts)
     if "exporter" in accounts.apart:
         _warn_of_what_is_closed(layout, rendered, accounts.of["exporter"])
     write_if_changed(layout.conf, render_conf(layout, programs))
     return Plan(settings, rendered, programs, accounts.warnings)
+
+
+def _stop_former(supervisor: Supervisor, accounts: Accounts) -> None:
+    """Stops parts that run as another user than they shall: at their end they write once more, as that user."""
+    for process in supervisor.processes() if accounts.of and supervisor.pid() else ():
+        account = accounts.of.get(process.name)
+        if account and process.pid and runs_as_another(process.pid, account):
+            supervisor.stop_process(process.name)
 
 
 def _warn_of_what_is_closed(layout: Layout, rendered: Rendered, account: Account) -> None:

@@ -100,6 +100,22 @@ def test_up_runs_everything_applies_changes_and_down_stops_it(machine: Machine) 
     assert machine.call("down").stdout == "nothing was running\n"
 
 
+def users_of(machine: Machine) -> dict[str, str]:
+    return {part: psutil.Process(pid).username() for part, pid in machine.pids().items()}
+
+
+def as_the_release_before(machine: Machine) -> None:
+    """Starts all parts as the user of the test."""
+    script = (
+        "import sys, os, socket; from pathlib import Path; from deploy.native.layout import Layout, alone; "
+        "from deploy.native.up import bring_up; from deploy.config.settings import load_settings; "
+        "root, run, env = map(Path, sys.argv[1:]); layout = Layout(root, run, env)\n"
+        "with alone(run): bring_up(layout, load_settings(env, {}, socket.gethostname()))"
+    )
+    command = [sys.executable, "-c", script, str(ROOT), str(machine.run), str(machine.env)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, timeout=240, check=True)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user runs all parts as himself")
 def test_as_root_only_the_healer_is_root() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as home:  # not pytest's, which is closed to others
@@ -107,9 +123,11 @@ def test_as_root_only_the_healer_is_root() -> None:
         machine = Machine(Path(home, "run"), Path(home, ".env"), {part: free_port() for part in PARTS})
         machine.settings()
         try:
+            as_the_release_before(machine)
+            assert set(users_of(machine).values()) == {"root"}
             up = machine.call("up")
             assert up.returncode == 0, up.stderr
-            users = {part: psutil.Process(pid).username() for part, pid in machine.pids().items()}
+            users = users_of(machine)
             exporter = users.pop("exporter")
             assert users == {"healer": "root", "prometheus": "vllm-prometheus", "alertmanager": "vllm-alertmanager"}
             # The checkout or its Python may lie in root's own directory.
