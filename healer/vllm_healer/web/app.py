@@ -15,6 +15,7 @@ from vllm_healer.errors import BadEncoding, BadPayload, JournalError
 from vllm_healer.web import routes
 from vllm_healer.web.deps import WebDeps
 from vllm_healer.web.door import OPEN_PATHS, Denial, Door, again, is_webhook
+from vllm_healer.web.hosts import is_loopback, is_own_host
 
 EXTENSION = "vllm_healer"  # key of the Door in app.extensions
 NOTHING_ACCEPTED = "nothing was accepted; send it again later"
@@ -30,7 +31,7 @@ def create_app(deps: WebDeps) -> Flask:
     app = Flask(__name__, static_folder=None)
     door = app.extensions[EXTENSION] = Door(deps)
     app.config["MAX_CONTENT_LENGTH"] = deps.config.max_body_bytes
-    app.before_request(lambda: _before(door))
+    app.before_request(lambda: _before(deps, door))
     app.after_request(lambda response: _after(deps, door, response))
     routes.register(app, deps, door)
     _register_errors(app, door)
@@ -52,11 +53,24 @@ def told(refusal: Denial) -> Response:
     return response
 
 
-def _before(door: Door) -> Response | None:
+def _before(deps: WebDeps, door: Door) -> Response | None:
     """Asks for the token everywhere but on the health and metrics pages, on unknown paths too."""
     g.started = time.monotonic()
-    refusal = None if request.path in OPEN_PATHS else door.judge(request.headers.get("Authorization", ""))
+    refusal = _foreign(deps.config.listen)
+    if refusal is None and request.path not in OPEN_PATHS:
+        refusal = door.judge(request.headers.get("Authorization", ""))
     return None if refusal is None else told(refusal)
+
+
+def _foreign(listen: str) -> Denial | None:
+    """Refuses what is asked by a name that leads to loopback, as that of a page on the internet can. Where others are
+    meant to reach the healer, by names that it cannot know, only the page for people is guarded so."""
+    guarded = request.path == "/" or is_loopback(listen)
+    if not guarded or is_own_host(request.headers.get("Host", ""), listen):
+        return None
+    return Denial(
+        421, "Misdirected Request", "this is not this healer's name", "use its address, or the machine's own name"
+    )
 
 
 def _after(deps: WebDeps, door: Door, response: Response) -> Response:

@@ -18,6 +18,12 @@ def is_own_host(header: str, listen: str, hostname: str = "") -> bool:
     return host in own or "." not in host or _is_address(host)
 
 
+def is_loopback(listen: str) -> bool:
+    """True where only this machine reaches the healer."""
+    host = listen.rpartition(":")[0].strip("[]").lower()
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

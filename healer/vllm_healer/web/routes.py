@@ -16,7 +16,6 @@ from vllm_healer.journal import Recorded
 from vllm_healer.model import Alert
 from vllm_healer.web.deps import WebDeps
 from vllm_healer.web.door import WEBHOOK, Door
-from vllm_healer.web.hosts import is_own_host
 from vllm_healer.web.page import render, render_brief
 
 SENTENCES = 20  # of the history on the page: what fits one screen
@@ -111,20 +110,12 @@ def ready(deps: WebDeps) -> Response:
 
 def page(deps: WebDeps, door: Door) -> Response:
     """The page with what a person wants to know first: all of it for who has the token, else numbers without words."""
-    if not is_own_host(request.headers.get("Host", ""), deps.config.listen):
-        return _foreign_host()
     journal, mode = deps.journal, deps.config.mode.value
     if door.judge(request.headers.get("Authorization", "")) is not None:
         text = render_brief(mode, bool(journal.paused()), len(journal.open_incidents()))
     else:
         text = render(mode, journal.paused(), journal.open_incidents(), journal.history(SENTENCES))
     return Response(text, mimetype="text/html")
-
-
-def _foreign_host() -> Response:
-    """Refuses a page that was asked by another machine's name, as a page on the internet can."""
-    words = "this is not this healer's name; open it by its address or by the machine's own name\n"
-    return Response(words, 421, mimetype="text/plain")  # Misdirected Request
 
 
 def _reason() -> str:

@@ -8,6 +8,7 @@ again, so that health, metrics and pause are answered whatever Alertmanager does
 from __future__ import annotations
 
 import logging
+import resource
 import socket
 import time
 from heapq import nsmallest
@@ -26,14 +27,16 @@ from vllm_healer.web.door import Denial, is_webhook
 log = logging.getLogger(__name__)
 
 # Webhooks wait for the journal's fsync, not for the CPU; those that wait together share one.
-WEBHOOK_THREADS = 8
+WEBHOOK_THREADS = 2
 THREADS = 4  # for all other paths
-CONNECTIONS = 512  # Alertmanager opens one per group that it notifies, and keeps it
+# Alertmanager opens one per group that it notifies, and keeps it. So many, and no more taken in a round than below, give
+# a client some tenths of a second to say what it wants, however many come after it.
+CONNECTIONS = 2000
 WAITING = 160  # webhooks that wait for a thread; one takes milliseconds
 IDLE_SECONDS = 30.0  # for a whole request to arrive, and between two requests
 HEADER_BYTES = 16 * 1024  # of one request; those of Alertmanager and browsers are below 2 KiB
 BACKLOG = 4096  # connections that the kernel holds for us; net.core.somaxconn may allow fewer
-ACCEPTS = 64  # connections taken in one round
+ACCEPTS = 256  # connections taken in one round, in which all that have sent something are read
 
 
 class Server(TcpWSGIServer):
@@ -55,6 +58,7 @@ class Server(TcpWSGIServer):
         address = (listener.family, listener.type, listener.proto, listener.getsockname())
         self.webhooks = _dispatcher(WEBHOOK_THREADS)
         self._door = door_of(app)
+        self._most = min(CONNECTIONS, allow_files() // 2)
         super().__init__(
             app,
             {},
@@ -82,7 +86,7 @@ class Server(TcpWSGIServer):
     def readable(self) -> bool:
         """Is asked in each round before sockets are looked at: here connections may be closed."""
         self._close_overdue(time.monotonic() - IDLE_SECONDS)
-        self._make_room(len(self.active_channels) - CONNECTIONS)
+        self._make_room(len(self.active_channels) - self._most)
         return bool(self.accepting)
 
     def handle_accept(self) -> None:
@@ -120,6 +124,14 @@ class Server(TcpWSGIServer):
 
     def _idle(self) -> list[Any]:
         return [channel for channel in self.active_channels.values() if not channel.requests]
+
+
+def allow_files() -> int:
+    """Raises the soft limit of open files, often 1024 for the sake of select(), to the hard one, and returns it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard if hard != resource.RLIM_INFINITY else 2**20
 
 
 def _patience(channel: Any) -> tuple[bool, float]:

@@ -156,11 +156,24 @@ def test_without_the_token_the_page_has_numbers_and_no_words(
         assert words not in page
 
 
-def test_the_page_of_a_name_that_leads_to_loopback_is_refused(client: FlaskClient, authorized: dict[str, str]) -> None:
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/ready", "/incidents", "/nowhere"])
+def test_a_name_that_leads_to_loopback_is_refused(client: FlaskClient, authorized: dict[str, str], path: str) -> None:
     """DNS rebinding: a page on the internet asks by its own name."""
-    answer = client.get("/", headers={**authorized, "Host": "evil.example:9856"})
+    answer = client.get(path, headers={**authorized, "Host": "evil.example:9856"})
     assert answer.status_code == 421
-    assert "open it by its address" in answer.text
+    assert answer.json == {
+        "error": "this is not this healer's name",
+        "fix": "use its address, or the machine's own name",
+    }
+
+
+def test_where_others_reach_it_a_scraper_may_use_any_name(deps: WebDeps) -> None:
+    app = create_app(replace(deps, config=replace(deps.config, listen="0.0.0.0:9856")))
+    found = {
+        path: app.test_client().get(path, headers={"Host": "healer.monitoring.svc:9856"}).status_code
+        for path in ("/metrics", "/-/ready", "/")
+    }
+    assert found == {"/metrics": 200, "/-/ready": 200, "/": 421}
 
 
 def test_a_name_that_looks_like_another_is_quoted_on_the_page(
