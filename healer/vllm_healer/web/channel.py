@@ -53,12 +53,13 @@ def channel_class(door: Door) -> type[HTTPChannel]:
 
         def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:
             self.waits_since = time.monotonic()  # for a request, or for the client to take its answer
+            self.kept = False  # it has had an answer
             self.parser_class = partial(Parser, str(addr[0]))  # type: ignore[assignment]  # all that is asked of it
             super().__init__(server, sock, addr, adj, map)
 
         def service(self) -> None:
             super().service()
-            self.waits_since = time.monotonic()
+            self.waits_since, self.kept = time.monotonic(), True
 
         def refuse(self, refusal: Denial, close: bool) -> None:
             """Answers the one request that is there, in the thread that has read it: a storm has many to refuse."""
@@ -66,9 +67,16 @@ def channel_class(door: Door) -> type[HTTPChannel]:
             last = [("Connection", "close" if close else "keep-alive"), ("Content-Length", str(len(body)))]
             lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in [*headers, *last]), "", ""]
             self.requests.pop(0).close()
-            self.waits_since = time.monotonic()
+            self.waits_since, self.kept = time.monotonic(), True
             self.will_close = close
             self.send("\r\n".join(lines).encode() + body)  # a few hundred bytes: the kernel has room for them
+
+        def handle_read(self) -> None:
+            """Reads, unless enough of the kept connections were read in this round: what it sent waits for the next."""
+            served: Any = self.server
+            served.turns -= self.kept
+            if not self.kept or served.turns >= 0:
+                super().handle_read()
 
         def readable(self) -> bool:
             return self.connected and bool(super().readable())

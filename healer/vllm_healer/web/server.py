@@ -26,15 +26,17 @@ from vllm_healer.web.door import Denial, is_webhook
 
 log = logging.getLogger(__name__)
 
-# Webhooks wait for the journal's fsync, not for the CPU; those that wait together share one.
+# Webhooks that wait together share the journal's fsync. More threads would take the CPU from the one that reads all
+# connections: Python computes in one thread at a time.
 WEBHOOK_THREADS = 2
 THREADS = 4  # for all other paths
-# Alertmanager opens one per group that it notifies, and keeps it. So many, and no more taken in a round than below, give
-# a client some tenths of a second to say what it wants, however many come after it.
+# Alertmanager opens one per group that it notifies, and keeps it. So many, and few enough in a round, give a
+# client some tenths of a second to say what it wants, however many come after it.
 CONNECTIONS = 2000
 WAITING = 160  # webhooks that wait for a thread; one takes milliseconds
 IDLE_SECONDS = 30.0  # for a whole request to arrive, and between two requests
 HEADER_BYTES = 16 * 1024  # of one request; those of Alertmanager and browsers are below 2 KiB
+TURNS = 64  # kept connections that are read in one round; new ones, of which one may be a person's, always are
 BACKLOG = 4096  # connections that the kernel holds for us; net.core.somaxconn may allow fewer
 ACCEPTS = 256  # connections taken in one round, in which all that have sent something are read
 
@@ -45,6 +47,7 @@ class Server(TcpWSGIServer):
     effective_port: str  # the types of waitress do not say so of these, as of tasks
     active_channels: Any
     _map: Any
+    turns = TURNS  # left in this round
 
     def __init__(self, app: Flask, listener: socket.socket) -> None:
         limits: dict[str, Any] = {
@@ -87,6 +90,7 @@ class Server(TcpWSGIServer):
         """Is asked in each round before sockets are looked at: here connections may be closed."""
         self._close_overdue(time.monotonic() - IDLE_SECONDS)
         self._make_room(len(self.active_channels) - self._most)
+        self.turns = TURNS
         return bool(self.accepting)
 
     def handle_accept(self) -> None:
