@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.exporter.fakes import FakeClock, LogLines
 from tests.exporter.subjects.gpu.stub import Stub, build
+
+
+@pytest.fixture(autouse=True)
+def own_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """psutil reads this host's /proc again after a test that gave the exporter another."""
+    monkeypatch.setattr(psutil, "PROCFS_PATH", "/proc")
 
 
 @pytest.fixture
