@@ -101,7 +101,7 @@ def describe(applied: Applied, revived: tuple[str, ...], reloaded: tuple[str, ..
         "reloaded": reloaded,
         "stopped": applied.stopped,
     }
-    said = [f"{verb} {', '.join(names)}" for verb, names in done.items() if names]
+    said = [f"{verb} {', '.join(sorted(names))}" for verb, names in done.items() if names]
     return f"was up already: {'; '.join(said) or 'nothing changed'}"
 
 
