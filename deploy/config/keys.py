@@ -52,7 +52,14 @@ GROUPS = (
     Group(
         "Healer",
         "It acts on servers that `healer.yml` lists, and on no others.",
-        (Key("VLLM_HEALER_MODE", "dry_run: say what would be done. act: do it.", "dry_run", passed_to="healer"),),
+        (
+            Key(
+                "VLLM_HEALER_MODE",
+                "dry_run: say what would be done. act: do it. It goes before `mode` in healer.yml.",
+                "dry_run",
+                passed_to="healer",
+            ),
+        ),
     ),
     Group(
         "Ports",

@@ -54,7 +54,10 @@ def ask(layout: Layout, expression: str) -> int:
         raise NativeError("nothing was started here: `make up`")
     port = int(address.rpartition(":")[2])
     if not is_free(port) and not is_trusted(port):
-        raise NativeError(f"{owner(port)} has Prometheus' port {port}: it is not told the password")
+        raise NativeError(
+            f"port {port} is held by {owner(port)}, not by our Prometheus, so the password was not sent; "
+            "end it, then `make up`"
+        )
     print(query(HOST, port, read_secret(layout.password("prometheus")), expression))
     return 0
 

@@ -144,7 +144,7 @@ def next_steps(chosen: bool, states: Mapping[str, str], dry_run: bool | None) ->
     if any(state != "ready" for state in states.values()):
         steps.append("start the servers that are not ready, or correct their addresses")
     if dry_run:
-        steps.append("let it heal: list the servers in healer.yml and set VLLM_HEALER_MODE=act in .env; docs/safety.md")
+        steps.append("let it heal: list the servers in healer.yml and write mode: act there; docs/safety.md")
     return [*steps, "make status, make logs, make down; settings: docs/settings.md"]
 
 

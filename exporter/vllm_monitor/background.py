@@ -17,7 +17,6 @@ from vllm_monitor.series import Series
 from vllm_monitor.snapshot import ProcessIdentity, SnapshotFile
 
 INTERVAL = 0.25  # seconds between two rounds
-HEARTBEAT = 1.0  # seconds after which the file is written although nothing has changed: it shows that the process runs
 SLICE = 0.0003  # seconds of work in one go: a thread that waits for the interpreter's lock waits so long at most
 REST = 0.0005
 LAST = 2.0  # seconds that the end of the process waits for the thread

@@ -1,4 +1,4 @@
-"""The field's guide's metrics of a program that serves a model, on prometheus_client: for offline engines and services.
+"""Metrics of a program that serves a model, on prometheus_client: for offline engines and services of one's own.
 
 `record_request` only appends. `flush` moves prometheus_client's counters, each of which takes a lock: before every read
 and scrape, every second, and at the end of the process.
@@ -22,7 +22,20 @@ from vllm_monitor.nvidia import read_gpu
 from vllm_monitor.process import this_process
 from vllm_monitor.requests import RecordedRequests
 
-LATENCY = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)  # the guide's, and some above
+LATENCY = (
+    0.01,
+    0.05,
+    0.1,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+)  # as many programs read them, and some above
 FIRST_TOKEN = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 FLUSH_SECONDS = 1.0
 MOST = 8192  # requests that wait to be counted; then the caller counts them
@@ -35,7 +48,7 @@ Recorded = tuple[float, str, int, "float | None"]
 
 
 class VLLMMetrics(Collector):
-    """The guide's families. A later one in the same registry takes the place of the one before."""
+    """The families of such a program. A later one in the same registry takes the place of the one before."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._recorded: deque[Recorded] = deque()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -105,7 +103,7 @@ def run(config: Config) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     clock = SystemClock()
     admission = Admission(frozenset(target.server for target in config.targets), alerts())
-    with closing(Journal.open(Path(config.journal), clock, holder(), admission=admission)) as journal:
+    with closing(Journal.open(Path(config.journal), clock, admission=admission)) as journal:
         own = HealerMetrics()
         own.mode(config.mode.value)
         own.differences((one.server, one.kind) for one in compare_watched(config))
@@ -127,10 +125,6 @@ def _work_and_serve(worker: Worker, server: Server, control: Control) -> None:
         control.close()
         log.info("stopping; what is unfinished is in the journal")
         worker.stop()
-
-
-def holder() -> str:
-    return f"vllm-healer pid {os.getpid()} on {socket.gethostname()}"
 
 
 def split_listen(listen: str) -> tuple[str, int]:

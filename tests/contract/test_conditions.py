@@ -35,7 +35,9 @@ def states_of_a_start() -> set[str]:
 
 
 def alerts_of_servers() -> set[str]:
-    files = [ROOT / "prometheus" / "alerts" / f"{name}.alerts.yml" for name in ("availability", "load")]
+    files = [
+        ROOT / "prometheus" / "alerts" / f"{name}.alerts.yml" for name in ("availability", "load", "starts", "gpu")
+    ]
     documents = [yaml.safe_load(file.read_text()) for file in files]
     return {rule["alert"] for one in documents for group in one["groups"] for rule in group["rules"]}
 

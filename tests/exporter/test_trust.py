@@ -1,4 +1,4 @@
-"""Files that only root and the exporter's user can have written (security finding 9): another user's are refused."""
+"""Files that only root and the exporter's user can have written: another user's are refused."""
 
 from __future__ import annotations
 

@@ -272,13 +272,15 @@ def test_a_journal_that_no_healer_holds_is_written_whoever_has_taken_its_port(
     assert server.requests == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2", "0.0.0.0"])
 def test_a_user_who_has_no_healer_gets_no_token_on_its_port(
-    shell: Shell, server: Any, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, server: Any, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setattr(listeners, "port_uids", lambda port, proc: frozenset({4321}))
-    code, out, err = shell.run("pause", "--listen", server.url.removeprefix("http://"))
+    port = server.url.rpartition(":")[2]
+    code, out, err = shell.run("pause", "--listen", f"{host}:{port}")
     assert (code, out) == (1, "")
-    assert "user 4321 listens on 127.0.0.1:" in err
+    assert f"user 4321 listens on {host}:{port}" in err
     assert "the token was not sent" in err
     assert server.requests == []
 

@@ -108,14 +108,14 @@ def test_a_group_may_write_if_nobody_else_is_in_it(tmp_path: Path, monkeypatch: 
 def test_a_policy_that_everybody_may_write_is_not_obeyed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    """Security finding 9c"""
+    """Whoever may write the policy decides what is restarted."""
     assert main([command, "--config", str(policy(tmp_path, 0o666))]) == 1
     assert "whoever may write it decides what the healer restarts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["", "-wal", "-shm", ".lock"])
 def test_a_journal_that_everybody_may_write_is_not_opened(tmp_path: Path, cases: ModuleType, name: str) -> None:
-    """Security finding 9b"""
+    """Whoever may write the journal names the processes that are killed."""
     path = tmp_path / "journal.sqlite"
     Journal.open(path, cases.Server()).close()
     file = path.with_name(f"journal.sqlite{name}")

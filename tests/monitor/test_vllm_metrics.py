@@ -1,4 +1,4 @@
-"""The metrics of the field's guide: what programs and tests that were written for it read."""
+"""Metrics of a program of one's own: what programs and tests that were written for these names read."""
 
 from __future__ import annotations
 

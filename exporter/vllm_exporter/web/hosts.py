@@ -18,15 +18,14 @@ class OwnHosts:
 
     def __init__(self, hostname: str, more: Iterable[str] = ()) -> None:
         """`more` are names that only the configuration knows, as behind a proxy that passes the Host header on."""
-        self._short = hostname.lower().partition(".")[0]
-        self._more = frozenset(name.lower() for name in more)
+        self._names = frozenset(name.lower() for name in (hostname, *more) if name)
 
     def is_own(self, header: str | None) -> bool:
         """True for a Host header that names this host, and without one: browsers always send it."""
         if header is None:
             return True
         name = host_of(header)
-        return name in self._more or is_local(name) or (bool(self._short) and name.startswith(f"{self._short}."))
+        return name in self._names or is_local(name)
 
 
 def host_of(header: str) -> str:

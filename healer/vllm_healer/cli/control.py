@@ -19,7 +19,7 @@ from vllm_healer.printable import one_line
 
 SECONDS = 10.0  # for an answer; the journal's disk may be slow
 LINE = 4096  # bytes of an answer by the socket
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+EVERYWHERE = ("0.0.0.0", "[::]")  # addresses to listen on; who connects to one reaches this host
 QUOTED = 200  # characters of another program's answer
 
 
@@ -101,25 +101,26 @@ def _check_listener(config: Config) -> None:
     """Raises Blind when a user who may have no healer listens on its port of this host: the token is not for them."""
     from vllm_healer.actuators.listeners import port_uids
     from vllm_healer.actuators.processes import PROC
+    from vllm_healer.web.hosts import is_loopback
 
     host, _, port = config.listen.rpartition(":")
-    if host not in LOOPBACK:
+    if not is_loopback(config.listen) and host not in EVERYWHERE:
         return
     strangers = port_uids(int(port), PROC) - _owners(Path(config.journal))
     if strangers:
         raise Blind(
-            f"user {min(strangers)} listens on {config.listen}, which is not the healer: the token was not sent"
+            f"user {min(strangers)} listens on {config.listen}, which is not the healer: the token was not sent; "
+            "`ss -ltnp` shows the program, end it"
         )
 
 
 def _in_journal(config: Config, verb: str, words: str) -> str:
     """Writes it for a healer that starts later. Raises JournalLocked when one runs after all."""
-    from vllm_healer.app import holder
     from vllm_healer.clock import SystemClock
     from vllm_healer.journal import Journal
 
     clock = SystemClock()
-    with closing(Journal.open(Path(config.journal), clock, holder())) as journal:
+    with closing(Journal.open(Path(config.journal), clock)) as journal:
         (journal.pause if verb == "pause" else journal.resume)(words, clock.now())
     return config.journal
 

@@ -1,4 +1,4 @@
-"""Over loopback only names that no web site can have are answered (DNS rebinding, security finding 21)."""
+"""Over loopback only names that no web site can have are answered (DNS rebinding)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOSTS = OwnHosts("GPU1.rack4.example.com", ["metrics.example.org"])
         "exporter.monitoring.svc",
         "gpu1",
         "gpu1.rack4.example.com:9855",
-        "gpu1.other.example.com.",
+        "gpu1.rack4.example.com.",
         "metrics.example.org",
     ],
 )
@@ -45,6 +45,8 @@ def test_names_that_are_this_hosts_or_that_no_web_site_can_have_are_its_own(head
     [
         "evil.example",
         "evil.example:9855",
+        "gpu1.evil.example",
+        "gpu1.rack4.example.com.evil.example",
         "gpu10.example.com",
         "127.0.0.1.evil.example",
         "localhost.evil.example",

@@ -74,7 +74,7 @@ def rpc(server: Any, trusted: frozenset[int], folder: Path, **options: str) -> S
 
 
 def test_nothing_not_even_the_password_is_sent_to_a_stranger_who_took_the_port(server: Any, tmp_path: Path) -> None:
-    """Security finding 10a"""
+    """Whoever takes the port of a supervisord that is down would be told its password."""
     port = int(server.url.rpartition(":")[2])
     folder = proc(tmp_path, LOOPBACK.format(port=port, uid=65534))
     (tmp_path / "password").write_text("swordfish")

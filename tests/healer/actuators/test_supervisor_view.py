@@ -210,7 +210,7 @@ def test_no_other_process_is_taken_for_an_unsupervised_server(
 
 
 def test_what_a_forged_record_calls_ours_is_left_alone() -> None:
-    """Security finding 9b: the title that a process has now speaks against the role on record."""
+    """The title that a process has now speaks against the role on record."""
     sleep = Process(20, 1, 200, "S", "sleep", ("sleep", "1000"))
     snapshot = replace(HERE, processes={1: INIT, **HERE.processes, 20: sleep})
     forged = ProcessRef(20, 200, "engine_core", "VLLM::EngineCore")

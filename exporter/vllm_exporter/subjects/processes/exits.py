@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from vllm_exporter.facts.values import ExitCause
 
-CORE = 0x80  # bit of a wait status: memory was dumped
 UNKNOWN_SIGNAL = 0x7F  # stands for "killed by some signal, unknown which"; no signal has this number
 SHELL = 128  # a shell, and a container engine, report the signal n as the exit code 128 + n
 _BY_SIGNAL: dict[int, ExitCause] = {

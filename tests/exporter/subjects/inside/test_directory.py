@@ -168,7 +168,7 @@ def test_says_so_when_there_are_too_many_files(folder: Path, clock: FakeClock) -
 
 
 def test_hundreds_of_files_of_a_stranger_cost_the_others_nothing(folder: Path, clock: FakeClock) -> None:
-    """As nobody may leave in a directory of mode 1777 that several users share (security finding 13)."""
+    """As nobody may leave in a directory of mode 1777 that several users share."""
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
     folder.chmod(0o1777)

@@ -47,7 +47,7 @@ def own_port(proc: FakeProc, pid: int, users: Mapping[int, int], port: int = 800
 def test_a_process_that_only_says_so_is_not_the_server_that_another_listens_for(
     proc: FakeProc, users: dict[int, int]
 ) -> None:
-    """Nobody starts `vllm serve --port 8000` with an engine below it, and kills the first (security finding 12)."""
+    """Nobody starts `vllm serve --port 8000` with an engine below it, and kills the first."""
     tree(proc)
     users |= {900: NOBODY, 901: NOBODY}
     proc.process(900, 1, VLLM + " --port 8000")
