@@ -88,7 +88,7 @@ def test_up_runs_everything_applies_changes_and_down_stops_it(machine: Machine) 
 
     machine.settings(ALERT_WEBHOOK_URL="http://127.0.0.1:9/hook", VLLM_TARGETS="127.0.0.1:2")
     changed = machine.call("up")
-    done = "was up already: restarted healer, exporter; reloaded alertmanager, prometheus"
+    done = "was up already: restarted exporter, healer; reloaded alertmanager, prometheus"
     assert done in changed.stdout, changed.stderr
     after = machine.pids()
     assert {part for part in pids if after[part] != pids[part]} == {"exporter", "healer"}
