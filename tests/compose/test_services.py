@@ -157,7 +157,9 @@ def test_grafana_finds_what_it_is_provisioned_with() -> None:
 
 
 def test_grafanas_sources_are_services() -> None:
-    for file in (ROOT / "grafana/provisioning/datasources").glob("*.yml"):
-        for source in yaml.safe_load(file.read_text())["datasources"]:
-            host, port = re.fullmatch(r"http://([a-z]+):(\d+)", source["url"]).groups()  # type: ignore[union-attr]
-            assert SERVICES[host]["ports"][0].endswith(f":{port}")
+    files = (ROOT / "grafana/provisioning/datasources").glob("*.yml")
+    sources = {one["name"]: one["url"] for file in files for one in yaml.safe_load(file.read_text())["datasources"]}
+    assert sorted(sources) == ["Loki", "Prometheus"]
+    for url in sources.values():
+        host, port = re.fullmatch(r"http://([a-z]+):(\d+)", url).groups()  # type: ignore[union-attr]
+        assert SERVICES[host]["ports"][0].endswith(f":{port}")
