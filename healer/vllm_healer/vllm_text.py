@@ -22,20 +22,10 @@ _NAMES = frozenset(name for names in WORK for name in names)
 ABSENT = -1.0  # a value that this release does not have; not NaN, because that differs from itself
 
 _SAMPLE = re.compile(r"^(vllm:\w+)(\{.*\})?[ \t]+(\S{1,400})", re.MULTILINE)  # no number is longer
-# The header Server of what stands before servers, and headers that vLLM never sends with a 503.
-_PROXIES = (
-    "envoy",
-    "istio",
-    "nginx",
-    "openresty",
-    "awselb",
-    "haproxy",
-    "traefik",
-    "caddy",
-    "apache",
-    "cloudflare",
-    "kong",
-)
+# The header Server of every release (a front end on hyper sends none), and that of a stand-in on Python's own library.
+# Of proxies there is no end, so none is named.
+_OWN_SERVERS = ("uvicorn", "basehttp/")
+# Headers that vLLM never sends with a 503, and what stands before servers does.
 _NOT_VLLMS = ("via", "retry-after", "transfer-encoding", "x-envoy-upstream-service-time", "cf-ray", "l5d-proxy-error")
 _ASLEEP = ("vllm:engine_sleep_state", 'sleep_state="awake"')
 
@@ -71,9 +61,9 @@ def has_own_form(body: bytes, headers: Mapping[str, str]) -> bool:
 
     `headers` by name in lower case. A proxy that answers /health itself, as Envoy does to drain, sends no body either.
     """
-    server = headers.get("server", "").lower()
+    own = headers.get("server", "uvicorn").lower().startswith(_OWN_SERVERS)
     signed = "server" in headers or "date" in headers  # uvicorn and hyper do; HAProxy's own answers have neither
-    return not body and signed and not server.startswith(_PROXIES) and not any(name in headers for name in _NOT_VLLMS)
+    return not body and signed and own and not any(name in headers for name in _NOT_VLLMS)
 
 
 def is_version(document: object) -> bool:

@@ -95,3 +95,29 @@ DEAD = {"date": "Mon, 30 Nov 2026 19:55:25 GMT", "server": "uvicorn", "content-l
 )
 def test_tells_vllms_own_503_from_that_of_somebody_in_between(body: bytes, headers: dict[str, str], own: bool) -> None:
     assert has_own_form(body, headers) is own
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "nginx/1.24.0",
+        "istio-envoy",
+        "awselb/2.0",
+        "Google Frontend",
+        "AkamaiGHost",
+        "CloudFront",
+        "Microsoft-Azure-Application-Gateway/v2",
+        "Microsoft-HTTPAPI/2.0",
+        "BigIP",
+        "Tengine/2.4.1",
+        "APISIX/3.9.1",
+        "LiteSpeed",
+        "Varnish",
+        "ATS/9.2.4",
+        "Cowboy",
+        "Kestrel",
+        "",
+    ],
+)
+def test_a_503_under_any_name_but_vllms_own_is_not_vllms(server: str) -> None:
+    assert not has_own_form(b"", {**DEAD, "server": server})
