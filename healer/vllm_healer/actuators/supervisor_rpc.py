@@ -40,6 +40,8 @@ STATES = {
 }
 
 
+_LARGEST = 2**53  # what a float holds exactly; NaN is not below it either
+
 # What xmlrpc.client raises when nothing, or nothing of sense, comes back; its parser trusts the other side.
 _GARBAGE = (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError, ValueError, LookupError, TypeError)
 
@@ -241,7 +243,8 @@ def _name(group: str, name: str) -> str:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    """The number; 0 for what is none, or larger than any pid or time."""
+    return float(value) if isinstance(value, int | float) and abs(value) < _LARGEST else 0.0
 
 
 def _with_path(url: str) -> str:

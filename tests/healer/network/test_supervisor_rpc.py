@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from vllm_healer.actuators.supervisor_rpc import Supervisor
+from vllm_healer.actuators.supervisor_rpc import Supervisor, parse_info
 from vllm_healer.errors import Blind
-from vllm_healer.model import Target
+from vllm_healer.model import RunState, Target
 
 
 def supervisor(server: Any, timeout: float = 5.0) -> Supervisor:
@@ -54,3 +54,9 @@ def test_what_would_take_all_memory_is_not_read(
     server.say("/RPC2", http.Reply(200, body, headers=headers))
     with pytest.raises(Blind, match=f"did not answer getProcessInfo: {words}"):
         supervisor(server).info()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), 10**400, "7", None])
+def test_what_is_no_pid_or_time_is_none(number: object) -> None:
+    info = parse_info({"state": 20, "statename": "RUNNING", "pid": number, "start": number, "now": number}, "url")
+    assert (info.state, info.pid, info.start, info.now) == (RunState.RUNNING, 0, 0.0, 0.0)
