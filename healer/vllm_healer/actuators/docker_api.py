@@ -23,7 +23,16 @@ STOP_MARGIN = 20.0  # seconds beyond the grace in which Docker takes a killed co
 START_TIMEOUT = 60.0  # seconds; attaching GPUs and networks takes some, loading the model is not part of it
 VERSION = "1.44"  # the oldest that Docker 29 speaks; an older or later engine says its own, which is then used
 # Labels by which an orchestrator marks a container that is its own.
-OWNERS = {"com.docker.swarm.task.id": "Docker Swarm", "io.kubernetes.pod.name": "Kubernetes"}
+OWNERS = {
+    "com.docker.swarm.task.id": "Docker Swarm",
+    "io.kubernetes.pod.name": "Kubernetes",
+    "com.hashicorp.nomad.alloc_id": "Nomad",
+    "com.amazonaws.ecs.task-arn": "Amazon ECS",
+    "net.azure-devices.edge.owner": "Azure IoT Edge",
+    "io.balena.supervised": "balena",
+    "PODMAN_SYSTEMD_UNIT": "systemd",  # a unit's `podman run`, as of Quadlet
+}
+OWNS_NOTHING = "podman-compose@"  # the unit that podman-compose names on each container, whether there is one or not
 
 
 @dataclass(frozen=True)
@@ -99,9 +108,9 @@ class Docker:
         return f"Docker at {self._socket}"
 
     def _command(self, verb: str, query: str, timeout: float) -> None:
-        """Sends a command. Docker answers 304 when there is nothing to do, which is fine."""
+        """Sends a command. Docker answers 204, others 200, and 304 when there is nothing to do, which is fine."""
         answer = self._call("POST", f"{verb}{query}", timeout)
-        if answer.status not in (204, 304):
+        if answer.status not in (200, 204, 304):
             words = f"{self._where}: {verb} {self.container}: HTTP {answer.status} {answer.message}"
             raise TemporaryError(words)
 
@@ -156,8 +165,13 @@ def parse_container(body: bytes, where: str) -> Container:
         health=str(_mapping(state, "Health").get("Status") or ""),
         removed_at_end=host.get("AutoRemove") is True,
         network=str(host.get("NetworkMode") or ""),
-        owner=next((owner for label, owner in OWNERS.items() if label in labels), ""),
+        owner=_owner(labels),
     )
+
+
+def _owner(labels: Mapping[str, object]) -> str:
+    marks = {label for label, value in labels.items() if not str(value).startswith(OWNS_NOTHING)}
+    return next((owner for label, owner in OWNERS.items() if label in marks), "")
 
 
 def _mapping(values: object, key: str) -> Mapping[str, object]:

@@ -174,6 +174,9 @@ POD = {"io.kubernetes.pod.name": "vllm-0"}
         ({"host": {"AutoRemove": True}}, "it was run with --rm, so a stop removes it"),
         ({"labels": SWARM}, "Docker Swarm owns it and puts another in its place when it ends"),
         ({"labels": POD}, "Kubernetes owns it and puts another in its place when it ends"),
+        ({"labels": {"com.hashicorp.nomad.alloc_id": "a110c"}}, "Nomad owns it and puts another in its place"),
+        ({"labels": {"com.amazonaws.ecs.task-arn": "arn:aws:ecs"}}, "Amazon ECS owns it and puts another in its place"),
+        ({"labels": {"PODMAN_SYSTEMD_UNIT": "vllm.service"}}, "systemd owns it and puts another in its place"),
         ({"state": {"Status": "dead"}}, "the container is dead: it is about to be removed and cannot be started"),
         ({"state": {"Status": "removing"}}, "the container is removing: it is about to be removed"),
     ],
@@ -187,6 +190,21 @@ def test_says_why_a_start_could_not_follow_a_stop(engine: Any, changes: dict[str
 def test_a_container_that_stays_after_its_end_may_be_stopped(engine: Any, host: dict[str, Any]) -> None:
     engine.host = host
     assert DockerActuator().observe(engine.target).no_way_back == ""
+
+
+def test_a_container_of_compose_is_its_own_also_of_podman_compose(engine: Any) -> None:
+    """podman-compose names a unit on each container, and there need not be one."""
+    engine.labels = {
+        "com.docker.compose.project": "llm",
+        "io.podman.compose.project": "llm",
+        "PODMAN_SYSTEMD_UNIT": "podman-compose@llm.service",
+    }
+    assert DockerActuator().observe(engine.target).no_way_back == ""
+
+
+def test_an_engine_that_says_200_to_a_command_has_obeyed(engine: Any) -> None:
+    engine.refuse = {"stop": (200, "")}
+    DockerActuator().stop(engine.target, 1.0)
 
 
 def test_a_container_that_was_run_with_rm_is_never_stopped(engine: Any) -> None:
