@@ -54,9 +54,21 @@ def _keeps_files(directory: Path) -> bool:
 
 
 def _own_group(about: os.stat_result) -> bool:
-    """True for a group of the owner's name with nobody else in it, as most distributions give each user (umask 002)."""
+    """True for a group in which nobody else is: the owner's or our own one, or one of ours that this system knows
+    nothing of, as in a container (a volume of Kubernetes belongs to root and to the group fsGroup)."""
+    gid = about.st_gid
     try:
-        user, group = pwd.getpwuid(about.st_uid), grp.getgrgid(about.st_gid)
+        group = grp.getgrgid(gid)
+    except KeyError:
+        ours = gid in (os.getegid(), *os.getgroups())
+        return ours and all(user.pw_uid == os.geteuid() for user in pwd.getpwall() if user.pw_gid == gid)
+    return any(_is_private(group, uid) for uid in (about.st_uid, os.geteuid()))
+
+
+def _is_private(group: grp.struct_group, uid: int) -> bool:
+    """True for a group of the user's name with nobody else in it, as most distributions give each user (umask 002)."""
+    try:
+        user = pwd.getpwuid(uid)
     except KeyError:
         return False
     alone = set(group.gr_mem) <= {user.pw_name}

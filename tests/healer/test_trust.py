@@ -104,6 +104,44 @@ def test_a_group_may_write_if_nobody_else_is_in_it(tmp_path: Path, monkeypatch: 
     assert "others may write" in distrust_file(file, trusted_users())
 
 
+def test_a_group_that_only_we_are_in_may_write_to_a_volume_of_a_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kubernetes gives a volume to root and to fsGroup, mode 2775; `user: 1000:1000` has no name in most images."""
+    file = policy(tmp_path, 0o664)
+    gid, known = file.stat().st_gid, [("root", "x", 0, 4711, "", "/root", "/bin/sh")]
+
+    def nameless(number: int) -> grp.struct_group:
+        raise KeyError(number)
+
+    monkeypatch.setattr(grp, "getgrgid", nameless)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [pwd.struct_passwd(entry) for entry in known])
+    monkeypatch.setattr(os, "getegid", lambda: gid)
+    assert distrust_file(file, trusted_users()) == ""
+    known.append(("mallory", "x", 4712, gid, "", "/", "/bin/sh"))
+    assert "others may write" in distrust_file(file, trusted_users())
+    known.pop()
+    monkeypatch.setattr(os, "getegid", lambda: gid + 1)
+    monkeypatch.setattr(os, "getgroups", list)
+    assert "others may write" in distrust_file(file, trusted_users())
+
+
+def test_our_own_group_may_write_to_what_belongs_to_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = policy(tmp_path, 0o664)
+    users = {file.stat().st_uid: "root", 1000: "healer"}
+
+    def user(uid: int) -> pwd.struct_passwd:
+        return pwd.struct_passwd((users[uid], "x", uid, uid or 4711, "", "/", "/bin/sh"))
+
+    monkeypatch.setattr(pwd, "getpwuid", user)
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group(("healer", "x", 1000, [])))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    trusted = frozenset(users)
+    assert distrust_file(file, trusted) == ""
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group(("healer", "x", 1000, ["mallory"])))
+    assert "others may write" in distrust_file(file, trusted)
+
+
 @pytest.mark.parametrize("command", ["serve", "check-config"])
 def test_a_policy_that_everybody_may_write_is_not_obeyed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
