@@ -7,6 +7,8 @@ never a guess, and only of the one alert that lacks it.
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import zlib
 from dataclasses import dataclass
@@ -17,7 +19,6 @@ from vllm_healer.model import Alert
 VERSION = "4"
 FIRING = {"firing": True, "resolved": False}
 LONGEST = 256  # characters of a fingerprint and of a start; Alertmanager's have 16 and 35
-GZIP = 16 + zlib.MAX_WBITS  # for zlib: a gzip header and trailer
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,12 @@ def decode(body: bytes, encoding: str, limit: int) -> bytes:
         return body
     if known not in ("gzip", "x-gzip"):
         raise BadEncoding(f"the Content-Encoding is {_shown(encoding)}; this healer reads gzip and identity")
-    plain = b""
-    while body and len(plain) <= limit:
-        unpacker = zlib.decompressobj(GZIP)
-        try:
-            plain += unpacker.decompress(body, limit + 1 - len(plain))
-        except zlib.error as error:
-            raise BadEncoding(f"the Content-Encoding is gzip, and the body is not ({error})") from None
-        if not unpacker.eof and len(plain) <= limit:
-            raise BadEncoding("the Content-Encoding is gzip, and the body ends too early")
-        body = unpacker.unused_data  # gzip files may follow each other
-    return plain
+    try:
+        return gzip.GzipFile(fileobj=io.BytesIO(body)).read(limit + 1)
+    except EOFError:
+        raise BadEncoding("the Content-Encoding is gzip, and the body ends too early") from None
+    except (OSError, zlib.error) as error:
+        raise BadEncoding(f"the Content-Encoding is gzip, and the body is not ({error})") from None
 
 
 def parse(body: bytes) -> Notification:
@@ -80,7 +76,7 @@ def parse_alert(raw: object, where: str) -> Alert:
         firing=_firing(raw.get("status"), f"{where}.status"),
         starts_at=_text(raw.get("startsAt"), f"{where}.startsAt"),
         labels=labels,
-        annotations=_texts(raw.get("annotations"), f"{where}.annotations"),
+        annotations=_annotations(raw.get("annotations")),
     )
 
 
@@ -119,6 +115,12 @@ def _texts(raw: object, where: str) -> dict[str, str]:
         if not _storable(key) or not (value is None or _storable(value)):
             raise BadPayload(f"{where}[{_shown(key)}] is {_shown(value)}; expected a string")
     return {key: value for key, value in raw.items() if value is not None}
+
+
+def _annotations(raw: object) -> dict[str, str]:
+    """The annotations that are texts. They decide nothing, so one that is none costs no alert."""
+    given = raw if isinstance(raw, dict) else {}
+    return {key: value for key, value in given.items() if _storable(key) and _storable(value)}
 
 
 def _text(raw: object, where: str) -> str:

@@ -96,7 +96,6 @@ def test_annotations_may_be_absent() -> None:
         (with_alert(labels={}), r"alerts\[0\]\.labels has no 'alertname'"),
         (with_alert(labels={"alertname": ""}), "has no 'alertname'"),
         (with_alert(labels={"alertname": "A", "gpu": 3}), r"alerts\[0\]\.labels\['gpu'\] is 3; expected a string"),
-        (with_alert(annotations={"summary": 3}), r"annotations\['summary'\] is 3; expected a string"),
         (with_alert(fingerprint="f" * 257), r"fingerprint has 257 characters; at most 256 are read"),
         (with_alert(startsAt="2" * 5000), r"startsAt has 5000 characters; at most 256 are read"),
         (with_alert(labels={"alertname": "\ud800"}), r"labels\['alertname'\] is '\\ud800'; expected a string"),
@@ -142,8 +141,6 @@ def test_an_unreadable_alert_refuses_only_itself() -> None:
         {**FIRING, "fingerprint": None},
         {**FIRING, "startsAt": 1_700_000_000},
         {**FIRING, "labels": {"alertname": "A", "n": 1}},
-        {**FIRING, "annotations": ["summary"]},
-        {**FIRING, "annotations": {"summary": "\ud800"}},
         {**FIRING, "fingerprint": "f" * 300},
     ],
 )
@@ -152,6 +149,22 @@ def test_the_readable_alert_beside_any_broken_one_is_taken(broken: object) -> No
     assert [alert.name for alert in heard.alerts] == ["VllmDown"]
     assert len(heard.unreadable) == 1
     assert heard.unreadable[0].startswith("alerts[0]")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "kept"),
+    [
+        ({"summary": "down", "value": 3, "since": None, "page": True, "more": {"a": 1}}, {"summary": "down"}),
+        ({"summary": "\ud800", "description": "d"}, {"description": "d"}),
+        ("", {}),
+        (["summary"], {}),
+        (7, {}),
+    ],
+)
+def test_an_annotation_that_is_no_text_costs_no_alert(annotations: object, kept: dict[str, str]) -> None:
+    heard = parse(with_alert(annotations=annotations))
+    assert [(alert.name, alert.annotations) for alert in heard.alerts] == [("VllmDown", kept)]
+    assert heard.unreadable == ()
 
 
 def test_when_no_alert_can_be_read_the_first_is_named_and_the_others_are_counted() -> None:
