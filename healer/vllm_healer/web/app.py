@@ -56,10 +56,11 @@ def told(refusal: Denial) -> Response:
 def _before(deps: WebDeps, door: Door) -> Response | None:
     """Asks for the token everywhere but on the health and metrics pages, on unknown paths too."""
     g.started = time.monotonic()
-    refusal = _foreign(deps.config.listen)
-    if refusal is None and request.path not in OPEN_PATHS:
-        refusal = door.judge(request.headers.get("Authorization", ""))
-    return None if refusal is None else told(refusal)
+    foreign, authorization = _foreign(deps.config.listen), request.headers.get("Authorization", "")
+    if foreign is None and request.path in OPEN_PATHS:
+        return None
+    refusal = door.judge(authorization)  # by whatever name: a page that leads here has no token, and a proxy passes it
+    return None if refusal is None else told(foreign or refusal)
 
 
 def _foreign(listen: str) -> Denial | None:
@@ -68,9 +69,8 @@ def _foreign(listen: str) -> Denial | None:
     guarded = request.path == "/" or is_loopback(listen)
     if not guarded or is_own_host(request.headers.get("Host", ""), listen):
         return None
-    return Denial(
-        421, "Misdirected Request", "this is not this healer's name", "use its address, or the machine's own name"
-    )
+    fix = "use its address, the machine's own name, or send the token"
+    return Denial(421, "Misdirected Request", "this is not this healer's name", fix)
 
 
 def _after(deps: WebDeps, door: Door, response: Response) -> Response:

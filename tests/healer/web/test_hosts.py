@@ -17,6 +17,11 @@ from vllm_healer.web.hosts import is_loopback, is_own_host
         "gpu1.example.org:9856",
         "GPU1.example.org.",
         "healing.example.org",
+        "localhost.localdomain:9856",
+        "healer.localhost",
+        "host.docker.internal:9856",
+        "host.containers.internal",
+        "",  # HTTP/1.0, as of HAProxy's checks
     ],
 )
 def test_addresses_short_names_and_its_own_names_are_its_own(header: str) -> None:
@@ -24,7 +29,15 @@ def test_addresses_short_names_and_its_own_names_are_its_own(header: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "header", ["evil.example:9856", "gpu1.example.org.evil.example", "127.0.0.1.evil.example", "[::1"]
+    "header",
+    [
+        "evil.example:9856",
+        "gpu1.example.org.evil.example",
+        "127.0.0.1.evil.example",
+        "[::1",
+        "localhost.evil.example",
+        "evilinternal.example",
+    ],
 )
 def test_a_name_that_a_stranger_can_own_is_not(header: str) -> None:
     assert not is_own_host(header, "127.0.0.1:9856", "gpu1.example.org")

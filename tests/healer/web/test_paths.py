@@ -157,14 +157,22 @@ def test_without_the_token_the_page_has_numbers_and_no_words(
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/ready", "/incidents", "/nowhere"])
-def test_a_name_that_leads_to_loopback_is_refused(client: FlaskClient, authorized: dict[str, str], path: str) -> None:
+def test_a_name_that_leads_to_loopback_is_refused(client: FlaskClient, path: str) -> None:
     """DNS rebinding: a page on the internet asks by its own name."""
-    answer = client.get(path, headers={**authorized, "Host": "evil.example:9856"})
+    answer = client.get(path, headers={"Host": "evil.example:9856"})
     assert answer.status_code == 421
     assert answer.json == {
         "error": "this is not this healer's name",
-        "fix": "use its address, or the machine's own name",
+        "fix": "use its address, the machine's own name, or send the token",
     }
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/ready", "/incidents"])
+def test_who_sends_the_token_may_come_by_any_name(client: FlaskClient, authorized: dict[str, str], path: str) -> None:
+    """A proxy with TLS on the same host passes its own name on, and no page in a browser has the token."""
+    named = {"Host": "healing.example.org"}
+    assert client.get(path, headers={**authorized, **named}).status_code == 200
+    assert client.get(path, headers={"Authorization": "Bearer of-another-healer", **named}).status_code == 421
 
 
 def test_where_others_reach_it_a_scraper_may_use_any_name(deps: WebDeps) -> None:
