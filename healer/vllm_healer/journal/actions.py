@@ -184,7 +184,7 @@ def _update(connection: Connection, action: int, statement: Update) -> None:
 
 def _permit(row: Row[tuple[object, ...]]) -> Permit:
     columns = row._mapping
-    return Permit(columns["id"], codec.plan_from_json(columns["plan"]), schema.read_instant(row, "at"))
+    return Permit(columns["id"], codec.read_plan(columns), schema.read_instant(row, "at"))
 
 
 def _unfinished(connection: Connection, row: Row[tuple[object, ...]]) -> Unfinished:
@@ -202,6 +202,6 @@ def _did_something(row: Row[tuple[object, ...]]) -> bool:
 
 def _lesson(row: Row[tuple[object, ...]]) -> Lesson:
     columns = row._mapping
-    cause = codec.plan_from_json(columns["plan"]).diagnosis.cause
+    cause = codec.read_plan(columns).diagnosis.cause
     recovered = columns["verification"] == Verification.RECOVERED.value
     return Lesson(columns["remediation"], cause, recovered, columns["seconds"])

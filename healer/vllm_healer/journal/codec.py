@@ -1,13 +1,19 @@
-"""Turns values into JSON text and back, for the columns that hold whole values."""
+"""Turns values into JSON text and back, for the columns that hold whole values.
+
+A text that cannot be read (a damaged disk, an editor, another release) costs its own value and no other: the healer
+starts whatever is in its journal.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 from vllm_healer.model import Diagnosis, Outcome, Plan, ProcessRef, Result
+
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 def to_json(value: object) -> str:
@@ -16,20 +22,35 @@ def to_json(value: object) -> str:
 
 
 def texts_from_json(text: str) -> dict[str, str]:
-    """Reads labels or annotations."""
-    return dict(json.loads(text))
+    """Reads labels or annotations; {} where they cannot be read: of a nameless server nothing is done."""
+    return {name: value for name, value in data_from_json(text).items() if isinstance(value, str)}
 
 
 def data_from_json(text: str) -> dict[str, object]:
-    """Reads what an entry carries beside its words."""
-    return dict(json.loads(text))
+    """Reads what an entry carries beside its words; {} where it cannot be read."""
+    try:
+        document = json.loads(text)
+    except _UNREADABLE:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def plan_to_json(plan: Plan) -> str:
     return to_json(asdict(plan))
 
 
-def plan_from_json(text: str) -> Plan:
+def read_plan(columns: Mapping[Any, Any]) -> Plan:
+    """The plan of an action's row. One that cannot be read is made of the other columns: it is of no process and for no
+    known cause, so that it can be ended and nothing else."""
+    try:
+        return _plan_from_json(columns["plan"])
+    except _UNREADABLE:
+        told = {name: columns[name] for name in ("incident", "server", "pool", "remediation", "destructive")}
+        unknown = Diagnosis("unknown", "the journal does not say any more")
+        return Plan(**told, incarnation="", reason="its plan cannot be read", diagnosis=unknown)
+
+
+def _plan_from_json(text: str) -> Plan:
     written: dict[str, Any] = json.loads(text)
     diagnosis = written.pop("diagnosis")
     diagnosis["supporting_alerts"] = frozenset(diagnosis["supporting_alerts"])
@@ -42,8 +63,12 @@ def result_to_json(result: Result) -> str:
 
 
 def result_from_json(text: str) -> Result:
-    written: dict[str, Any] = json.loads(text)
-    return Result(**{**_known(Result, written), "outcome": Outcome(written["outcome"])})
+    """The result; one that cannot be read counts as a failure."""
+    try:
+        written: dict[str, Any] = json.loads(text)
+        return Result(**{**_known(Result, written), "outcome": Outcome(written["outcome"])})
+    except _UNREADABLE:
+        return Result(Outcome.FAILED, "its result cannot be read")
 
 
 def tree_to_json(tree: Iterable[ProcessRef]) -> str:
@@ -51,7 +76,11 @@ def tree_to_json(tree: Iterable[ProcessRef]) -> str:
 
 
 def tree_from_json(text: str) -> tuple[ProcessRef, ...]:
-    return _tree(json.loads(text))
+    """The processes; none where they cannot be read, so that none is ended by mistake."""
+    try:
+        return _tree(json.loads(text))
+    except _UNREADABLE:
+        return ()
 
 
 def _tree(written: Iterable[dict[str, Any]]) -> tuple[ProcessRef, ...]:

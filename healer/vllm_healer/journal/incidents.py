@@ -121,12 +121,20 @@ def _insert(connection: Connection, server: str, now: Instant, words: str) -> in
     return incident
 
 
+def _state(word: str) -> IncidentState:
+    """The state; one that this release does not know is that of an incident which a person has to look at."""
+    try:
+        return IncidentState(word)
+    except ValueError:
+        return IncidentState.FAILED
+
+
 def _incident(connection: Connection, row: Row[tuple[object, ...]]) -> Incident:
     columns = row._mapping
     return Incident(
         id=columns["id"],
         server=columns["server"],
-        state=IncidentState(columns["state"]),
+        state=_state(columns["state"]),
         opened=schema.read_instant(row, "opened"),
         alerts=alerts.of_incident(connection, columns["id"]),
     )

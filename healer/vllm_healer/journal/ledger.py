@@ -69,7 +69,7 @@ def _entry(connection: Connection, row: Row[tuple[object, ...]]) -> LedgerEntry:
         at=schema.read_instant(row, "at"),
         finished=columns["verification"] is not None,
         recovered=columns["verification"] in NO_HARM or columns["settled"] is not None,
-        incarnation=codec.plan_from_json(columns["plan"]).incarnation,
+        incarnation=codec.read_plan(columns).incarnation,
         dropped=columns["verification"] == Verification.DROPPED.value,
         stopped=not _done(columns["result"]) and connection.scalars(stopped).first() is not None,
     )

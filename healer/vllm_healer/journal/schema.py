@@ -142,8 +142,8 @@ trees = Table(
 
 
 def create(connection: Connection) -> None:
-    """Makes the tables in an empty file. In a file that has them, see `check` and `complete`."""
-    if inspect(connection).has_table(meta.name):
+    """Makes the tables in an empty file. In a file that has them, or another program's, see `check` and `complete`."""
+    if inspect(connection).get_table_names():
         return
     metadata.create_all(connection)
     connection.execute(insert(meta).values(key="schema", value=str(VERSION)))
@@ -156,9 +156,11 @@ def complete(connection: Connection) -> None:
 
 def check(connection: Connection, path: Path) -> None:
     """Raises JournalError unless the file is a journal of this version."""
-    if not inspect(connection).has_table(meta.name):
+    known = select(meta.c.value).where(meta.c.key == "schema")
+    found = str(connection.scalars(known).first()) if inspect(connection).has_table(meta.name) else ""
+    if not found.isdecimal():
         raise JournalError(f"{path} is not a healer's journal; give --journal the file that vllm-healer serve writes")
-    version = int(connection.scalars(select(meta.c.value).where(meta.c.key == "schema")).one())
+    version = int(found)
     if version > VERSION:
         raise JournalError(
             f"{path} was written by a newer healer (schema {version}, this one knows {VERSION}); "
