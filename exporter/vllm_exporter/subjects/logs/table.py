@@ -16,7 +16,7 @@ from vllm_exporter.linux.kernel_forms import KernelKind, parse_kernel_line, word
 
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error", "critical")  # mildest first
 KERNEL_KINDS: tuple[KernelKind, ...] = get_args(KernelKind)
-TEXTS = ("pattern", "kernel")
+TEXTS = ("pattern", "line", "kernel")
 KEYS = (*TEXTS, "do", "state", "example", "source")
 FLAGS = ("wrapper", "stopping", "quiet", "starting")
 GAP = 200  # bytes that a * stands for at most
@@ -43,6 +43,7 @@ class Pattern:
     pieces: tuple[bytes, ...]  # in this order, with gaps between them; none for a line of the kernel
     needle: bytes  # the longest of them: a line without it, as most are, needs no more work
     kernel: str = ""  # the kind of event that a line of the kernel tells; it must be as bad as the class
+    whole: bool = False  # the line has nothing else
     state: str = ""  # the lifecycle state that the line proves
     example: str = ""
     source: str = ""
@@ -54,6 +55,8 @@ class Pattern:
         if self.kernel:
             event = parse_kernel_line(text.decode("latin-1"))  # a character a byte
             return (event.start, event.end) if event and (event.kind, event.severity) == self._told else None
+        if self.whole:
+            return (0, len(text)) if text.strip() == self.needle else None
         start = text.find(self.pieces[0])
         end = start + len(self.pieces[0])
         for piece in self.pieces[1:]:
@@ -135,9 +138,10 @@ def _pattern(kind: LogClass | None, fields: Mapping[str, str], examples: bool) -
     seen = (fields.get("example", ""), fields.get("source", "")) if examples else ("", "")
     if "kernel" in fields:
         for word in words_of(fields["kernel"]):
-            yield Pattern(kind, (), word.encode(), fields["kernel"], state, *(seen if word in seen[0] else ()))
+            yield Pattern(kind, (), word.encode(), fields["kernel"], False, state, *(seen if word in seen[0] else ()))
         return
-    pieces = tuple(piece.encode() for piece in fields["pattern"].split("*"))
+    text, whole = fields.get("line", fields.get("pattern", "")), "line" in fields
+    pieces = (text.encode(),) if whole else tuple(piece.encode() for piece in text.split("*"))
     if not all(pieces):
-        raise ValueError(f"{kind.name}: a * at the end of {fields['pattern']!r}, or two together, stand for nothing")
-    yield Pattern(kind, pieces, max(pieces, key=len), "", state, *seen)
+        raise ValueError(f"{kind.name}: a * at the end of {text!r}, or two together, stand for nothing")
+    yield Pattern(kind, pieces, max(pieces, key=len), "", whole, state, *seen)
