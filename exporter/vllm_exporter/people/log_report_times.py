@@ -52,7 +52,11 @@ class LogTimes:
             found = None  # the shipper's clock may be of another zone than vLLM's
         if line.stamp and (found is None or not found.has_year):
             found, self._stamped = self._parse(line.stamp) or found, True
-        elif found is None and not line.stream and (first := TIME.match(line.body) or TIME.match(line.body, 1)):
+        elif (
+            found is None
+            and (line.process or not line.stream)
+            and (first := TIME.match(line.body) or TIME.match(line.body, 1))
+        ):
             found = self._parse(first[0])
         if found is not None:
             self._now = found.at

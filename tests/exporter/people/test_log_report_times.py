@@ -63,6 +63,11 @@ def test_a_line_without_a_time_was_written_after_the_line_before() -> None:
     ]
 
 
+def test_a_process_of_ray_may_have_its_time_behind_its_name() -> None:  # hiyouga/EasyR1#185
+    line = LogLine(b"[2025-04-02 15:02:00,117 E 135782 135782] killed", b"raylet", stream=b"(raylet) ")
+    assert told(line) == ["2025-04-02T15:02:00.117"]
+
+
 def test_a_line_of_the_kernel_begins_with_its_time() -> None:
     assert told(LogLine(b"[Fri Nov 21 14:55:06 2025] NVRM: Xid"), LogLine(b"Nov 22 14:55:06 host1 kernel: x")) == [
         *("2025-11-21T14:55:06", "2025-11-22T14:55:06"),

@@ -16,6 +16,8 @@ from vllm_exporter.subjects.logs.lines import LOUD, QUIET, LogLine, uncoloured
 from vllm_exporter.subjects.logs.split import LineSplitter
 from vllm_exporter.subjects.logs.table import Pattern
 from vllm_exporter.subjects.logs.tracebacks import (
+    BESIDE,
+    BY_RAY,
     CAUGHT,
     CHAINED,
     TRACEBACK,
@@ -23,12 +25,12 @@ from vllm_exporter.subjects.logs.tracebacks import (
     OpenTrace,
     exception_type,
     frame_name,
+    is_field,
+    is_flat,
     lone_exception,
     ungrouped,
 )
 
-BESIDE = (b"INFO:", b"WARNING:", b"DEBUG:")  # uvicorn's, which can come between the lines of a traceback on stderr
-BY_RAY = b"ray.exceptions.RayTaskError("  # the traceback of the worker follows, and then its exception
 MAX_TRACES = 512  # open at once; vLLM has one process per GPU and a few more
 MAX_TRACE_LINES = 2000  # afterwards the traceback counts as ended: its end was lost
 FEW = 3  # lines from which on a search in all of them together pays
@@ -135,7 +137,11 @@ class Follower:
     def _inside(self, index: int, key: TraceKey, trace: OpenTrace, line: LogLine, at: float) -> None:
         trace.lines += 1
         body = ungrouped(line.body)
-        if body[:1] in (b" ", b"\t", b"\r", b"", b"+") or body.startswith((*CHAINED, TRACEBACK)):
+        if (
+            body[:1] in (b" ", b"\t", b"\r", b"", b"+")
+            or body.startswith((*CHAINED, TRACEBACK))
+            or is_flat(trace, body)
+        ):
             if body.lstrip().startswith(b'File "'):
                 trace.frame = body
             if trace.lines > MAX_TRACE_LINES:
@@ -174,7 +180,8 @@ class Follower:
             self._traces[key] = OpenTrace(ended.uncaught)
             return True
         same = bool(line.stamp) and (line.stamp, line.level) == (ended.line.stamp, ended.line.level)
-        if line.body.strip() and not line.body.startswith((b" ", b"\t")) and not same:
+        named = ended.exception.endswith("ValidationError") and is_field(line.body)
+        if line.body.strip() and not line.body.startswith((b" ", b"\t")) and not same and not named:
             self._close(key)
             return False
         if self._judge(index, line, at, ended):

@@ -154,9 +154,10 @@ class LineSplitter:
         if anchor is None or anchor.start() == at:
             return None
         before, kind = text[at : anchor.start()], anchor.lastgroup
-        if not balanced(before) or not before.strip(b" |+-"):  # the bars of an exception group
+        own = kind in ("head", "process")
+        if not balanced(before) or not (own or before.strip(b" |+-")):  # the bars of an exception group
             return None
-        if kind in ("head", "process") and before[-1:] not in _APART:
+        if own and before[-1:] not in _APART:
             return Before(anchor.start(), b"", b"", True)
         times, source = len(_VARIES.findall(before)), _VARIES.sub(b"", before)
         if kind != "head" and not looks_added(before) and not self._is_shared(text, anchor, source, times, following):

@@ -470,3 +470,60 @@ def test_a_group_in_the_asgi_application_ends_nothing() -> None:
         ("http.exception", "warning"),
         *[("other.exception", "info")] * 4,
     ]
+
+
+FLAT = (  # as vllm-project/vllm#1380 was copied
+    b"Traceback (most recent call last):",
+    b'File "/x/vllm/engine/async_llm_engine.py", line 28, in _raise_exception_on_finish',
+    b"task.result()",
+    b'File "/x/vllm/engine/async_llm_engine.py", line 228, in _run_workers_async',
+    b"assert output == other_output",
+    b"AssertionError",
+)
+
+
+def test_a_traceback_that_lost_its_indentation_is_read() -> None:
+    chain = (b"", b"The above exception was the direct cause of the following exception:", b"")
+    last = b"vllm.engine.async_llm_engine.AsyncEngineDeadError: Task finished unexpectedly."
+    first, second = follow(*FLAT, *chain, *FLAT[:-1], last)
+    assert (first.exception, first.frame) == ("AssertionError", "async_llm_engine.py:_run_workers_async")
+    assert (second.name, second.frame) == ("legacy.v0_loop", "async_llm_engine.py:_run_workers_async")
+
+
+def test_a_traceback_without_indentation_and_end_does_not_swallow_the_log() -> None:
+    assert [one.name for one in follow(*FLAT[:3], b"a", b"b", b"Fatal Python error: Segmentation fault")] == [
+        "native.crash"
+    ]
+
+
+def test_a_frame_whose_line_a_terminal_broke_has_its_file() -> None:  # vllm-project/vllm#24430
+    (found,) = follow(FLAT[0], b'  File "/x/executor_base.py", line 54, ', b"  in __init__", b"ValueError: x")
+    assert found.frame == "executor_base.py"
+
+
+def test_an_exception_may_have_a_small_first_letter() -> None:  # LMCache/LMCache#605
+    (found,) = follow(
+        FLAT[0], b'  File "/x/nixl/_api.py", line 247, in register_memory', b"nixl._bindings.nixlBackendError: X"
+    )
+    assert (found.name, found.exception, found.frame) == (
+        "kv.failed", "nixl._bindings.nixlBackendError", "_api.py:register_memory"
+    )  # fmt: skip
+
+
+def test_the_field_between_an_exception_of_pydantic_and_its_message_belongs_to_it() -> None:
+    given = (
+        FLAT[0],
+        b'  File "/x/vllm/config.py", line 300, in __init__',
+        b"pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
+        b"limit_mm_per_prompt",
+        b"  Input should be a valid dictionary [type=dict_type, input_value=None, input_type=NoneType]",
+    )
+    (found,) = follow(*given)
+    assert (found.name, found.exception, found.frame) == (
+        "config.invalid", "pydantic_core._pydantic_core.ValidationError", "config.py:__init__"
+    )  # fmt: skip
+
+
+def test_a_word_alone_in_a_line_is_no_part_of_a_longer_one() -> None:
+    assert [one.name for one in follow(b"Killed")] == ["native.killed"]
+    assert follow(b"Killed by nobody") == []

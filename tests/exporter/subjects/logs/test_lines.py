@@ -48,6 +48,11 @@ def split_lines(raw: bytes) -> list[LogLine]:
             b"WARNING 05-09 00:49:33 scheduler.py:1057 Sequence group 0",
             LogLine(b"scheduler.py:1057 Sequence group 0", b"", None, b"WARNING", b"05-09 00:49:33"),
         ),
+        (  # a format without a date
+            b"(EngineCore) ERROR [core.py:1138] EngineCore",
+            LogLine(b"EngineCore", b"EngineCore", None, b"ERROR"),
+        ),
+        (b"ERROR [a note] it failed", LogLine(b"ERROR [a note] it failed")),
         (b"INFO:     Application startup complete.", LogLine(b"INFO:     Application startup complete.")),
         (b"(no pid) text", LogLine(b"(no pid) text")),
         (b"INFO is a word", LogLine(b"INFO is a word")),

@@ -101,6 +101,16 @@ def test_a_json_log_means_the_same_whatever_stands_around_its_lines(name: str) -
     assert meaning(wrap(name, lines("json"))) == meaning(lines("json"))
 
 
+def test_a_bar_that_a_shipper_put_before_lines_is_no_part_of_them() -> None:  # vllm-project/vllm#6042
+    given = (
+        b"  | ERROR 07-01 13:54:43 multiproc_worker_utils.py:120] Worker Vllm pid 1159 died, exit code: -6",
+        b"  | [rank0]:[E ProcessGroupNCCL.cpp:563] [Rank 0] Watchdog caught collective operation timeout: WorkNCCL(",
+    )
+    died, watchdog = follow(*given)
+    assert (died.line.level, died.line.stamp) == (b"ERROR", b"07-01 13:54:43")
+    assert (watchdog.name, watchdog.line.rank) == ("nccl.watchdog", "0")
+
+
 @pytest.mark.parametrize(
     ("raw", "level"),
     [
