@@ -8,6 +8,7 @@ from pathlib import Path
 from vllm_exporter.linux.files import read_file
 
 KIB = 1024
+MOST = 1 << 62  # bytes; no host has as many
 MAX_SIZE = 65536  # bytes; the file has 1.5 kB
 
 
@@ -33,4 +34,6 @@ def parse_host_memory(text: bytes) -> HostMemory | None:
         if name in (b"MemTotal", b"MemAvailable", b"MemFree") and number and number[0].isdigit():
             found[name] = int(number[0]) * KIB
     total, left = found.get(b"MemTotal"), found.get(b"MemAvailable", found.get(b"MemFree"))
-    return None if total is None or left is None else HostMemory(total, max(0, total - left))
+    if not total or left is None or left >= MOST:  # lxcfs may say 0, or a difference that wrapped
+        return None
+    return HostMemory(total, max(0, total - left))

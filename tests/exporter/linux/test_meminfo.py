@@ -23,7 +23,15 @@ def test_more_that_is_available_than_there_is_makes_no_negative_use() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"MemTotal: 10 kB\n", b"MemTotal: -1 kB\nMemFree: 1 kB\n", b"MemTotal:\nMemFree:\n"]
+    "text",
+    [
+        b"",
+        b"MemTotal: 10 kB\n",
+        b"MemTotal: -1 kB\nMemFree: 1 kB\n",
+        b"MemTotal:\nMemFree:\n",
+        b"MemTotal: 0 kB\nMemAvailable: 0 kB\n",  # lxc/lxcfs#389
+        b"MemTotal: 10 kB\nMemAvailable: 18446744073708785356 kB\n",
+    ],
 )
 def test_a_file_that_says_neither_is_not_known(text: bytes) -> None:
     assert parse_host_memory(text) is None

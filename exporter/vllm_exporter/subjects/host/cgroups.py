@@ -136,7 +136,9 @@ def parse_limit(data: bytes) -> float | None:
 def parse_quota(data: bytes) -> float | None:
     """Returns CPUs from `<microseconds or max> <period in microseconds>`; None for no limit."""
     words = data.split()
-    return None if not words or words[0] == b"max" else int(words[0]) / int(words[1])
+    if not words or words[0] == b"max" or int(words[1]) <= 0:
+        return None
+    return int(words[0]) / int(words[1])
 
 
 def parse_flat(data: bytes) -> dict[str, int]:

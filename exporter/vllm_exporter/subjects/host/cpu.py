@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import nan
 
 from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.subjects.host import families as names
+from vllm_exporter.subjects.host.guarded_reader import WRAPPED
 
 MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # guest time is in user already
+OLDEST = 4  # modes that any file has: user, nice, system, idle
 TICKS = os.sysconf("SC_CLK_TCK")  # of /proc/stat per second
 STEP_BACK = 3.0  # seconds; iowait may go back a little (proc_stat(5)); further back is a CPU taken offline
 COUNTS: dict[str, Family] = {
@@ -18,6 +21,7 @@ COUNTS: dict[str, Family] = {
     "procs_running": names.HOST_PROCESSES_RUNNING,
     "procs_blocked": names.HOST_PROCESSES_BLOCKED,
 }
+MOST = {"procs_running": 1 << 31, "procs_blocked": 1 << 31}  # the kernel may write -1 as 4294967295
 WINDOWS = ("1m", "5m", "15m")
 RESOURCES = ("cpu", "memory", "io", "irq")  # the last since Linux 6.1
 
@@ -29,22 +33,26 @@ class CpuStat:
         self._seconds = [0.0] * len(MODES)
 
     def rows(self, data: bytes) -> Iterator[Row]:
-        """Yields the samples. Raises ValueError and LookupError for any other text."""
-        lines = dict(line.split(" ", 1) for line in data.decode("ascii").splitlines())
+        """Yields the samples; NaN is no value. Raises ValueError and LookupError for any other text."""
+        lines = {name: rest for name, _, rest in (line.partition(" ") for line in data.decode("ascii").splitlines())}
         self._seconds = without_small_steps_back(self._seconds, parse_cpu(lines["cpu"]))
         for mode, seconds in zip(MODES, self._seconds, strict=True):
             yield (names.HOST_CPU_SECONDS_TOTAL, (mode,)), seconds
         yield (names.HOST_CPUS, ()), sum(name.startswith("cpu") for name in lines) - 1
         for name, family in COUNTS.items():
-            yield (family, ()), int(lines[name])
+            count = int(lines.get(name) or -1)  # some containers' files, and old kernels, lack one
+            if 0 <= count < MOST.get(name, WRAPPED):
+                yield (family, ()), count
 
 
 def parse_cpu(text: str) -> list[float]:
-    """Returns the seconds by mode, from the line of all CPUs."""
-    fields = text.split()
-    if len(fields) < len(MODES):
-        raise ValueError(f"cpu: {fields}")
-    return [int(ticks) / TICKS for ticks in fields[: len(MODES)]]
+    """Returns the seconds by mode, from the line of all CPUs; NaN for a mode that it lacks, and for a count that
+    wrapped, such as steal of a virtual machine that was moved. Raises ValueError for any other text."""
+    ticks = [int(field) for field in text.split()[: len(MODES)]]
+    if len(ticks) < OLDEST:
+        raise ValueError(f"cpu: {text!r}")
+    seconds = [count / TICKS if 0 <= count < WRAPPED else nan for count in ticks]
+    return seconds + [nan] * (len(MODES) - len(seconds))
 
 
 def without_small_steps_back(old: Sequence[float], new: Sequence[float]) -> list[float]:

@@ -11,6 +11,7 @@ from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Row
 
 Parse = Callable[[bytes], Iterable[Row]]
+WRAPPED = 1 << 63  # what the kernel says is from here on is a negative number that it wrote as one without a sign
 
 
 class GuardedReader:
@@ -28,14 +29,14 @@ class GuardedReader:
     def rows(self) -> list[Row]:
         """Returns the samples. Raises nothing that a file can cause."""
         try:
-            found = [row for row in self._read() if row[1] >= 0]  # a count that the kernel let wrap is none
+            found = [row for row in self._read() if 0 <= row[1] < WRAPPED]  # a count that wrapped is none
         except NoData:
             self.there = self._failing = False
             return []
         except SourceError as error:
             self._fail(str(error))
             return []
-        except (ValueError, LookupError) as error:
+        except (ValueError, LookupError, ArithmeticError) as error:
             self._fail(f"not what the kernel documents: {error!r}")
             return []
         self.there, self._failing = True, False

@@ -9,6 +9,7 @@ from vllm_exporter.metrics.family import Family, Row
 from vllm_exporter.subjects.host import families as names
 
 KIB = 1024
+MOST = 1 << 52  # kB; 4 EiB are no memory, but a difference that wrapped, or no limit
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 FIELDS: dict[str, Family] = {
@@ -38,22 +39,36 @@ VMSTAT: dict[str, tuple[Family, int]] = {  # the number is what one counts for
 
 
 def meminfo_rows(data: bytes) -> Iterator[Row]:
-    """Yields the samples. Raises LookupError without MemTotal, ValueError for a number that is none."""
-    found = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in _lines(data))}
+    """Yields the samples; a number that cannot be costs its own only. Raises LookupError without MemTotal."""
+    found = parse_meminfo(data)
     for name, family in FIELDS.items():
         if name in found or name == "MemTotal":
             yield (family, ()), found[name] * KIB
-    if "SwapTotal" in found:
+    if found.get("SwapFree", MOST) <= found.get("SwapTotal", 0):
         yield (names.HOST_SWAP_USED_BYTES, ()), (found["SwapTotal"] - found["SwapFree"]) * KIB
-    if found.get("HugePages_Total"):
+    if found.get("HugePages_Total") and "Hugepagesize" in found:
         size = found["Hugepagesize"] * KIB
         yield (names.HOST_HUGE_PAGES_TOTAL_BYTES, ()), found["HugePages_Total"] * size
-        yield (names.HOST_HUGE_PAGES_FREE_BYTES, ()), found["HugePages_Free"] * size
+        if "HugePages_Free" in found:
+            yield (names.HOST_HUGE_PAGES_FREE_BYTES, ()), found["HugePages_Free"] * size
+
+
+def parse_meminfo(data: bytes) -> dict[str, int]:
+    """Parses lines `MemTotal: 131072000 kB`. Left out are numbers that cannot be: lxcfs lets differences wrap (SwapFree
+    18446744073709346016 kB), has 2^53 kB for no limit, and at times a MemTotal of 0."""
+    found: dict[str, int] = {}
+    for line in _lines(data):
+        name, _, rest = line.partition(":")
+        number = rest.split()[:1]
+        if number and number[0].isdigit() and int(number[0]) < MOST and (name != "MemTotal" or int(number[0])):
+            found[name] = int(number[0])
+    return found
 
 
 def vmstat_rows(data: bytes) -> Iterator[Row]:
     """Parses lines `name count`. Raises LookupError without page faults."""
-    found = dict(line.split() for line in _lines(data) if line.startswith(tuple(VMSTAT)))
+    pairs = (line.split() for line in _lines(data) if line.startswith(tuple(VMSTAT)))
+    found = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
     for name, (family, unit) in VMSTAT.items():
         if name in found or name == "pgmajfault":
             yield (family, ()), int(found[name]) * unit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -53,9 +54,10 @@ def tcp_rows(data: bytes) -> Iterator[Row]:
     """
     found: dict[str, str] = {}
     lines = data.decode("ascii").splitlines()
-    for heads, counts in zip(lines[::2], lines[1::2], strict=False):
-        if heads.startswith(("Tcp: ", "TcpExt: ")):
-            found.update(zip(heads.split(), counts.split(), strict=False))
+    for heads, counts in pairwise(lines):
+        kind, _, numbers = counts.partition(" ")
+        if kind in ("Tcp:", "TcpExt:") and heads.startswith(f"{kind} "):
+            found.update(zip(heads.split()[1:], numbers.split(), strict=False))
     if not found.keys() & TCP.keys():
         raise LookupError("Tcp")
     for name, family in TCP.items():

@@ -84,7 +84,9 @@ def test_reads_a_limit(text: bytes, limit: float | None) -> None:
     assert parse_limit(text) == limit
 
 
-@pytest.mark.parametrize(("text", "cpus"), [(b"max 100000\n", None), (b"250000 100000\n", 2.5), (b"", None)])
+@pytest.mark.parametrize(
+    ("text", "cpus"), [(b"max 100000\n", None), (b"250000 100000\n", 2.5), (b"", None), (b"5 0\n", None)]
+)
 def test_reads_a_quota(text: bytes, cpus: float | None) -> None:
     assert parse_quota(text) == cpus
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from math import isnan
+
 import pytest
 
+from vllm_exporter.metrics.family import Family
 from vllm_exporter.subjects.host import families as names
 from vllm_exporter.subjects.host.cpu import CpuStat, load_rows, parse_cpu, parse_pressure, without_small_steps_back
 
@@ -33,9 +36,40 @@ def test_counts_the_cpus_that_have_a_line() -> None:
     assert dict(CpuStat().rows(STAT % 1))[names.HOST_CPUS, ()] == 1
 
 
-def test_refuses_a_stat_without_a_count() -> None:
-    with pytest.raises(LookupError, match="processes"):
-        list(CpuStat().rows(STAT.replace(b"processes", b"forks") % 1))
+@pytest.mark.parametrize(
+    ("before", "after", "missing"),
+    [
+        (b"processes 9", b"forks 9", names.HOST_PROCESSES_STARTED_TOTAL),
+        (b"procs_blocked 2", b"softirq", names.HOST_PROCESSES_BLOCKED),
+        (b"procs_running 1", b"procs_running 4294967295", names.HOST_PROCESSES_RUNNING),
+        (b"ctxt 7", b"", names.HOST_CONTEXT_SWITCHES_TOTAL),
+        (b"btime 8", b"btime", names.HOST_BOOT_TIME_SECONDS),
+    ],
+)
+def test_a_stat_that_lacks_a_count_has_all_others(before: bytes, after: bytes, missing: Family) -> None:
+    """Files of containers and of sandboxes have fewer lines than the kernel's."""
+    whole = {series for series, _ in CpuStat().rows(STAT % 1)}
+    assert whole - {series for series, _ in CpuStat().rows(STAT.replace(before, after) % 1)} == {(missing, ())}
+
+
+def test_a_stat_without_cpus_is_refused() -> None:
+    with pytest.raises(LookupError, match="cpu"):
+        list(CpuStat().rows(b"ctxt 7\nbtime 8\n"))
+
+
+def test_a_mode_that_the_file_lacks_or_whose_count_wrapped_costs_no_other() -> None:
+    """Xen let steal wrap after a migration; OpenVZ's oldest files know four modes."""
+    seconds = parse_cpu("100 200 300 400 500 0 0 18446744073709551615 0 0")
+    assert (seconds[:5], isnan(seconds[7])) == ([1.0, 2.0, 3.0, 4.0, 5.0], True)
+    seconds = parse_cpu("100 200 300 400")
+    assert (seconds[:4], [isnan(one) for one in seconds[4:]]) == ([1.0, 2.0, 3.0, 4.0], [True] * 4)
+
+
+def test_the_stat_of_gvisor_is_all_zeros() -> None:
+    """google/gvisor#9967."""
+    text = b"cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\nintr 0 0\nctxt 0\nbtime 1706898049\nprocesses 0\n"
+    values = dict(CpuStat().rows(text + b"procs_running 0\nprocs_blocked 0\nsoftirq 0 0 0\n"))
+    assert (values[names.HOST_BOOT_TIME_SECONDS, ()], values[names.HOST_PROCESSES_STARTED_TOTAL, ()]) == (1706898049, 0)
 
 
 def test_refuses_a_cpu_line_that_is_too_short() -> None:

@@ -252,6 +252,8 @@ def test_reads_this_host(clock: FakeClock) -> None:
         ("stat", "ctxt ", "ctxt -1", "context_switches_total{}"),
         ("stat", "procs_blocked ", "procs_blocked -1", "processes_blocked{}"),
         ("vmstat", "pgmajfault ", "pgmajfault -5", "major_page_faults_total{}"),
+        ("vmstat", "pgmajfault ", "pgmajfault 18446744073709551611", "major_page_faults_total{}"),
+        ("stat", "processes ", "processes 18446744071660509777", "processes_started_total{}"),
     ],
 )
 def test_a_number_that_the_kernel_let_wrap_is_left_out_and_the_others_are_kept(
