@@ -141,7 +141,8 @@ class ProcessesCollector(Collector):
             self._containers = self._supervisors.containers
             self._matcher.hurry()
         before, places = self._memory.records, self._places
-        vllm = [process.ref for process in living.values() if process.title.role]
+        titled = {process.ref for process in living.values() if process.title.role}
+        vllm = titled | self._matcher.candidates(living)
         self._places = {ref: places[ref] if ref in places else read_place(self._proc, ref.pid) for ref in vllm}
         if self._places.keys() - places.keys():
             self._slow_due = 0.0  # OOM kills count from now on

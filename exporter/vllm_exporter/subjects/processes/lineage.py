@@ -62,6 +62,13 @@ def choose_role(process: Process, living: Living) -> Role | None:
     return forks[depth]
 
 
+def find_hosts(living: Living) -> set[Ref]:
+    """Returns programs of any name with an engine of vLLM below them, such as KServe's huggingfaceserver."""
+    engines = (one for one in living.values() if one.title.role == "engine_core" and one.title.renamed)
+    parents = (living.get(engine.ppid) for engine in engines)
+    return {one.ref for one in parents if one is not None and one.title.role is None and one.title.owner}
+
+
 def choose_rank(process: Process, living: Living, old: Record | None) -> str:
     """Returns the rank in the title; a worker without a DP rank gets that of its engine, one of several.
 
@@ -82,11 +89,11 @@ def choose_rank(process: Process, living: Living, old: Record | None) -> str:
 def remember(records: Records, living: Living, servers: Mapping[Ref, str]) -> dict[Ref, Record]:
     """Returns the records of living processes. Old ones keep their parent, and their server without its API server too.
 
-    `servers` names the server of each API server that could be joined to a target.
+    `servers` names the server of each process that could be joined to a target: an API server, whatever its title.
     """
     kept: dict[Ref, Record] = {}
     for process in living.values():
-        role = choose_role(process, living)
+        role = choose_role(process, living) or ("api_server" if process.ref in servers else None)
         if role is None:
             continue
         server = _server(process, living, servers)

@@ -13,7 +13,7 @@ from vllm_exporter.config.local_servers import local_servers
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.linux.listening import read_addresses, read_owners, read_ports, read_user, same_network
 from vllm_exporter.subjects.processes.docker_engine import Container
-from vllm_exporter.subjects.processes.lineage import ROOT, Living, Process
+from vllm_exporter.subjects.processes.lineage import ROOT, Living, Process, find_hosts
 from vllm_exporter.subjects.processes.titles import Forward
 
 # Seconds between two tries to match a server that is no target: the first while it is loading, then ever rarer, since
@@ -76,10 +76,16 @@ class TargetMatcher:
         for one in self._tries.values():
             one.due = 0.0
 
+    def candidates(self, living: Living) -> set[Ref]:
+        """Returns the processes that may be servers: by command line, by an engine below them, or found before."""
+        by_title = {process.ref for process in living.values() if process.title.role == "api_server"}
+        known = {process.ref for process in living.values() if process.ref in self._joined}
+        return by_title | known | find_hosts(living)
+
     def join(self, living: Living, containers: Mapping[Ref, Container | None]) -> dict[Ref, str]:
         """Returns API servers with their targets."""
-        servers = [process for process in living.values() if process.title.role == "api_server"]
-        refs = {process.ref for process in servers}
+        refs = self.candidates(living)
+        servers = [process for process in living.values() if process.ref in refs]
         self._joined = {ref: match for ref, match in self._joined.items() if ref in refs}
         self._tries = {ref: one for ref, one in self._tries.items() if ref in refs}
         forwards = [process for process in living.values() if process.title.forward]

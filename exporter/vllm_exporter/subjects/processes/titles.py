@@ -52,7 +52,10 @@ _SERVER_MODULE = re.compile(
 # dynamo.vllm, vllm_tgis_adapter, fastchat.serve.vllm_worker: they run vLLM's engine, and listen where they like
 _WRAPPER_MODULE = re.compile(rb"(?:\w+\.){1,4}vllm(?:\.main)?|(?:\w+\.){0,4}vllm_(?:worker|tgis_adapter)")
 _SERVER_SCRIPT = re.compile(rb"(?:.*/)?vllm\w{0,40}/entrypoints/(?:openai/)?api_server\.py")
+_PORTLESS = (b"--headless", b"--uds", b"--listen-fd")
 MAX_NAME = 200  # bytes of a module's or a script's name
+_RUST = b"vllm-rs"  # vLLM's server in Rust: `vllm-rs serve`, or below `vllm serve` as `vllm-rs frontend`
+_HEADLESS = b"vllm.entrypoints.cli.headless_engine"  # it starts engines for a `vllm-rs serve`
 _SHELLS = (b"sh", b"bash", b"dash", b"ash", b"zsh", b"ksh", b"fish", b"busybox")
 _SUPERVISORS = (b"supervisord", b"circusd", b"honcho")  # written in Python, but no owners of engines
 _WITH_VALUE = b"XW"  # options of the interpreter that take a value
@@ -119,8 +122,12 @@ def _parse_command(words: list[bytes]) -> Title:
         return Title(forward=_forward(words[1:]))
     if first.lstrip(b"-") in _SHELLS:
         return Title(shell=True)
+    if first == _RUST and words[1:2] in ([b"serve"], [b"frontend"]):
+        return Title("api_server", port=_port(words[2:], DEFAULT_PORT), renamed=True, owner=True)
     interpreter = first.startswith((b"python", b"pypy"))
     program = _program(words[1:]) if interpreter else Invocation(words[0], words[1:])
+    if program.module and program.name == _HEADLESS:
+        return Title("engine_core", renamed=True, owner=True)
     if _serves(program):
         return Title("api_server", port=_port(program.args, DEFAULT_PORT), owner=True)
     if program.module and _WRAPPER_MODULE.fullmatch(program.name):
@@ -170,8 +177,9 @@ def _program(words: list[bytes]) -> Invocation:
 
 
 def _port(args: list[bytes], default: int | None) -> int | None:
-    """Returns the port; None for --headless: engines of a server on another host."""
-    if b"--headless" in args:
+    """Returns the port; None where it listens on none, or on one that is not said: --headless are engines of a server
+    on another host, --uds is a Unix socket, --listen-fd a port that its parent has opened."""
+    if any(arg.partition(b"=")[0] in _PORTLESS for arg in args):
         return None
     text = b"" if default is None else b"%d" % default
     for word, following in zip(args, [*args[1:], b""], strict=False):

@@ -88,6 +88,29 @@ def test_two_servers_are_told_apart_by_the_port_they_listen_on(proc: FakeProc) -
     assert counts["gpu1:8001", "worker"] == 2
 
 
+@pytest.mark.parametrize(
+    "command", ["python -m huggingfaceserver --model_id=m", "python3 app.py", "ray::vLLMHttpServer"]
+)
+def test_a_program_of_any_name_that_runs_an_engine_and_listens_for_a_target_is_its_server(
+    proc: FakeProc, command: str
+) -> None:
+    """KServe's server, a script around AsyncLLM, an actor of verl."""
+    tree(proc, command=command)
+    tree(proc, api=200, port=9999, command="python3 offline.py")  # this one is nobody's target
+    collector = start(proc, "localhost:8000")
+    assert show(collector, names.PROCESSES) == {
+        ("", "engine_core"): 1,
+        ("", "worker"): 2,
+        ("gpu1:8000", "api_server"): 1,
+        ("gpu1:8000", "engine_core"): 1,
+        ("gpu1:8000", "worker"): 2,
+    }
+    proc.end(101, 102, 103)
+    assert show(collector, names.PROCESSES)["gpu1:8000", "api_server"] == 1  # its engine died, it did not
+    proc.end(100)
+    assert show(collector, names.PROCESSES)["gpu1:8000", "api_server"] == 0
+
+
 def test_a_server_that_still_loads_is_joined_by_its_command_line(proc: FakeProc) -> None:
     proc.process(100, 1, VLLM + " --port 8123")
     assert show(start(proc, "localhost:8123"), names.PROCESSES) == {("gpu1:8123", "api_server"): 1}

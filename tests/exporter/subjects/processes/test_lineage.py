@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vllm_exporter.facts.values import Ref
-from vllm_exporter.subjects.processes.lineage import Living, Process, Record, choose_mains, choose_orphans, remember
+from vllm_exporter.subjects.processes.lineage import (
+    Living,
+    Process,
+    Record,
+    choose_mains,
+    choose_orphans,
+    find_hosts,
+    remember,
+)
 from vllm_exporter.subjects.processes.titles import UNREADABLE, Title, parse_title
 
 INIT = (1, 0, b"/sbin/init\0")
@@ -209,3 +217,47 @@ def test_the_engine_of_a_program_that_wraps_vllm_belongs_to_its_server() -> None
     """T06."""
     dynamo = (100, 50, b"python3\0-m\0dynamo.vllm\0--model\0m\0")
     assert records(INIT, SHELL, dynamo, ENGINE)[Ref(200, 2000)].server == "gpu1:8000"
+
+
+FRONTEND = (150, 100, b"/venv/lib/vllm/vllm-rs\0frontend\0--listen-fd\018\0")
+RUST = (100, 50, b"/venv/bin/vllm-rs\0serve\0m\0")
+STARTER = (150, 100, b"python3\0-m\0vllm.entrypoints.cli.headless_engine\0--model\0m\0")
+
+
+def test_the_frontend_in_rust_is_an_api_server_below_the_first_one() -> None:
+    """VLLM_USE_RUST_FRONTEND=1 (vllm-project/vllm#44183): it answers the requests."""
+    tree = (*HEALTHY, FRONTEND)
+    found = records(*tree)[Ref(150, 1500)]
+    assert (found.role, found.server) == ("api_server", "gpu1:8000")
+    assert mains({}, *tree) == {"gpu1:8000": Ref(100, 1000)}
+    assert orphans(records(*tree), living(*tree)) == []
+
+
+def test_engines_that_a_server_in_rust_started_are_left_behind_when_it_is_killed() -> None:
+    """`vllm-rs serve` starts a program of Python for them, which may outlive it with all their memory."""
+    tree = (INIT, SHELL, RUST, STARTER, (200, 150, ENGINE[2]), WORKER)
+    found = records(*tree)
+    assert {record.server for record in found.values()} == {"gpu1:8000"}
+    assert [found[Ref(pid, pid * 10)].role for pid in (100, 150, 200)] == ["api_server", "engine_core", "engine_core"]
+    assert orphans(found, living(*tree)) == []
+    after = living(INIT, SHELL, (150, 1, STARTER[2]), (200, 150, ENGINE[2]), WORKER)
+    assert sorted(orphans(found, after)) == [150, 200, 300]
+
+
+def test_a_program_of_any_name_that_was_joined_is_the_api_server() -> None:
+    kserve = (100, 50, b"python\0-m\0huggingfaceserver\0--model_id=m\0")
+    found = records(INIT, SHELL, kserve, ENGINE, WORKER)
+    assert {record.ref.pid: (record.role, record.server) for record in found.values()} == {
+        100: ("api_server", "gpu1:8000"),
+        200: ("engine_core", "gpu1:8000"),
+        300: ("worker", "gpu1:8000"),
+    }
+    assert sorted(orphans(found, living(INIT, SHELL, (200, 1, ENGINE[2]), WORKER))) == [200, 300]
+
+
+def test_only_a_program_with_an_engine_below_it_is_its_host() -> None:
+    script, idle = (100, 50, b"python\0serve.py\0"), (101, 50, b"python\0train.py\0")
+    assert find_hosts(living(INIT, SHELL, script, idle, ENGINE, WORKER)) == {Ref(100, 1000)}
+    assert find_hosts(living(*HEALTHY)) == set()  # its title says so already
+    assert find_hosts(living(INIT, SHELL, (200, 50, ENGINE[2]))) == set()
+    assert find_hosts(living(INIT, (100, 1, b"/usr/bin/python3\0/usr/bin/supervisord\0"), ENGINE)) == set()

@@ -64,10 +64,33 @@ def test_knows_vllms_actors_among_those_of_ray(title: bytes, role: str | None) -
         ("python -m vllm.entrypoints.cli.main serve m", 8000),
         ("vllm serve m --headless --port 8000", None),
         ("vllm serve m --port $PORT", None),
+        ("vllm serve m --uds /run/vllm.sock", None),  # it listens on no port, least of all on 8000
+        ("vllm serve m --uds=/run/vllm.sock", None),
     ],
 )
 def test_knows_a_server_by_its_command_line(command: str, port: int | None) -> None:
     assert parse_title(words(command)) == Title("api_server", port=port, owner=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "port"),
+    [
+        # vllm-project/vllm#44183
+        (
+            "/usr/local/lib/python3.12/dist-packages/vllm/vllm-rs frontend --listen-fd 18 --input-address ipc:///tmp/8"
+            " --output-address ipc:///tmp/0 --engine-count 1 --args-json {}",
+            None,
+        ),
+        ("vllm-rs serve Qwen/Qwen3-0.6B", 8000),  # vllm-project/vllm-metal#321
+        ("/venv/bin/vllm-rs serve m --port 8001", 8001),
+    ],
+)
+def test_the_server_in_rust_is_no_fork_of_the_one_in_python(command: str, port: int | None) -> None:
+    assert parse_title(words(command)) == Title("api_server", port=port, renamed=True, owner=True)
+
+
+def test_other_commands_of_the_program_in_rust_serve_nothing() -> None:
+    assert parse_title(words("vllm-rs bench serve")) == Title()
 
 
 @pytest.mark.parametrize(
