@@ -7,8 +7,9 @@ largest number of their type. Functions that sleep (amdsmi_get_violation_status:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ SLOW_SECONDS = 10.0
 REOPEN_SECONDS = 60.0  # after a failure to open
 NOT_SUPPORTED = 2  # amdsmi_status_t
 MIB = 1 << 20
+DEFECTS = (ValueError, LookupError, TypeError, AttributeError)  # amdsmi of a release that its library does not fit
 PCIE_GENERATIONS = {2500: 1, 5000: 2, 8000: 3, 16000: 4, 32000: 5, 64000: 6}  # by MT/s of a lane
 MICROWATTS_FROM = 100_000  # power caps are in µW, in early releases in W; no GPU draws 100 kW
 
@@ -121,19 +123,19 @@ class AmdSource:
         self._amdsmi, self.snapshot, self.closed_because = None, None, why
 
     def _card(self, index: int, handle: Any) -> Card:
-        asic = self._ask(handle, "amdsmi_get_gpu_asic_info") or {}
+        asic = self._read_parts(handle, "amdsmi_get_gpu_asic_info")
         return Card(
             gpu_id=str(index),
-            uuid=str(self._ask(handle, "amdsmi_get_gpu_device_uuid") or ""),
+            uuid=known_text(self._ask(handle, "amdsmi_get_gpu_device_uuid")),
             name=known_text(asic.get("market_name")),
-            pci_address=str(self._ask(handle, "amdsmi_get_gpu_device_bdf") or "").lower(),
+            pci_address=known_text(self._ask(handle, "amdsmi_get_gpu_device_bdf")).lower(),
         )
 
     def _static_samples(self, gpu: AmdGpu) -> Iterator[Sample]:
         ids = {"gpu_id": gpu.card.gpu_id}
-        driver = self._ask(gpu.handle, "amdsmi_get_gpu_driver_info") or {}
-        vbios = self._ask(gpu.handle, "amdsmi_get_gpu_vbios_info") or {}
-        asic = self._ask(gpu.handle, "amdsmi_get_gpu_asic_info") or {}
+        driver = self._read_parts(gpu.handle, "amdsmi_get_gpu_driver_info")
+        vbios = self._read_parts(gpu.handle, "amdsmi_get_gpu_vbios_info")
+        asic = self._read_parts(gpu.handle, "amdsmi_get_gpu_asic_info")
         yield names.GPU_INFO.sample(
             1,
             **ids,
@@ -155,28 +157,28 @@ class AmdSource:
 
     def _fast_samples(self, gpu: AmdGpu) -> Iterator[Sample]:
         ids = {"gpu_id": gpu.card.gpu_id}
-        activity = self._ask(gpu.handle, "amdsmi_get_gpu_activity") or {}
+        activity = self._read_parts(gpu.handle, "amdsmi_get_gpu_activity")
         yield from _some(names.GPU_UTILIZATION_PERCENT, percent(activity.get("gfx_activity")), **ids)
         yield from _some(names.GPU_MEMORY_BUSY_RATIO, percent(activity.get("umc_activity"), 0.01), **ids)
         yield from self._memory_samples(gpu)
         for sensor, kind in (("gpu", "HOTSPOT"), ("memory", "VRAM")):
             degrees = self._temperature(gpu, kind, "CURRENT")
             yield from _some(names.GPU_TEMPERATURE_CELSIUS, degrees, **ids, sensor=sensor)
-        power = self._ask(gpu.handle, "amdsmi_get_power_info") or {}
+        power = self._read_parts(gpu.handle, "amdsmi_get_power_info")
         yield from _some(names.GPU_POWER_WATTS, number(power.get("average_socket_power")), **ids)
         yield from _some(names.GPU_POWER_INSTANT_WATTS, number(power.get("current_socket_power")), **ids)
-        energy = self._ask(gpu.handle, "amdsmi_get_energy_count") or {}
+        energy = self._read_parts(gpu.handle, "amdsmi_get_energy_count")
         resolution = number(energy.get("counter_resolution"), 1e-6)  # µJ of a step
         if resolution is not None:
             yield from _some(names.GPU_ENERGY_JOULES_TOTAL, number(energy.get("energy_accumulator"), resolution), **ids)
         for clock, kind in (("sm", "GFX"), ("memory", "MEM")):
-            found = self._ask(gpu.handle, "amdsmi_get_clock_info", getattr(self._amdsmi.AmdSmiClkType, kind)) or {}
+            found = self._read_parts(gpu.handle, "amdsmi_get_clock_info", getattr(self._amdsmi.AmdSmiClkType, kind))
             yield from _some(names.GPU_CLOCK_HERTZ, number(found.get("clk"), 1e6), **ids, clock=clock)
 
     def _memory_samples(self, gpu: AmdGpu) -> Iterator[Sample]:
         """Yields the memory of the GPU; of one that has none of its own that of the host."""
         ids, name = {"gpu_id": gpu.card.gpu_id}, "amdsmi_get_gpu_vram_usage"
-        memory = self._ask(gpu.handle, name) or {}
+        memory = self._read_parts(gpu.handle, name)
         total = number(memory.get("vram_total"), MIB)
         if total or not (total == 0 or (str(gpu.handle), name) in self._refused):
             yield from _some(names.GPU_MEMORY_USED_BYTES, number(memory.get("vram_used"), MIB), **ids)
@@ -190,32 +192,37 @@ class AmdSource:
 
     def _slow_samples(self, gpu: AmdGpu) -> Iterator[Sample]:
         ids = {"gpu_id": gpu.card.gpu_id}
-        cap = self._ask(gpu.handle, "amdsmi_get_power_cap_info") or {}
+        cap = self._read_parts(gpu.handle, "amdsmi_get_power_cap_info")
         yield from _some(names.GPU_POWER_LIMIT_WATTS, watts(cap.get("power_cap")), **ids)
         yield from _some(names.GPU_POWER_LIMIT_DEFAULT_WATTS, watts(cap.get("default_power_cap")), **ids)
-        ecc = self._ask(gpu.handle, "amdsmi_get_gpu_total_ecc_count") or {}
+        ecc = self._read_parts(gpu.handle, "amdsmi_get_gpu_total_ecc_count")
         for kind in ("correctable", "uncorrectable"):
             word = kind.replace("able", "ed")
             yield from _some(
                 names.GPU_ECC_ERRORS_TOTAL, number(ecc.get(f"{kind}_count")), **ids, type=word, scope="volatile"
             )
-        pcie = self._ask(gpu.handle, "amdsmi_get_pcie_info") or {}
-        now, most = pcie.get("pcie_metric", {}), pcie.get("pcie_static", {})
+        pcie = self._read_parts(gpu.handle, "amdsmi_get_pcie_info")
+        now, most = parts(pcie.get("pcie_metric")), parts(pcie.get("pcie_static"))
         yield from _some(names.GPU_PCIE_REPLAYS_TOTAL, number(now.get("pcie_replay_count")), **ids)
         yield from _some(names.GPU_PCIE_LINK_LANES, number(now.get("pcie_width")), **ids)
         yield from _some(names.GPU_PCIE_LINK_LANES_MAX, number(most.get("max_pcie_width")), **ids)
-        yield from _some(names.GPU_PCIE_LINK_GENERATION, PCIE_GENERATIONS.get(now.get("pcie_speed")), **ids)
-        yield from _some(names.GPU_PCIE_LINK_GENERATION_MAX, PCIE_GENERATIONS.get(most.get("max_pcie_speed")), **ids)
+        yield from _some(names.GPU_PCIE_LINK_GENERATION, generation(now.get("pcie_speed")), **ids)
+        yield from _some(names.GPU_PCIE_LINK_GENERATION_MAX, generation(most.get("max_pcie_speed")), **ids)
 
     def _processes(self, gpu: AmdGpu) -> Iterator[GpuProcess]:
         for one in self._ask(gpu.handle, "amdsmi_get_gpu_process_list") or []:
-            memory = number(one.get("memory_usage", {}).get("vram_mem"))
-            yield GpuProcess(gpu.card.gpu_id, int(one["pid"]), None if memory is None else int(memory), None)
+            pid, memory = number(parts(one).get("pid")), number(parts(parts(one).get("memory_usage")).get("vram_mem"))
+            if pid is not None:
+                yield GpuProcess(gpu.card.gpu_id, int(pid), None if memory is None else int(memory), None)
 
     def _temperature(self, gpu: AmdGpu, sensor: str, metric: str) -> float | None:
         kinds, metrics = self._amdsmi.AmdSmiTemperatureType, self._amdsmi.AmdSmiTemperatureMetric
         sensors = getattr(kinds, sensor), getattr(metrics, metric)
         return number(self._ask(gpu.handle, "amdsmi_get_temp_metric", *sensors, detail=f"({sensor} {metric})"))
+
+    def _read_parts(self, handle: Any, name: str, *arguments: object) -> Mapping[str, Any]:
+        """Returns the answer by its parts; an empty one where there is none."""
+        return parts(self._ask(handle, name, *arguments))
 
     def _ask(self, handle: Any, name: str, *arguments: object, detail: str = "") -> Any:
         """Returns the answer, or None. A function that a GPU does not support is not called again."""
@@ -225,7 +232,7 @@ class AmdSource:
             return None
         try:
             return function(*(() if handle is None else (handle,)), *arguments)
-        except self._amdsmi.AmdSmiException as error:
+        except (self._amdsmi.AmdSmiException, *DEFECTS) as error:
             code = error_code(error)
         self.failures.add(name, code)
         if code == "not_supported":
@@ -237,13 +244,23 @@ def number(value: object, factor: float = 1) -> float | None:
     """Returns value times factor; None for what amdsmi gives instead of a number: 'N/A', or the largest of a type."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value in (0xFFFF, 0xFFFFFFFF, (1 << 64) - 1):
         return None
-    return value * factor
+    return value * factor if isfinite(value) else None
+
+
+def parts(answer: object) -> Mapping[str, Any]:
+    """Returns a dictionary of amdsmi; an empty one for 'N/A', which may stand in its place."""
+    return answer if isinstance(answer, dict) else {}
 
 
 def percent(value: object, factor: float = 1) -> float | None:
     """Returns the percentage times factor; None for one that cannot be."""
     found = number(value)
     return None if found is None or not 0 <= found <= 100 else found * factor
+
+
+def generation(speed: object) -> int | None:
+    """Returns the generation of PCIe."""
+    return PCIE_GENERATIONS.get(int(number(speed) or 0))
 
 
 def watts(value: object) -> float | None:

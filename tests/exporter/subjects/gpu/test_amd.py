@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from math import inf, nan
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -214,7 +215,7 @@ def test_released_it_holds_nothing(amd: FakeAmdsmi) -> None:
     assert source.snapshot is not None
 
 
-@pytest.mark.parametrize("value", ["N/A", None, 0xFFFF, 0xFFFFFFFF, (1 << 64) - 1, True])
+@pytest.mark.parametrize("value", ["N/A", None, 0xFFFF, 0xFFFFFFFF, (1 << 64) - 1, True, nan, inf, [1], {}])
 def test_what_stands_for_no_number_is_none(value: object) -> None:
     assert number(value) is None
 
@@ -260,3 +261,41 @@ def test_a_gpu_whose_calls_all_fail_does_not_answer(amd: FakeAmdsmi, monkeypatch
     source.read()
     assert source.snapshot is not None
     assert [(card.gpu_id, card.lost) for card in source.snapshot.cards] == [("0", False), ("1", True)]
+
+
+@pytest.mark.parametrize("said", ["N/A", None, [], 7])
+@pytest.mark.parametrize(
+    "name", [name for name in dir(FakeAmdsmi) if name.endswith(("_info", "_activity", "_count", "_usage"))]
+)
+def test_na_in_the_place_of_a_dictionary_costs_its_own_values_only(
+    amd: FakeAmdsmi, monkeypatch: pytest.MonkeyPatch, name: str, said: object
+) -> None:
+    monkeypatch.setattr(amd, name, lambda handle, *rest: said, raising=False)
+    source = AmdSource(FakeClock())
+    source.read()
+    assert source.snapshot is not None
+    assert values(source.snapshot.fast)["temperature_celsius", "0", "gpu"] == 55
+    assert not any(card.lost for card in source.snapshot.cards)
+
+
+def test_a_process_without_an_id_or_memory_is_no_trouble(amd: FakeAmdsmi, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = [{"pid": "N/A", "memory_usage": {}}, "N/A", {"pid": 7, "memory_usage": "N/A"}]
+    monkeypatch.setattr(amd, "amdsmi_get_gpu_process_list", lambda handle: processes, raising=False)
+    source = AmdSource(FakeClock())
+    source.read()
+    assert source.snapshot is not None
+    assert source.snapshot.processes[0] == GpuProcess("0", 7, None, None)
+
+
+def test_a_wrapper_that_does_not_fit_its_library_costs_its_own_values_only(
+    amd: FakeAmdsmi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(handle: str) -> object:
+        raise KeyError("vram_total")
+
+    monkeypatch.setattr(amd, "amdsmi_get_gpu_activity", fails, raising=False)
+    source = AmdSource(FakeClock())
+    source.read()
+    assert source.snapshot is not None
+    assert values(source.snapshot.fast)["power_instant_watts", "0"] == 612
+    assert source.failures.counts["amdsmi_get_gpu_activity", "KeyError"] == 2

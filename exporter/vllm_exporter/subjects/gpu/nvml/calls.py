@@ -36,7 +36,7 @@ class Call:
     outputs: tuple[Output, ...]
     arguments: tuple[int, ...] = ()
     preset: bytes = b""  # content that the memory must have before the first call
-    whole: bool = False  # a first value of 0 means that there is nothing to report
+    whole: bool = False  # the first value is the whole of the others; 0: there is nothing to report
 
     @property
     def most(self) -> tuple[float, ...]:

@@ -11,12 +11,14 @@ from vllm_exporter.subjects.gpu.nvml.library import (
     INVALID_ARGUMENT,
     NO_PERMISSION,
     NOT_FOUND,
+    Gone,
     Library,
     Lost,
     text,
 )
 from vllm_exporter.subjects.gpu.source import Card
 
+COUNT = "nvmlDeviceGetCount"
 HANDLE = "nvmlDeviceGetHandleByIndex"
 
 
@@ -44,7 +46,10 @@ def find_devices(library: Library) -> tuple[list[Device], list[Card]]:
     """Returns the devices that answer, and the cards that are lost: counted, but without a handle. Raises Gone."""
     devices: list[Device] = []
     lost: list[Card] = []
-    for index in range(library.ask("", "nvmlDeviceGetCount") or 0):
+    count = library.ask("", COUNT)
+    if count is None:
+        raise Gone(f"{COUNT} failed: the driver does not say which GPUs there are")
+    for index in range(count):
         try:
             devices += _find(library, index)
         except Lost:

@@ -6,6 +6,7 @@ import ctypes
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from vllm_exporter.clock import Clock
@@ -206,8 +207,9 @@ class DeviceReader:
         if one.whole and not values[0]:
             self._no_memory = True
             return
+        total = values[0] if one.whole else inf  # of which the others are parts: a difference may have wrapped
         for (series, output, most), value in zip(one.outputs, values, strict=True):
-            if value <= most:
+            if value <= most and value <= total:
                 found.setdefault(series, (output, value))
 
     def _read_gpm(self, probe: GpmProbe) -> Iterator[Row]:

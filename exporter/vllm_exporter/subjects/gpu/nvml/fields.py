@@ -21,6 +21,7 @@ ALL_LINKS = 0xFFFFFFFF  # the scope that stands for the sum over all NVLinks
 # The format of each type of value for the struct module, always 8 bytes: double, unsigned int, unsigned long, unsigned
 # long long, signed long long, signed int, unsigned short.
 FORMATS = {0: "d", 1: "I4x", 2: "Q", 3: "Q", 4: "q", 5: "i4x", 6: "H6x"}
+NONE = {1: (1 << 32) - 1, 2: (1 << 64) - 1, 3: (1 << 64) - 1}  # by type: NVML_VALUE_NOT_AVAILABLE, which is -1
 _HEAD = struct.Struct("=II32x")
 _ONE = struct.Struct("=II8xqII8s")
 _VALUES = {kind: struct.Struct(f"={layout}") for kind, layout in FORMATS.items()}
@@ -64,6 +65,8 @@ def parse_fields(memory: bytes, keys: Sequence[FieldKey]) -> dict[FieldKey, Fiel
     found: dict[FieldKey, FieldValue] = {}
     for key, (_, _, latency, kind, code, raw) in zip(keys, _ONE.iter_unpack(memory), strict=True):
         value = None if code or kind not in _VALUES else _VALUES[kind].unpack(raw)[0]
+        if value == NONE.get(kind, math.inf):
+            value = None
         found[key] = FieldValue(code, kind, value if value is None or math.isfinite(value) else None, latency / 1e6)
     return found
 

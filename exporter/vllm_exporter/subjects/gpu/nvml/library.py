@@ -43,6 +43,8 @@ CODES = {
 # After one of these a call is not repeated until the library is opened again.
 FINAL = frozenset({NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, VERSION_MISMATCH, 26})
 
+NOT_AVAILABLE = ((1 << 32) - 1, (1 << 64) - 1)  # NVML_VALUE_NOT_AVAILABLE is -1, of either size
+
 Function = Callable[..., int]
 
 
@@ -141,6 +143,11 @@ def load(path: str) -> ctypes.CDLL:
         return ctypes.CDLL(path)
     except OSError:
         raise NoData(f"no {path}: this host has no NVIDIA driver, or this container cannot see it") from None
+
+
+def known(number: int | None) -> int | None:
+    """Returns the number; None for what stands for none."""
+    return None if number in NOT_AVAILABLE else number
 
 
 def code_name(code: int) -> str:

@@ -11,7 +11,7 @@ from vllm_exporter.metrics.family import Family, Sample
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.nvml.devices import Device
 from vllm_exporter.subjects.gpu.nvml.fields import FieldKey, FieldValue, read_fields
-from vllm_exporter.subjects.gpu.nvml.library import NOT_SUPPORTED, Library
+from vllm_exporter.subjects.gpu.nvml.library import NOT_AVAILABLE, NOT_SUPPORTED, Library, known
 
 # Field id to family and labels after gpu_id.
 FIELDS: dict[int, tuple[Family, dict[str, str]]] = {
@@ -51,7 +51,6 @@ LINK_FIELDS = {  # NVLink 5: asked for each link, and summed
     221: "symbol",
 }
 LINK_COUNT, RECOVERY = 91, 230
-NOT_AVAILABLE = ((1 << 32) - 1, (1 << 64) - 1)  # NVML_VALUE_NOT_AVAILABLE is -1, of either size
 MAX_LINKS = 36  # that any GPU has; a driver that answers nonsense must not make thousands of calls
 RECOVERY_ACTIONS = (  # nvmlDeviceGpuRecoveryAction_t
     "none",
@@ -87,7 +86,7 @@ def read_slow(library: Library, device: Device, link_errors: LinkErrors) -> Iter
     """Yields the samples of a whole GPU. `link_errors` is kept between readings. Raises Lost and Gone."""
     ids = {"gpu_id": device.gpu_id}
     for family, function, divisor in VALUES:
-        value = library.ask(device.uuid, function, device.handle)
+        value = known(library.ask(device.uuid, function, device.handle))
         if value is not None:
             yield family.sample(value / divisor, **ids)
     ecc = library.ask(device.uuid, "nvmlDeviceGetEccMode", device.handle)
@@ -107,7 +106,7 @@ def field_samples(gpu_id: str, answers: dict[FieldKey, FieldValue]) -> Iterator[
     """Yields the samples of the fields that have a value."""
     for number, (family, labels) in FIELDS.items():
         value = _value(answers, number)
-        if value is not None and value >= 0 and value not in NOT_AVAILABLE:  # all of them count
+        if value is not None and value >= 0:  # all of them count
             yield family.sample(value, gpu_id=gpu_id, **labels)
     action = _value(answers, RECOVERY)
     if action is not None:
@@ -120,7 +119,7 @@ def field_samples(gpu_id: str, answers: dict[FieldKey, FieldValue]) -> Iterator[
 
 def count_links(answers: dict[FieldKey, FieldValue]) -> int:
     links = _value(answers, LINK_COUNT)
-    return 0 if links is None else min(int(links), MAX_LINKS)
+    return 0 if links is None else max(0, min(int(links), MAX_LINKS))
 
 
 def _links(library: Library, device: Device, count: int, errors: LinkErrors) -> Iterator[Sample]:
@@ -134,10 +133,10 @@ def _links(library: Library, device: Device, count: int, errors: LinkErrors) -> 
         yield names.GPU_NVLINK_LINKS.sample(count - active, gpu_id=device.gpu_id, state="inactive")
     keys = [(number, link) for number in LINK_FIELDS for link in range(count)]
     answers = read_fields(library, device.uuid, device.handle, keys)
-    known = errors.setdefault(device.uuid, {})  # a link that went down may not answer: without it a sum would go back
-    known.update({key: one.value for key, one in answers.items() if one.value is not None})
+    told = errors.setdefault(device.uuid, {})  # a link that went down may not answer: without it a sum would go back
+    told.update({key: one.value for key, one in answers.items() if one.value is not None and _counts(one.value)})
     for number, kind in LINK_FIELDS.items():
-        values = [known[number, link] for link in range(count) if (number, link) in known]
+        values = [told[number, link] for link in range(count) if (number, link) in told]
         if values:
             yield names.GPU_NVLINK_ERRORS_TOTAL.sample(sum(values), gpu_id=device.gpu_id, type=kind)
 
@@ -166,4 +165,8 @@ def fabric_samples(gpu_id: str, state: int, health: int) -> Iterator[Sample]:
 
 def _value(answers: dict[FieldKey, FieldValue], number: int) -> float | None:
     answer = answers.get((number, 0))
-    return None if answer is None else answer.value
+    return None if answer is None or answer.value in NOT_AVAILABLE else answer.value
+
+
+def _counts(value: float) -> bool:
+    return value >= 0 and value not in NOT_AVAILABLE

@@ -8,7 +8,7 @@ from vllm_exporter.metrics.family import Family, Sample
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.nvml.devices import Device
 from vllm_exporter.subjects.gpu.nvml.fields import read_fields
-from vllm_exporter.subjects.gpu.nvml.library import Library, text
+from vllm_exporter.subjects.gpu.nvml.library import Library, known, text
 
 THRESHOLDS = {"shutdown": 0, "slowdown": 1, "memory_max": 2, "gpu_max": 3}  # nvmlTemperatureThresholds_t
 MARGINS = {"shutdown": 193, "slowdown": 194, "memory_max": 195, "gpu_max": 196}  # field ids; Ada and newer
@@ -27,7 +27,7 @@ def read_static(library: Library, device: Device) -> Iterator[Sample]:
         return  # they are of the whole GPU
     ids = {"gpu_id": device.gpu_id}
     for name, number in THRESHOLDS.items():
-        degrees = library.ask(device.uuid, "nvmlDeviceGetTemperatureThreshold", device.handle, number)
+        degrees = known(library.ask(device.uuid, "nvmlDeviceGetTemperatureThreshold", device.handle, number))
         if degrees is not None:
             yield names.GPU_TEMPERATURE_THRESHOLD_CELSIUS.sample(degrees, **ids, threshold=name)
     margins = read_fields(library, device.uuid, device.handle, [(number, 0) for number in MARGINS.values()])
@@ -36,11 +36,11 @@ def read_static(library: Library, device: Device) -> Iterator[Sample]:
         if margin is not None and margin.value is not None:
             yield names.GPU_TEMPERATURE_MARGIN_THRESHOLD_CELSIUS.sample(margin.value, **ids, threshold=name)
     for name, number in CLOCKS.items():
-        megahertz = library.ask(device.uuid, "nvmlDeviceGetMaxClockInfo", device.handle, number)
+        megahertz = known(library.ask(device.uuid, "nvmlDeviceGetMaxClockInfo", device.handle, number))
         if megahertz is not None:
             yield names.GPU_CLOCK_MAX_HERTZ.sample(megahertz * 1_000_000, **ids, clock=name)
     for family, function, divisor in MAXIMA:
-        value = library.ask(device.uuid, function, device.handle)
+        value = known(library.ask(device.uuid, function, device.handle))
         if value is not None:
             yield family.sample(value / divisor, **ids)
 

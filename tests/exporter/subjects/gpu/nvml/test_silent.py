@@ -166,3 +166,64 @@ def test_the_drivers_value_for_none_is_none(stub: Stub, make_rig: MakeRig) -> No
     stub.set("field.185.type", 1)
     found = make_rig(stub).fast()
     assert found["power_watts", "0"] == 300.5  # by the other call
+
+
+NONE_32, NONE_64 = float(2**32 - 1), float(2**64)  # a double has no 2**64 - 1; the stand-in makes it of what is above
+
+
+@pytest.mark.parametrize(
+    ("knob", "series"),
+    [
+        ("power_limit", ("power_limit_watts", "0")),
+        ("pcie_generation", ("pcie_link_generation", "0")),
+        ("pcie_width", ("pcie_link_lanes", "0")),
+        ("field.3", ("ecc_errors_total", "0", "corrected", "volatile")),
+        ("field.94", ("pcie_replays_total", "0")),
+        ("field.142", ("remapped_rows", "0", "corrected")),
+        ("field.91", ("nvlink_links", "0", "inactive")),
+        ("field.230", ("recovery_action", "0", "other")),
+    ],
+)
+def test_no_slow_reading_is_the_drivers_value_for_none(
+    stub: Stub, make_rig: MakeRig, knob: str, series: tuple[str, ...]
+) -> None:
+    """By whichever call it comes: 4294967295 lanes are none."""
+    stub.set(knob, NONE_32)
+    assert series not in values(make_rig(stub).cycle().slow)
+
+
+def test_errors_of_a_link_that_are_not_known_are_not_summed(stub: Stub, make_rig: MakeRig) -> None:
+    for field in (206, 208):
+        stub.set(f"field.{field}.code", 0)
+    stub.set("field.206", NONE_32)
+    stub.set("field.208", 2)
+    found = values(make_rig(stub).cycle().slow)
+    assert ("nvlink_errors_total", "0", "malformed_packet") not in found
+    assert found["nvlink_errors_total", "0", "receive"] == 2 * 18
+
+
+@pytest.mark.parametrize("field", ["83", "74"])
+def test_no_counter_is_the_drivers_value_for_none(stub: Stub, make_rig: MakeRig, field: str) -> None:
+    stub.set(f"field.{field}", -1)  # of an unsigned type of 64 bits
+    found = make_rig(stub).fast()
+    name = {"83": ("energy_joules_total", "0"), "74": ("throttle_seconds_total", "0", "power")}[field]
+    assert name not in found
+    assert found["power_instant_watts", "0"] == 320
+
+
+def test_a_part_of_the_memory_that_is_more_than_the_whole_is_left_out(stub: Stub, make_rig: MakeRig) -> None:
+    """A difference that wrapped: nvidia-smi shows 17179869183MiB then."""
+    stub.set("memory_reserved", 2.0**64 - 65536)
+    found = make_rig(stub).fast()
+    assert ("memory_reserved_bytes", "0") not in found
+    assert (found["memory_total_bytes", "0"], found["memory_used_bytes", "0"]) == (80 * GIB, GIB)
+
+
+@pytest.mark.parametrize("code", [2, 3, 4, 10, 16, 17, 999, 1234])
+def test_a_driver_that_does_not_count_its_gpus_is_a_failure(stub: Stub, make_rig: MakeRig, code: int) -> None:
+    stub.fault("nvmlDeviceGetCount_v2", code)
+    rig = make_rig(stub)
+    rig.source.read()
+    assert (rig.source.snapshot, "nvmlDeviceGetCount failed" in rig.source.closed_because) == (None, True)
+    stub.heal()
+    assert values(rig.cycle(10).fast)["utilization_percent", "0"] == 50
