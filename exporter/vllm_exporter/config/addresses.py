@@ -47,8 +47,8 @@ def split_address(address: str, what: str, example: str = "localhost:8000") -> t
     host, colon, port = address.rpartition(":")
     if not colon or not host:
         raise ConfigError(f"{what} has no port; write host:port, such as {example}")
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise ConfigError(f"{what} has port {port!r}; a port is a number from 1 to 65535")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+        raise ConfigError(f"{what} has port {port[:20]!r}; a port is a number from 1 to 65535")
     if re.search(r"[\s/@?#]", host):
         raise ConfigError(f"{what} is not a host and a port; write host:port, without spaces, path or user")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):

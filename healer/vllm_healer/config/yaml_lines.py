@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import yaml
 
 T = TypeVar("T")
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Value:
 
     def positive(self, what: str) -> float:
         """The value as a finite number above 0."""
-        if isinstance(self.data, bool) or not isinstance(self.data, int | float) or not 0 < self.data < float("inf"):
+        if isinstance(self.data, bool) or not isinstance(self.data, int | float) or not 0 < self.data <= LARGEST:
             raise self.wrong(what, "a number above 0")
         return float(self.data)
 
@@ -162,7 +164,7 @@ def _value(loader: yaml.SafeLoader, node: yaml.Node, name: str) -> Value:
         return Value([_value(loader, item, name) for item in node.value], where)
     try:
         return Value(loader.construct_object(node), where, node.value)
-    except ValueError:  # what looks like a date or a number and is none: 2026-13-01, 0x_
+    except (ValueError, LookupError, AttributeError):  # no date or number, as it says: 2026-13-01, 0x_, !!timestamp x
         raise ConfigError(f"{where}: {node.value!r} cannot be read as YAML; put it in quotes") from None
 
 

@@ -26,6 +26,7 @@ def test_nothing_written_is_no_target() -> None:
         (":8000", "target ':8000' has no port"),
         ("gpu1:0", "target 'gpu1:0' has port '0'; a port is a number from 1 to 65535"),
         ("gpu1:65536", "has port '65536'"),
+        ("gpu1:" + "9" * 5000, "has port '99999999999999999999'"),
         ("gpu1:http", "has port 'http'"),
         ("http://gpu1:8000/v1", "has port '8000/v1'"),
         ("ftp://gpu1:8000", "is not a host and a port"),
