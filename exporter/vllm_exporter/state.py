@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,9 @@ T = TypeVar("T")
 Content = Mapping[str, Any]  # what json reads and writes
 
 VERSION = 1  # of every file
+MAX_COUNT = (1 << 63) - 1
 MAX_SIZE = 16 * 1024 * 1024  # bytes; the largest has 2 KiB a series
+QUOTED = 100  # characters of a value in a message
 WRITE_SECONDS = 10.0  # between two writes of a file whose content changes all the time
 
 
@@ -47,7 +49,7 @@ class StateFile:
             remove_unfinished(self.path)
             content = read_content(self.path)
             return None if content is None else parse(content)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError) as error:
             reason = str(error) if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {error}"
             self._log("warning", f"{self._what} is lost: the file cannot be used", file=self.path, reason=reason)
             return None
@@ -96,13 +98,18 @@ def read_scope(proc: Path) -> str:
 
 def count(value: object) -> int:
     """Returns `value` if it is a whole number, 0 or more. Raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no count")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        raise ValueError(f"{shown(value)} is no count")
     return value
 
 
 def seconds(value: object) -> float:
     """Returns `value` if it is a finite number of seconds, 0 or more. Raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
-        raise ValueError(f"{value!r} is no time")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
+        raise ValueError(f"{shown(value)} is no time")
     return float(value)
+
+
+def shown(value: object) -> str:
+    """Returns the value for a message, cut."""
+    return f"{value!r}"[:QUOTED]

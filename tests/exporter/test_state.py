@@ -52,6 +52,8 @@ def test_without_a_state_directory_nothing_is_kept(
         ('{"version": 1}', "KeyError"),
         ('{"version": 1, "values": 7}', "TypeError"),
         ('{"version": 1, "values": [-1]}', "-1 is no count"),
+        ('{"version": 1, "values": [9223372036854775808]}', "is no count"),
+        ('{"version": 1, "values": [' + "9" * 5000 + "]}", "Exceeds the limit"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_forgotten_and_said_so(
@@ -99,7 +101,7 @@ def test_the_scope_is_the_boot_and_the_pid_namespace(tmp_path: Path) -> None:
     assert read_scope(tmp_path) == "0a1b pid:[4026531836]"
 
 
-@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), True, "5", None])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), True, "5", None, 10**400, -(10**400)])
 def test_what_is_no_time_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="is no time"):
         seconds(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from vllm_exporter.state import Content
@@ -38,6 +39,8 @@ def _parse_sum(item: Any) -> tuple[SeriesKey, KeptSeries]:
     if kind not in ("counter", "histogram"):
         raise ValueError(f"unknown kind {kind!r}")
     kept = KeptSeries(kind, tuple(float(one) for one in bounds), tuple(float(one) for one in numbers))
+    if not all(0 <= one < inf for one in kept.numbers):
+        raise ValueError(f"{name}: a number that cannot be")
     if len(kept.numbers) != (len(kept.bounds) + 2 if kind == "histogram" else 1):
         raise ValueError(f"{name}: {len(kept.numbers)} numbers")
     return (str(name), tuple(str(one) for one in labels)), kept

@@ -239,9 +239,18 @@ def test_without_the_directory_there_is_no_data(world: World, tmp_path: Path, mo
         list(InsideCollector(context, {}).collect())
 
 
-def test_a_damaged_state_file_stops_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "sums",
+    [
+        "1",
+        '["vllm_requests_total", ["gpu1:8001", "success"], "counter", [], [NaN]]',
+        '["vllm_requests_total", ["gpu1:8001", "success"], "counter", [], [-1]]',
+        '["vllm_requests_total", ["gpu1:8001", "success"], "counter", [], [1%s]]' % ("0" * 400),
+    ],
+)
+def test_a_damaged_state_file_stops_nothing(world: World, capsys: pytest.CaptureFixture[str], sums: str) -> None:
     world.state.mkdir()
-    (world.state / "inside.json").write_text('{"version": 1, "sums": [1], "folded": []}')
+    (world.state / "inside.json").write_text(f'{{"version": 1, "sums": [{sums}], "folded": []}}')
     world.writer(100, 3, 0, 0, 0, 0, 0)
     assert len(show(world.exporter(), "vllm_requests_total")) == 1
     assert "is lost" in capsys.readouterr().err
