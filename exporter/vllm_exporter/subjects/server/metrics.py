@@ -46,7 +46,7 @@ OF_ENGINES = tuple(name for names in NAMES.values() for name in names)
 AWAKE = b'sleep_state="awake"'
 CACHE_CONFIG = b"cache_config_info"  # its labels are the fields of vLLM's CacheConfig
 HTTP_REQUESTS = b"http_requests_total"  # of prometheus-fastapi-instrumentator, 0.8.3 on
-SERVER_ERROR = b'status="5xx"'
+SERVER_ERROR = re.compile(rb"5(?:xx|\d\d)")  # grouped as vLLM does, or not, as packages around it may
 STARTED = b"process_start_time_seconds"  # of prometheus_client
 MAX_ENGINES = 256  # of one server: it shows a number of series for each
 WORKER_DIGITS = 12  # of Ray's WorkerId, which has 56: enough to tell the processes of a node apart
@@ -115,7 +115,11 @@ def count_failed(samples: Samples) -> float | None:
     lines = samples.get(HTTP_REQUESTS)
     if lines is None:
         return None
-    failed = sum(parse_value(HTTP_REQUESTS, rest) for labels, rest in lines if SERVER_ERROR in labels)
+    failed = sum(
+        parse_value(HTTP_REQUESTS, rest)
+        for labels, rest in lines
+        if b"5" in labels and SERVER_ERROR.fullmatch(label(labels, b"status") or b"")
+    )
     return failed if isfinite(failed) else None
 
 

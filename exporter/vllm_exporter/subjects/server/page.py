@@ -30,7 +30,7 @@ def find_prefix(text: bytes, names: Sequence[bytes]) -> bytes | None:
     Raises SourceError when names of vLLM's are there under a prefix that is not vLLM's.
     """
     first = USUAL + names[0]
-    if text.startswith(first) or b"\n" + first in text:
+    if text.startswith((first + b"{", first + b" ")) or b"\n%b{" % first in text or b"\n%b " % first in text:
         return USUAL
     if not any(name in text for name in names):
         return None
@@ -41,6 +41,9 @@ def find_prefix(text: bytes, names: Sequence[bytes]) -> bytes | None:
             of_prefix.setdefault(one[1], set()).add(one[0])
     if found and not of_prefix:
         raise SourceError(f"/metrics has no vllm: families, but {found[0][0].decode()}; give it the prefix vllm_")
+    other = None if found else _renamed(names[0]).search(text)
+    if other is not None:
+        raise SourceError(f"/metrics has no vllm: families, but {other[1].decode()} in a form that is not read")
     return USUAL if USUAL in of_prefix else max(of_prefix, key=lambda prefix: len(of_prefix[prefix]), default=None)
 
 
@@ -103,6 +106,16 @@ def _wanted(
     """Returns the names as they are on the page, with those by which they are called here, and how such lines begin."""
     wanted = {prefix + name: name for name in names} | {name: name for name in others}
     return wanted, tuple(one for one in wanted if not any(one.startswith(two) for two in wanted if two != one))
+
+
+@lru_cache(maxsize=1)
+def _renamed(name: bytes) -> re.Pattern[bytes]:
+    """Returns the pattern of a name of vLLM's in a form that is not read: with a unit behind it, as collectors of
+    OpenTelemetry write it, or in quotation marks, as Prometheus 3 writes names with dots."""
+    word = rb"[A-Za-z0-9_:./-]{0,64}"
+    return re.compile(
+        rb"^" + rb"(?:\{[ \t]*\")?(" + word + rb"vllm" + word + re.escape(name) + rb"(?:_ratio)?)[\"{ \t]", re.MULTILINE
+    )
 
 
 @lru_cache(maxsize=1)

@@ -71,6 +71,32 @@ def test_says_which_name_it_found_when_nobody_calls_it_vllms() -> None:
         parse_metrics(b'num_requests_running{model_name="m"} 2.0\nnum_requests_waiting{model_name="m"} 0.0\n')
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (
+            b'vllm_num_requests_running_ratio{engine="0"} 2',
+            "vllm_num_requests_running_ratio",
+        ),  # OpenTelemetry's unit "1"
+        (b'{"vllm.num_requests_running",engine="0"} 2', "vllm.num_requests_running"),  # Prometheus 3, UTF-8 names
+        (b'{"vllm:num_requests_running", engine="0"} 2', "vllm:num_requests_running"),
+    ],
+)
+def test_says_which_form_of_vllms_names_it_found_and_does_not_read(line: bytes, name: str) -> None:
+    with pytest.raises(SourceError, match=f"but {name} in a form that is not read"):
+        parse_metrics(b"# TYPE x gauge\n" + line + b"\n")
+
+
+def test_a_longer_name_with_vllms_prefix_does_not_hide_relabelled_ones() -> None:
+    page = b"vllm:num_requests_running_by_team 1\nvllm_num_requests_running 2\nvllm_num_requests_waiting 1\n"
+    assert read(page).values == EngineValues(2, 1)
+
+
+@pytest.mark.parametrize("other", [b"sglang:num_running_reqs 1\n", b"tgi_queue_size 0\n", b"trtllm_num_requests 1\n"])
+def test_another_engines_page_has_no_families_of_vllm(other: bytes) -> None:
+    assert parse_metrics(other) is None
+
+
 def test_a_page_that_only_speaks_of_vllms_names_has_no_families() -> None:
     assert parse_metrics(b"# HELP x as vllm:num_requests_waiting says\nx 1\n") is None
 
@@ -197,3 +223,40 @@ def test_a_block_count_of_thousands_of_digits_is_no_count() -> None:
 def test_a_line_whose_labels_do_not_end_is_damage(labels: bytes) -> None:
     with pytest.raises(SourceError, match="where a sample should be"):
         parse_metrics(IDLE + b"vllm:num_requests_running" + labels + b"\nvllm:num_requests_waiting 1\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"), [(b"5xx", 3), (b"500", 3), (b"503", 3), (b"2xx", 0), (b"405", 0), (b"50", 0), (b"5000", 0)]
+)
+def test_answers_with_500_and_more_have_failed_whether_they_are_grouped_or_not(status: bytes, failed: float) -> None:
+    line = b'http_requests_total{handler="/v1/completions",method="POST",status="%b"} 3\n' % status
+    assert read(IDLE + line).failed == failed
+
+
+RUST = (  # vllm-project/vllm with VLLM_USE_RUST_FRONTEND=1: OpenMetrics, a counter's TYPE has no _total
+    b"# HELP http_requests Total number of HTTP requests.\n# TYPE http_requests counter\n"
+    b'http_requests_total{method="POST",status="5xx",handler="/v1/completions"} 2\n'
+    b"# HELP vllm:num_requests_running Number of requests in model execution batches.\n"
+    b"# TYPE vllm:num_requests_running gauge\n"
+    b'vllm:num_requests_running{model_name="m",engine="0"} 3\nvllm:num_requests_running{model_name="m",engine="1"} 1\n'
+    b"# HELP vllm:num_requests_waiting Number of requests waiting to be processed.\n"
+    b"# TYPE vllm:num_requests_waiting gauge\n"
+    b'vllm:num_requests_waiting{model_name="m",engine="0"} 0\nvllm:num_requests_waiting{model_name="m",engine="1"} 5\n'
+    b"# TYPE vllm:num_requests_waiting_by_reason gauge\n"
+    b'vllm:num_requests_waiting_by_reason{model_name="m",engine="1",reason="capacity"} 5\n'
+    b"# HELP vllm:prompt_tokens Number of prefill tokens processed.\n# TYPE vllm:prompt_tokens counter\n"
+    b'vllm:prompt_tokens_total{model_name="m",engine="0"} 34567503\n'
+    b'vllm:prompt_tokens_total{model_name="m",engine="1"} 7\n'
+    b"# TYPE vllm:iteration_tokens_total histogram\n"
+    b'vllm:iteration_tokens_total_sum{model_name="m",engine="0"} 9.0\n'
+    b'vllm:iteration_tokens_total_count{model_name="m",engine="0"} 4\n'
+    b'vllm:iteration_tokens_total_bucket{le="1.0",model_name="m",engine="0"} 4\n'
+    b"# EOF\n"
+)
+
+
+def test_reads_the_page_of_the_server_in_rust() -> None:
+    """gpustack/gpustack#6215."""
+    reading = read(RUST)
+    assert reading.values == EngineValues(4, 5, iterations=4, prompt_tokens=34567510)
+    assert (reading.engines["1"].waiting, reading.failed, reading.started) == (5, 2, None)
