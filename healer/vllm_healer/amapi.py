@@ -112,7 +112,8 @@ def parse_muted(answer: object, receiver: str, who: str) -> dict[str, bool]:
     for group in answer:
         if _mapping(group, "receiver", who).get("name") != receiver:
             continue
-        for entry in parse_entries(group.get("alerts"), who):
+        given = group.get("alerts", "")  # null is how Go writes an empty list; what is not there is none
+        for entry in parse_entries([] if given is None else given, who):
             fingerprint = _text(entry, "fingerprint", who)
             muted[fingerprint] = muted.get(fingerprint, True) and bool(_mapping(entry, "status", who).get("mutedBy"))
     return muted
@@ -126,7 +127,8 @@ def parse_alert(entry: RawAlert, muted: Mapping[str, bool] | None, who: str) -> 
     standing = choose_standing(entry, muted, who)
     if standing is None:
         return None
-    labels, annotations = _texts(entry, "labels", who), _texts(entry, "annotations", who)
+    empty = entry.get("annotations", "") is None
+    labels, annotations = _texts(entry, "labels", who), {} if empty else _texts(entry, "annotations", who)
     fingerprint, starts_at = _text(entry, "fingerprint", who), _text(entry, "startsAt", who)
     name = labels.get("alertname", "")
     return Alert(fingerprint, name, True, starts_at, labels, annotations, standing=standing)

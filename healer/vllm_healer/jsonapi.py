@@ -13,7 +13,9 @@ from vllm_healer.errors import Blind
 from vllm_healer.net.client import MAX_BODY, HttpAnswer, RequestFailed, request
 from vllm_healer.net.http_config import HttpConfig
 
-POST_IS_REFUSED = (403, 404, 405, 501)  # by proxies that let only reading through; Prometheus' own client asks by GET
+# What proxies that let only reading through say to POST, some with a word about the body (411, 415). Prometheus' own
+# client asks by GET then.
+POST_IS_REFUSED = (403, 404, 405, 411, 415, 501)
 
 
 @dataclass(frozen=True)

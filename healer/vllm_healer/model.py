@@ -137,7 +137,7 @@ class Health(StrEnum):
     SCALING = "scaling"  # vLLM says so itself, on every path
     UNHEARD = "closed unasked"  # accepted and closed before anything was sent: a forwarder with nobody behind it
     UNREACHABLE = "unreachable"  # its name does not resolve, or no route leads there
-    GATEWAY = "answered by another"  # 502, 503 or 504 of a proxy or of whatever else stands before vLLM
+    GATEWAY = "answered by another"  # 404, 502, 503, 504 of a proxy or of whatever else stands before vLLM
     OTHER = "other"
 
 

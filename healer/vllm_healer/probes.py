@@ -16,6 +16,10 @@ from vllm_healer.net.server import MAX_PAGE, ask, closes_unasked, key_header
 from vllm_healer.printable import quoted
 from vllm_healer.vllm_text import has_own_form, is_page, is_scaling, is_version, parse_asleep, parse_work
 
+# What is answered by others for a server that is not there: Traefik forgets the way to a container that ends or is not
+# healthy (404), Cloudflare has numbers of its own (520 to 530). vLLM has /health in every release.
+NOBODY_BEHIND = frozenset({404, 502, 504, *range(520, 531)})
+
 
 @dataclass(frozen=True)
 class Timeouts:
@@ -74,8 +78,9 @@ class _Visit:
             return self.unavailable(answer)
         if answer.status == 200 and is_page(answer.body):  # a login, or a maintenance notice
             return Health.GATEWAY, answer.words
-        known = {200: Health.OK, 502: Health.GATEWAY, 504: Health.GATEWAY}.get(answer.status, Health.OTHER)
-        return known, "" if known is Health.OK else answer.words
+        if answer.status == 200:
+            return Health.OK, ""
+        return (Health.GATEWAY if answer.status in NOBODY_BEHIND else Health.OTHER), answer.words
 
     def unavailable(self, answer: HttpAnswer) -> tuple[Health, str]:
         """Tells whose 503 it is. A proxy that says it for vLLM says it on every path, and vLLM's own does not."""

@@ -128,7 +128,7 @@ def _send(connection: BoundedConnection, method: str, path: str, headers: Header
 def _receive(connection: BoundedConnection, limit: int) -> HttpAnswer:
     response = connection.getresponse()
     with response:
-        if response.getheader("Content-Encoding", "identity").lower() != "identity":
+        if response.getheader("Content-Encoding", "").strip().lower() not in ("", "identity"):
             raise Garbled("did not answer: it compressed what was asked for as it is")
         if (response.length or 0) > limit:
             raise TooLarge(f"it announces {response.length} bytes, of which {limit} are taken")

@@ -70,7 +70,7 @@ def read_secret(path: str, what: str) -> str:
     """The text of a file without the space around it. Raises Blind, which names file and use and repeats no content."""
     try:
         with Path(path).open("rb") as file:
-            text = file.read(MAX_SECRET).decode("utf-8").strip()
+            text = file.read(MAX_SECRET).decode("utf-8-sig").strip()
     except OSError as error:
         raise Blind(f"{what} {path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -177,6 +177,13 @@ def test_groups_that_cannot_be_read_are_blindness(server: Any, groups: object) -
         Alertmanager(server.url).active()
 
 
+def test_null_is_an_empty_map_or_list_as_go_writes_it(server: Any) -> None:
+    server.say_json(ALERTS, [{**GOES, "annotations": None}])
+    server.say_json(f"{ALERTS}/groups", [{"receiver": {"name": "healer"}, "labels": {}, "alerts": None}])
+    (alert,) = Alertmanager(server.url).active()
+    assert alert.annotations == {}
+
+
 @pytest.mark.parametrize("key", ["fingerprint", "startsAt", "labels", "annotations", "status"])
 def test_an_alert_with_a_part_missing_is_blindness_and_not_one_alert_less(server: Any, key: str) -> None:
     broken = entry()

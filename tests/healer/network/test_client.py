@@ -64,9 +64,10 @@ def get(url: str, timeout: float = 5.0) -> HttpAnswer:
     [
         b"Content-Length: 4\r\n\r\nbody",
         b"\r\nbody",
+        b"Content-Encoding: \r\n\r\nbody",
         b"Transfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n2;x=y\r\ndy\r\n0\r\nX: y\r\n\r\n",
     ],
-    ids=["length", "until closed", "chunks"],
+    ids=["length", "until closed", "no encoding", "chunks"],
 )
 def test_reads_a_whole_answer(serve: Serve, answer: bytes) -> None:
     assert get(serve([OK, answer])).body == b"body"

@@ -63,6 +63,16 @@ def test_a_tenant_comes_from_the_configuration_or_from_a_file(server: Any, http:
         assert Alertmanager(server.url, http_config=config).active() == ()
 
 
+@pytest.mark.parametrize("content", [b"team-a", b" team-a \r\n", b"\xef\xbb\xbfteam-a\r\n\r\n"])
+def test_what_an_editor_adds_to_a_secret_is_no_part_of_it(
+    server: Any, http: ModuleType, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "tenant").write_bytes(content)
+    let_in(server, http, "X-Scope-OrgID", "team-a")
+    config = HttpConfig(http_headers={"X-Scope-OrgID": HttpHeader(files=(str(tmp_path / "tenant"),))})
+    assert Alertmanager(server.url, http_config=config).active() == ()
+
+
 def test_nothing_is_sent_where_nothing_is_configured(server: Any) -> None:
     server.say_json(ALERTS, [])
     Alertmanager(server.url).active()
@@ -101,7 +111,7 @@ def test_a_secret_that_cannot_be_used_is_blindness_and_is_not_shown(
     assert server.requests == []
 
 
-@pytest.mark.parametrize("status", [403, 404, 405, 501])
+@pytest.mark.parametrize("status", [403, 404, 405, 411, 415, 501])
 def test_where_post_is_refused_the_query_is_asked_by_get_from_then_on(
     server: Any, http: ModuleType, status: int
 ) -> None:

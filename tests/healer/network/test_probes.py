@@ -71,7 +71,15 @@ def test_without_a_canary_nothing_is_generated(vllm: Any) -> None:
     assert vllm.paths() == ["/health", "/metrics", "/is_paused"]
 
 
-@pytest.mark.parametrize("status", [500, 404, 401])
+@pytest.mark.parametrize("status", [404, 502, 504, 520, 521, 530])
+def test_what_proxies_say_when_nobody_is_behind_them_is_not_vllms(vllm: Any, http: ModuleType, status: int) -> None:
+    """basecamp/kamal#564, coollabsio/coolify#6490: Traefik says 404 while the container is down."""
+    vllm.say("/health", http.Reply(status, b"404 page not found"))
+    detail = f"HTTP {status}: '404 page not found'"
+    assert look(vllm) == Look(Health.GATEWAY, None, None, None, detail=detail)
+
+
+@pytest.mark.parametrize("status", [500, 401, 403, 429, 531])
 def test_another_status_settles_it(vllm: Any, http: ModuleType, status: int) -> None:
     vllm.say("/health", http.Reply(status, b"boom"))
     assert look(vllm) == Look(Health.OTHER, None, None, None, detail=f"HTTP {status}: 'boom'")
