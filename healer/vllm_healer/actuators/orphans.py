@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from vllm_healer.actuators.processes import Process, Snapshot, is_python, parse_key
+from vllm_healer.actuators.commands import is_python
+from vllm_healer.actuators.processes import Process, Snapshot, parse_key
 from vllm_healer.model import ProcessRef
 
 ORPHANABLE = frozenset({"engine_core", "worker"})

@@ -8,12 +8,12 @@ their members are not known one by one.
 from __future__ import annotations
 
 import os
-import re
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vllm_healer.actuators.commands import role_of
 from vllm_healer.errors import PermanentError
 from vllm_healer.model import NO_INCARNATION, UNKNOWN_USER, ProcessRef
 
@@ -21,11 +21,6 @@ PROC = Path("/proc")
 TITLE_LENGTH = 120
 TICKS = os.sysconf("SC_CLK_TCK")  # clock ticks a second, the unit of start times
 DEAD = frozenset("ZXx")  # zombie and dead: nothing is held any more but the entry in the table
-
-# Titles that vLLM gives its processes (setproctitle); VLLM_PROCESS_NAME_PREFIX changes what stands before the colons.
-_TITLE = re.compile(r"[\w.-]+::(APIServer|EngineCore|Worker|DPCoordinator)")
-_API_SERVER, _COMMAND_LINE = "vllm.entrypoints.openai.api_server", "vllm.entrypoints.cli.main"  # python -m …
-_ROLES = {"APIServer": "api_server", "EngineCore": "engine_core", "Worker": "worker", "DPCoordinator": "helper"}
 
 
 @dataclass(frozen=True)
@@ -131,30 +126,6 @@ def parse_process(stat: bytes, cmdline: bytes) -> Process:
     fields = tail.split()
     argv = tuple(cmdline.decode("utf-8", "replace").rstrip("\0 ").split("\0"))
     return Process(int(pid), int(fields[1]), int(fields[19]), fields[0], comm, argv)
-
-
-def role_of(argv: tuple[str, ...]) -> str:
-    """The role by the title that vLLM sets; without one, by the command line."""
-    title = _TITLE.match(argv[0]) if argv else None
-    if title:
-        return _ROLES[title.group(1)]
-    return "api_server" if is_vllm_serve(argv) else "helper"
-
-
-def is_vllm_serve(argv: tuple[str, ...]) -> bool:
-    """True for `vllm serve`, directly or through Python; a wrapper (bash -c, uv run) only mentions it."""
-    rest = list(argv)
-    if rest and is_python(rest[0]):
-        rest = rest[1:]
-        while rest and rest[0].startswith("-") and rest[0] != "-m":
-            rest = rest[1:]
-        if rest[:1] == ["-m"]:
-            return rest[1:2] == [_API_SERVER] or rest[1:3] == [_COMMAND_LINE, "serve"]
-    return len(rest) > 1 and os.path.basename(rest[0]) == "vllm" and rest[1] == "serve"
-
-
-def is_python(program: str) -> bool:
-    return re.fullmatch(r"pypy3?|python[\d.]*", os.path.basename(program)) is not None
 
 
 def choose_api_server(tree: tuple[Process, ...]) -> Process | None:

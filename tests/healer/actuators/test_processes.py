@@ -7,15 +7,14 @@ import signal
 
 import pytest
 
+from vllm_healer.actuators.commands import is_vllm_serve, role_of
 from vllm_healer.actuators.processes import (
     Process,
     Snapshot,
     choose_api_server,
-    is_vllm_serve,
     parse_key,
     parse_process,
     read_process,
-    role_of,
     send,
 )
 from vllm_healer.model import ProcessRef
@@ -45,6 +44,16 @@ def test_a_name_with_spaces_and_parentheses_is_read_to_its_last_one() -> None:
         (("VLLM::DPCoordinator",), "helper"),
         (("/opt/venv/bin/python3.12", "/opt/venv/bin/vllm", "serve", "model"), "api_server"),
         (("python3", "-m", "vllm.entrypoints.openai.api_server", "--model", "m"), "api_server"),
+        (("VLLM::StageEngineCoreProc_DP0",), "engine_core"),  # of packages that extend vLLM
+        (("VLLM::OmniWorker_TP1",), "worker"),
+        (("mine::StageEngineCoreProc",), "helper"),  # behind vLLM's own prefix only
+        (("vllm-0.11", "serve", "m"), "api_server"),
+        (("/opt/vllm-omni", "serve", "m", "--omni"), "api_server"),
+        (("python3.13t", "-X", "dev", "-um", "vllm_omni.entrypoints.openai.api_server"), "api_server"),
+        (("python", "-m", "dynamo.vllm", "--model", "m"), "api_server"),
+        (("python", "-mvllm.entrypoints.cli.main", "serve", "m"), "api_server"),
+        (("python3", "/" + "runfiles/" * 60 + "bin/vllm", "serve"), "api_server"),
+        (("python", "-W", "ignore", "/opt/vllm/entrypoints/openai/api_server.py"), "api_server"),
         (("python3", "-c", "from multiprocessing.resource_tracker import main"), "helper"),
         (("sleep", "600"), "helper"),
         ((), "helper"),
@@ -62,6 +71,13 @@ def test_knows_roles_by_title_and_command_line(argv: tuple[str, ...], role: str)
         ("python3", "launch.py", "vllm", "serve"),
         ("vllm", "bench", "serve"),
         ("grep", "vllm", "serve"),
+        ("vllm-router", "serve"),
+        ("vllm-exporter", "serve", "--config", "exporter.yml"),
+        ("python3", "-m", "vllm_healer", "serve"),
+        ("/opt/venv/bin/python3", "/opt/venv/bin/vllm-healer", "serve"),
+        ("python3", "-c", "vllm", "serve"),
+        ("python3", "-m"),
+        ("python3",),
     ],
 )
 def test_what_only_mentions_vllm_serve_is_not_the_api_server(argv: tuple[str, ...]) -> None:
