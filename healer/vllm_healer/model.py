@@ -133,7 +133,7 @@ class Health(StrEnum):
     OK = "ok"
     REFUSED = "refused"
     TIMEOUT = "timeout"
-    UNAVAILABLE = "503"  # vLLM's own: without a body, while its other paths answer
+    UNAVAILABLE = "503"  # vLLM's own, 500 in old releases: without a body, while its other paths answer
     SCALING = "scaling"  # vLLM says so itself, on every path
     UNHEARD = "closed unasked"  # accepted and closed before anything was sent: a forwarder with nobody behind it
     UNREACHABLE = "unreachable"  # its name does not resolve, or no route leads there

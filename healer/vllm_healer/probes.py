@@ -76,6 +76,8 @@ class _Visit:
             return (Health.UNHEARD, "") if unheard else (Health.OTHER, str(error))
         if answer.status == 503:
             return self.unavailable(answer)
+        if answer.status == 500 and self.says_dead(answer):
+            return Health.UNAVAILABLE, ""
         if answer.status == 200 and is_page(answer.body):  # a login, or a maintenance notice
             return Health.GATEWAY, answer.words
         if answer.status == 200:
@@ -86,9 +88,13 @@ class _Visit:
         """Tells whose 503 it is. A proxy that says it for vLLM says it on every path, and vLLM's own does not."""
         if is_scaling(answer.text):
             return Health.SCALING, answer.words
-        if has_own_form(answer.body, answer.headers) and self.is_vllm():
+        if self.says_dead(answer):
             return Health.UNAVAILABLE, ""
         return Health.GATEWAY, answer.words
+
+    def says_dead(self, answer: HttpAnswer) -> bool:
+        """True if vLLM itself says that its engine died: by 503, in releases before 0.10 by 500."""
+        return has_own_form(answer.status, answer.body, answer.headers) and self.is_vllm()
 
     def is_vllm(self) -> bool:
         """True if vLLM itself answers where its engine is not asked."""

@@ -27,6 +27,7 @@ _SAMPLE = re.compile(r"^(vllm:\w+)(\{.*\})?[ \t]+(\S{1,400})", re.MULTILINE)  # 
 _OWN_SERVERS = ("uvicorn", "basehttp/")
 # Headers that vLLM never sends with a 503, and what stands before servers does.
 _NOT_VLLMS = ("via", "retry-after", "transfer-encoding", "x-envoy-upstream-service-time", "cf-ray", "l5d-proxy-error")
+_UNCAUGHT = b"Internal Server Error"
 _ASLEEP = ("vllm:engine_sleep_state", 'sleep_state="awake"')
 
 
@@ -56,14 +57,16 @@ def is_page(body: bytes) -> bool:
     return body.lstrip()[:1] == b"<"
 
 
-def has_own_form(body: bytes, headers: Mapping[str, str]) -> bool:
-    """True if a 503 has the form in which vLLM's /health says that its engine died: no body, and nobody in between.
+def has_own_form(status: int, body: bytes, headers: Mapping[str, str]) -> bool:
+    """True if a 503 or 500 has the form in which vLLM's /health says that its engine died, with nobody in between: no
+    body or, in releases before 0.6, Starlette's words for an error that nobody caught (vllm-project/vllm#5060).
 
     `headers` by name in lower case. A proxy that answers /health itself, as Envoy does to drain, sends no body either.
     """
     own = headers.get("server", "uvicorn").lower().startswith(_OWN_SERVERS)
     signed = "server" in headers or "date" in headers  # uvicorn and hyper do; HAProxy's own answers have neither
-    return not body and signed and own and not any(name in headers for name in _NOT_VLLMS)
+    bare = not body or (status == 500 and body == _UNCAUGHT)
+    return bare and signed and own and not any(name in headers for name in _NOT_VLLMS)
 
 
 def is_version(document: object) -> bool:

@@ -94,7 +94,7 @@ DEAD = {"date": "Mon, 30 Nov 2026 19:55:25 GMT", "server": "uvicorn", "content-l
     ],
 )
 def test_tells_vllms_own_503_from_that_of_somebody_in_between(body: bytes, headers: dict[str, str], own: bool) -> None:
-    assert has_own_form(body, headers) is own
+    assert has_own_form(503, body, headers) is own
 
 
 @pytest.mark.parametrize(
@@ -120,4 +120,17 @@ def test_tells_vllms_own_503_from_that_of_somebody_in_between(body: bytes, heade
     ],
 )
 def test_a_503_under_any_name_but_vllms_own_is_not_vllms(server: str) -> None:
-    assert not has_own_form(b"", {**DEAD, "server": server})
+    assert not has_own_form(503, b"", {**DEAD, "server": server})
+
+
+@pytest.mark.parametrize(
+    ("body", "own"), [(b"Internal Server Error", True), (b"", True), (b"boom", False), (b"<html>", False)]
+)
+def test_releases_before_0_10_say_500_of_an_engine_that_died(body: bytes, own: bool) -> None:
+    """vllm-project/vllm#5060: 0.4.2 and 0.5.0 stay up and answer so for ever."""
+    assert has_own_form(500, body, DEAD) is own
+    assert not has_own_form(500, body, {**DEAD, "server": "nginx"})
+
+
+def test_the_words_of_a_500_are_no_503_of_vllms() -> None:
+    assert not has_own_form(503, b"Internal Server Error", DEAD)

@@ -21,9 +21,10 @@ from vllm_healer.actuators.listeners import is_here, listening_uids
 from vllm_healer.actuators.processes import PROC
 from vllm_healer.actuators.unix_http import MAX_BODY, SCHEME
 from vllm_healer.actuators.unreachable import Unmanaged, Unreachable
-from vllm_healer.errors import PermanentError, TemporaryError
+from vllm_healer.errors import Blind, PermanentError, TemporaryError
 from vllm_healer.model import RunState, Target
 from vllm_healer.net.connection import BoundedConnection, Opener, open_tcp, open_unix
+from vllm_healer.net.http_config import read_secret
 from vllm_healer.printable import shown
 
 TIMEOUT = 5.0  # seconds for one call; supervisord answers in milliseconds, and all calls here return at once
@@ -181,9 +182,9 @@ class Supervisor:
         if not self._username:
             return []
         try:
-            password = Path(self._password_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise Unmanaged(f"password_file {self._password_file}: {error.strerror}") from error
+            password = read_secret(self._password_file, "password_file")
+        except Blind as error:
+            raise Unmanaged(str(error)) from error
         pair = base64.b64encode(f"{self._username}:{password}".encode()).decode("ascii")
         return [("Authorization", f"Basic {pair}")]
 

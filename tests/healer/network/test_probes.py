@@ -98,6 +98,18 @@ def test_vllms_own_503_has_no_body_while_its_other_paths_answer(vllm: Any, http:
     assert look(vllm) == Look(Health.UNAVAILABLE, None, None, None)
 
 
+@pytest.mark.parametrize("body", [b"", b"Internal Server Error"])
+def test_a_500_of_an_old_release_is_a_dead_engine_while_its_other_paths_answer(
+    vllm: Any, http: ModuleType, body: bytes
+) -> None:
+    vllm.say("/health", http.Reply(500, body))
+    vllm.say_json("/version", {"version": "0.5.0.post1"})
+    assert look(vllm) == Look(Health.UNAVAILABLE, None, None, None)
+    for path in ("/version", "/metrics"):
+        vllm.say(path, http.Reply(500, body))
+    assert look(vllm).health is Health.OTHER
+
+
 def test_a_server_that_has_no_version_is_known_by_its_metrics(vllm: Any, http: ModuleType) -> None:
     vllm.say("/health", http.Reply(503))
     assert look(vllm).health is Health.UNAVAILABLE

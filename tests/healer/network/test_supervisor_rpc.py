@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -60,3 +61,17 @@ def test_what_would_take_all_memory_is_not_read(
 def test_what_is_no_pid_or_time_is_none(number: object) -> None:
     info = parse_info({"state": 20, "statename": "RUNNING", "pid": number, "start": number, "now": number}, "url")
     assert (info.state, info.pid, info.start, info.now) == (RunState.RUNNING, 0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"\xff\xfep\x00w\x00", "is not UTF-8 text"), (b" \n", "is empty"), (None, "No such file")]
+)
+def test_a_password_that_cannot_be_read_is_named_and_not_shown(
+    server: Any, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / "password").write_bytes(content)
+    options = {"url": server.url, "program": "vllm", "username": "u", "password_file": str(tmp_path / "password")}
+    with pytest.raises(Blind, match=rf"password_file {tmp_path}/password:? {words}"):
+        Supervisor(Target("gpu1:8000", "", "pool", "supervisord", options)).info()
+    assert server.requests == []

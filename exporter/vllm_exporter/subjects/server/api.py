@@ -82,6 +82,10 @@ class VllmApi(Protocol):
     def close(self) -> None: ...
 
 
+# What vLLM's /health says with a 500: Starlette's words for an error that nobody caught, or nothing (0.6 and later).
+UNCAUGHT = (b"Internal Server Error", b"")
+
+
 class HttpVllmApi(VllmApi):
     """A server over HTTP. `health` and `engine` share a kept connection and must be called from one thread."""
 
@@ -94,14 +98,14 @@ class HttpVllmApi(VllmApi):
 
     def health(self) -> Health:
         try:
-            status = self._kept.get("/health", self._health_timeout).status
+            answer = self._kept.get("/health", self._health_timeout)
         except Refused:
             return "refused"
         except TimedOut:
             return "timeout"
         except RequestFailed:
             return "other"
-        return choose_health(status)
+        return choose_health(answer.status, answer.body)
 
     def engine(self) -> EngineReading | None:
         answer = self._kept.get("/metrics", self._health_timeout)
@@ -180,10 +184,11 @@ class HttpVllmApi(VllmApi):
         return request(self._origin, "GET", path, timeout, headers=AGENT, max_body=MAX_SMALL_BODY)
 
 
-def choose_health(status: int) -> Health:
+def choose_health(status: int, body: bytes) -> Health:
+    """Chooses the result. Releases before 0.10 say 500 of an engine that died (vllm-project/vllm#5060)."""
     if status == 200:
         return "ok"
-    return "503" if status == 503 else "other"
+    return "503" if status == 503 or (status == 500 and body in UNCAUGHT) else "other"
 
 
 def parse_pause(answer: ClientResponse) -> PauseAnswer:

@@ -156,10 +156,19 @@ def test_a_server_that_is_gone_is_refused_and_raises_nothing_but_for_metrics() -
 
 
 @pytest.mark.parametrize(
-    ("status", "health"), [(200, "ok"), (503, "503"), (500, "other"), (404, "other"), (302, "other")]
+    ("status", "body", "health"),
+    [
+        (200, b"", "ok"),
+        (503, b"", "503"),
+        (500, b"Internal Server Error", "503"),  # 0.4.2 and 0.5.0 (vllm-project/vllm#5060)
+        (500, b"", "503"),  # 0.6 to 0.9
+        (500, b"<html>nginx</html>", "other"),
+        (404, b"", "other"),
+        (302, b"", "other"),
+    ],
 )
-def test_health_tells_an_engine_that_died_from_other_answers(status: int, health: str) -> None:
-    assert choose_health(status) == health
+def test_health_tells_an_engine_that_died_from_other_answers(status: int, body: bytes, health: str) -> None:
+    assert choose_health(status, body) == health
 
 
 def test_health_without_an_answer_is_a_time_out(impatient: HttpVllmApi) -> None:
