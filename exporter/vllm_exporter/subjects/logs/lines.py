@@ -23,7 +23,7 @@ _NAMED = rb"\(([^() ,=]{0,64}) ?([^()]{0,64}?)pid=(\d{1,9})[^()]{0,64}\)"
 _HEAD = (
     rb"(DEBUG|INFO|WARNING|ERROR|CRITICAL) "
     rb"(?:(?:\d{4}-)?(\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d{1,9})?(?: |$)|(?=\[[\w./-]{1,150}\.py:\d))"
-    rb"(?:\[?([^\]\s]{1,150}:\d{1,6})\](?: |$))?"
+    rb"(?:\[?([^\]\s]{1,150}:\d{1,6})\[?\](?: |$))?"
 )
 # `(VllmWorker rank=7 pid=1030) `, `(RayWorkerWrapper pid=11305, ip=10.0.0.2) `; `(raylet) ` has
 # no pid, nor has `(APIServer) ` where a wrapper took it off

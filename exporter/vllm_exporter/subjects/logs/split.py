@@ -39,9 +39,11 @@ TIME = re.compile(
     rb"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?|\[ {0,7}\d{1,9}\.\d{3,6}\]|\b1\d{9}(?:\.\d{1,9}|\d{3}|\d{6})?\b"
     rb'|<\d{1,3}>|(?<=[iI]d=")\d{1,12}(?=")'
 )
+# What counts lines: their numbers (cat -n), and TAI64N's labels, which are times that few read.
+_COUNTED = re.compile(TIME.pattern + rb"|^ {0,8}\d{1,8}(?=\t)|^@[0-9a-f]{24}(?= )")
 # A launcher's rank says who wrote the line; what stands before it is the same for all ranks.
 _VARIES = re.compile(
-    TIME.pattern + rb"|(?<=\[rank)\d{1,5}(?=\])|(?<=\[default)\d{1,5}(?=\])|(?<=\[)\d{1,5},\d{1,5}(?=\]<)"
+    _COUNTED.pattern + rb"|(?<=\[rank)\d{1,5}(?=\])|(?<=\[default)\d{1,5}(?=\])|(?<=\[)\d{1,5},\d{1,5}(?=\]<)"
 )
 _ANCHOR = re.compile(
     rb"(?P<process>\([^()]{0,80}pid=\d{1,9}[^()]{0,64}\) |\(raylet[^()]{0,64}\) )"
@@ -144,7 +146,7 @@ class LineSplitter:
         for source, times in self._known.items():
             end = known_end(text, at, source, times)
             if end and times:
-                return Before(end, TIME.sub(b"", text[at:end]), first_time(text[at:end]))
+                return Before(end, _COUNTED.sub(b"", text[at:end]), first_time(text[at:end]))
             if end:
                 return Before(end, source, b"")
         return self._unknown_before(text, at, inside, following)
@@ -154,10 +156,9 @@ class LineSplitter:
         if anchor is None or anchor.start() == at:
             return None
         before, kind = text[at : anchor.start()], anchor.lastgroup
-        own = kind in ("head", "process")
-        if not balanced(before) or not (own or before.strip(b" |+-")):  # the bars of an exception group
+        if not balanced(before) or not (kind or before.strip(b" |+-")):  # the bars of an exception group
             return None
-        if own and before[-1:] not in _APART:
+        if kind in ("head", "process") and before[-1:] not in _APART:
             return Before(anchor.start(), b"", b"", True)
         times, source = len(_VARIES.findall(before)), _VARIES.sub(b"", before)
         if kind != "head" and not looks_added(before) and not self._is_shared(text, anchor, source, times, following):
@@ -165,7 +166,7 @@ class LineSplitter:
         if len(self._known) >= MAX_KNOWN:
             del self._known[next(iter(self._known))]
         self._known[source] = times
-        return Before(anchor.start(), TIME.sub(b"", before), first_time(before))
+        return Before(anchor.start(), _COUNTED.sub(b"", before), first_time(before))
 
     def _is_shared(self, text: bytes, anchor: re.Match[bytes], source: bytes, times: int, following: bytes) -> bool:
         """True if the text before a process or a traceback begins no sentence: a level or another process follows, or
@@ -241,7 +242,7 @@ def balanced(before: bytes) -> bool:
 
 def looks_added(before: bytes) -> bool:
     """True if the text looks like what a shipper or launcher adds, not like the beginning of a sentence."""
-    rest = TIME.sub(b"", before)
+    rest = _COUNTED.sub(b"", before)
     end = rest.rstrip()[-1:]
     if len(rest) != len(before):
         return not end or end in b"|:>]}-,;" or len(rest.split()) <= 2

@@ -52,6 +52,10 @@ def split_lines(raw: bytes) -> list[LogLine]:
             b"(EngineCore) ERROR [core.py:1138] EngineCore",
             LogLine(b"EngineCore", b"EngineCore", None, b"ERROR"),
         ),
+        (  # vllm-project/vllm#27194
+            b"(EngineCore_DP0 pid=559) ERROR 10-20 03:20:50 [core.py:720[] EngineCore",
+            LogLine(b"EngineCore", b"EngineCore_DP0", 559, b"ERROR", b"10-20 03:20:50"),
+        ),
         (b"ERROR [a note] it failed", LogLine(b"ERROR [a note] it failed")),
         (b"INFO:     Application startup complete.", LogLine(b"INFO:     Application startup complete.")),
         (b"(no pid) text", LogLine(b"(no pid) text")),

@@ -136,5 +136,9 @@ WRAPS: dict[str, Wrap] = {
     "CloudWatch's export": cloudwatch,
     "a quotation in Markdown": before(lambda at: b"> > "),
     "Azure's table": before(lambda at: iso(at, b".123Z") + b"\tvllm-0\tstderr\t"),
+    "cat -n": before(lambda at: b"%6d\t" % (at + 1)),
+    "TAI64N (multilog, s6-log)": before(lambda at: b"@4000000067507a1b%08x " % (at * 7)),
+    "pm2": before(lambda at: b"0|vllm     | "),
+    "a bar": before(lambda at: b"  | "),
     "two of them": before(lambda at: b"Nov 21 " + clock(at) + b" host1 docker[77]: vllm-1  | "),
 }
