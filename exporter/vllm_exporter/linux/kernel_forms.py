@@ -180,6 +180,8 @@ FORMS = (
     _form("hang", "GPU HANG: ecode", r"\[drm\] GPU HANG: ecode", "error"),
     _form("reset", "GPU reset begin", r"amdgpu.*\bGPU reset begin", "critical"),
     _form("reset", "GPU reset end with ret = -", r"amdgpu.*\bGPU reset end with ret = -", "critical"),
+    _form("reset", "Going to reset device", r"\bhabanalabs .*: Going to reset device$", "critical"),
+    _form("reset", "Going to RESET device", r"\bhabanalabs .*: Going to RESET device", "critical"),
     _form("fault", "page fault (src_id", r"amdgpu.*\bpage fault \(src_id", "error"),
     _form(
         "ras",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ from vllm_exporter.subjects.logs.lines import QUIET
 
 MAX_NAME = 64  # characters of a process's name; vLLM's have 30 at most
 DEEP = 4  # records in records
+DEEPEST = 10  # and lists of them, where no key is known
 TEXTS = ("message", "msg", "log", "textpayload", "short_message", "event", "body", "text", "line", "content")
-SHIPPED = ("log", "textpayload", "line", "message", "msg")  # may hold a whole line as a process printed it
 PRINTED = ("log", "textpayload", "line")  # is one; the record's level is the shipper's guess by stdout and stderr
 ERRORS = ("exc_info", "exc_text", "exception", "traceback", "stack_trace", "stacktrace", "stack", "error")
 LEVELS_OF = ("levelname", "level", "severity", "severitytext", "severity_text", "log_level", "loglevel", "lvl")
@@ -98,7 +98,7 @@ def read_record(data: Mapping[str, object]) -> LogRecord:
     at = next((_time(flat[one]) for one in keys.times if flat[one] not in (None, "")), "")
     local = _LOCAL.match(at)
     return LogRecord(
-        text if text or error else "\n".join(_all_texts(flat)),  # better too much than nothing
+        text if text or error else "\n".join(_all_texts(data)),  # better too much than nothing
         error,
         _level(flat, keys.levels) if key not in PRINTED else b"",
         next((_name(flat[one]) for one in keys.names if flat[one] != "MainProcess"), b""),
@@ -106,7 +106,7 @@ def read_record(data: Mapping[str, object]) -> LogRecord:
         f"{local[1]} {local[2]}".encode() if local is not None else b"",
         at.encode("utf-8", "replace"),
         b" ".join([_name(flat[one]) for one in keys.sources]),
-        key in SHIPPED,
+        bool(text) or not error,
     )
 
 
@@ -133,11 +133,19 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _all_texts(flat: Mapping[str, object]) -> Iterator[str]:
-    """Yields all texts, except under keys that a proxy has for what users sent."""
-    for key, value in flat.items():
-        if not any(word in key for word in OF_USERS):
-            yield _text(value)
+def _all_texts(value: object, depth: int = 0) -> Iterator[str]:
+    """Yields all texts, in lists too, except under keys that a proxy has for what users sent."""
+    if text := _text(value):
+        yield text
+    elif depth < DEEPEST:
+        for one in _inside(value):
+            yield from _all_texts(one, depth + 1)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return [one for key, one in value.items() if not any(word in key.lower() for word in OF_USERS)]
+    return value if isinstance(value, list) else ()
 
 
 def _level(flat: Mapping[str, object], keys: tuple[str, ...]) -> bytes:

@@ -37,6 +37,7 @@ def found(record: object) -> list[tuple[str, str]]:
         {"severityText": "ERROR", "body": FATAL},
         {"text": FATAL, "record": {"level": {"name": "ERROR", "no": 40}}, "severity": "ERROR"},
         {"level": "ERROR", "what": {"happened": [1], "words": FATAL}},  # no key that anybody knows
+        {"severityText": "ERROR", "resource": [{"records": [{"said": {"stringValue": FATAL}}]}]},  # OpenTelemetry's
     ],
 )
 def test_knows_text_and_level_by_any_usual_key(record: dict[str, object]) -> None:
@@ -110,3 +111,10 @@ def test_logfmt_is_a_record_too_and_a_sentence_with_an_equals_sign_is_none() -> 
 )
 def test_what_says_nothing_is_no_finding(raw: bytes) -> None:
     assert follow(raw) == []
+
+
+@pytest.mark.parametrize("key", ["log", "message", "body", "text", "event", "_raw", "log_message", "Body"])
+def test_a_line_in_a_record_has_its_own_process_and_level_whatever_the_key(key: str) -> None:
+    line = f"(EngineCore_DP1 pid=9) ERROR 11-21 14:55:07 [core.py:1138] {FATAL}"
+    (one,) = follow(json.dumps({key: line, "stream": "stderr"}).encode())
+    assert (one.line.process, one.line.pid, one.line.level) == (b"EngineCore_DP1", 9, b"ERROR")
