@@ -36,6 +36,11 @@ class AmdGpu:
     card: Card
     handle: Any
 
+    @property
+    def package(self) -> str:
+        """Returns the address that the partitions of a GPU have in common: they differ by their functions."""
+        return self.card.pci_address.rpartition(".")[0]
+
 
 class AmdSource:
     """AMD's GPUs. `read` and `close` are for one thread. The cost of amdsmi's wrappers was not measured on a GPU."""
@@ -51,6 +56,7 @@ class AmdSource:
         self._gpus: tuple[AmdGpu, ...] = ()
         self._static: list[Sample] = []
         self._refused: set[tuple[str, str]] = set()
+        self._with_memory: set[str] = set()  # packages of GPUs that said how much they have
         self._released = False
         self._open_at = 0.0
 
@@ -180,6 +186,10 @@ class AmdSource:
         ids, name = {"gpu_id": gpu.card.gpu_id}, "amdsmi_get_gpu_vram_usage"
         memory = self._read_parts(gpu.handle, name)
         total = number(memory.get("vram_total"), MIB)
+        if total:
+            self._with_memory.add(gpu.package)
+        elif gpu.package in self._with_memory:
+            return  # a part of a GPU, which has it as a whole
         if total or not (total == 0 or (str(gpu.handle), name) in self._refused):
             yield from _some(names.GPU_MEMORY_USED_BYTES, number(memory.get("vram_used"), MIB), **ids)
             yield from _some(names.GPU_MEMORY_TOTAL_BYTES, total, **ids)

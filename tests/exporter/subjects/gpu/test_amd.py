@@ -299,3 +299,21 @@ def test_a_wrapper_that_does_not_fit_its_library_costs_its_own_values_only(
     assert source.snapshot is not None
     assert values(source.snapshot.fast)["power_instant_watts", "0"] == 612
     assert source.failures.counts["amdsmi_get_gpu_activity", "KeyError"] == 2
+
+
+def test_a_partition_that_does_not_tell_its_memory_has_not_the_hosts(
+    amd: FakeAmdsmi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second and later partitions of an MI300X: the first has the memory of all."""
+    (tmp_path / "meminfo").write_text("MemTotal: 100 kB\nMemAvailable: 60 kB\n")
+    told = {"a": {"vram_total": 196_592, "vram_used": 2048}, "b": {"vram_total": 0, "vram_used": 0}}
+    monkeypatch.setattr(amd, "amdsmi_get_gpu_vram_usage", told.get, raising=False)
+    bdf = {"a": "0000:0C:00.0", "b": "0000:0C:00.1"}
+    monkeypatch.setattr(amd, "amdsmi_get_gpu_device_bdf", bdf.get, raising=False)
+    source = AmdSource(FakeClock(), tmp_path)
+    source.read()
+    assert source.snapshot is not None
+    found = values(source.snapshot.fast)
+    assert found["memory_total_bytes", "0"] == 196_592 << 20
+    assert not [key for key in found if key[0].startswith("memory_") and key[1] == "1" and "busy" not in key[0]]
+    assert not any(key[0] == "memory_unified" for key in found)

@@ -88,3 +88,15 @@ def test_pressure_of_interrupts_has_only_full() -> None:
 def test_refuses_another_kind_of_pressure() -> None:
     with pytest.raises(ValueError, match="no pressure"):
         parse_pressure(b"much avg10=0.00 avg60=0.00 avg300=0.00 total=1\n")
+
+
+def test_the_stat_of_an_openvz_kernel_has_a_blank_line_and_fewer_modes() -> None:
+    """prometheus/node_exporter#38, 2.6.32-25-pve."""
+    text = (
+        b"cpu  99861709 51704 39800352 4643329336 2997662616 0 0 8316789\n"
+        b"cpu0 38789986 3414 18464189 1123843679 1633841492 0 0 4026454\nintr 0\nswap 0 0\n\nctxt 9\nbtime 8\n"
+        b"processes 7\nprocs_running 2\nprocs_blocked 1\n"
+    )
+    found = dict(CpuStat().rows(text))
+    assert (found[names.HOST_CPU_SECONDS_TOTAL, ("steal",)], found[names.HOST_CPUS, ()]) == (83167.89, 1)
+    assert found[names.HOST_PROCESSES_STARTED_TOTAL, ()] == 7
