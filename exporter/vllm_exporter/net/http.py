@@ -263,6 +263,6 @@ def authorization(api_key_file: str) -> dict[str, str]:
             key = file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Garbled(f"api_key_file {api_key_file} cannot be read: {error}; correct the path or its rights") from None
-    if not key.isprintable() or " " in key:
+    if not key or not key.isprintable() or " " in key:
         raise Garbled(f"api_key_file {api_key_file} must hold one key on one line")
     return {"Authorization": f"Bearer {key}"}

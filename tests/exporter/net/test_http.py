@@ -105,9 +105,10 @@ def test_sends_the_key_that_the_file_holds_now(server: Server, tmp_path: Path) -
 def test_a_key_that_cannot_be_read_or_would_break_the_request_is_named(server: Server, tmp_path: Path) -> None:
     with pytest.raises(Garbled, match="missing cannot be read"):
         get(Origin("127.0.0.1", 1, api_key_file=str(tmp_path / "missing")))
-    (tmp_path / "two").write_text("one\r\ntwo")
-    with pytest.raises(Garbled, match="must hold one key"):
-        get(Origin("127.0.0.1", 1, api_key_file=str(tmp_path / "two")))
+    for text in ("one\r\ntwo", "one two", "", "\n", "one\0"):
+        (tmp_path / "two").write_text(text)
+        with pytest.raises(Garbled, match="must hold one key"):
+            get(Origin("127.0.0.1", 1, api_key_file=str(tmp_path / "two")))
 
 
 def test_a_port_on_which_nothing_listens_is_refused() -> None:

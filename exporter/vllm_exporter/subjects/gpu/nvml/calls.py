@@ -11,6 +11,7 @@ from vllm_exporter.metrics.family import Family
 from vllm_exporter.subjects.gpu import families as names
 from vllm_exporter.subjects.gpu.nvml.fields import ALL_LINKS
 
+HOTTEST = 250  # °C; silicon does not live to see it
 LARGEST = {"I": (1 << 32) - 2, "Q": (1 << 64) - 2, "i": inf}  # NVML_VALUE_NOT_AVAILABLE is -1, of any type
 
 
@@ -25,6 +26,7 @@ class Output:
     wraps: bool = False  # a counter that may start again from 0
     mask: bool = False  # bits of THROTTLE_REASONS, a series for each
     most: float = inf  # in the driver's units; a larger value is none
+    least: float = -inf
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,10 @@ CALLS = (
     Call(  # version, sensor, degrees
         "nvmlDeviceGetTemperatureV",
         "8xi4x",
-        (Output(names.GPU_TEMPERATURE_CELSIUS, "gpu"),),
+        (Output(names.GPU_TEMPERATURE_CELSIUS, "gpu", most=HOTTEST, least=0),),
         preset=struct.pack("=II", 0x0100000C, 0),
     ),
-    Call("nvmlDeviceGetTemperature", "I4x", (Output(names.GPU_TEMPERATURE_CELSIUS, "gpu"),), (0,)),
+    Call("nvmlDeviceGetTemperature", "I4x", (Output(names.GPU_TEMPERATURE_CELSIUS, "gpu", most=HOTTEST),), (0,)),
     Call("nvmlDeviceGetClockInfo", "I4x", (Output(names.GPU_CLOCK_HERTZ, "sm", multiply=1_000_000),), (1,)),
     Call("nvmlDeviceGetClockInfo", "I4x", (Output(names.GPU_CLOCK_HERTZ, "memory", multiply=1_000_000),), (2,)),
     Call("nvmlDeviceGetCurrentClocksEventReasons", "Q", (Output(names.GPU_THROTTLE_ACTIVE, mask=True),)),
@@ -104,7 +106,7 @@ OF_GPU_ONLY = frozenset(call.function for call in (*CALLS, POWER_USAGE)) - OF_IN
 FIELDS = (
     Field(185, Output(names.GPU_POWER_WATTS, divide=1000, most=LARGEST["I"])),
     Field(186, Output(names.GPU_POWER_INSTANT_WATTS, divide=1000, most=LARGEST["I"])),
-    Field(82, Output(names.GPU_TEMPERATURE_CELSIUS, "memory", most=LARGEST["I"])),
+    Field(82, Output(names.GPU_TEMPERATURE_CELSIUS, "memory", most=HOTTEST)),
     Field(83, Output(names.GPU_ENERGY_JOULES_TOTAL, divide=1000)),
     Field(197, Output(names.GPU_PCIE_TRANSMIT_BYTES_TOTAL, wraps=True)),
     Field(198, Output(names.GPU_PCIE_RECEIVE_BYTES_TOTAL, wraps=True)),

@@ -209,7 +209,7 @@ class DeviceReader:
             return
         total = values[0] if one.whole else inf  # of which the others are parts: a difference may have wrapped
         for (series, output, most), value in zip(one.outputs, values, strict=True):
-            if value <= most and value <= total:
+            if output.least <= value <= most and value <= total:
                 found.setdefault(series, (output, value))
 
     def _read_gpm(self, probe: GpmProbe) -> Iterator[Row]:

@@ -227,3 +227,13 @@ def test_a_driver_that_does_not_count_its_gpus_is_a_failure(stub: Stub, make_rig
     assert (rig.source.snapshot, "nvmlDeviceGetCount failed" in rig.source.closed_because) == (None, True)
     stub.heal()
     assert values(rig.cycle(10).fast)["utilization_percent", "0"] == 50
+
+
+@pytest.mark.parametrize("degrees", [-1, -2147483648, 2147483647, 255])
+def test_a_temperature_that_no_gpu_can_have_is_left_out(stub: Stub, make_rig: MakeRig, degrees: float) -> None:
+    """-1 is NVML's value for none, of a signed type too."""
+    stub.set("temperature", degrees)
+    stub.set("field.82", 4294967295)
+    found = make_rig(stub).fast()
+    assert not [key for key in found if key[0] == "temperature_celsius"]
+    assert found["utilization_percent", "0"] == 50
