@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from vllm_exporter.facts.values import Role
 
@@ -49,8 +50,16 @@ _SERVER_MODULE = re.compile(
     rb"(?:\w+\.){0,4}(?:vllm\w{0,40}(?:\.\w+){0,3}\.entrypoints(?:\.\w+){0,2}|entrypoints\.vllm\w{0,40})"
     rb"\.(?:api_server|grpc_server)"
 )
-# dynamo.vllm, vllm_tgis_adapter, fastchat.serve.vllm_worker: they run vLLM's engine, and listen where they like
-_WRAPPER_MODULE = re.compile(rb"(?:\w+\.){1,4}vllm(?:\.main)?|(?:\w+\.){0,4}vllm_(?:worker|tgis_adapter)")
+# dynamo.vllm, vllm_tgis_adapter, fastchat.serve.vllm_worker, trl.scripts.vllm_serve, KServe's huggingfaceserver: they
+# run vLLM's engine, and listen where they like
+_WRAPPER_MODULE = re.compile(
+    rb"(?:\w+\.){1,4}vllm(?:\.main)?|(?:\w+\.){0,4}vllm_(?:worker|tgis_adapter)|trl\.scripts\.vllm_serve|huggingfaceserver"
+)
+# Programs that run another one within their own process, behind options of theirs: profilers, debuggers, and
+# `python -m vllm_mindspore.entrypoints vllm.entrypoints.openai.api_server`.
+_PROFILERS = b"cProfile profile coverage debugpy memray pdb pyinstrument scalene trace viztracer"
+_INNER = frozenset([*_PROFILERS.split(), b"vllm_mindspore.entrypoints"])
+MAX_OPTIONS = 20  # words that such a program has before the other one
 _SERVER_SCRIPT = re.compile(rb"(?:.*/)?vllm\w{0,40}/entrypoints/(?:openai/)?api_server\.py")
 _PORTLESS = (b"--headless", b"--uds", b"--listen-fd")
 MAX_NAME = 200  # bytes of a module's or a script's name
@@ -125,7 +134,7 @@ def _parse_command(words: list[bytes]) -> Title:
     if first == _RUST and words[1:2] in ([b"serve"], [b"frontend"]):
         return Title("api_server", port=_port(words[2:], DEFAULT_PORT), renamed=True, owner=True)
     interpreter = first.startswith((b"python", b"pypy"))
-    program = _program(words[1:]) if interpreter else Invocation(words[0], words[1:])
+    program = _inner(_program(words[1:]) if interpreter else Invocation(words[0], words[1:]))
     if program.module and program.name == _HEADLESS:
         return Title("engine_core", renamed=True, owner=True)
     if _serves(program):
@@ -144,7 +153,22 @@ def _serves(program: Invocation) -> bool:
         command = _COMMAND_MODULE.fullmatch(name) is not None
         return _SERVER_MODULE.fullmatch(name) is not None or (command and program.args[:1] == [b"serve"])
     command = _COMMAND.fullmatch(_basename(name)) is not None
+    if _basename(name) == b"trl":
+        return program.args[:1] == [b"vllm-serve"]
     return _SERVER_SCRIPT.fullmatch(name) is not None or (command and program.args[:1] == [b"serve"])
+
+
+def _inner(program: Invocation) -> Invocation:
+    """Returns what the program runs within its own process; itself when it is no such program."""
+    if _basename(program.name) not in _INNER:
+        return program
+    for at, (word, following) in enumerate(pairwise([*program.args[:MAX_OPTIONS], b""])):
+        if word == b"-m":
+            return Invocation(following, program.args[at + 2 :], module=True)
+        for found in (Invocation(word, program.args[at + 1 :], module) for module in (True, False)):
+            if _serves(found):
+                return found
+    return program
 
 
 def _forward(args: list[bytes]) -> Forward | None:

@@ -141,6 +141,12 @@ def test_a_rank_of_another_form_is_none(rank: str) -> None:
         ("python3 -m vllm_omni serve m", 8000),
         ("python -m llumnix.entrypoints.vllm.api_server --port 37000", 37000),
         ("vllm serve m --port " + "9" * 5000, None),
+        ("/venv/bin/python /venv/bin/trl vllm-serve --model m", 8000),
+        ("python3 -m debugpy --listen 5678 -m vllm.entrypoints.openai.api_server --port 8001", 8001),
+        ("python3 -m cProfile -o vllm.prof -m vllm.entrypoints.openai.api_server --model m", 8000),
+        ("python3 -m pdb /venv/bin/vllm serve m --port 8002", 8002),
+        ("/venv/bin/python /venv/bin/memray run -o x /venv/bin/vllm serve m --port=8003", 8003),
+        ("python3 -m vllm_mindspore.entrypoints vllm.entrypoints.openai.api_server --model m --port 8004", 8004),
     ],
 )
 def test_knows_a_server_of_a_package_that_extends_vllm_or_of_a_versioned_command(
@@ -156,6 +162,8 @@ def test_knows_a_server_of_a_package_that_extends_vllm_or_of_a_versioned_command
         ("python3 -m dynamo.vllm.main --model m --port 8081", 8081),
         ("python3 -m vllm_tgis_adapter --model-name m", None),
         ("python3 -m fastchat.serve.vllm_worker --port 21002", 21002),
+        ("python -m huggingfaceserver --model_id=Qwen/Qwen3-14B --max-model-len=4096", None),  # kserve/kserve#4470
+        ("python -m trl.scripts.vllm_serve --model m --port 8001", 8001),
     ],
 )
 def test_a_program_that_wraps_vllms_engine_is_the_first_process_of_a_server(command: str, port: int | None) -> None:
@@ -177,6 +185,10 @@ def test_a_program_that_wraps_vllms_engine_is_the_first_process_of_a_server(comm
         "python3 -m my_vllm_proxy serve",
         "python3 -c vllm serve",
         "python3 -m " + "a." * 30_000 + "vllm",
+        "python3 -m cProfile -o vllm train.py",
+        "python3 -m torch.distributed.run -m vllm.entrypoints.openai.api_server",  # its children serve
+        "/venv/bin/python /venv/bin/trl sft --model vllm-serve",
+        "python3 -m pdb " + "a " * 3000,
     ],
 )
 def test_takes_no_program_beside_vllm_for_a_server(command: str) -> None:
