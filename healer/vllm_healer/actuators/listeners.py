@@ -30,10 +30,15 @@ def is_here(connected: socket.socket) -> bool:
     return bool(connected.getpeername()[0] == connected.getsockname()[0])
 
 
-def listening_uids(connected: socket.socket, proc: Path) -> frozenset[int]:
-    """The users whose sockets take connections where this one is connected to; empty when none is of this network."""
+def listening(connected: socket.socket, proc: Path) -> tuple[Listener, ...]:
+    """The sockets that take connections where this one is connected to; empty when none is of this network."""
     address, port = connected.getpeername()[:2]
-    return frozenset(found.uid for found in read_listeners(port, proc) if found.address in _forms(address))
+    return tuple(found for found in read_listeners(port, proc) if found.address in _forms(address))
+
+
+def holds(pid: int, listeners: tuple[Listener, ...], proc: Path) -> bool:
+    """True if the process itself has all of these sockets open, and there is one."""
+    return bool(listeners) and {found.inode for found in listeners} <= _sockets(pid, proc)
 
 
 def port_uids(port: int, proc: Path) -> frozenset[int]:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 from xml.parsers.expat import ExpatError
 
-from vllm_healer.actuators.listeners import is_here, listening_uids
+from vllm_healer.actuators.listeners import Listener, is_here, listening
 from vllm_healer.actuators.processes import PROC
 from vllm_healer.actuators.unix_http import MAX_BODY, SCHEME
 from vllm_healer.actuators.unreachable import Unmanaged, Unreachable
@@ -79,7 +79,7 @@ class Supervisor:
     ) -> None:
         """`trusted`: users whose TCP port of this host is believed to be supervisord's; root and us unless given."""
         self.here = True  # False once a connection has shown that it is on another host, or in another network
-        self.uids: frozenset[int] = frozenset()  # who listens on its TCP port here, as the last connection has shown
+        self.listeners: tuple[Listener, ...] = ()  # on its TCP port here, as the last connection has shown
         self._trusted = trusted if trusted is not None else frozenset({0, os.geteuid()})
         self._proc = proc
         self._url = target.options.get("url", "")
@@ -87,6 +87,11 @@ class Supervisor:
         self._username = target.options.get("username", "")
         self._password_file = target.options.get("password_file", "")
         self._timeout = timeout
+
+    @property
+    def uids(self) -> frozenset[int]:
+        """The users who listen on its TCP port here."""
+        return frozenset(listener.uid for listener in self.listeners)
 
     @property
     def is_local_socket(self) -> bool:
@@ -165,8 +170,8 @@ class Supervisor:
     def _open(self, url: SplitResult, deadline: float) -> socket.socket:
         """Connects, and sends nothing yet: on this host any user may have taken the port. Raises Unmanaged then."""
         connected = open_tcp(url.hostname or "", url.port or 80, False, "", deadline)
-        self.uids = listening_uids(connected, self._proc) if is_here(connected) else frozenset()
-        self.here = bool(self.uids)
+        self.listeners = listening(connected, self._proc) if is_here(connected) else ()
+        self.here = bool(self.listeners)
         strangers = self.uids - self._trusted
         if strangers:
             connected.close()

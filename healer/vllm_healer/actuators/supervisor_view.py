@@ -19,7 +19,7 @@ SETTLED = 3.0  # supervisord restarts what exited within a second or never
 class Place(Enum):
     """The place of a supervisord, as far as the connection to it tells."""
 
-    SOCKET = "a unix socket: it is on this host"
+    SOCKET = "a unix socket, or a TCP port of this host that the supervisord it names holds itself"
     PORT = "a TCP port of this host, held by a user who may"
     UNPROVEN = "a TCP port of this host, held by another user than the supervisord that it names"
     ELSEWHERE = "another host, or another network of this one"
@@ -77,7 +77,8 @@ def unseen(supervisor_pid: int, place: Place) -> str:
 def is_ours(info: Info, supervisor_pid: int, snapshot: Snapshot, place: Place) -> bool:
     """True if supervisord's pids are this host's. Another host has pids too, and signalling those would hit strangers.
 
-    Its own pid must be a supervisord here, its child that one's child and, unless we share a socket, of the same age.
+    Its own pid must be a supervisord here, its child that one's child and, unless a socket proves it, of the same age:
+    by the wall clock, which may have been set since.
     """
     supervisor = snapshot.processes.get(supervisor_pid)
     if place in (Place.ELSEWHERE, Place.UNPROVEN):

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vllm_healer.actuators.listeners import find_stranger, port_uids
+from vllm_healer.actuators.listeners import find_stranger, holds, port_uids
 from vllm_healer.actuators.processes import PROC, Snapshot, read_snapshot, send, still_alive, user_of
 from vllm_healer.actuators.supervisor_rpc import TIMEOUT, Supervisor, parse_autorestart, parse_program_file
 from vllm_healer.actuators.supervisor_view import Place, is_ours, make_view
@@ -103,8 +103,9 @@ class Supervisord:
 
 
 def choose_place(supervisor: Supervisor, pid: int, proc: Path) -> Place:
-    """Tells whose pids it names. Over TCP the user who listens must be root, or own the supervisord that is named."""
-    if supervisor.is_local_socket:
+    """Tells whose pids it names. Over TCP the supervisord that is named must hold the port itself or, where that cannot
+    be seen, the user who listens must be root, or own that supervisord."""
+    if supervisor.is_local_socket or holds(pid, supervisor.listeners, proc):
         return Place.SOCKET
     if not supervisor.here:
         return Place.ELSEWHERE

@@ -11,12 +11,21 @@ from typing import Any
 
 import pytest
 
-from vllm_healer.actuators.listeners import find_stranger, is_here, listening_uids, parse_listener, port_uids
+from vllm_healer.actuators.listeners import (
+    Listener,
+    find_stranger,
+    holds,
+    is_here,
+    listening,
+    parse_listener,
+    port_uids,
+)
 from vllm_healer.actuators.processes import Process, Snapshot
 from vllm_healer.actuators.supervisor_rpc import Supervisor
 from vllm_healer.actuators.supervisor_view import Place
 from vllm_healer.actuators.supervisord import Supervisord, choose_place
 from vllm_healer.actuators.unreachable import Unmanaged
+from vllm_healer.errors import Blind
 from vllm_healer.model import ProcessRef, Target
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -42,6 +51,10 @@ def proc(folder: Path, tcp: str = "", tcp6: str = "") -> Path:
     return folder
 
 
+def listening_uids(connected: socket.socket, folder: Path) -> set[int]:
+    return {found.uid for found in listening(connected, folder)}
+
+
 def test_a_connection_to_an_address_of_our_own_is_here(connected: socket.socket) -> None:
     assert is_here(connected)
     assert listening_uids(connected, Path("/proc")) == {os.geteuid()}
@@ -65,7 +78,7 @@ def test_a_connection_or_a_header_is_no_listener() -> None:
 
 
 def test_without_the_files_nobody_is_known(connected: socket.socket, tmp_path: Path) -> None:
-    assert listening_uids(connected, tmp_path) == frozenset()
+    assert listening_uids(connected, tmp_path) == set()
 
 
 def rpc(server: Any, trusted: frozenset[int], folder: Path, **options: str) -> Supervisor:
@@ -97,15 +110,44 @@ def test_root_the_healer_and_the_server_s_user_may_listen(server: Any, http: Mod
 def test_the_pids_of_another_user_s_supervisord_are_not_believed(server: Any, tmp_path: Path) -> None:
     """One who may listen names a supervisord of somebody else, to have its children ended."""
     supervisor = rpc(server, frozenset(), tmp_path)
-    supervisor.uids = frozenset({998})
+    supervisor.listeners = (Listener(b"", 998, "9"),)
     (tmp_path / "7").mkdir()  # it belongs to the user of this test
     assert choose_place(supervisor, 7, tmp_path) is Place.UNPROVEN
-    supervisor.uids = frozenset({os.geteuid()})
+    supervisor.listeners = (Listener(b"", os.geteuid(), "9"),)
     assert choose_place(supervisor, 7, tmp_path) is Place.PORT
-    supervisor.uids = frozenset({0})
+    supervisor.listeners = (Listener(b"", 0, "9"),)
     assert choose_place(supervisor, 7, tmp_path) is Place.PORT
     supervisor.here = False
     assert choose_place(supervisor, 7, tmp_path) is Place.ELSEWHERE
+
+
+def test_a_supervisord_that_holds_its_port_itself_is_on_this_host_whatever_the_clock_says(
+    server: Any, http: ModuleType, tmp_path: Path
+) -> None:
+    """Its start is a wall time: after a step of the clock its child seems to be of another age."""
+    port = int(server.url.rpartition(":")[2])
+    folder = proc(tmp_path, LOOPBACK.format(port=port, uid=1000), EVERYWHERE.format(port=port, uid=1000))
+    supervisor = rpc(server, frozenset({1000}), folder)
+    server.say("/RPC2", http.Reply(500))
+    with pytest.raises(Blind, match="answered HTTP 500"):
+        supervisor.pid()
+    (folder / "7/fd").mkdir(parents=True)
+    assert choose_place(supervisor, 7, folder) is not Place.SOCKET
+    (folder / "7/fd/4").symlink_to("socket:[1]")
+    assert choose_place(supervisor, 7, folder) is Place.SOCKET
+    assert choose_place(supervisor, 8, folder) is not Place.SOCKET
+
+
+def test_who_holds_one_of_two_sockets_may_not_be_the_one_that_answers(connected: socket.socket, tmp_path: Path) -> None:
+    port = connected.getpeername()[1]
+    other = EVERYWHERE.format(port=port, uid=0).replace("0 1 1", "0 2 1")
+    folder = proc(tmp_path, LOOPBACK.format(port=port, uid=0), other)
+    (folder / "7/fd").mkdir(parents=True)
+    (folder / "7/fd/4").symlink_to("socket:[1]")
+    assert not holds(7, listening(connected, folder), folder)
+    (folder / "7/fd/5").symlink_to("socket:[2]")
+    assert holds(7, listening(connected, folder), folder)
+    assert not holds(7, (), folder)
 
 
 def test_the_server_s_user_is_the_one_on_record_and_before_that_who_listens_on_its_port(tmp_path: Path) -> None:
