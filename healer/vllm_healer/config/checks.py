@@ -40,6 +40,8 @@ def check_url(url: str, where: str) -> str:
         raise ConfigError(f"{where} {url!r} is not a URL; write http://host:port")
     if "@" in parts.netloc:  # a URL is repeated in messages and in the journal, so it is not shown here either
         raise ConfigError(f"{where} holds a user or a password; a URL is written to logs, so leave them out")
+    if "?" in url or "#" in url:  # as a browser shows it; nor may a key in it get into messages
+        raise ConfigError(f"{where} has something behind ? or #; write only http://host:port, and a path if it has one")
     return url.rstrip("/")
 
 

@@ -143,6 +143,11 @@ def test_a_remediation_that_is_not_known_takes_the_longest_cooldown() -> None:
         ("listen: 9856\n", r"line 1: listen '9856' is not host:port"),
         ("prometheus_url: localhost:9090\n", r"line 1: prometheus_url 'localhost:9090' is not a URL; write http://"),
         ("alertmanager_url: http://a:port\n", r"line 1: alertmanager_url 'http://a:port' is not a URL"),
+        (
+            "alertmanager_url: http://a:9093/#/alerts\n",
+            r"line 1: alertmanager_url has something behind \? or #; write only",
+        ),
+        ("prometheus_url: http://a:9090?key=x\n", r"line 1: prometheus_url has something behind \? or #"),
         ("token_file: nowhere\n", r"line 1: token_file .*nowhere: No such file or directory; create it"),
         ("- a\n", r"healer\.yml line 1: the file must be keys with values, not a list; write key"),
         ("a: [\n", r"healer\.yml line 2: is not YAML"),
