@@ -100,7 +100,8 @@ class LogEvents:
             event.summary = redact(finding.line.body if starting else finding.excerpt) or finding.exception
         event.worst = worse(event.worst, severity)
         if finding.name == OTHER:
-            self._last_unknown = event if finding.line.level in LOUD else None
+            lone = not finding.line.level and not finding.frame  # the lines above it are not in the log
+            self._last_unknown = event if lone or finding.line.level in LOUD else None
         if severity in ("error", "critical") and start is not None:
             start.failing = True
             if finding.name == "port.inuse" and start.ready and not start.later:

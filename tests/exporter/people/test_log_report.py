@@ -122,6 +122,12 @@ def test_the_last_that_a_log_says_is_no_info_when_nothing_else_explains_its_end(
     assert events(said(*logged, stats), "class") == []  # it serves on
 
 
+def test_an_exception_alone_that_a_log_ends_with_is_an_error(said: Any) -> None:
+    (event,) = said("RuntimeError: new words")["events"]
+    assert (event["class"], event["severity"], event["exception"]) == ("other.exception", "error", "RuntimeError")
+    assert [one["severity"] for one in said("AttributeError: new words", ARGS, READY)["events"]][:1] == ["info"]
+
+
 def test_each_start_of_a_crash_loop_is_one(said: Any) -> None:
     failed = [ARGS, "INFO 11-21 15:04:43 [model.py:733] Resolved architecture: LlamaForCausalLM", *TRACE]
     assert said(*failed, *failed, ARGS, READY)["starts"] == [

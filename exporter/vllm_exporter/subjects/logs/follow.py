@@ -131,6 +131,8 @@ class Follower:
             self._open(key, line)
         elif line.body.startswith(b'  File "') and b", in " in line.body:  # its beginning was lost
             self._inside(index, key, self._open(key, line), line, at)
+        elif (not line.level or line.level in LOUD) and lone_exception(line.body):  # the traceback above it was lost
+            self._end(index, key, OpenTrace(bool(line.process) and not line.level), line, at)
         elif line.body[:2] != b"  " or not line.quiet:  # else the rest of a message, such as a user's grammar
             self._judge(index, line, at)
 

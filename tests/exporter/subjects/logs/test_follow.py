@@ -17,7 +17,7 @@ from tests.exporter.subjects.logs.recorded import (
     serious,
     states,
 )
-from vllm_exporter.subjects.logs.follow import Follower, LineFinding
+from vllm_exporter.subjects.logs.follow import OTHER, Follower, LineFinding
 from vllm_exporter.subjects.logs.incident import Incident
 from vllm_exporter.subjects.logs.lines import LogLine
 from vllm_exporter.subjects.logs.tracebacks import exception_type, frame_name
@@ -527,3 +527,21 @@ def test_the_field_between_an_exception_of_pydantic_and_its_message_belongs_to_i
 def test_a_word_alone_in_a_line_is_no_part_of_a_longer_one() -> None:
     assert [one.name for one in follow(b"Killed")] == ["native.killed"]
     assert follow(b"Killed by nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"(EngineCore_DP0 pid=91) RuntimeError: new words", [(OTHER, "error")]),
+        (b"(EngineCore_DP0 pid=91) ERROR 11-21 15:00:00 [core.py:842] RuntimeError: new words", [(OTHER, "info")]),
+        (b"AttributeError: a library prints it, and goes on", [(OTHER, "info")]),
+        (b"(EngineCore_DP0 pid=91) WARNING 11-21 15:00:00 [core.py:842] ImportError: new words", []),
+        (b"(EngineCore_DP0 pid=91) INFO 11-21 15:00:00 [core.py:842] ValueError: new words", []),
+        (b"words before RuntimeError: new words", []),
+    ],
+)
+def test_an_exception_whose_traceback_was_lost_is_one(line: bytes, told: list[tuple[str, str]]) -> None:
+    assert [(one.name, one.severity) for one in follow(line)] == told
+    assert [one.exception for one in follow(line)] == [line.split(b"Error: ")[0].split()[-1].decode() + "Error"] * len(
+        told
+    )
