@@ -6,6 +6,7 @@ https://docs.kernel.org/admin-guide/cgroup-v2.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from vllm_exporter.errors import NoData
@@ -49,12 +50,15 @@ class Cgroup:
 
     def rows(self) -> Iterator[Row]:
         """Yields the samples. Raises NoData when it is gone, SourceError, ValueError or LookupError for a bad file."""
-        found = {**self._memory(), **self._cpu(), **self._pressure(), **self._processes()}
+        found = [row for _, read in self.parts() for row in read()]
         if not found:
             raise NoData(f"{self._levels[OWN]} does not exist")
-        for key, value in found.items():
-            name, *labels = key.split()
-            yield (FAMILIES[name], (self.server, *labels)), value
+        yield from found
+
+    def parts(self) -> Iterator[tuple[str, Callable[[], list[Row]]]]:
+        """Yields name and function of each part, so that one whose file cannot be used costs the others nothing."""
+        parts = {"memory": self._memory, "cpu": self._cpu, "pressure": self._pressure, "pids": self._processes}
+        return ((name, partial(make_rows, self.server, read)) for name, read in parts.items())
 
     def _memory(self) -> Numbers:
         level, limit = self._lowest("memory.max", parse_limit)
@@ -103,6 +107,12 @@ class Cgroup:
     def _text(self, level: int, file: str) -> bytes:
         """Returns b'' when the file is not there: the controller is off, or it is the root."""
         return read_bytes(self._levels[level] / file) or b""
+
+
+def make_rows(server: str, read: Callable[[], Numbers]) -> list[Row]:
+    """Returns the samples of a part. Raises SourceError, ValueError or LookupError for a bad file."""
+    keys = ((key.split(), value) for key, value in read().items())
+    return [((FAMILIES[name], (server, *labels)), value) for (name, *labels), value in keys]
 
 
 def find_levels(root: Path, path: str) -> list[Path]:

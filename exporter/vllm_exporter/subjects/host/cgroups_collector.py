@@ -41,19 +41,22 @@ class CgroupsCollector(Collector):
         paths = self._find_paths(unified)
         if paths != self._paths:
             self._paths = paths
-            self._parts = tuple(self._make_part(server, found) for server, found in paths.items())
+            self._parts = tuple(part for server, found in paths.items() for part in self._make_parts(server, found))
         rows = [row for part in self._parts for row in part.rows()]
         if not rows:
             where = "" if unified else f"no cgroup v2 is mounted at {self._root}, and in v1 "
             raise NoData(f"{where}neither a vLLM server's cgroup nor the exporter's own can be seen")
         return iter(rows)
 
-    def _make_part(self, server: str, found: str | Mapping[str, str]) -> GuardedReader:
+    def _make_parts(self, server: str, found: str | Mapping[str, str]) -> Iterator[GuardedReader]:
         if isinstance(found, str):
-            return GuardedReader(f"cgroup {found}", Cgroup(server, self._root, found).rows)
-        if server == OWN:  # a container without the host's cgroup namespace sees its own cgroup in the root's place
-            found = {name: path if self._shows(name, path) else "/" for name, path in found.items()}
-        return GuardedReader(f"cgroup {server}".strip(), CgroupV1(server, self._root, found).rows)
+            name, parts = f"cgroup {found}", Cgroup(server, self._root, found).parts()
+        else:
+            if server == OWN:  # a container without the host's cgroup namespace sees its own in the root's place
+                found = {name: path if self._shows(name, path) else "/" for name, path in found.items()}
+            name, parts = f"cgroup {server}".strip(), CgroupV1(server, self._root, found).parts()
+        for part, read in parts:
+            yield GuardedReader(f"{name} {part}", read)
 
     def _shows(self, controller: str, path: str) -> bool:
         return (self._root / controller / path.lstrip("/")).is_dir()

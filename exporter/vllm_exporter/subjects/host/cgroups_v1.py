@@ -5,19 +5,20 @@ https://docs.kernel.org/admin-guide/cgroup-v1/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from vllm_exporter.errors import NoData
 from vllm_exporter.linux.files import read_bytes
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.subjects.host.cgroups import (
-    FAMILIES,
     OWN,
     Numbers,
     count_cpus,
     find_levels,
     lowest,
+    make_rows,
     parse_flat,
     parse_limit,
 )
@@ -36,12 +37,15 @@ class CgroupV1:
 
     def rows(self) -> Iterator[Row]:
         """Yields the samples. Raises NoData when it is gone, SourceError, ValueError or LookupError for a bad file."""
-        found = {**self._memory(), **self._cpu(), **self._processes()}
+        found = [row for _, read in self.parts() for row in read()]
         if not found:
             raise NoData("its cgroups do not exist")
-        for key, value in found.items():
-            name, *labels = key.split()
-            yield (FAMILIES[name], (self.server, *labels)), value
+        yield from found
+
+    def parts(self) -> Iterator[tuple[str, Callable[[], list[Row]]]]:
+        """Yields name and function of each part, as of version 2."""
+        parts = {"memory": self._memory, "cpu": self._cpu, "pids": self._processes}
+        return ((name, partial(make_rows, self.server, read)) for name, read in parts.items())
 
     def _memory(self) -> Numbers:
         level, limit = self._lowest("memory", "memory.limit_in_bytes")

@@ -57,6 +57,44 @@ def test_leaves_out_the_orphaned_the_gone_and_what_belongs_to_no_server(
     assert set(limits(CgroupsCollector(where))) == {""}
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "missing"),
+    [
+        ("pids.current", "many", "processes"),
+        ("cpu.max", "50000 0", "cpu_quota_cpus"),
+        ("cpu.max", "much 100000", "cpu_quota_cpus"),
+        ("memory.pressure", "other", "pressure_seconds_total"),
+        ("memory.stat", "inactive_file", "memory_limit_bytes"),
+        ("memory.current", "9" * 5000, "memory_used_bytes"),
+    ],
+)
+def test_a_file_that_cannot_be_used_costs_its_own_part_only(
+    tmp_path: Path, clock: FakeClock, file: str, content: str, missing: str
+) -> None:
+    own = tmp_path / "sys/fs/cgroup/vllm"
+    own.mkdir(parents=True)
+    (own.parent / "cgroup.controllers").write_text("cpu memory pids\n")
+    texts = {
+        "memory.max": "1000\n",
+        "memory.current": "10\n",
+        "memory.stat": "inactive_file 1\n",
+        "memory.pressure": "some avg10=0.00 avg60=0.00 avg300=0.00 total=1\n",
+        "cpu.max": "50000 100000\n",
+        "pids.current": "3\n",
+    }
+    for name, text in texts.items():
+        (own / name).write_text(text)
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("0::/vllm\n")
+    collector = CgroupsCollector(Context(Config(), clock, tmp_path, tmp_path / "sys"))
+    shown = {"memory_limit_bytes", "memory_used_bytes", "cpu_quota_cpus", "pressure_seconds_total", "processes"}
+    assert {one.family.name.removeprefix("vllm_cgroup_") for one in samples(collector.collect())} >= shown
+    (own / file).write_text(content)
+    left = {one.family.name.removeprefix("vllm_cgroup_") for one in samples(collector.collect())}
+    together = {"memory_limit_bytes", "memory_used_bytes"} if missing.startswith("memory") else {missing}
+    assert shown - left == together
+
+
 def test_leaves_out_what_is_outside_the_mount_it_sees(fixtures: Path, tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "self").mkdir()
     (tmp_path / "self/cgroup").write_text("0::/../../other.scope\n")
