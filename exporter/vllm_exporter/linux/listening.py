@@ -50,7 +50,7 @@ def read_user(proc: Path, pid: int) -> int | None:
 
 def _listening_rows(text: bytes) -> Iterator[list[bytes]]:
     rows = (line.split() for line in text.splitlines()[1:])
-    return (row for row in rows if len(row) > 9 and row[3] == LISTEN)
+    return (row for row in rows if len(row) > 9 and row[3] == LISTEN and row[7].isdigit() and row[9].isdigit())
 
 
 def _port(row: list[bytes]) -> int:

@@ -26,6 +26,8 @@ ERRORS = (
 )
 HARDWARE_ERRORS = ("out_of_sequence", "packet_seq_err", "local_ack_timeout_err", "rnr_nak_retry_err")  # hw_counters
 WAIT = "port_xmit_wait"
+WRAPPED = 1 << 63  # a count from here on is a negative number without its sign
+UNKNOWN_SPEEDS = ("0", "65535", "4294967295")  # -1 in 16 or 32 bits is what old kernels write for unknown
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def read_counters(sys: Path, device: str, port: str) -> dict[str, int]:
     wanted = [("counters", name) for name in (*DATA, WAIT, *ERRORS)]
     wanted += [("hw_counters", name) for name in HARDWARE_ERRORS]
     texts = {name: read_bytes(folder / kind / name) for kind, name in wanted}
-    return {name: int(text) for name, text in texts.items() if text is not None and text.strip().isdigit()}
+    counts = {name: int(text) for name, text in texts.items() if text is not None and text.strip().isdigit()}
+    return {name: count for name, count in counts.items() if count < WRAPPED}
 
 
 def read_ports(sys: Path) -> Iterator[Port]:
@@ -88,4 +91,4 @@ def parse_rate(text: str) -> float | None:
 
 def parse_speed(text: str) -> float | None:
     """Returns bytes per second from a number of Mb/s; None for 0, and for -1, which means unknown."""
-    return int(text) * 1e6 / 8 if text.isdigit() and text != "0" else None
+    return int(text) * 1e6 / 8 if text.isdigit() and text not in UNKNOWN_SPEEDS else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import LEVELS, LinkLevel
 
+MOST_CPUS = 1 << 16  # more than any kernel numbers
 GPU_VENDORS = ("0x10de", "0x1002")  # NVIDIA, AMD
 GPU_CLASSES = ("0x0300", "0x0302", "0x0380", "0x1200")  # VGA, 3D, other display, processing accelerator
 
@@ -47,6 +48,8 @@ def parse_cpulist(text: str) -> frozenset[int]:
     try:
         for part in filter(None, text.strip().split(",")):
             first, _, last = part.partition("-")
+            if int(last or first) > MOST_CPUS:
+                raise ValueError(part)
             found.update(range(int(first), int(last or first) + 1))
     except ValueError:
         raise SourceError(f"not a list of CPUs: {text[:60]!r}") from None

@@ -85,6 +85,11 @@ def test_reads_ports_and_links(tree: SysTree) -> None:
     assert list(read_links(tree.root)) == [Link("eth0", True, 12.5e9)]
 
 
+@pytest.mark.parametrize("speed", ["65535", "4294967295"])
+def test_a_speed_of_minus_one_without_its_sign_is_not_known(speed: str) -> None:
+    assert parse_speed(speed) is None
+
+
 def test_understands_what_the_kernel_writes() -> None:
     assert (is_active("4: ACTIVE"), is_active("1: DOWN"), is_active("")) == (True, False, False)
     assert (parse_rate("400 Gb/sec (4X NDR)"), parse_rate("2.5 Gb/sec (1X SDR)"), parse_rate("")) == (
