@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
@@ -24,6 +25,19 @@ Alert = TypedDict(
 )
 
 
+@cache
+def alert_tests() -> list[tuple[str, bool]]:
+    """Each expectation of the alerts' tests: the alert's name, and whether it fires."""
+    documents = (yaml.safe_load(file.read_text()) for file in TEST_FILES)
+    return [
+        (case["alertname"], bool(case["exp_alerts"]))
+        for document in documents
+        for test in document["tests"]
+        for case in test.get("alert_rule_test", [])
+    ]
+
+
+@cache
 def alerts() -> list[Alert]:
     documents = (yaml.safe_load(file.read_text()) for file in ALERT_FILES)
     return [rule for document in documents for group in document["groups"] for rule in group["rules"]]
@@ -61,14 +75,7 @@ def test_every_runbook_is_an_alert_s() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "Watchdog"])
 def test_is_seen_to_fire_and_to_stay_quiet(name: str) -> None:
-    documents = (yaml.safe_load(file.read_text()) for file in TEST_FILES)
-    cases = [
-        bool(case["exp_alerts"])
-        for document in documents
-        for test in document["tests"]
-        for case in test.get("alert_rule_test", [])
-        if case["alertname"] == name
-    ]
+    cases = [fires for alert, fires in alert_tests() if alert == name]
     assert set(cases) == {True, False}
 
 
