@@ -25,13 +25,21 @@ _NAMES: dict[bytes, Role] = {
     b"DPCoordinator": "coordinator",
 }
 _RENAMED = re.compile(rb"([^\s:]{1,64})::(APIServer|EngineCore|Worker|DPCoordinator)(?:_([A-Za-z0-9_]{1,64}))?")
-# Packages that extend vLLM have classes of their own, behind vLLM's own prefix: VLLM::StageEngineCoreProc_DP0.
+# Packages that extend vLLM have classes of their own, behind vLLM's own prefix or one with its name:
+# VLLM::StageEngineCoreProc_DP0, vLLM-Omni::DiffusionWorker-0.
 _EXTENDED = re.compile(
-    rb"VLLM::[A-Za-z0-9]{0,40}?(APIServer|EngineCore|Worker|DPCoordinator)[A-Za-z0-9]{0,40}(?:_([A-Za-z0-9_]{1,64}))?"
+    rb"(?i:vllm)[\w.-]{0,20}::[A-Za-z0-9]{0,40}?(APIServer|EngineCore|Worker|DPCoordinator)[A-Za-z0-9]{0,40}"
+    rb"(?:[_-]([A-Za-z0-9_]{1,64}))?"
+)
+# Workers of 0.10.0, which have the rank behind the command line of a process that Python has spawned
+_SPAWNED = re.compile(
+    rb"\S{0,400}python[\w.]{0,10} -c from multiprocessing\.spawn import spawn_main;.{0,200}"
+    rb" --multiprocessing-fork_(\w{1,64})"
 )
 # Ranks are series: any other text behind a name is none.
 _RANK = re.compile(
-    rb"(?:(?:DP|PP|TP|EP|PCP|DCP|stage|replica)?\d{1,4})(?:_(?:DP|PP|TP|EP|PCP|DCP|stage|replica)\d{1,4}){0,7}"
+    rb"(?:(?:DP|PP|TP|EP|PCP|DCP|SP|CFG|stage|replica)?\d{1,4})"
+    rb"(?:_(?:DP|PP|TP|EP|PCP|DCP|SP|CFG|stage|replica)\d{1,4}){0,7}"
 )
 # v1/executor/ray_executor.py, ray_executor_v2.py and v1/engine/core.py of vLLM 0.32, and what extends them
 _ACTORS: tuple[tuple[re.Pattern[bytes], Role], ...] = (
@@ -118,6 +126,8 @@ def parse_title(cmdline: bytes) -> Title:
         return Title(_NAMES[renamed[2]], _rank(renamed[3]), renamed=True, owner=True)
     if extended := _EXTENDED.fullmatch(first):
         return Title(_NAMES[extended[1]], _rank(extended[2]), renamed=True, owner=True)
+    if (spawned := _SPAWNED.fullmatch(first)) and _rank(spawned[1]):
+        return Title("worker", _rank(spawned[1]), renamed=True, owner=True)
     return _parse_command(words)
 
 

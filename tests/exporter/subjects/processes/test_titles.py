@@ -102,6 +102,17 @@ def test_other_commands_of_the_program_in_rust_serve_nothing() -> None:
         (b"VLLM::StageWorkerProc_TP1\0", "worker", "TP1"),
         (b"VLLM::NPUWorker_DP0_TP1\0", "worker", "DP0_TP1"),
         (b"VLLM::OmniAPIServer_1\0", "api_server", "1"),
+        (b"VLLM::EngineCoreProc_0\0", "engine_core", "0"),  # vllm-project/vllm#21445
+        (b"VLLM::Worker_TP1_DP0\0", "worker", "TP1_DP0"),
+        (b"vLLM-Omni::DiffusionWorker-3\0", "worker", "3"),  # vllm-project/vllm-omni#6297
+        (b"vLLM-Omni::DiffusionWorker_DP0_SP1_CFG0_TP1\0", "worker", "DP0_SP1_CFG0_TP1"),
+        (b"vllm_ascend::NPUWorker\0", "worker", ""),
+        (  # vllm-project/vllm#22205
+            b"/home/user/uv_env/vllm/bin/python3 -c from multiprocessing.spawn import spawn_main;"
+            b" spawn_main(tracker_fd=56, pipe_handle=55) --multiprocessing-fork_TP0\0",
+            "worker",
+            "TP0",
+        ),
         (b"ray::OmniRayWorkerProc.run\0", "worker", ""),
         (b"ray::StageEngineCoreActor\0", "engine_core", ""),
     ],
@@ -212,6 +223,12 @@ def test_takes_no_program_beside_vllm_for_a_server(command: str) -> None:
 )
 def test_takes_nothing_else_for_vllm(command: str) -> None:
     assert parse_title(words(command)) == Title()
+
+
+@pytest.mark.parametrize("end", [b"", b"_", b"_evil", b"_TP", b"-TP0", b"_TP0 x"])
+def test_a_process_that_python_spawned_is_no_worker_without_a_rank(end: bytes) -> None:
+    title = b"/usr/bin/python3 -c from multiprocessing.spawn import spawn_main; spawn_main(x=1) --multiprocessing-fork"
+    assert parse_title(title + end + b"\0") == Title(owner=True)
 
 
 def test_a_python_program_and_a_ray_actor_may_own_engines() -> None:
