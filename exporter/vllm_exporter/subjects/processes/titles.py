@@ -31,7 +31,7 @@ _EXTENDED = re.compile(
     rb"(?i:vllm)[\w.-]{0,20}::[A-Za-z0-9]{0,40}?(APIServer|EngineCore|Worker|DPCoordinator)[A-Za-z0-9]{0,40}"
     rb"(?:[_-]([A-Za-z0-9_]{1,64}))?"
 )
-# Workers of 0.10.0, which have the rank behind the command line of a process that Python has spawned
+# Workers of builds between 0.10.0 and 0.10.1: the rank stands behind the command line of what Python has spawned
 _SPAWNED = re.compile(
     rb"\S{0,400}python[\w.]{0,10} -c from multiprocessing\.spawn import spawn_main;.{0,200}"
     rb" --multiprocessing-fork_(\w{1,64})"
