@@ -70,8 +70,8 @@ check: install ## linters, types, layers, generated files, rules
 	@scripts/check.sh
 
 rules: install ## write prometheus/rules/ from prometheus/thresholds.yml and prometheus/slo.yml
-	@$(PYTHON) prometheus/thresholds.py
-	@$(PYTHON) prometheus/slo.py
+	@$(PYTHON) -m prometheus.thresholds
+	@$(PYTHON) -m prometheus.slo
 
 dashboards: install ## write grafana/dashboards/*.json from grafana/boards/*.py
 	@$(PYTHON) -m grafana write

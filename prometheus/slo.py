@@ -6,13 +6,14 @@ windows that multi-window, multi-burn-rate alerts compare (Google, "The Site Rel
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+from prometheus.generated import SourceError, write_or_check
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "slo.yml"
@@ -103,7 +104,7 @@ WINDOWS = """\
 """
 
 
-class SloError(ValueError):
+class SloError(SourceError):
     """slo.yml is wrong; the message names the objective and the fix."""
 
 
@@ -123,21 +124,7 @@ class Objective:
 
 def main(arguments: list[str] | None = None) -> int:
     """Writes the rules, or checks them. Returns 2 when slo.yml is wrong, 1 when the rules are out of date."""
-    parser = argparse.ArgumentParser(description="Write rules/slo.rules.yml from slo.yml.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the rules are out of date")
-    check = parser.parse_args(arguments).check
-    try:
-        text = render(parse(SOURCE.read_text()))
-    except SloError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if not check:
-        TARGET.write_text(text)
-        return 0
-    if TARGET.exists() and TARGET.read_text() == text:
-        return 0
-    print(f"{TARGET.name} does not match {SOURCE.name}; run: python prometheus/slo.py", file=sys.stderr)
-    return 1
+    return write_or_check(SOURCE, TARGET, lambda text: render(parse(text)), arguments)
 
 
 def parse(text: str) -> tuple[Objective, ...]:

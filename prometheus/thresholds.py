@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 import sys
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+from prometheus.generated import SourceError, write_or_check
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "thresholds.yml"
@@ -27,7 +28,7 @@ groups:
 """
 
 
-class ThresholdError(ValueError):
+class ThresholdError(SourceError):
     """thresholds.yml is wrong; the message names the threshold and the fix."""
 
 
@@ -41,21 +42,8 @@ class Threshold:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the rules are out of date")
-    check = parser.parse_args(arguments).check
-    try:
-        text = render(parse(SOURCE.read_text()))
-    except ThresholdError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if not check:
-        TARGET.write_text(text)
-        return 0
-    if TARGET.exists() and TARGET.read_text() == text:
-        return 0
-    print(f"{TARGET.name} does not match {SOURCE.name}; run: python prometheus/thresholds.py", file=sys.stderr)
-    return 1
+    """Writes the rules, or checks them. Returns 2 when thresholds.yml is wrong, 1 when the rules are out of date."""
+    return write_or_check(SOURCE, TARGET, lambda text: render(parse(text)), arguments)
 
 
 def parse(text: str) -> tuple[Threshold, ...]:

@@ -11,8 +11,8 @@ main() {
   check "types" mypy --strict
   check "layers" lint-imports
   check "first level of vllm_exporter" few_modules
-  check "generated rules" python prometheus/thresholds.py --check
-  check "generated promises" python prometheus/slo.py --check
+  check "generated rules" python -m prometheus.thresholds --check
+  check "generated promises" python -m prometheus.slo --check
   check "generated boards" python -m grafana check
   check "generated pages" scripts/docs.sh --check
   check "page of benchmarks" python scripts/benchmarks_page.py check
