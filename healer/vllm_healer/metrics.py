@@ -46,6 +46,14 @@ class HealerMetrics:
     def __init__(self, registry: CollectorRegistry | None = None, version: str = "") -> None:
         """`version` is the installed one unless given."""
         self.registry = registry = registry or CollectorRegistry()
+        self._webhooks(registry)
+        self._acting(registry)
+        self._working(registry)
+        build_info = Gauge("vllm_healer_build_info", "1, with the version", ["version"], registry=registry)
+        build_info.labels(version=version or metadata.version("vllm-healer")).set(1)
+        self._start_at_zero()
+
+    def _webhooks(self, registry: CollectorRegistry) -> None:
         self.alerts_received = Counter(
             "vllm_healer_alerts_received_total",
             "Alerts taken from webhooks, each delivery counted",
@@ -66,6 +74,8 @@ class HealerMetrics:
             registry=registry,
             buckets=ACK_BUCKETS,
         )
+
+    def _acting(self, registry: CollectorRegistry) -> None:
         self.actions = Counter(
             "vllm_healer_actions_total", "Actions taken, by outcome", ["remediation", "outcome"], registry=registry
         )
@@ -99,6 +109,8 @@ class HealerMetrics:
             ["server", "difference"],
             registry=registry,
         )
+
+    def _working(self, registry: CollectorRegistry) -> None:
         self.paused = Gauge(
             "vllm_healer_paused",
             "1 while a person has paused the healer: it diagnoses, but does not act",
@@ -126,9 +138,6 @@ class HealerMetrics:
             registry=registry,
             buckets=VERIFICATION_BUCKETS,
         )
-        build_info = Gauge("vllm_healer_build_info", "1, with the version", ["version"], registry=registry)
-        build_info.labels(version=version or metadata.version("vllm-healer")).set(1)
-        self._start_at_zero()
 
     def mode(self, mode: str) -> None:
         """Publishes the mode, `dry_run` or `act`."""

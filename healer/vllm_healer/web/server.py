@@ -21,7 +21,7 @@ from waitress.task import ThreadedTaskDispatcher
 
 from vllm_healer.errors import ConfigError
 from vllm_healer.web.app import door_of
-from vllm_healer.web.channel import channel_class
+from vllm_healer.web.channel import Channel
 from vllm_healer.web.door import Denial, is_webhook
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Server(TcpWSGIServer):
         }
         address = (listener.family, listener.type, listener.proto, listener.getsockname())
         self.webhooks = _dispatcher(WEBHOOK_THREADS)
-        self._door = door_of(app)
+        self.door = door_of(app)
         self._most = min(CONNECTIONS, allow_files() // 2)
         super().__init__(
             app,
@@ -71,7 +71,6 @@ class Server(TcpWSGIServer):
             sockinfo=address,
             bind_socket=False,
         )
-        self.channel_class = channel_class(self._door)
 
     def add_task(self, task: Any) -> None:
         """Gives a complete request to a thread."""
@@ -81,8 +80,8 @@ class Server(TcpWSGIServer):
         elif request.error or not is_webhook(request.path):
             self.task_dispatcher.add_task(task)
         elif len(self.webhooks.queue) >= WAITING:
-            self._door.note(request.path, self._door.busy(), str(task.addr[0]))
-            task.refuse(self._door.busy(), close=request.connection_close)
+            self.door.note(request.path, self.door.busy(), str(task.addr[0]))
+            task.refuse(self.door.busy(), close=request.connection_close)
         else:
             self.webhooks.add_task(task)
 
@@ -104,7 +103,7 @@ class Server(TcpWSGIServer):
                 return
             if accepted is None:
                 return
-            self.channel_class(self, *accepted, self.adj, map=self._map)
+            Channel(self, *accepted, self.adj, map=self._map)
 
     def run(self) -> None:
         super().run()
