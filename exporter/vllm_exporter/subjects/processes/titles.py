@@ -225,4 +225,6 @@ def _port(args: list[bytes], default: int | None) -> int | None:
 
 
 def _basename(path: bytes) -> bytes:
-    return path.rpartition(b"/")[2]
+    """Returns the name of a program; Nix puts scripts of its own in the place of some, and calls them .vllm-wrapped."""
+    name = path.rpartition(b"/")[2]
+    return name[1:-8] if name.startswith(b".") and name.endswith(b"-wrapped") else name

@@ -153,6 +153,8 @@ def test_a_rank_of_another_form_is_none(rank: str) -> None:
         ("python -m llumnix.entrypoints.vllm.api_server --port 37000", 37000),
         ("vllm serve m --port " + "9" * 5000, None),
         ("/venv/bin/python /venv/bin/trl vllm-serve --model m", 8000),
+        ("/nix/store/a-python3/bin/python3.12 /nix/store/b-vllm-0.9/bin/.vllm-wrapped serve m --port 8005", 8005),
+        ("/nix/store/a-python3/bin/.python3.12-wrapped -m vllm.entrypoints.openai.api_server", 8000),
         ("python3 -m debugpy --listen 5678 -m vllm.entrypoints.openai.api_server --port 8001", 8001),
         ("python3 -m cProfile -o vllm.prof -m vllm.entrypoints.openai.api_server --model m", 8000),
         ("python3 -m pdb /venv/bin/vllm serve m --port 8002", 8002),
