@@ -50,8 +50,17 @@ class Space:
 
 
 def parse_mountinfo(data: bytes) -> list[Mount]:
-    """Parses mountinfo. Raises ValueError or LookupError for any other line."""
-    return [_parse_line(line) for line in data.splitlines()]
+    """Parses mountinfo; a line that is none costs its own mount. Raises ValueError or LookupError when all are none."""
+    found: list[Mount] = []
+    failure: Exception | None = None
+    for line in filter(None, data.splitlines()):
+        try:
+            found.append(_parse_line(line))
+        except (ValueError, LookupError) as error:
+            failure = error
+    if failure is not None and not found:
+        raise failure
+    return found
 
 
 def _parse_line(line: bytes) -> Mount:

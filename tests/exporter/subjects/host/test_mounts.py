@@ -32,6 +32,16 @@ def test_a_blank_in_a_mount_point_is_read() -> None:
     assert parse_mountinfo(b"36 35 8:1 / /my\\040data rw - ext4 /dev/sda1 rw")[0].point == "/my data"
 
 
+@pytest.mark.parametrize("line", [b"surprise", b"", b"30 25 0:30 / /tmp rw - tmpfs tmpfs", b"30 25 0:30 / /tmp rw"])
+def test_a_line_that_is_no_mount_costs_no_other(line: bytes) -> None:
+    root = b"25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+    assert [mount.point for mount in parse_mountinfo(root + line + b"\n" + root)] == ["/", "/"]
+
+
+def test_a_file_system_without_a_device_is_read() -> None:
+    assert parse_mountinfo(b"30 25 0:30 / /tmp rw - tmpfs  rw\n")[0].fstype == "tmpfs"
+
+
 @pytest.mark.parametrize("line", [b"surprise", b"1 2 3 - ext4", b"36 35 8:1 / /data rw ext4 /dev/sda1 rw"])
 def test_refuses_a_line_that_is_no_mount(line: bytes) -> None:
     with pytest.raises((ValueError, LookupError)):
