@@ -208,8 +208,8 @@ FORMS = (
     _form("crash", " dumped core", r"\bProcess (?P<pid>\d+) \((?P<name>[^)]{1,15})\) of user \d+ dumped core", _crash),
     _form(
         "hung_task",
-        " blocked for more than ",
-        r"\bINFO: task (?P<name>.{1,15}):(?P<pid>\d+) blocked for more than \d+ s",
+        " for more than ",
+        r"\bINFO: task (?P<name>.{1,15}):(?P<pid>\d+) blocked(?: in I/O wait)? for more than \d+ s",
         _hung_task,
     ),
 )
