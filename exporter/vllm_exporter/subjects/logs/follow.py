@@ -127,8 +127,9 @@ class Follower:
         elif self._ended and key in self._ended and self._belongs(index, key, line, at):
             return
         elif TRACEBACK in line.body:
-            self._judge(index, line._replace(body=line.body.partition(TRACEBACK)[0]), at)
-            self._open(key, line)
+            before = line.body.partition(TRACEBACK)[0]
+            self._judge(index, line._replace(body=before), at)
+            self._open(key, line).indent = b"" if before.strip(b" ") else before
         elif line.body.startswith(b'  File "') and b", in " in line.body:  # its beginning was lost
             self._inside(index, key, self._open(key, line), line, at)
         elif (not line.level or line.level in LOUD) and lone_exception(line.body):  # the traceback above it was lost
@@ -138,7 +139,7 @@ class Follower:
 
     def _inside(self, index: int, key: TraceKey, trace: OpenTrace, line: LogLine, at: float) -> None:
         trace.lines += 1
-        body = ungrouped(line.body)
+        body = ungrouped(line.body.removeprefix(trace.indent))
         if (
             body[:1] in (b" ", b"\t", b"\r", b"", b"+")
             or body.startswith((*CHAINED, TRACEBACK))

@@ -26,6 +26,7 @@ class OpenTrace:
 
     uncaught: bool  # Python printed it, and what is above does not say that the process goes on
     lines: int = 0
+    indent: bytes = b""  # blanks before all of its lines, as in text that was quoted
     flat: int = 0  # lines of source that may still come, where copying took the indentation away
     frame: bytes = field(default=b"")
 

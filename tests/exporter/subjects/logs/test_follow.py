@@ -545,3 +545,15 @@ def test_an_exception_whose_traceback_was_lost_is_one(line: bytes, told: list[tu
     assert [one.exception for one in follow(line)] == [line.split(b"Error: ")[0].split()[-1].decode() + "Error"] * len(
         told
     )
+
+
+def test_a_traceback_in_quoted_text_is_read() -> None:  # llm-d/llm-d#191
+    quoted = (
+        b" WorkerProc hit an exception.",
+        b" Traceback (most recent call last):",
+        b'   File "/x/nixl_connector.py", line 363, in _pop_done_transfers',
+        b"     xfer_state = self.nixl_wrapper.check_xfer_state(handle)",
+        b" RuntimeError: BAD_STATUS",
+    )
+    _, found = follow(*quoted)
+    assert (found.exception, found.frame) == ("RuntimeError", "nixl_connector.py:_pop_done_transfers")
