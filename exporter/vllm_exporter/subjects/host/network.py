@@ -41,6 +41,8 @@ def device_rows(proc: Path) -> Iterator[Row]:
         found = psutil.net_io_counters(pernic=True, nowrap=False)
     except FileNotFoundError:
         raise NoData(f"{proc}/net/dev does not exist") from None
+    except AssertionError as error:  # psutil's word for a line without a device
+        raise ValueError(f"net/dev: {error}") from None
     lasting = [name for name in found if not name.startswith(PASSING)]
     for name in lasting[:DEVICES]:
         for counter, family in COUNTERS.items():

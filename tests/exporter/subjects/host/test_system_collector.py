@@ -266,3 +266,16 @@ def test_a_number_that_the_kernel_let_wrap_is_left_out_and_the_others_are_kept(
     path.write_text("\n".join([*(one for one in lines if not one.startswith(line)), wrapped, ""]))
     assert set(before) - set(collect(host, clock)) == {name}
     assert min(collect(host, clock).values()) >= 0
+
+
+@pytest.mark.parametrize("line", ["", "junk", "eth9: 1 2", "\0\0"])
+@pytest.mark.parametrize("file", ["net/dev", "diskstats"])
+def test_a_table_with_a_line_that_is_none_costs_no_other_file(
+    host: Path, clock: FakeClock, file: str, line: str
+) -> None:
+    before = collect(host, clock)
+    with (host / "proc" / file).open("a") as table:
+        table.write(line + "\n")
+    kind = {"net/dev": "network_", "diskstats": "disk_"}[file]
+    gone = set(before) - set(collect(host, clock))
+    assert gone == {name for name in before if name.startswith(kind)}
