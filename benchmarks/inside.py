@@ -68,9 +68,9 @@ def recording() -> list[Figure]:
         net.append((ours - seconds(lambda: empty(stats, stats, mm_cache_stats=None, engine_idx=0), CALLS)) * MICRO)
     own = VLLMMetrics(CollectorRegistry())
     requested = []
-    for _ in range(RUNS):
+    for _ in range(RUNS + 1):
         requested.append(seconds(lambda: own.record_request(0.1, "success", 5, 0.01), 1_000) * MICRO)
-        own.flush()
+        own.flush()  # the first run warms up
     registry = CollectorRegistry()
     requests = Counter("requests", "", ["status"], registry=registry)
     latency = Histogram("latency", "", ["server"], registry=registry)
@@ -82,7 +82,9 @@ def recording() -> list[Figure]:
     theirs = [seconds(labelled, CALLS // 10) * MICRO for _ in range(RUNS)]
     return [
         Figure("record_microseconds", "µs", tuple(net), 0.3, min(theirs), "prometheus_client by labels"),
-        Figure("record_request_microseconds", "µs", tuple(requested), 0.3, min(theirs), "prometheus_client by labels"),
+        Figure(
+            "record_request_microseconds", "µs", tuple(requested[1:]), 0.3, min(theirs), "prometheus_client by labels"
+        ),
         Figure("record_cheaper_than_prometheus_client", "times", (min(theirs) / max(net),), 10.0, at_least=True),
     ]
 
