@@ -45,7 +45,7 @@ def parse_stat(text: bytes) -> ProcessStat:
         ppid=int(fields[1]),
         threads=int(fields[17]),
         cpu_ticks=int(fields[11]) + int(fields[12]),
-        resident=int(fields[21]) * PAGE,
+        resident=max(0, int(fields[21])) * PAGE,  # the sum of counts per CPU may be below 0 for a moment
         kernel=bool(int(fields[6]) & KERNEL_THREAD),
         readable=len(fields) > 23 and fields[23] != b"1",  # start_code: 1 instead of an address without the right
     )

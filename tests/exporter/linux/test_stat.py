@@ -30,6 +30,10 @@ def test_reads_the_fields() -> None:
     )
 
 
+def test_resident_memory_is_never_negative() -> None:
+    assert parse_stat(ENGINE.replace(b" 500 ", b" -3 ")).resident == 0
+
+
 def test_a_name_may_hold_parentheses_and_blanks() -> None:
     assert parse_stat(ENGINE.replace(b"VLLM::EngineCor", b"a) S (b")).comm == b"a) S (b"
 
