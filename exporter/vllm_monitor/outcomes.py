@@ -59,9 +59,20 @@ class Exchange:
             self.error += body[:ERROR_BODY]
 
     def failed(self, error: BaseException) -> None:
-        """Takes an exception of the application."""
+        """Takes an exception of the application. If no answer has begun, a handler outside makes one of it."""
         self.raised = True
+        self.status = self.status or status_of(error)
         self.error += f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:ERROR_BODY]
+
+
+def status_of(error: BaseException) -> int:
+    """Returns the status that vLLM's last handler answers an exception with (0.20: entrypoints/utils.py)."""
+    code = getattr(error, "status_code", None)
+    if isinstance(code, int) and 400 <= code < 600:
+        return int(code)
+    if "NotFound" in type(error).__name__:
+        return 404
+    return 400 if isinstance(error, ValueError | TypeError | OverflowError) else 500
 
 
 def is_of_a_user(scope: Mapping[str, Any]) -> bool:
@@ -78,7 +89,7 @@ def error_type(exchange: Exchange) -> ErrorType | None:
     """Returns why it failed, or None when it did not."""
     if exchange.left and not exchange.complete:
         return "client_abort"
-    if exchange.status >= 400 or (exchange.raised and not exchange.status):
+    if exchange.status >= 400:
         return _refused(exchange.status, exchange.error)
     if exchange.error or exchange.raised or not exchange.complete:
         by_words = _by_words(exchange.error)

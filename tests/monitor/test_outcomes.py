@@ -34,7 +34,7 @@ def ended(status: int = 200, error: bytes = b"", complete: bool = True, **more: 
         (ended(500, b"cannot schedule new futures after shutdown"), "overload"),
         (ended(500, b"RPC call to sample_tokens timed out."), "timeout"),
         (ended(500, b"KeyError"), "internal"),
-        (ended(0, b"KeyError: 1", complete=False, raised=True), "internal"),
+        (ended(500, b"KeyError: 1", complete=False, raised=True), "internal"),
         (ended(200, b'data: {"error": {"message": "Internal server error"}}'), "in_stream"),
         (ended(200, b"data: " + DEAD), "engine_dead"),
         (ended(200, complete=False), "in_stream"),
@@ -46,6 +46,34 @@ def ended(status: int = 200, error: bytes = b"", complete: bool = True, **more: 
     ],
 )
 def test_a_failure_has_one_of_ten_types(exchange: Exchange, expected: str | None) -> None:
+    assert error_type(exchange) == expected
+
+
+class ModelNotFoundError(Exception):
+    """As vLLM's VLLMNotFoundError."""
+
+
+class GenerationError(Exception):
+    """As vLLM's, which carries its status."""
+
+    status_code = 503
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("max_tokens must be at least 1"), "validation"),
+        (TypeError("unhashable"), "validation"),
+        (ModelNotFoundError("absent"), "not_found"),
+        (GenerationError("no"), "overload"),
+        (KeyError("x"), "internal"),
+        (RuntimeError("EngineCore encountered an issue."), "engine_dead"),
+        (RuntimeError("CUDA out of memory"), "oom"),
+    ],
+)
+def test_an_exception_before_the_answer_counts_as_what_vllm_answers_for_it(error: Exception, expected: str) -> None:
+    exchange = Exchange(1.0)
+    exchange.failed(error)
     assert error_type(exchange) == expected
 
 
