@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pynvml  # type: ignore[import-untyped]
 import pytest
 import requests
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -71,7 +72,11 @@ def test_a_scrape_sees_what_was_recorded_just_before(fresh: VLLMMetrics, registr
     assert "vllm_tokens_generated_total 5.0" in text
 
 
-def test_without_a_gpu_its_gauges_stay_empty(fresh: Any) -> None:
+def test_without_a_gpu_its_gauges_stay_empty(fresh: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_driver() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", no_driver)
     fresh.update_gpu_metrics(gpu_id=0)
     assert next(iter(fresh.gpu_utilization.collect())).samples == []
 
