@@ -30,6 +30,7 @@ def test_each_part_carries_the_licence_into_its_wheel_and_its_image(part: str) -
         "VLLM::StageEngineCoreProc_DP0",
         "mine::Worker_TP1",
         "VLLM::OmniWorker_TP1",
+        "vLLM-Omni::DiffusionWorker-0",
         "mine::OmniWorker_TP1",
         "VLLM::APIServer_3",
         "VLLM::DPCoordinator",

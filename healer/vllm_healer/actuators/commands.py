@@ -12,7 +12,9 @@ MAX_NAME = 200  # characters of a module's or a script's name
 
 # Titles that vLLM gives its processes (setproctitle); VLLM_PROCESS_NAME_PREFIX changes what stands before the colons.
 # Packages that extend vLLM have classes of their own behind vLLM's own prefix: VLLM::StageEngineCoreProc_DP0.
-_TITLE = re.compile(r"(?:[\w.-]+::|VLLM::[A-Za-z0-9]{1,40}?)(APIServer|EngineCore|Worker|DPCoordinator)")
+_TITLE = re.compile(
+    r"(?:[\w.-]+::|(?i:vllm)[\w.-]{0,20}::[A-Za-z0-9]{1,40}?)(APIServer|EngineCore|Worker|DPCoordinator)"
+)
 _ROLES = {"APIServer": "api_server", "EngineCore": "engine_core", "Worker": "worker", "DPCoordinator": "helper"}
 
 # Commands and modules that are followed by `serve`: vllm, vllm-0.9, vllm-omni, vllm.pex. Programs beside an engine have
