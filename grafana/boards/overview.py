@@ -11,7 +11,7 @@ from grafana.rows import healing
 from grafana.rows.common import BY_SERVER, HERE, last_updated, now
 from grafana.rows.health import health
 
-UID = "vllm-overview"
+UID = "vllm-monitor-overview"
 KNOWN = f"server:vllm_known:group{HERE}"
 
 
@@ -127,7 +127,7 @@ def busy() -> tuple[Panel, ...]:
 
 BOARD = Board(
     uid=UID,
-    title="vLLM overview",
+    title="vLLM Monitor / Overview",
     description="Whether all is well with the vLLM servers, and what the healer does about what is not.",
     rows=(
         Row("Does anything need me now?", well()),

@@ -33,7 +33,7 @@ def test_a_board_that_no_code_makes_is_out_of_date(tmp_path: object, monkeypatch
 
 
 def test_links_to_boards_go_to_uids_that_exist_and_differ() -> None:
-    assert {name: board["uid"] for name, board in BOARDS.items()} == {"overview": "vllm-overview"}
+    assert {name: board["uid"] for name, board in BOARDS.items()} == {"overview": "vllm-monitor-overview"}
 
 
 @BOARD
