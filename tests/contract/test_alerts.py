@@ -10,11 +10,14 @@ from typing import TypedDict
 import pytest
 import yaml
 
+from vllm_healer import registry
 from vllm_healer.detectors.overload import QUEUE_LIMIT
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 URL = "https://github.com/vllm-monitor/vllm-monitor/blob/main/docs/runbooks/{}.md"
+DASHBOARD = re.compile(r"/d/vllm-monitor-\w+(\?var-server=|\{\{|$)")  # from the root of whatever Grafana has it
+COMPONENTS = {"server", "engine", "gpu", "host", "traffic", "slo", "monitoring", "healer"}
 HEADINGS = ["Meaning", "Impact", "Check", "What the healer does", "What you do", "Silence or tune"]
 
 ALERT_FILES = sorted((ROOT / "prometheus").glob("alerts/*.alerts.yml"))
@@ -48,10 +51,31 @@ NAMES = sorted({alert["alert"] for alert in alerts()})
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
 def test_says_how_bad_what_and_where_to_read_on(alert: Alert) -> None:
-    assert alert["labels"]["severity"] in {"critical", "warning", "info", "none"}
-    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
     assert "{{" not in alert["annotations"]["summary"]  # the same for every server, so that it groups
     assert alert["annotations"]["runbook_url"] == URL.format(alert["alert"])
+    assert DASHBOARD.match(alert["annotations"]["dashboard_url"])
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_is_labelled_for_routes_and_for_the_healer(alert: Alert) -> None:
+    labels = alert["labels"]
+    severities = {"none"} if alert["alert"] == "Watchdog" else {"critical", "warning", "info"}
+    assert labels["severity"] in severities
+    assert labels["component"] in COMPONENTS
+    assert labels["failure_mode"] in yaml.safe_load((ROOT / "prometheus" / "failure_modes.yml").read_text())
+    assert labels["healable"] in {"true", "false"}
+    assert labels["healable"] == "false" or alert["alert"] in registry.alerts()
+
+
+@pytest.mark.parametrize("name", sorted(registry.alerts()))
+def test_what_the_healer_may_act_on_is_labelled_so(name: str) -> None:
+    assert "true" in {alert["labels"]["healable"] for alert in alerts() if alert["alert"] == name}
+
+
+@pytest.mark.parametrize("file", ALERT_FILES, ids=lambda file: file.name)
+def test_no_group_has_labels_which_prometheus_2_refuses(file: Path) -> None:
+    assert [group["name"] for group in yaml.safe_load(file.read_text())["groups"] if "labels" in group] == []
 
 
 @pytest.mark.parametrize("file", ALERT_FILES, ids=lambda file: file.name)
