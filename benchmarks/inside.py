@@ -8,6 +8,7 @@ request costs with prometheus_client: a counter and a histogram found by labels(
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 import sys
@@ -92,20 +93,24 @@ def recording() -> list[Figure]:
 START = {"type": "http.response.start", "status": 200, "headers": []}
 CHUNK = {"type": "http.response.body", "body": b'data: {"choices":[{"text":" a"}]}\n\n', "more_body": True}
 END = {"type": "http.response.body", "body": b""}
-SCOPE = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": [(b"host", b"x")] * 8}
+KEY = (b"authorization", b"Bearer sk-0123456789abcdef0123456789abcdef")
+SCOPE = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": [(b"host", b"x")] * 8 + [KEY]}
+TURNS = [{"role": "user", "content": "a question of some words " * 8}] * 6
+BODY = json.dumps({"messages": TURNS, "model": "tiny", "stream": True}).encode()  # as OpenAI's client orders it
 
 
 def middleware() -> list[Figure]:
     """Returns what a request and a chunk take more with the middleware than without."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
         await send(START)
         for _ in range(scope["chunks"]):
             await send(CHUNK)
         await send(END)
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b""}
+        return {"type": "http.request", "body": BODY}
 
     async def send(message: Any) -> None:
         pass

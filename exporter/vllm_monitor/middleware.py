@@ -7,13 +7,16 @@ only here. `--middleware vllm_monitor.Middleware` puts it outermost.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
+from vllm_monitor.body_scan import BodyScan
 from vllm_monitor.outcomes import ERROR_BODY, Exchange, is_of_a_user
 from vllm_monitor.process import this_process
 from vllm_monitor.requests import Requests
+from vllm_monitor.tenants import tenant_header, tenant_of
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -29,6 +32,7 @@ class Middleware:
         """Raises nothing: an exception here would end the server's start."""
         self._app = app
         self._requests: Requests | None = None
+        self._tenant_header = tenant_header(os.environ)
         try:
             self._begin()
         except Exception:
@@ -39,7 +43,7 @@ class Middleware:
         if requests is None or scope["type"] != "http" or not is_of_a_user(scope):
             await self._app(scope, receive, send)
             return
-        exchange = requests.begin(monotonic())
+        exchange = requests.begin(monotonic(), tenant_of(scope["headers"], self._tenant_header))
         try:
             await self._app(scope, listening(receive, exchange), watching(send, exchange))
         except BaseException as error:
@@ -58,11 +62,15 @@ class Middleware:
 
 
 def listening(receive: Receive, exchange: Exchange) -> Receive:
-    """Returns a `receive` that notices when the client goes away before its answer is complete."""
+    """Returns a `receive` that notices the model, and when the client goes away before its answer is complete."""
+    scan = BodyScan()
 
     async def received() -> Message:
         message = await receive()
-        if message["type"] == "http.disconnect" and not exchange.complete:
+        if message["type"] == "http.request":
+            scan.feed(message.get("body", b""), message.get("more_body", False))
+            exchange.model = scan.model
+        elif message["type"] == "http.disconnect" and not exchange.complete:
             exchange.left = True
         return message
 

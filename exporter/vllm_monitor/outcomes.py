@@ -52,6 +52,8 @@ class Exchange:
     left: bool = False  # the client went away before its answer was complete
     raised: bool = False
     error: bytes = b""
+    tenant: str = "none"  # this and the next: safe to show, yet as many as clients like to send
+    model: str = "unknown"  # as the request named it
 
     def keep(self, body: bytes) -> None:
         """Keeps the beginning of an error's text."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+from vllm_monitor.body_scan import UNKNOWN
+from vllm_monitor.names import MOST as MOST_NAMES
+from vllm_monitor.names import BoundedNames
 from vllm_monitor.outcomes import Exchange, error_type
 from vllm_monitor.series import Series
 from vllm_monitor.stats import LATENCY, SHORT
+from vllm_monitor.tenants import NONE
 
 PHASES = ("waiting", "answering")  # for an answer, or for its end
 MOST = 4096  # ended requests that wait to be counted: 250 ms at 16,000 a second
@@ -43,10 +47,12 @@ class Requests:
         self._on_their_way: dict[int, Exchange] = {}
         self._number = 0  # of ended requests, to see which were pushed out
         self._counted = 0
+        self._tenants = BoundedNames(NONE)
+        self._models = BoundedNames(UNKNOWN)
 
-    def begin(self, now: float) -> Exchange:
+    def begin(self, now: float, tenant: str = NONE) -> Exchange:
         """Returns the exchange of a request that begins."""
-        exchange = Exchange(now)
+        exchange = Exchange(now, tenant=tenant)
         self._on_their_way[id(exchange)] = exchange
         return exchange
 
@@ -72,6 +78,7 @@ class Requests:
         failure = error_type(exchange)
         status = "success" if failure is None else "aborted" if failure == "client_abort" else "error"
         series.count(series.place("counter", "vllm_requests_total", status=status))
+        self._count_asker(exchange, status)
         if failure is not None:
             series.count(series.place("counter", "vllm_request_errors_total", type=failure))
             return
@@ -79,6 +86,15 @@ class Requests:
         series.observe(latency, exchange.ended - exchange.began)
         if exchange.first:
             series.observe(series.histogram("vllm_time_to_first_token_seconds", SHORT), exchange.first - exchange.began)
+
+    def _count_asker(self, exchange: Exchange, status: str) -> None:
+        """Counts by tenant and by model. Only those that the server answered may take a place of their own."""
+        series, served = self._series, status == "success"
+        tenant = self._tenants.name(exchange.tenant, served)
+        model = self._models.name(exchange.model, served)
+        most = 3 * (MOST_NAMES + 1)  # each with three statuses, and 'other'
+        series.count(series.place("counter", "vllm_tenant_requests_total", most, tenant=tenant, status=status))
+        series.count(series.place("counter", "vllm_model_requests_total", most, model_name=model, status=status))
 
     def _look(self, now: float) -> None:
         series, now_there = self._series, list(self._on_their_way.values())

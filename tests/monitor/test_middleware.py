@@ -28,6 +28,7 @@ class Scene:
         monkeypatch.setattr(process, "_this", None)
         monkeypatch.setattr("vllm_monitor.background.Background.start", lambda background: None)
         self.now = 100.0
+        self.middleware: Middleware | None = None
         monkeypatch.setattr(middleware, "monotonic", lambda: self.now)
 
     def ask(self, application: Application, messages: list[Any] | None = None, **scope: Any) -> list[Any]:
@@ -45,7 +46,9 @@ class Scene:
         return sent
 
     def made(self, application: Application) -> Middleware:
-        return Middleware(application)
+        self.middleware = self.middleware or Middleware(application)  # one a process, as in vLLM
+        self.middleware._app = application
+        return self.middleware
 
     def counts(self) -> dict[str, list[float]]:
         here = process._this
@@ -164,6 +167,60 @@ def test_other_kinds_of_connection_are_passed_on(scene: Scene) -> None:
         scene.ask(application, type=kind)
     assert seen == ["lifespan", "websocket"]
     assert not any(name.startswith("vllm_requests_total") for name in scene.counts())
+
+
+def test_a_request_counts_for_its_tenant_and_its_model(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_MONITOR_TENANT_HEADER", "X-Tenant")
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+        await answer(scope["status"])(scope, receive, send)
+
+    parts = [(b'{"mod', True), (b'el": "tiny"}', False)]
+    body = [{"type": "http.request", "body": part, "more_body": more} for part, more in parts]
+    for status, tenant in ((200, b"acme"), (429, b"acme"), (429, b"stranger")):
+        scene.ask(application, body, headers=[(b"x-tenant", tenant)], status=status)
+    found = scene.counts()
+    assert found["vllm_tenant_requests_total tenant=acme status=success"] == [1]
+    assert found["vllm_tenant_requests_total tenant=acme status=error"] == [1]
+    assert found["vllm_tenant_requests_total tenant=other status=error"] == [1]
+    assert found["vllm_model_requests_total model_name=tiny status=success"] == [1]
+    assert found["vllm_model_requests_total model_name=tiny status=error"] == [2]
+
+
+def test_the_application_receives_what_the_client_sent(scene: Scene) -> None:
+    messages = [{"type": "http.request", "body": b"x" * 40_000, "more_body": n < 3} for n in range(4)]
+    received: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        for _ in messages:
+            received.append(await receive())
+        await answer(200)(scope, receive, send)
+
+    scene.ask(application, messages)
+    assert all(got is sent for got, sent in zip(received, messages, strict=True))
+
+
+def test_nothing_is_received_before_the_application_asks(scene: Scene) -> None:
+    """Else a client that sends faster than vLLM reads would fill this process."""
+    asked: list[int] = []
+
+    async def receive() -> Any:
+        asked.append(1)
+        return {"type": "http.request", "body": b"{", "more_body": True}
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        assert asked == []
+        await receive()
+        assert asked == [1]
+        await answer(400)(scope, receive, send)
+
+    async def send(message: Any) -> None:
+        pass
+
+    asyncio.run(scene.made(application)(ASKED, receive, send))
+    assert asked == [1]
 
 
 def test_requests_on_their_way_are_shown_with_the_oldest(scene: Scene) -> None:

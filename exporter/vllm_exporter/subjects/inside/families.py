@@ -121,6 +121,19 @@ REQUEST_OLDEST_SECONDS = Family(
     "vllm_request_oldest_seconds", "gauge", "Age of the oldest request in a phase.", ("server", "phase")
 )
 
+TENANT_REQUESTS_TOTAL = Family(
+    "vllm_tenant_requests_total",
+    "counter",
+    "Requests finished, by who asked and status (success, error, aborted); beyond 32 tenants 'other'.",
+    ("server", "tenant", "status"),
+)
+MODEL_REQUESTS_TOTAL = Family(
+    "vllm_model_requests_total",
+    "counter",
+    "Requests finished, by the model they named and status (success, error, aborted); beyond 32 models 'other'.",
+    ("server", "model_name", "status"),
+)
+
 # The hand-over itself.
 
 INSIDE_REQUESTS_LOST_TOTAL = Family(
