@@ -6,10 +6,10 @@ from grafana.builder.panel import DATASOURCE, Json
 
 PROMETHEUS_UID = "vllm-monitor-prometheus"  # also in provisioning/datasources/
 
-MODELS = "label_values(engine:vllm_requests_running:max, model_name)"
-# With all models chosen, also the servers that are silent: those of the second name say no model.
+MODELS = "label_values(server_model:vllm_known:group, model_name)"
+# Also the servers that are silent: the first name remembers what they served; those of the second never said it.
 SERVERS = (
-    'label_values({__name__=~"engine:vllm_requests_running:max|server:vllm_known:group", model_name=~"$model_name"},'
+    'label_values({__name__=~"server_model:vllm_known:group|server:vllm_known:group", model_name=~"$model_name"},'
     " server)"
 )
 

@@ -25,7 +25,7 @@ LIBRARY = {
 }
 
 RAW = re.compile(r"(?<![\w:])vllm_\w+(?!:)\b")
-RECORDED = re.compile(r"\b(?:server|engine):\w+(?::\w+)+")
+RECORDED = re.compile(r"\b(?:engine|server|server_model|model|fleet|instance):\w+(?::\w+)+")
 
 
 def test_every_series_of_ours_in_a_rule_is_published() -> None:
@@ -36,6 +36,13 @@ def test_every_series_of_ours_in_a_rule_is_published() -> None:
 def test_every_recorded_series_in_a_rule_is_recorded() -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     used = {name for text in texts() for name in RECORDED.findall(text)}
+    assert used - recorded == set()
+
+
+def test_every_recorded_series_in_the_docs_is_recorded() -> None:
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    pages = sorted((PROMETHEUS.parent / "docs").rglob("*.md"))
+    used = {name for page in pages for name in RECORDED.findall(page.read_text())}
     assert used - recorded == set()
 
 
