@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,7 +34,10 @@ class Background:
         """Makes the snapshot file. Raises OSError."""
         identity = ProcessIdentity.own()
         place.remove_left_over(folder, identity)
+        self.folder = folder
+        self.port = port
         self.series = Series()
+        self._identity = identity
         self._file = SnapshotFile(folder / place.file_name(identity), identity, port)
         self._monotonic = monotonic
         self._sources: list[Source] = []
@@ -74,6 +78,8 @@ class Background:
 
     def _last_round(self) -> None:
         """Counts what a server that ends left: the failures by which it ends are among it."""
+        if os.getpid() != self._identity.pid:  # a fork that ends, which shares the file of its parent
+            return
         self._ended.set()
         if self._thread is not None:
             self._thread.join(LAST)
@@ -88,7 +94,7 @@ class Background:
 
     def _write(self, now: float) -> None:
         if self.series.changed:
-            self._file.describe(self.series.directory())
+            self._file.describe(self.series.directory(role=place.own_role()))
         self._file.write(self.series.values, now)
 
     def _run(self) -> None:

@@ -6,19 +6,35 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing.process import current_process
 from pathlib import Path
+from typing import Literal
 
 from vllm_monitor.snapshot import ProcessIdentity
 
 VARIABLE = "VLLM_MONITOR_DIR"
 DEFAULT = "/run/vllm-monitor"
 DEFAULT_PORT = 8000  # of `vllm serve`
+Role = Literal["api_server", "engine_core", "worker", "other"]
+# Names that vLLM gives the processes it makes (v1/engine/utils.py, v1/utils.py, v1/executor/multiproc_executor.py).
+ROLES: Mapping[str, Role] = {
+    "EngineCore": "engine_core",
+    "VllmWorker": "worker",
+    "ApiServer": "api_server",
+    "MainProcess": "api_server",
+}
+RANK = re.compile(r"[^\s:]+::(?:APIServer|EngineCore|Worker)_([A-Za-z0-9_]{1,64})")
 OWN_FILE = re.compile(r"(\d+)-(\d+)-(\d+)\.(snap|new)")
+
+
+def chosen(environment: Mapping[str, str] = os.environ) -> Path:
+    """Returns where the directory is, or would be."""
+    return Path(environment.get(VARIABLE) or DEFAULT)
 
 
 def directory(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Returns the directory of the snapshot files, or None: where it is not there, nobody asked for numbers."""
-    folder = Path(environment.get(VARIABLE) or DEFAULT)
+    folder = chosen(environment)
     return folder if folder.is_dir() and os.access(folder, os.W_OK) else None
 
 
@@ -30,6 +46,20 @@ def port(arguments: Sequence[str] = sys.argv) -> int:
         if name == "--port" and text.isdecimal() and int(text) < 65_536:
             return int(text)
     return DEFAULT_PORT if "serve" in arguments or any("api_server" in word for word in arguments[:1]) else 0
+
+
+def own_role(arguments: Sequence[str] = sys.argv) -> Role:
+    """Returns what this process is for vLLM; "other" for one that somebody else has made."""
+    if arguments and arguments[0].endswith("/default_worker.py"):  # of Ray, which makes processes in its own way
+        return "worker"
+    name = current_process().name
+    return next((role for word, role in ROLES.items() if name.startswith(word)), "other")
+
+
+def own_rank() -> str:
+    """Returns the rank that vLLM has written into the title of this process, such as DP0_TP1; '' when there is none."""
+    match = RANK.match(Path("/proc/self/cmdline").read_text(errors="replace"))
+    return match[1] if match else ""
 
 
 def file_name(identity: ProcessIdentity) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vllm_monitor import place
@@ -19,7 +21,11 @@ class Process:
     middleware: bool = False
 
 
+Part = Callable[[Process], None]
+LOGGER = logging.getLogger("vllm_monitor")
+
 _LOCK = threading.Lock()
+_parts: list[Part] = []
 _this: Process | None = None
 
 
@@ -32,4 +38,25 @@ def this_process() -> Process | None:
             if folder is None:
                 return None
             _this = Process(os.getpid(), Background(folder, place.port()))
+            for part in _parts:
+                _add(part, _this)
         return _this
+
+
+def attach(part: Part) -> None:
+    """Has a part take its place in this process, and in those that are forked from it, as soon as they count at all.
+
+    A part is given the process, and does not ask for it by `this_process`.
+    """
+    with _LOCK:
+        if part not in _parts:
+            _parts.append(part)
+            if _this is not None and _this.pid == os.getpid():
+                _add(part, _this)
+
+
+def _add(part: Part, process: Process) -> None:
+    try:
+        part(process)
+    except Exception:
+        LOGGER.exception("vllm_monitor: a part could not start; the others and the server are not affected")

@@ -29,12 +29,13 @@ class Series:
         self._lines: list[str] = []
         self._places: dict[tuple[str, tuple[str, ...]], int] = {}
         self._variants: dict[str, int] = {}  # series of each name
-        self.changed = False  # whether a series came since the directory was last taken
+        self.changed = True  # whether the directory was not yet taken, or a series came since
 
-    def directory(self, server: str = "", rank: str = "") -> str:
+    def directory(self, server: str = "", rank: str = "", role: str = "") -> str:
         """Returns the text that describes the values, and takes note that it is known."""
         self.changed = False
         about = [f"@server\t{server}"] * bool(server) + [f"@rank\t{rank}"] * bool(rank)
+        about += [f"@role\t{role}"] * bool(role)
         return "".join(f"{line}\n" for line in (*about, *self._lines))
 
     def place(self, kind: Kind, name: str, most: int = 64, /, **labels: str) -> int:

@@ -8,6 +8,9 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +28,6 @@ from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-ENTRY_POINTS = "[vllm.stat_logger_plugins]\nvllm_monitor = vllm_monitor.stat_logger:StatLogger\n"
 GOOD = {"model": "tiny", "prompt": "hello", "max_tokens": 8, "ignore_eos": True}
 STREAMS = 32  # twice what the server computes at once
 LONG = {**GOOD, "max_tokens": 900, "stream": True}
@@ -33,9 +35,10 @@ LONG = {**GOOD, "max_tokens": 900, "stream": True}
 
 @dataclass
 class Scene:
-    """A server with the part inside, and an exporter beside it."""
+    """A server with the part inside, and an exporter beside it. `env`: what both were started with."""
 
     server: VllmServer
+    env: dict[str, str]
     pid: int
     page: str  # the exporter's
 
@@ -64,12 +67,18 @@ class Scene:
         )
 
 
+def entry_points() -> str:
+    """Those of the distribution that concern vLLM."""
+    groups = tomllib.loads((CHECKOUT / "exporter/pyproject.toml").read_text())["project"]["entry-points"]
+    return "".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in each.items()) for group, each in groups.items())
+
+
 def installed(folder: Path) -> Path:
     """A directory for PYTHONPATH in which vLLM finds the part as if pip had put it there."""
     info = folder / "vllm_monitor-0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm-monitor\nVersion: 0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    (info / "entry_points.txt").write_text(entry_points())
     (folder / "vllm_monitor").symlink_to(CHECKOUT / "exporter/vllm_monitor")
     return folder
 
@@ -79,7 +88,13 @@ def scene(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
     folder = tmp_path_factory.mktemp("inside")
     snapshots = folder / "snapshots"
     snapshots.mkdir(mode=0o755)
-    env = {"PYTHONPATH": str(installed(folder / "site")), "VLLM_MONITOR_DIR": str(snapshots)}
+    token = folder / "token"
+    token.write_text("a long random word")
+    env = {
+        "PYTHONPATH": str(installed(folder / "site")),
+        "VLLM_MONITOR_DIR": str(snapshots),
+        "VLLM_MONITOR_TOKEN_FILE": str(token),
+    }
     server = VllmServer(script, free_port(), ("--middleware", "vllm_monitor.Middleware", "--max-num-seqs", "16"), env)
     command = ["/bin/bash", str(script), "serve", *server.args]
     part = Part(
@@ -93,7 +108,7 @@ def scene(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
     try:
         server.wait_ready()
         with exporter(folder, server.port, {"VLLM_MONITOR_DIR": str(snapshots)}) as watching:
-            yield Scene(server, part.pid, f"http://127.0.0.1:{watching.port}/metrics")
+            yield Scene(server, env, part.pid, f"http://127.0.0.1:{watching.port}/metrics")
     finally:
         part.stop()
 
@@ -138,6 +153,30 @@ def test_counts_agree_with_the_clients_tally_and_with_vllm(scene: Scene) -> None
     assert scene.value("vllm_inside_requests_lost_total") == 0
 
 
+def test_each_process_frees_memory_when_a_person_asks(scene: Scene) -> None:
+    """On a CPU there is no device whose memory could be freed."""
+    with ThreadPoolExecutor(1) as client:
+        streaming = client.submit(scene.ask, LONG)
+        done = subprocess.run(
+            [sys.executable, "-m", "vllm_monitor", "free-memory"],
+            env={**os.environ, **scene.env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert streaming.result() == 200
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in sorted(done.stdout.splitlines())] == ["api_server", "engine_core", "worker"]
+    assert done.stdout.count("and 0 of devices") == 3
+    wait_for(lambda: scene.value("vllm_memory_lever_pulls_total") == 3)
+    for role in ("api_server", "engine_core", "worker"):
+        assert scene.value("vllm_inside_processes", role=role) == 1
+        assert scene.value("vllm_memory_lever_pulls_total", role=role) == 1
+        assert scene.value("vllm_memory_lever_seconds_total", role=role) < 1
+        assert scene.value("vllm_memory_lever_freed_bytes_total", role=role, memory="device") == 0
+    assert scene.ask(GOOD) == 200
+
+
 def test_a_stopped_engine_shows_by_the_age_of_its_last_step(scene: Scene) -> None:
     os.kill(scene.engine(), signal.SIGSTOP)
     with ThreadPoolExecutor(1) as client:
@@ -146,7 +185,8 @@ def test_a_stopped_engine_shows_by_the_age_of_its_last_step(scene: Scene) -> Non
             wait_for(lambda: scene.value("vllm_requests_in_flight", phase="waiting") == 1)
             wait_for(lambda: scene.value("vllm_engine_step_age_seconds", engine="0") > 5)
             assert scene.value("vllm_event_loop_lag_seconds") < 5
-            assert scene.value("vllm_inside_snapshot_age_seconds") < 5
+            assert scene.value("vllm_inside_snapshot_age_seconds", role="api_server") < 5
+            assert scene.value("vllm_inside_snapshot_age_seconds", role="engine_core") > 3
         finally:
             os.kill(scene.engine(), signal.SIGCONT)
         assert asked.result() == 200
@@ -156,10 +196,10 @@ def test_a_stopped_engine_shows_by_the_age_of_its_last_step(scene: Scene) -> Non
 def test_a_frozen_api_server_shows_by_the_age_of_its_file(scene: Scene) -> None:
     os.kill(scene.pid, signal.SIGSTOP)
     try:
-        wait_for(lambda: scene.value("vllm_inside_snapshot_age_seconds") > 5)
+        wait_for(lambda: scene.value("vllm_inside_snapshot_age_seconds", role="api_server") > 5)
     finally:
         os.kill(scene.pid, signal.SIGCONT)
-    wait_for(lambda: scene.value("vllm_inside_snapshot_age_seconds") < 2.5)
+    wait_for(lambda: scene.value("vllm_inside_snapshot_age_seconds", role="api_server") < 2.5)
 
 
 def test_streams_that_an_engines_death_ends_are_counted(scene: Scene) -> None:

@@ -36,6 +36,7 @@ RENDERED = (
     names.REQUEST_OLDEST_SECONDS,
     names.TENANT_REQUESTS_TOTAL,
     names.MODEL_REQUESTS_TOTAL,
+    *names.MEMORY_LEVER,
     names.INSIDE_REQUESTS_LOST_TOTAL,
     names.INSIDE_STEPS_LOST_TOTAL,
     names.INSIDE_DISABLED,
@@ -168,12 +169,12 @@ class InsideCollector(Collector):
 
     def _own(self, servers: list[str]) -> Iterator[Sample]:
         now = self.context.clock.monotonic()
-        ages: dict[str, float] = {}
+        ages: dict[tuple[str, str], list[float]] = {}
         for server, one in zip(servers, self._live.values(), strict=True):
-            ages[server] = max(ages.get(server, 0.0), now - one.written)
-        for server, age in sorted(ages.items()):
-            yield names.INSIDE_PROCESSES.sample(servers.count(server), server=server)
-            yield names.INSIDE_SNAPSHOT_AGE_SECONDS.sample(age, server=server)
+            ages.setdefault((server, one.directory.role), []).append(now - one.written)
+        for (server, role), found in sorted(ages.items()):
+            yield names.INSIDE_PROCESSES.sample(len(found), server=server, role=role)
+            yield names.INSIDE_SNAPSHOT_AGE_SECONDS.sample(max(found), server=server, role=role)
         for reason, count in self._errors.items():
             yield names.INSIDE_SNAPSHOT_ERRORS_TOTAL.sample(count, reason=reason)
         yield names.INSIDE_SERIES_IGNORED.sample(len(self._ignored))

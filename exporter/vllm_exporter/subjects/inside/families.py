@@ -134,6 +134,39 @@ MODEL_REQUESTS_TOTAL = Family(
     ("server", "model_name", "status"),
 )
 
+# The memory lever, in each process of a server.
+
+MEMORY_LEVER_FREED_BYTES_TOTAL = Family(
+    "vllm_memory_lever_freed_bytes_total",
+    "counter",
+    "Bytes that a process gave back when it was told to, by memory (host, device).",
+    ("server", "role", "rank", "memory"),
+)
+MEMORY_LEVER_PULLS_TOTAL = Family(
+    "vllm_memory_lever_pulls_total",
+    "counter",
+    "Times that a process freed memory as it was told: idle, between two steps, or busy, during one.",
+    ("server", "role", "rank", "moment"),
+)
+MEMORY_LEVER_SECONDS_TOTAL = Family(
+    "vllm_memory_lever_seconds_total",
+    "counter",
+    "Seconds that freeing memory took; Python does nothing else meanwhile.",
+    ("server", "role", "rank"),
+)
+MEMORY_LEVER_LAST_PULL_TIMESTAMP_SECONDS = Family(
+    "vllm_memory_lever_last_pull_timestamp_seconds",
+    "gauge",
+    "Time at which the last command was given that a process obeyed, since 1970.",
+    ("server", "role", "rank"),
+)
+MEMORY_LEVER = (
+    MEMORY_LEVER_FREED_BYTES_TOTAL,
+    MEMORY_LEVER_PULLS_TOTAL,
+    MEMORY_LEVER_SECONDS_TOTAL,
+    MEMORY_LEVER_LAST_PULL_TIMESTAMP_SECONDS,
+)
+
 # The hand-over itself.
 
 INSIDE_REQUESTS_LOST_TOTAL = Family(
@@ -152,12 +185,17 @@ INSIDE_DISABLED = Family(
     "vllm_inside_disabled", "gauge", "1 if the plug-in knows nothing of what this vLLM reports.", ("server",)
 )
 
-INSIDE_PROCESSES = Family("vllm_inside_processes", "gauge", "Live processes whose snapshot file is read.", ("server",))
+INSIDE_PROCESSES = Family(
+    "vllm_inside_processes",
+    "gauge",
+    "Live processes whose snapshot file is read, by role (api_server, engine_core, worker, other).",
+    ("server", "role"),
+)
 INSIDE_SNAPSHOT_AGE_SECONDS = Family(
     "vllm_inside_snapshot_age_seconds",
     "gauge",
-    "Seconds since the last write of the process that has been silent longest.",
-    ("server",),
+    "Seconds since the last write of the process of a role that has been silent longest.",
+    ("server", "role"),
 )
 INSIDE_SNAPSHOT_ERRORS_TOTAL = Family(
     "vllm_inside_snapshot_errors_total",

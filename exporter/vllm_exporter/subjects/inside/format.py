@@ -18,6 +18,8 @@ CHECKED_FROM = 28  # the checksum covers the header from here, and the values
 MAX_FILE = 1 << 20  # bytes
 MAX_VALUES = 16_384
 MAX_TEXT = 128  # characters of a name or of a label value
+API_SERVER, OTHER = "api_server", "other"
+ROLES = (API_SERVER, "engine_core", "worker", OTHER)
 
 DamageReason = Literal["torn", "truncated", "magic", "version", "size", "directory", "value", "untrusted", "unreadable"]
 # sum, max and last are gauges, named by the way in which those of several processes are joined. The value of a last is
@@ -88,6 +90,7 @@ class Directory:
     entries: tuple[Entry, ...]
     server: str = ""  # as the process was configured; '' when it was not
     rank: str = ""  # as in the process title: 'DP0_TP1'
+    role: str = API_SERVER  # of those in ROLES
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,8 @@ def parse_directory(data: bytes, header: Header) -> Directory:
         raise BadSnapshot("directory", f"the directory describes {at} values, the header has {header.count}")
     if len({(one.name, one.labels) for one in entries}) != len(entries):
         raise BadSnapshot("directory", "a series is there twice")
-    return Directory(tuple(entries), about.get("@server", ""), about.get("@rank", ""))
+    role = about.get("@role", API_SERVER)
+    return Directory(tuple(entries), about.get("@server", ""), about.get("@rank", ""), role if role in ROLES else OTHER)
 
 
 def _parse_entry(words: list[str], at: int, number: int) -> Entry:

@@ -39,6 +39,7 @@ class SnapshotWriter(SnapshotFile):
         port: int = 0,
         server: str = "",
         rank: str = "",
+        role: str = "",
         size: int = SIZE,
     ) -> None:
         own = ProcessIdentity.own()
@@ -49,7 +50,7 @@ class SnapshotWriter(SnapshotFile):
             own.namespace if namespace is None else namespace,
         )
         super().__init__(folder / f"{identity.pid}-{identity.start}.snap", identity, port, size)
-        self._about = f"@server\t{server}\n@rank\t{rank}\n"
+        self._about = f"@server\t{server}\n@rank\t{rank}\n" + f"@role\t{role}\n" * bool(role)
         self.lines([])
         self.write([])
 

@@ -50,12 +50,12 @@ class World:
         return InsideCollector(context, {"VLLM_MONITOR_DIR": str(self.folder)})
 
     def writer(self, pid: int, *values: float, lines: list[Line] = LINES, port: int = 8000, server: str = "",
-               rank: str = "", namespace: int = 0) -> SnapshotWriter:  # fmt: skip
+               rank: str = "", namespace: int = 0, role: str = "") -> SnapshotWriter:  # fmt: skip
         """A living process that has counted."""
         self.proc.process(pid, 1, "VLLM::APIServer_0")
         made = SnapshotWriter(
             self.folder, pid=pid, start=10 * pid, boot=self.boot, namespace=namespace or self.namespace,
-            port=port, server=server, rank=rank,
+            port=port, server=server, rank=rank, role=role,
         )  # fmt: skip
         made.lines(lines)
         made.write(values, written=self.clock.monotonic())
@@ -88,7 +88,7 @@ def test_adds_up_the_processes_of_a_server(world: World) -> None:
         'vllm_request_latency_seconds_sum{server="gpu1:8000"}': 10,
         'vllm_request_latency_seconds_count{server="gpu1:8000"}': 7,
         'vllm_throughput_tokens_per_second{server="gpu1:8000"}': 30,
-        'vllm_inside_processes{server="gpu1:8000"}': 2,
+        'vllm_inside_processes{server="gpu1:8000",role="api_server"}': 2,
     }
 
 
@@ -176,10 +176,10 @@ def test_the_server_is_that_of_the_process_tree_then_what_the_process_says_then_
     process = VllmProcess(Ref(102, 1020), "api_server", "0", "by tree", 1, "S")
     collector.context.board.post(Trees({102: process}))
     assert show(collector, "vllm_inside_processes") == {
-        'vllm_inside_processes{server="gpu1:8000"}': 1,
-        'vllm_inside_processes{server="named"}': 1,
-        'vllm_inside_processes{server="by tree"}': 1,
-        'vllm_inside_processes{server=""}': 1,
+        'vllm_inside_processes{server="gpu1:8000",role="api_server"}': 1,
+        'vllm_inside_processes{server="named",role="api_server"}': 1,
+        'vllm_inside_processes{server="by tree",role="api_server"}': 1,
+        'vllm_inside_processes{server="",role="api_server"}': 1,
     }
 
 
@@ -187,7 +187,7 @@ def test_says_how_long_the_most_silent_process_has_been_silent(world: World) -> 
     world.writer(100, 1, 0, 0, 0, 0, 0)
     world.clock.advance(40)
     world.writer(101, 1, 0, 0, 0, 0, 0)
-    age = 'vllm_inside_snapshot_age_seconds{server="gpu1:8000"}'
+    age = 'vllm_inside_snapshot_age_seconds{server="gpu1:8000",role="api_server"}'
     assert show(world.exporter(), "vllm_inside_snapshot_age") == {age: 40}
 
 
@@ -254,3 +254,29 @@ def test_a_damaged_state_file_stops_nothing(world: World, capsys: pytest.Capture
     world.writer(100, 3, 0, 0, 0, 0, 0)
     assert len(show(world.exporter(), "vllm_requests_total")) == 1
     assert "is lost" in capsys.readouterr().err
+
+
+def test_engines_and_workers_are_told_apart_from_api_servers(world: World) -> None:
+    world.writer(100, 3, 1, 2, 3, 9.5, 10)
+    engine = world.writer(101, lines=[], role="engine_core")
+    freed = Line("counter", "vllm_memory_lever_freed_bytes_total",
+                 (("role", "worker"), ("rank", "DP0_TP1"), ("memory", "device")))  # fmt: skip
+    world.writer(102, 4096, lines=[freed], role="worker")
+    world.writer(103, lines=[], role="of a later release")
+    collector = world.exporter()
+    show(collector)
+    world.clock.advance(40)
+    for one in (world.writer(100, 3, 1, 2, 3, 9.5, 10), world.writer(102, 4096, lines=[freed], role="worker")):
+        assert one.path.exists()
+    assert engine.path.exists()
+    assert show(collector, "vllm_inside_p", "vllm_inside_snapshot_a", "vllm_memory") == {
+        'vllm_inside_processes{server="gpu1:8000",role="api_server"}': 1,
+        'vllm_inside_processes{server="gpu1:8000",role="engine_core"}': 1,
+        'vllm_inside_processes{server="gpu1:8000",role="worker"}': 1,
+        'vllm_inside_processes{server="gpu1:8000",role="other"}': 1,
+        'vllm_inside_snapshot_age_seconds{server="gpu1:8000",role="api_server"}': 0,
+        'vllm_inside_snapshot_age_seconds{server="gpu1:8000",role="engine_core"}': 40,
+        'vllm_inside_snapshot_age_seconds{server="gpu1:8000",role="worker"}': 0,
+        'vllm_inside_snapshot_age_seconds{server="gpu1:8000",role="other"}': 40,
+        'vllm_memory_lever_freed_bytes_total{server="gpu1:8000",role="worker",rank="DP0_TP1",memory="device"}': 4096,
+    }
