@@ -27,6 +27,7 @@ DURATIONS = {  # of a finished request: attribute to family
     "prefill_time": "vllm_request_prefill_seconds",
     "decode_time": "vllm_request_decode_seconds",
 }
+WAITING = ("num_waiting_reqs", "num_skipped_waiting_reqs")
 PREFIX = {"queries": "queried", "hits": "hit"}
 SPECULATION = {"num_draft_tokens": "draft", "num_accepted_tokens": "accepted"}
 STATUS = {"stop": "success", "length": "success", "repetition": "success", "abort": "aborted", "error": "error"}
@@ -54,6 +55,9 @@ class StepCounter:
         if running is None:
             return False
         series.set(series.place("last", "vllm_engine_step_age_seconds", ENGINES, engine=engine), at)
+        busy = series.place("last", "vllm_engine_busy_step_age_seconds", ENGINES, engine=engine)
+        if running or any(number(scheduler, name) for name in WAITING):
+            series.set(busy, at)
         series.count(series.place("counter", "vllm_engine_steps_total", ENGINES, engine=engine))
         series.observe(series.histogram("vllm_engine_batch_requests", BATCH), running)
         self._prefix(attribute(scheduler, "prefix_cache_stats"))

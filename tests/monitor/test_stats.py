@@ -48,6 +48,25 @@ def test_each_release_gives_the_same_counts(era: str) -> None:
     assert found["vllm_engine_batch_tokens"][-1] == 103
 
 
+STEP, BUSY_STEP = "vllm_engine_step_age_seconds engine=1", "vllm_engine_busy_step_age_seconds engine=1"
+
+
+def test_a_step_that_leaves_requests_is_also_the_last_busy_one() -> None:
+    series = Series()
+    counter = StepCounter(series)
+    counter.count(1.0, SimpleNamespace(num_running_reqs=2, num_waiting_reqs=0), None, 1)
+    counter.count(2.0, SimpleNamespace(num_running_reqs=0, num_waiting_reqs=0, num_skipped_waiting_reqs=1), None, 1)
+    assert (counts(series)[STEP], counts(series)[BUSY_STEP]) == ([2.0], [2.0])
+    counter.count(3.0, SimpleNamespace(num_running_reqs=0, num_waiting_reqs=0), None, 1)
+    assert (counts(series)[STEP], counts(series)[BUSY_STEP]) == ([3.0], [2.0])
+
+
+def test_a_release_that_counts_no_waiting_requests_is_busy_by_those_that_run() -> None:
+    series = Series()
+    StepCounter(series).count(1.0, SimpleNamespace(num_running_reqs=2), None, 1)
+    assert counts(series)[BUSY_STEP] == [1.0]
+
+
 def test_adapters_are_counted_by_state() -> None:
     series = Series()
     StepCounter(series).count(1.0, eras.scheduler("0.32.0"), None, 0)

@@ -119,6 +119,29 @@ class Steps:
 
 
 @dataclass(frozen=True)
+class EngineStep:
+    """The last step of one engine, in monotonic seconds, and whether it left requests that ran or waited."""
+
+    at: float
+    work: bool
+
+
+@dataclass(frozen=True)
+class ServerSteps:
+    """The last step of each engine of a server, by the engine's label, as all its API servers together know it."""
+
+    seen_until: float  # monotonic seconds: a step after this may not be known yet
+    engines: Mapping[str, EngineStep]
+
+
+@dataclass(frozen=True)
+class EngineSteps:
+    """The steps of each server with the part inside, by the server's name. Posted by `inside`."""
+
+    servers: Mapping[str, ServerSteps]
+
+
+@dataclass(frozen=True)
 class GpuLink:
     """The connection of two GPUs, as the driver reports it. None: not reported."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -12,7 +12,7 @@ from typing import get_args
 from vllm_exporter.config.config import Config
 from vllm_exporter.config.local_servers import local_servers
 from vllm_exporter.config.named_paths import NamedPath
-from vllm_exporter.facts.facts import RankSteps, Steps, Trees
+from vllm_exporter.facts.facts import EngineSteps, RankSteps, ServerSteps, Steps, Trees
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Row, Sample
 from vllm_exporter.run.collector import Collector, Context, read_options
@@ -20,7 +20,8 @@ from vllm_exporter.state import StateFile
 from vllm_exporter.subjects.inside import families as names
 from vllm_exporter.subjects.inside.base import KeptSums, format_base, parse_base
 from vllm_exporter.subjects.inside.directory import SnapshotDirectory, lives, read_identity
-from vllm_exporter.subjects.inside.format import BadSnapshot, DamageReason, Directory, ProcessIdentity, ProcessSnapshot
+from vllm_exporter.subjects.inside.format import BadSnapshot, DamageReason, ProcessIdentity, ProcessSnapshot
+from vllm_exporter.subjects.inside.steps import NOT_RENDERED, join_steps, rank_places
 from vllm_exporter.subjects.inside.sums import Sums
 
 RENDERED = (
@@ -41,8 +42,6 @@ RENDERED = (
     names.INSIDE_STEPS_LOST_TOTAL,
     names.INSIDE_DISABLED,
 )
-STEPS = ("vllm_rank_steps_total", "vllm_rank_step_seconds_total")  # of a rank; `distributed` compares them
-PARTS = ("vllm_rank_compute_seconds_total", "vllm_rank_sync_seconds_total")
 DEFAULT = "/run/vllm-monitor"  # of the part inside vLLM, too
 PATIENCE = 3  # readings in a row that find a file being written before the log says so
 
@@ -62,7 +61,7 @@ class InsideCollector(Collector):
         names.INSIDE_SNAPSHOT_ERRORS_TOTAL,
         names.INSIDE_SERIES_IGNORED,
     )
-    interval = 2.0  # twice a scrape interval of 5 s, so that no scrape sees the same values as the one before
+    interval = 1.0  # as the probes: each second that a step is seen late, a stall is found late
     turn = 1  # the processes come first
     options = InsideOptions
 
@@ -105,6 +104,7 @@ class InsideCollector(Collector):
         numbers = self._plan.add([one.values for one in self._live.values()], self.context.clock.monotonic())
         yield from zip(self._plan.series, numbers, strict=True)
         self.context.board.post(Steps(tuple(self._steps())))
+        self.context.board.post(EngineSteps(self._engine_steps(servers)))
         yield from self._own(servers)
 
     def close(self) -> None:
@@ -156,8 +156,8 @@ class InsideCollector(Collector):
         if key != self._key:
             self._key = key
             self._plan = self._sums.plan(servers, list(self._live.values()))
-            self._step_places = {key: step_places(one.directory) for key, one in self._live.items()}
-            self._ignored = [name for name in self._sums.ignored(self._live.values()) if name not in STEPS + PARTS]
+            self._step_places = {key: rank_places(one.directory) for key, one in self._live.items()}
+            self._ignored = [name for name in self._sums.ignored(self._live.values()) if name not in NOT_RENDERED]
 
     def _steps(self) -> Iterator[RankSteps]:
         for identity, one in self._live.items():
@@ -166,6 +166,14 @@ class InsideCollector(Collector):
                 compute, sync = (None if at is None else one.values[at] for at in parts)
                 server, values = self._servers[identity], one.values
                 yield RankSteps(server, one.directory.rank, identity.pid, values[steps], values[seconds], compute, sync)
+
+    def _engine_steps(self, servers: Sequence[str]) -> dict[str, ServerSteps]:
+        """Returns the last steps by server, of those whose processes report any."""
+        of_server: dict[str, list[ProcessSnapshot]] = {}
+        for server, one in zip(servers, self._live.values(), strict=True):
+            of_server.setdefault(server, []).append(one)
+        found = {server: join_steps(snapshots) for server, snapshots in of_server.items() if server}
+        return {server: steps for server, steps in found.items() if steps is not None}
 
     def _own(self, servers: list[str]) -> Iterator[Sample]:
         now = self.context.clock.monotonic()
@@ -189,9 +197,3 @@ class InsideCollector(Collector):
             self._problems[name] = (str(problem), times)
             if times == (PATIENCE if problem.reason == "torn" else 1):
                 log("error", "a snapshot file cannot be used; the others are", file=name, reason=problem)
-
-
-def step_places(directory: Directory) -> tuple[int | None, ...]:
-    """Returns the places of a process's steps, their seconds, and those in compute and in sync; None: not counted."""
-    at = {one.name: one.at for one in directory.entries}
-    return tuple(at.get(name) for name in (*STEPS, *PARTS))

@@ -64,7 +64,7 @@ class LifecycleCollector(Collector):
         names.LIFECYCLE_LAST_EXIT_TIMESTAMP_SECONDS,
     )
     interval = 2.0  # as often as processes are read; log lines have their own time
-    turn = 2  # processes, probes and GPUs come first
+    turn = 3  # processes, probes and GPUs come first
     options = LifecycleOptions
 
     def __init__(self, context: Context) -> None:

@@ -64,7 +64,7 @@ class DistributedCollector(Collector):
         names.SERVER_ROLE_INFO,
     )
     interval = 1.1  # no divisor of a second: else a process that is stopped once a second might never be seen so
-    turn = 2  # processes, GPUs and steps come first
+    turn = 3  # processes, GPUs, steps and probes come first
     options = DistributedOptions
 
     def __init__(self, context: Context) -> None:

@@ -74,8 +74,9 @@ class Canaries:
         self._void = self._sent is not None
         self._proof = _Proof()
 
-    def due(self, now: float, age: float | None) -> bool:
-        """True if the next is due. `age`: seconds without progress while work is present; None: idle or unreadable."""
+    def due(self, now: float, age: float | None, suspicious: float = SUSPICIOUS_AGE) -> bool:
+        """True if the next is due. `age`: seconds without progress while work is present; None: idle or unreadable.
+        `suspicious`: the age from which one is sent under load."""
         if self._sent is not None:
             return False
         if self._proof.last == "timeout":
@@ -85,7 +86,7 @@ class Canaries:
         if self._proof.last == "not_applicable":
             return now - self._proof.finished >= NOT_APPLICABLE_RETRY
         if age is not None:
-            return age >= SUSPICIOUS_AGE
+            return age >= suspicious
         return self._proof.last is None or now - self._proof.sent >= self._probe.canary_interval
 
     @property

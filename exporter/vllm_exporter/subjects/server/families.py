@@ -83,7 +83,8 @@ SERVER_LOAD_REQUESTS = Family(
 SERVER_PROGRESS_AGE_SECONDS = Family(
     "vllm_server_progress_age_seconds",
     "gauge",
-    "Seconds since a value pushed by the engine changed or, if later, since work appeared.",
+    "Seconds since the engine's last step, as the part inside or a value that it pushes shows it or, if later, since "
+    "work appeared.",
     ("server",),
 )
 ENGINE_PROGRESS_AGE_SECONDS = Family(

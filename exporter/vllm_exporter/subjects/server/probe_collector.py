@@ -8,7 +8,7 @@ from vllm_exporter.config.addresses import split_address
 from vllm_exporter.config.config import TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import RequestsFailed
-from vllm_exporter.facts.facts import Gpus, Sights, Trees
+from vllm_exporter.facts.facts import EngineSteps, Gpus, Sights, Trees
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.net.http import Origin
@@ -63,6 +63,8 @@ class ProbeCollector(Collector):
         names.KV_BLOCKS_RELEASED_TOTAL,
     )
 
+    turn = 2  # processes, GPUs and steps come first
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         probe = context.config.probe
@@ -83,6 +85,7 @@ class ProbeCollector(Collector):
         self._problems: dict[str, str] = {}
         self._failed = {watch.name: FailedRequests() for watch in self._watches}
         self._trees: Trees | None = None
+        self._steps: EngineSteps | None = None
         self._waited = False
 
     def collect(self) -> Iterator[Row]:
@@ -90,6 +93,7 @@ class ProbeCollector(Collector):
             raise NoData("no server is configured; set VLLM_TARGETS, such as localhost:8000")
         self._keep_watching()
         self._tell_processes()
+        self._tell_steps()
         if self._memory.due(self.context.clock.monotonic()):
             self._keep_memory()
         seen = {watch.name: watch.sighting() for watch in self._watches}
@@ -124,6 +128,16 @@ class ProbeCollector(Collector):
             effort = choose_effort(watch.name, trees, self.context.board.latest(Gpus))
             if effort is not None:
                 watch.saw_effort(effort)
+
+    def _tell_steps(self) -> None:
+        """Passes on each report of the engines' steps once."""
+        steps = self.context.board.latest(EngineSteps)
+        if steps is None or steps is self._steps:
+            return
+        self._steps = steps
+        for watch in self._watches:
+            if watch.name in steps.servers:
+                watch.saw_steps(steps.servers[watch.name])
 
     def _keep_watching(self) -> None:
         """Starts all threads before it waits for the first result, and waits once only."""

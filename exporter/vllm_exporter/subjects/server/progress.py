@@ -6,6 +6,10 @@ work is present, no value that the engine pushes has changed for longer than the
 is unanswered. Work is a request that runs or waits, or the unanswered canary itself. Where there are several engines,
 one that has requests of its own and stands still for longer than the limit suffices: another may answer the canary.
 
+Where the part inside vLLM reports each step, steps are the progress, and the limit is STEP_SHARE of the usual one: what
+/metrics shows once a second and only where values differ is known exactly. A stopped engine of several is then found
+with several API servers, too.
+
 Where no canary may be sent, requests that run and a standstill of twice the limit have to do. Each step of a healthy
 engine moves something: a part of a long prompt fills KV blocks, any other step and each batch of a pooling model gives
 output. So what has to fit into that time is one step, and not a whole prompt.
@@ -14,10 +18,9 @@ output. So what has to fit into that time is one step, and not a whole prompt.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from vllm_exporter.config.config import ProbeConfig
-from vllm_exporter.facts.facts import ServerSight
+from vllm_exporter.facts.facts import ServerSight, ServerSteps
 from vllm_exporter.facts.values import EngineValues, Health
 from vllm_exporter.subjects.server.canaries import (
     NO_TOKENS,
@@ -27,12 +30,14 @@ from vllm_exporter.subjects.server.canaries import (
     CanaryState,
     CanaryTokens,
 )
-from vllm_exporter.subjects.server.engine import EngineAges, moved, restarted
-from vllm_exporter.subjects.server.gaps import EngineEffort, Gap, Gaps
+from vllm_exporter.subjects.server.engine import moved, restarted
+from vllm_exporter.subjects.server.gaps import EngineEffort, Gap
 from vllm_exporter.subjects.server.incarnation import UNKNOWN, Identity, Memory
+from vllm_exporter.subjects.server.remembered import Remembered
 
 READING_LIFETIME = 15.0  # seconds a reading of /metrics stands in for failed ones: two time-outs of 5 s, and slack
 PAUSE_INTERVAL = 5.0  # seconds between two requests for /is_paused, each of which may block for 2 s
+STEP_SHARE = 0.4  # of stall_seconds, where each step is seen: a canary of 8 s that is sent after a third fits into it
 BLIND_FACTOR = 2.0  # times the limit, where no canary separates a hang from a slow step
 BLIND_SECONDS = 120.0  # and never less: the slowest step that was measured of a server that is well took 6 s
 
@@ -47,7 +52,7 @@ class Progress:
         self._canary_enabled = canary
         self._canaries = Canaries(probe)
         self._health: Health | None = None
-        self._life = _Life()
+        self._life = Remembered()
 
     def saw_health(self, now: float, health: Health) -> None:
         """Takes a result. Refused and 503 (engine dead) end a server's life; another one begins afterwards."""
@@ -75,7 +80,7 @@ class Progress:
             self._restart(now)
         if not self._known(now):
             self._life.progress_at = now
-            self._life.ages.forgive(now)
+            self._life.forgive(now)
         if self._life.values is not None and moved(self._life.values, values):
             self._advance(now)
             self._life.paused = None  # it moves again, or drains: ask anew when it stops
@@ -84,6 +89,15 @@ class Progress:
         self._update_work(now)
         self._update_held(now)
         self.saw_process(now, identity)
+
+    def saw_steps(self, now: float, steps: ServerSteps) -> None:
+        """Takes what the part inside reports of each engine's last step. A new step is progress from its own time."""
+        made = self._life.steps.saw(steps)
+        if made.slowest and not self._warming_up():
+            self._life.gaps.end(now, made.slowest, self._limit())
+        if made.newest is not None and made.newest > self._life.progress_at:
+            self._advance(made.newest)
+        self._update_work(now)
 
     def saw_process(self, now: float, identity: Identity) -> None:
         """Learns which process it is. The memory of this process is used, that of another one dropped."""
@@ -120,7 +134,8 @@ class Progress:
         """True if one is due: only to a ready server that neither sleeps nor is paused; others never answer one."""
         if not self._canary_enabled or self._health != "ok" or self._life.held:
             return False
-        return self._canaries.due(now, self._age() if self._known(now) and self._life.work else None)
+        age = self._age() if self._known(now) and self._life.work else None
+        return self._canaries.due(now, age, min(SUSPICIOUS_AGE, self._limit() / 3))
 
     def pause_question_due(self, now: float) -> bool:
         """True as soon as it looks suspicious, to know a pause before it looks like a stall; and while it lasts."""
@@ -146,7 +161,7 @@ class Progress:
             stalled=self._stalled() if known else None,
             paused=self._life.paused,
             sleeping=self._sleeping() if known else None,
-            engine_ages=self._life.ages.ages() if known else {},
+            engine_ages=self._engine_ages() if known else {},
             canary_ok=canary.result == "ok" if asked else None,
             canary_failures=canary.failures,
             canary_seconds=canary.seconds if asked else None,
@@ -177,15 +192,30 @@ class Progress:
             return False
         if self._blind():  # requests that only wait may wait for another server, or for KV blocks of one
             return self._life.values is not None and bool(self._life.values.running)
-        return self._canaries.unanswered_since(self._life.progress_at, self._life.read_at)
+        return self._canaries.unanswered_since(self._life.progress_at, self._seen_at())
+
+    def _exact(self) -> bool:
+        """True if each step is seen."""
+        return self._life.steps.fresh(self._life.read_at)
+
+    def _seen_at(self) -> float:
+        return max(self._life.read_at, self._life.steps.until) if self._exact() else self._life.read_at
 
     def _age(self) -> float:
-        return max(0.0, self._life.read_at - self._life.progress_at)
+        return max(0.0, self._seen_at() - self._life.progress_at)
+
+    def _engine_ages(self) -> dict[str, float]:
+        """Returns each engine's, where there are several. While an API server is frozen, its reports are missing from
+        /metrics, too, so that nobody knows."""
+        steps = self._life.steps
+        if steps.known and not self._exact():
+            return {}
+        ages = steps.ages() if steps.known else self._life.ages.ages()
+        return ages if len(ages) > 1 else {}
 
     def _lag(self) -> float:
         """Returns the longest standstill of one of several engines with requests of its own; 0 with a single one."""
-        ages = self._life.ages.ages()
-        return max(ages.values()) if len(ages) > 1 and not self._life.held else 0.0
+        return max(self._engine_ages().values(), default=0.0) if not self._life.held else 0.0
 
     def _limit(self) -> float:
         return max(BLIND_SECONDS, BLIND_FACTOR * self._usual_limit()) if self._blind() else self._usual_limit()
@@ -199,10 +229,11 @@ class Progress:
         probe = self._probe
         if self._warming_up():
             return max(probe.stall_seconds, probe.warmup_stall_seconds)
+        least = probe.stall_seconds * (STEP_SHARE if self._exact() else 1.0)
         by_gap = min(
             probe.warmup_stall_seconds, probe.stall_gap_factor * self._life.gaps.longest.left(self._life.read_at)
         )
-        return max(probe.stall_seconds, by_gap)
+        return max(least, by_gap)
 
     def _warming_up(self) -> bool:
         """True if the silence began in the warm-up: a compilation does not end with the minute."""
@@ -229,7 +260,8 @@ class Progress:
 
     def _update_work(self, now: float) -> None:
         """Starts the clock of progress when work appears after idle time."""
-        work = self._canaries.unanswered or (self._life.values is not None and self._life.values.work)
+        shown = self._life.values is not None and self._life.values.work
+        work = self._canaries.unanswered or shown or (self._exact() and self._life.steps.work)
         if work and not self._life.work:
             self._start_clock(now)
         self._life.work = work
@@ -243,7 +275,7 @@ class Progress:
             self._update_work(now)
             if not held:
                 self._start_clock(now)
-                self._life.ages.forgive(now)
+                self._life.forgive(now)
 
     def _restart(self, now: float) -> None:
         self._forget()
@@ -260,23 +292,5 @@ class Progress:
 
     def _forget(self) -> None:
         self._memory = None
-        self._life = _Life()
+        self._life = Remembered()
         self._canaries.reset()
-
-
-@dataclass
-class _Life:
-    """Everything that is remembered of a server until it goes down."""
-
-    identity: Identity = UNKNOWN
-    ready_at: float | None = None
-    values: EngineValues | None = None
-    read_at: float = 0.0  # of values
-    progress_at: float = 0.0
-    silent_from: float = 0.0  # when the silence may have begun: before progress_at if nobody looked then
-    gaps: Gaps = field(default_factory=Gaps)  # between two movements, while it worked
-    ages: EngineAges = field(default_factory=EngineAges)  # of each engine
-    work: bool = False
-    paused: bool | None = None
-    held: bool = False  # asleep or paused
-    pause_asked_at: float = -PAUSE_INTERVAL

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from vllm_exporter.clock import Clock
 from vllm_exporter.config.config import ProbeConfig
 from vllm_exporter.errors import SourceError
-from vllm_exporter.facts.facts import ServerSight
+from vllm_exporter.facts.facts import ServerSight, ServerSteps
 from vllm_exporter.facts.values import Health
 from vllm_exporter.run.periodic import PeriodicTask
 from vllm_exporter.subjects.server.api import (
@@ -128,6 +128,11 @@ class Watch:
         """Learns what the server's processes use, from other collectors."""
         with self._lock:
             self._progress.saw_effort(self._clock.monotonic(), effort)
+
+    def saw_steps(self, steps: ServerSteps) -> None:
+        """Learns the last step of each engine, from the part inside vLLM."""
+        with self._lock:
+            self._progress.saw_steps(self._clock.monotonic(), steps)
 
     def memory(self) -> Memory | None:
         """Returns what to keep over a restart of the exporter."""

@@ -12,7 +12,7 @@ from tests.exporter.fakes import FakeClock
 from tests.exporter.subjects.inside.snapshot_writer import Line, SnapshotWriter
 from vllm_exporter.config.config import Config, TargetConfig
 from vllm_exporter.errors import NoData
-from vllm_exporter.facts.facts import RankSteps, Steps, Trees, VllmProcess
+from vllm_exporter.facts.facts import EngineStep, EngineSteps, RankSteps, ServerSteps, Steps, Trees, VllmProcess
 from vllm_exporter.facts.values import Ref
 from vllm_exporter.metrics.gzip import join
 from vllm_exporter.metrics.render import render
@@ -225,6 +225,29 @@ def test_tells_others_of_the_steps_of_each_rank(world: World) -> None:
     assert show(collector, "vllm_inside_series_ignored") == {"vllm_inside_series_ignored": 0}
     posted = collector.context.board.latest(Steps)
     assert posted == Steps((RankSteps("gpu1:8000", "TP1", 100, 50, 2.5, None, 0.5),))
+
+
+ENGINE = [
+    Line("last", "vllm_engine_step_age_seconds", (("engine", "0"),)),
+    Line("last", "vllm_engine_busy_step_age_seconds", (("engine", "0"),)),
+    Line("max", "vllm_event_loop_lag_seconds"),
+]
+
+
+def test_tells_others_of_the_last_step_of_each_engine(world: World) -> None:
+    now = world.clock.monotonic()
+    world.writer(100, now - 3, now - 3, 0.5, lines=ENGINE)
+    world.writer(101, now - 1, now - 2, 0.0, lines=ENGINE)
+    world.writer(102, now - 1, now - 1, 0.0, lines=ENGINE, port=8001, server="b:8001")
+    world.writer(103, now - 1, now - 1, 0.0, lines=ENGINE, port=9999)  # of no server that is known
+    collector = world.exporter()
+    assert show(collector, "vllm_inside_series_ignored", "vllm_engine_busy") == {"vllm_inside_series_ignored": 0}
+    assert collector.context.board.latest(EngineSteps) == EngineSteps(
+        {
+            "gpu1:8000": ServerSteps(now - 0.5, {"0": EngineStep(now - 1, work=False)}),
+            "b:8001": ServerSteps(now, {"0": EngineStep(now - 1, work=True)}),
+        }
+    )
 
 
 def test_counts_series_that_it_does_not_know(world: World) -> None:

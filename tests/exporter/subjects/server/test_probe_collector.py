@@ -19,7 +19,17 @@ from vllm_exporter.clock import SystemClock
 from vllm_exporter.config.config import Config, ProbeConfig, TargetConfig
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import Event
-from vllm_exporter.facts.facts import Gpus, GpuSight, ServerSight, Sights, Trees, VllmProcess
+from vllm_exporter.facts.facts import (
+    EngineStep,
+    EngineSteps,
+    Gpus,
+    GpuSight,
+    ServerSight,
+    ServerSteps,
+    Sights,
+    Trees,
+    VllmProcess,
+)
 from vllm_exporter.facts.values import EngineValues, Ref, Role
 from vllm_exporter.metrics.family import Sample
 from vllm_exporter.net.http import Origin
@@ -142,6 +152,19 @@ def test_a_hanging_server_delays_nobody(servers: list[Vllm], monkeypatch: pytest
     assert {sample.values[0] for sample in found} == {"gpu1:8001"}  # of the other nothing is known yet
     seen = shown(found)
     assert (seen["vllm_probe_health/ok"], seen["vllm_num_running_sequences"]) == (1, 2)
+
+
+def test_steps_from_inside_show_the_age_of_each_engine(servers: list[Vllm]) -> None:
+    servers += [Vllm()]
+    probe = collector(target(servers[0].address, "gpu1:8000"))
+    list(probe.collect())  # the first look: what was before it is not judged
+    now = probe.context.clock.monotonic() + 8
+    engines = {"0": EngineStep(now, work=True), "1": EngineStep(now - 7, work=True)}
+    probe.context.board.post(EngineSteps({"gpu1:8000": ServerSteps(now, engines), "other:1": ServerSteps(now, {})}))
+    seen = shown(collected(probe))
+    probe.close()
+    assert seen["vllm_engine_progress_age_seconds/0"] == 0
+    assert seen["vllm_engine_progress_age_seconds/1"] == pytest.approx(7)
 
 
 def test_failed_requests_are_an_event(servers: list[Vllm], monkeypatch: pytest.MonkeyPatch) -> None:
