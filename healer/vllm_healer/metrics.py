@@ -7,7 +7,7 @@ from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from vllm_healer.model import IncidentState
+from vllm_healer.model import IncidentState, Outcome
 
 # An acknowledgement is one fsync: about 1 ms on an SSD, tens on a busy disk. Alertmanager waits for it.
 ACK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -37,6 +37,24 @@ REASONS = (
 )
 
 
+INCIDENT = ("incident", "server", "cause", "remediation", "state")
+
+
+class Rows:
+    """A gauge whose label values come and go. A scrape meanwhile finds old rows too, and never none."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._shown: set[tuple[str, ...]] = set()
+
+    def replace(self, rows: Mapping[tuple[str, ...], float]) -> None:
+        for labels, value in rows.items():
+            self._gauge.labels(*labels).set(value)
+        for labels in self._shown - rows.keys():
+            self._gauge.remove(*labels)
+        self._shown = set(rows)
+
+
 class HealerMetrics:
     """The healer's own families on a registry, a new one by default. Raises ValueError when it has them already.
 
@@ -48,17 +66,13 @@ class HealerMetrics:
         self.registry = registry = registry or CollectorRegistry()
         self._webhooks(registry)
         self._acting(registry)
+        self._healing(registry)
         self._working(registry)
         build_info = Gauge("vllm_healer_build_info", "1, with the version", ["version"], registry=registry)
         build_info.labels(version=version or metadata.version("vllm-healer")).set(1)
         self._start_at_zero()
 
     def _webhooks(self, registry: CollectorRegistry) -> None:
-        self.alerts_received = Counter(
-            "vllm_healer_alerts_received_total",
-            "Alerts taken from webhooks, each delivery counted",
-            registry=registry,
-        )
         self.alerts_dropped = Counter(
             "vllm_healer_alerts_dropped_total",
             "Alerts of webhooks that were not journalled: unreadable, or left out as too many of others wait",
@@ -77,7 +91,10 @@ class HealerMetrics:
 
     def _acting(self, registry: CollectorRegistry) -> None:
         self.actions = Counter(
-            "vllm_healer_actions_total", "Actions taken, by outcome", ["remediation", "outcome"], registry=registry
+            "vllm_healer_actions_total",
+            "Actions taken on a server, by outcome",
+            ["remediation", "outcome", "server"],
+            registry=registry,
         )
         self.acted_at = Gauge(
             "vllm_healer_last_action_timestamp_seconds",
@@ -86,17 +103,21 @@ class HealerMetrics:
             registry=registry,
         )
         self.refusals = Counter(
-            "vllm_healer_refusals_total", "Times a guard refused an action, by reason", ["reason"], registry=registry
+            "vllm_healer_refusals_total",
+            "Times a guard refused an action on a server, by reason",
+            ["reason", "server"],
+            registry=registry,
         )
         self.incidents = Gauge(
             "vllm_healer_incidents", "Incidents in the journal, by their present state", ["state"], registry=registry
         )
-        self.given_up = Gauge(
+        given_up = Gauge(
             "vllm_healer_given_up",
             "1 for a server that this remediation did not help several times; a person runs `vllm-healer resume`",
             ["server", "remediation"],
             registry=registry,
         )
+        self.given_up = Rows(given_up)
         self.held_back = Gauge(
             "vllm_healer_alerts_suppressed",
             "Alerts of a listed server that ask for an action, all of them silenced or inhibited in Alertmanager",
@@ -109,6 +130,37 @@ class HealerMetrics:
             ["server", "difference"],
             registry=registry,
         )
+
+    def _healing(self, registry: CollectorRegistry) -> None:
+        """Families are read in this order. So a scrape during a change sees the work go on, or how it ended, or both."""
+        working_until = Gauge(
+            "vllm_healer_working_until_timestamp_seconds",
+            "For each server that may be acted on, until when the work on it is to be proven, in seconds since the epoch; "
+            "0 while nothing is done about it",
+            ["server"],
+            registry=registry,
+        )
+        needs_person = Gauge(
+            "vllm_healer_needs_person",
+            "1 for a server whose healing failed or is refused, until it works or a person acknowledges it with "
+            "`vllm-healer resume`",
+            ["server", "cause"],
+            registry=registry,
+        )
+        started = Gauge(
+            "vllm_healer_incident_started_timestamp_seconds",
+            "When an incident was opened, in seconds since the epoch: of all open ones and the last ended ones",
+            INCIDENT,
+            registry=registry,
+        )
+        ended = Gauge(
+            "vllm_healer_incident_ended_timestamp_seconds",
+            "When an incident was closed, in seconds since the epoch",
+            INCIDENT,
+            registry=registry,
+        )
+        self.working_until, self.needs_person = Rows(working_until), Rows(needs_person)
+        self.incident_started, self.incident_ended = Rows(started), Rows(ended)
 
     def _working(self, registry: CollectorRegistry) -> None:
         self.paused = Gauge(
@@ -153,18 +205,20 @@ class HealerMetrics:
         for server, difference in differences:
             self.differ.labels(server=server, difference=difference).set(1)
 
-    def gave_up(self, given_up: Iterable[tuple[str, str]]) -> None:
-        """Publishes each (server, remediation) that a person must look at, and no other."""
-        self.given_up.clear()
-        for server, remediation in given_up:
-            self.given_up.labels(server=server, remediation=remediation).set(1)
+    def start_at_zero(self, servers: Iterable[str], remediations: Iterable[str]) -> None:
+        """Publishes the counters of servers that may be acted on, and of what may be done to them."""
+        named = tuple(remediations)
+        for server in servers:
+            for reason in REASONS:
+                self.refusals.labels(reason=reason, server=server)
+            for remediation in named:
+                for outcome in Outcome:
+                    self.actions.labels(remediation=remediation, outcome=outcome.value, server=server)
 
     def _start_at_zero(self) -> None:
         for code in CODES:
             self.webhook_requests.labels(code=code)
         for reason in DROPPED:
             self.alerts_dropped.labels(reason=reason)
-        for reason in REASONS:
-            self.refusals.labels(reason=reason)
         for state in IncidentState:
             self.incidents.labels(state=state.value)

@@ -3,6 +3,6 @@
 from vllm_healer.journal.admission import Admission
 from vllm_healer.journal.journal import Journal
 from vllm_healer.journal.reader import JournalReader
-from vllm_healer.journal.values import Entry, Recorded, StoredAlert, Unfinished
+from vllm_healer.journal.values import Entry, IncidentSummary, Recorded, StoredAlert, Unfinished
 
-__all__ = ["Admission", "Entry", "Journal", "JournalReader", "Recorded", "StoredAlert", "Unfinished"]
+__all__ = ["Admission", "Entry", "IncidentSummary", "Journal", "JournalReader", "Recorded", "StoredAlert", "Unfinished"]

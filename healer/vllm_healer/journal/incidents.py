@@ -114,14 +114,7 @@ def which_are_open() -> ColumnElement[bool]:
     return or_(incidents.c.state.in_(OPEN), incidents.c.id.in_(acting))
 
 
-def _insert(connection: Connection, server: str, now: Instant, words: str) -> int:
-    values = {"server": server, "state": IncidentState.OPEN.value, **schema.instant_values("opened", now)}
-    incident = int(connection.execute(insert(incidents).values(**values).returning(incidents.c.id)).scalar_one())
-    entries.append(connection, incident, "incident", words, now, {"state": IncidentState.OPEN.value})
-    return incident
-
-
-def _state(word: str) -> IncidentState:
+def read_state(word: str) -> IncidentState:
     """The state; one that this release does not know is that of an incident which a person has to look at."""
     try:
         return IncidentState(word)
@@ -129,12 +122,19 @@ def _state(word: str) -> IncidentState:
         return IncidentState.FAILED
 
 
+def _insert(connection: Connection, server: str, now: Instant, words: str) -> int:
+    values = {"server": server, "state": IncidentState.OPEN.value, **schema.instant_values("opened", now)}
+    incident = int(connection.execute(insert(incidents).values(**values).returning(incidents.c.id)).scalar_one())
+    entries.append(connection, incident, "incident", words, now, {"state": IncidentState.OPEN.value})
+    return incident
+
+
 def _incident(connection: Connection, row: Row[tuple[object, ...]]) -> Incident:
     columns = row._mapping
     return Incident(
         id=columns["id"],
         server=columns["server"],
-        state=_state(columns["state"]),
+        state=read_state(columns["state"]),
         opened=schema.read_instant(row, "opened"),
         alerts=alerts.of_incident(connection, columns["id"]),
     )

@@ -11,13 +11,13 @@ from typing import Self, TypeVar, cast
 from sqlalchemy import Connection, Engine
 
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import actions, alerts, entries, incidents, ledger, memory, mounts, schema, store, tidy
+from vllm_healer.journal import actions, alerts, entries, findings, incidents, ledger, memory, mounts, schema, store, tidy
 from vllm_healer.journal.admission import Admission
 from vllm_healer.journal.ledger import Check
 from vllm_healer.journal.lock import FileLock
 from vllm_healer.journal.probe import Probe
 from vllm_healer.journal.reader import JournalReader
-from vllm_healer.journal.values import Recorded, StoredAlert
+from vllm_healer.journal.values import IncidentSummary, Recorded, StoredAlert, Unfinished
 from vllm_healer.journal.writer import Writer
 from vllm_healer.model import (
     Alert,
@@ -100,6 +100,12 @@ class Journal(JournalReader):
     def incident_counts(self) -> dict[IncidentState, int]:
         return self._unchanged("incident_counts", super().incident_counts)
 
+    def summaries(self) -> tuple[IncidentSummary, ...]:
+        return self._unchanged("summaries", super().summaries)
+
+    def unfinished(self) -> tuple[Unfinished, ...]:
+        return self._unchanged("unfinished", super().unfinished)
+
     def failing(self) -> dict[tuple[str, str], int]:
         return self._unchanged("failing", super().failing)
 
@@ -142,9 +148,18 @@ class Journal(JournalReader):
         self, incident_id: int, state: IncidentState, words: str, now: Instant, expected: IncidentState | None = None
     ) -> bool:
         """Moves an incident on, with the reason in words; False if it is not in the `expected` state any more."""
-        return self._writer.submit(
-            lambda connection: incidents.set_state(connection, incident_id, state, words, now, expected)
-        )
+
+        def write(connection: Connection) -> bool:
+            moved = incidents.set_state(connection, incident_id, state, words, now, expected)
+            if moved:
+                findings.follow(connection, incident_id, state, now)
+            return moved
+
+        return self._writer.submit(write)
+
+    def note_finding(self, incident_id: int, cause: str, remediation: str, replace: bool) -> None:
+        """Remembers what was found of an incident, and what answers it; without `replace` only what is found first."""
+        self._writer.submit(lambda connection: findings.note(connection, incident_id, cause, remediation, replace))
 
     def note_open(self, incident_id: int, kind: str, words: str, now: Instant) -> bool:
         """Adds one sentence about an incident, unless it has ended meanwhile; then False."""
@@ -177,8 +192,8 @@ class Journal(JournalReader):
         return self._writer.submit(lambda connection: actions.conclude(connection, action, verdict, seconds, now))
 
     def settle(self, server: str, words: str, now: Instant) -> None:
-        """Lets the server's failed actions hold its pool back no longer; `words` say why."""
-        self._writer.submit(lambda connection: actions.settle(connection, server, words, now))
+        """Lets the server's failed actions hold its pool back no longer, and needs no person for it; `words` say why."""
+        self._writer.submit(lambda connection: _settle(connection, server, words, now))
 
     def remember(
         self,
@@ -206,7 +221,7 @@ class Journal(JournalReader):
 
         def write(connection: Connection) -> None:
             ledger.resume(connection, words, now)
-            actions.settle(connection, None, f"resumed by {words}", now)
+            _settle(connection, None, f"resumed by {words}", now)
 
         self._writer.submit(write)
 
@@ -219,6 +234,11 @@ class Journal(JournalReader):
         answer = read()
         self._recent[name] = commits, answer
         return answer
+
+
+def _settle(connection: Connection, server: str | None, words: str, now: Instant) -> None:
+    actions.settle(connection, server, words, now)
+    findings.settle(connection, server, words, now)
 
 
 def _prepare(path: Path, lock: FileLock, admission: Admission) -> Engine:

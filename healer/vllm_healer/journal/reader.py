@@ -9,9 +9,9 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, Engine
 
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import actions, alerts, entries, incidents, ledger, memory, schema
+from vllm_healer.journal import actions, alerts, entries, findings, incidents, ledger, memory, schema
 from vllm_healer.journal.store import journal_errors, read_only_engine
-from vllm_healer.journal.values import Entry, StoredAlert, Unfinished
+from vllm_healer.journal.values import Entry, IncidentSummary, StoredAlert, Unfinished
 from vllm_healer.model import Incident, IncidentState, Instant, Ledger, Lesson, Plan, TargetMemory
 
 T = TypeVar("T")
@@ -48,6 +48,10 @@ class JournalReader:
         """The number of incidents in each state."""
         return self._read(incidents.counts)
 
+    def summaries(self) -> tuple[IncidentSummary, ...]:
+        """The open incidents, the newest closed ones, and those for which a person is needed; oldest first."""
+        return self._read(findings.summaries)
+
     def last_closed(self, server: str) -> tuple[Incident, Instant] | None:
         """The server's newest closed incident and when it was closed."""
         return self._read(lambda connection: incidents.last_closed(connection, server))
@@ -65,8 +69,10 @@ class JournalReader:
         return self._read(actions.unfinished)
 
     def unsettled(self, server: str) -> bool:
-        """True if an action of this server failed and it was not seen to work since."""
-        return self._read(lambda connection: actions.unsettled(connection, server))
+        """True if an action or an incident of this server failed and it was not seen to work since."""
+        return self._read(
+            lambda connection: actions.unsettled(connection, server) or findings.is_needy(connection, server)
+        )
 
     def failing(self) -> dict[tuple[str, str], int]:
         """Counts how often in a row each (server, remediation) did not help; those that helped since are not in it."""

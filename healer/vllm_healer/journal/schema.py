@@ -91,6 +91,17 @@ entries = Table(
     *instant_columns("at"),
 )
 
+# What became known of an incident; a table of its own, so that an earlier release still reads the others.
+findings = Table(
+    "findings",
+    metadata,
+    Column("incident", ForeignKey("incidents.id"), primary_key=True),
+    Column("cause", String, nullable=False),  # '' while none was found
+    Column("remediation", String, nullable=False),
+    Column("needs_person", Boolean, nullable=False),  # it failed, and nobody has seen the server work since
+)
+NEEDY = Index("findings_needy", findings.c.incident, sqlite_where=findings.c.needs_person.is_(True))
+
 actions = Table(
     "actions",
     metadata,
@@ -152,6 +163,7 @@ def create(connection: Connection) -> None:
 def complete(connection: Connection) -> None:
     """Adds what an earlier release did not have, and what that release, run again, does not see."""
     WAITING.create(connection, checkfirst=True)
+    findings.create(connection, checkfirst=True)
 
 
 def check(connection: Connection, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vllm_healer.model import Alert, Instant, Permit, Result
+from vllm_healer.model import Alert, IncidentState, Instant, Permit, Result
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,18 @@ class Unfinished:
     permit: Permit
     steps: tuple[str, ...]  # taken so far, in order
     result: Result | None  # None: it was still being carried out
+
+
+@dataclass(frozen=True)
+class IncidentSummary:
+    """An incident in one line. Its times are in seconds since the epoch."""
+
+    id: int
+    server: str
+    state: IncidentState
+    cause: str  # '' while none was found
+    remediation: str
+    opened: float
+    closed: float | None  # None: it is open
+    needs_person: bool  # it failed, and nobody has seen the server work since or has acknowledged it
+    refused: str  # of an open one without an action: the reason of the last refusal; '' without one

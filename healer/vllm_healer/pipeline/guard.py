@@ -33,6 +33,9 @@ CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     checks_journal.dry_run,
 )
 
+# Refusals that end by themselves, mostly within seconds. After any other a person is needed.
+PASSING = frozenset({"blind", "incarnation_changed", "not_firing", "pool_locked", "stale_data"})
+
 
 def guard(plan: Plan, facts: Facts, ledger: Ledger, limits: Limits, mode: Mode) -> Refusal | None:
     """The first refusal, or None: the plan may be carried out. A plan that only tells is never refused.

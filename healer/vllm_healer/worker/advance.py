@@ -64,6 +64,7 @@ class Advance:
         memory = self._recorder.memory(incident)
         decision = decide(incident, self._deps, earlier=memory.before)
         memory.plan, memory.before = decision.plan, decision.facts.look
+        self._note_finding(incident, decision)
         if not decision.plan.destructive:
             self._tell(incident, decision)
             return
@@ -71,11 +72,18 @@ class Advance:
         self._recorder.finding(incident, found.cause, f"{found.cause}: {found.evidence}")
         answer = self._deps.journal.reserve(decision.plan, self._deps.clock.now(), decision.against)
         if isinstance(answer, Refusal):
-            self._deps.own.refusals.labels(reason=answer.reason).inc()
+            self._deps.own.refusals.labels(reason=answer.reason, server=incident.server).inc()
             log.info("incident=%d refused reason=%s: %s", incident.id, answer.reason, answer.words)
             return
         self._recorder.state(incident, IncidentState.ACTING, f"{decision.plan.remediation} is under way")
         self._act(incident, answer)
+
+    def _note_finding(self, incident: Incident, decision: Decision) -> None:
+        """Remembers what is wrong. What asks for no action, such as that it looks well again, replaces nothing."""
+        memory, found = self._recorder.memory(incident), (decision.diagnosis.cause, decision.plan.remediation)
+        if found != memory.finding:
+            memory.finding = found
+            self._deps.journal.note_finding(incident.id, *found, replace=decision.plan.destructive)
 
     def _tell(self, incident: Incident, decision: Decision) -> None:
         found, plan = decision.diagnosis, decision.plan
@@ -144,7 +152,7 @@ class Advance:
         deps, now = self._deps, self._deps.clock.now()
         deps.journal.finish(permit.action, result, now)
         labels = {"remediation": permit.plan.remediation, "outcome": result.outcome.value}
-        deps.own.actions.labels(**labels).inc()
+        deps.own.actions.labels(**labels, server=permit.plan.server).inc()
         deps.own.acted_at.labels(**labels).set(now.wall)
         if result.outcome is Outcome.FAILED:
             self._follow.failed(incident, permit, result)

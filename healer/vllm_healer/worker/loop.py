@@ -16,6 +16,7 @@ from vllm_healer.worker.deps import Deps
 from vllm_healer.worker.jobs import LIMIT, Jobs
 from vllm_healer.worker.pool import DaemonPool
 from vllm_healer.worker.reconcile import Reconciler
+from vllm_healer.worker.report import Report
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Worker:
         self._wake = threading.Event()
         self._jobs = Jobs(executor or _pool(deps), lambda: deps.clock.now().boot, self._wake.set)
         self._advance = Advance(deps)
+        self._report = Report(deps)
         self._reconciler = Reconciler(deps)
         self._stepped: dict[int, tuple[IncidentState, float]] = {}  # incident -> its state and when, by the boot clock
         self._next_reconcile = 0.0
@@ -77,7 +79,8 @@ class Worker:
                 self._jobs.submit(f"observe {target.server}", partial(self._reconciler.observe, target))
         self._correlate()
         incidents = self._deps.journal.open_incidents()
-        self._count()
+        self._deps.own.jobs_overdue.set(len(self._jobs.overdue()))
+        self._report.publish()
         for incident in incidents:
             self._advance_when_due(incident, now.boot)
             if incident.state is IncidentState.VERIFYING and self._jobs.busy(f"incident {incident.id}"):
@@ -118,15 +121,6 @@ class Worker:
                 journal.open_incident(group.server, group.alerts, now, group.words)
             elif group.move is Move.ATTACH and group.incident is not None:
                 journal.attach(group.incident, group.alerts)
-
-    def _count(self) -> None:
-        self._deps.own.jobs_overdue.set(len(self._jobs.overdue()))
-        self._deps.own.paused.set(bool(self._deps.journal.paused()))
-        failing, limit = self._deps.journal.failing().items(), self._deps.config.limits.give_up_after
-        self._deps.own.gave_up(pair for pair, count in failing if count >= limit and pair[0] in self._deps.listed)
-        counts = self._deps.journal.incident_counts()
-        for state in IncidentState:
-            self._deps.own.incidents.labels(state=state.value).set(counts.get(state, 0))
 
     def _advance_when_due(self, incident: Incident, now: float) -> None:
         rest = VERIFY_EVERY if incident.state is IncidentState.VERIFYING else CONSIDER_EVERY

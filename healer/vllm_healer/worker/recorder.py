@@ -22,6 +22,7 @@ class Scratch:
 
     plan: Plan | None = None
     before: Look | None = None
+    finding: tuple[str, str] = "", ""  # the cause and the remediation that were found last
     said: str = ""
     gist: str = ""  # of the words that were said
     said_at: float = 0.0
