@@ -132,10 +132,10 @@ def test_history_can_be_read_while_it_runs(healer: Any, command: Command, stage:
 def test_ten_thousand_alerts_at_once_leave_it_working(healer: Any, stage: ModuleType) -> None:
     alerts = [stage.alert("VllmDown", f"burst{number}:8000") for number in range(10_000)]
     started = time.monotonic()
-    assert healer.post("/alerts", stage.notification(*alerts)).status_code == 200
+    answer = healer.post("/alerts", stage.notification(*alerts))
     assert time.monotonic() - started < 15.0  # what Alertmanager waits; on an idle machine it takes half a second
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 10_000)
     assert healer.ready()
-    assert healer.metric("vllm_healer_alerts_received_total") >= 10_000
 
 
 def test_imports_no_numpy(healer: Any) -> None:

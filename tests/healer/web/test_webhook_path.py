@@ -35,7 +35,6 @@ def test_accepts_journals_and_wakes_the_worker(
     assert (answer.status_code, answer.json) == (200, {"accepted": 1})
     assert [alert.name for alert in fake_journal.recorded] == ["VllmDown"]
     assert worker.woken == 1
-    assert metrics.registry.get_sample_value("vllm_healer_alerts_received_total") == 1
     assert answers(metrics, "200") == 1
     assert metrics.registry.get_sample_value("vllm_healer_webhook_seconds_count") == 1
 
@@ -111,7 +110,7 @@ def test_is_not_acknowledged_while_the_journal_cannot_write(
         "fix": "nothing was accepted; send it again later",
     }
     assert worker.woken == 0
-    assert metrics.registry.get_sample_value("vllm_healer_alerts_received_total") == 0
+    assert answers(metrics, "200") == 0
     fake_journal.trouble = ""
     assert client.post("/alerts", data=BODY, headers=authorized).status_code == 200
     assert (answers(metrics, "503"), answers(metrics, "200")) == (1, 1)
