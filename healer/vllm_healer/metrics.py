@@ -132,18 +132,17 @@ class HealerMetrics:
         )
 
     def _healing(self, registry: CollectorRegistry) -> None:
-        """Families are read in this order. So a scrape during a change sees the work go on, or how it ended, or both."""
+        """Families are read in this order: a scrape during a change sees the work go on, or how it ended, or both."""
         working_until = Gauge(
             "vllm_healer_working_until_timestamp_seconds",
-            "For each server that may be acted on, until when the work on it is to be proven, in seconds since the epoch; "
-            "0 while nothing is done about it",
+            "Until when the work on a server that may be acted on is to be proven, in seconds since the epoch; "
+            "0 while nothing is done",
             ["server"],
             registry=registry,
         )
         needs_person = Gauge(
             "vllm_healer_needs_person",
-            "1 for a server whose healing failed or is refused, until it works or a person acknowledges it with "
-            "`vllm-healer resume`",
+            "1 for a server whose healing failed or is refused, until it works or a person says `vllm-healer resume`",
             ["server", "cause"],
             registry=registry,
         )

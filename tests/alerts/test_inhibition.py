@@ -13,39 +13,51 @@ from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.alerts, pytest.mark.timeout(120)]
 
-DOWN, STALLED = "a:8000", "b:8000"
+DOWN, STALLED, HEALED = "a:8000", "b:8000", "c:8000"
 NOBODY_LISTENS = 9  # the port "discard": what is notified does not matter here
+HEALABLE, PAGE = {"healable": "true"}, {"healable": "false", "notify": "people"}
 
-FIRING = [
-    ("VllmDown", DOWN),
-    ("VllmProcessOrphaned", DOWN),
-    ("VllmEngineStalled", DOWN),
+FIRING: list[tuple[str, str, dict[str, str]]] = [
+    ("VllmDown", DOWN, HEALABLE),
+    ("VllmDownUnhealed", DOWN, PAGE),
+    ("VllmProcessOrphaned", DOWN, HEALABLE),
+    ("VllmEngineStalled", DOWN, HEALABLE),
+    ("VllmCanaryFailing", DOWN, {"healable": "false"}),
+    ("HighErrorRate", DOWN, {"healable": "false"}),
+    ("YourOwnAlert", DOWN, {}),
+    ("VllmEngineStalled", STALLED, HEALABLE),
+    ("VllmEngineStalledUnhealed", STALLED, PAGE),
+    ("VllmCanaryFailing", STALLED, {"healable": "false"}),
+    ("HighLatency", STALLED, {"healable": "false"}),
+    ("LowThroughput", STALLED, {"healable": "false"}),
+    ("HighErrorRate", STALLED, {"healable": "false"}),
+    ("VllmQueueOverload", STALLED, HEALABLE),
+    ("VllmStraggler", STALLED, {"healable": "false"}),
+    ("VllmHealed", HEALED, PAGE),
+    ("SloBurnFast", HEALED, {"healable": "false"}),
+    ("VllmDown", HEALED, HEALABLE),
+    ("VllmDownUnhealed", HEALED, PAGE),
+    ("HighLatency", "d:8000", {"healable": "false"}),
+    ("HighErrorRate", "d:8000", {"healable": "false"}),
+    ("ExporterDown", "", {"healable": "false"}),
+    ("Watchdog", "", {"healable": "false"}),
+]
+
+HELD_BACK = {
     ("VllmCanaryFailing", DOWN),
-    ("VllmQueueOverload", DOWN),
+    ("HighErrorRate", DOWN),
     ("YourOwnAlert", DOWN),
-    ("VllmEngineStalled", STALLED),
     ("VllmCanaryFailing", STALLED),
     ("HighLatency", STALLED),
     ("LowThroughput", STALLED),
     ("HighErrorRate", STALLED),
-    ("VllmQueueOverload", STALLED),
-    ("HighLatency", "c:8000"),
-    ("ExporterDown", ""),
-    ("Watchdog", ""),
-]
-
-HELD_BACK = {
-    ("VllmEngineStalled", DOWN),
-    ("VllmCanaryFailing", DOWN),
-    ("VllmQueueOverload", DOWN),
-    ("YourOwnAlert", DOWN),
-    ("VllmCanaryFailing", STALLED),
-    ("HighLatency", STALLED),
-    ("LowThroughput", STALLED),
+    ("SloBurnFast", HEALED),
 }
 
 
-def test_a_server_that_is_down_or_stalled_says_only_that(tools: Tools, tmp_path: Path) -> None:
+def test_a_server_that_is_down_or_stalled_says_only_that_and_the_healer_hears_of_all_that_it_acts_on(
+    tools: Tools, tmp_path: Path
+) -> None:
     with run_alertmanager(tools, tmp_path, NOBODY_LISTENS) as port:
         api = f"http://127.0.0.1:{port}/api/v2/alerts"
         send(api)
@@ -53,7 +65,10 @@ def test_a_server_that_is_down_or_stalled_says_only_that(tools: Tools, tmp_path:
 
 
 def send(api: str) -> None:
-    alerts = [{"labels": {"alertname": name, **({"server": server} if server else {})}} for name, server in FIRING]
+    alerts = [
+        {"labels": {"alertname": name, **labels, **({"server": server} if server else {})}}
+        for name, server, labels in FIRING
+    ]
     body = json.dumps(alerts).encode()
     assert ask(api, body)[0] == 200
 

@@ -62,15 +62,20 @@ def test_a_stall_reaches_the_healer_and_people_and_is_resolved(tools: Tools, tmp
         assert told.alerts[0]["labels"] == {
             "alertname": "VllmEngineStalled",
             "severity": "critical",
+            "component": "engine",
+            "failure_mode": "engine_stalled",
+            "healable": "true",
             "server": "gpu1:8000",
         }
         assert told.alerts[0]["annotations"] == {
             "summary": "A vLLM engine makes no progress",
             "description": "gpu1:8000 has work and its engine has shown no progress for 41s (limit 30s); "
-            "a canary request is unanswered, or may not be sent.",
+            "a canary request is unanswered, or may not be sent, or another engine answers it.",
             "runbook_url": "https://github.com/vllm-monitor/vllm-monitor/blob/main/docs/runbooks/VllmEngineStalled.md",
+            "dashboard_url": "/d/vllm-monitor-overview?var-server=gpu1:8000",
         }
-        world.wait_for("/human", "VllmEngineStalled", "firing", seconds=PATIENCE)
+        world.wait_for("/human", "VllmEngineStalledUnhealed", "firing", seconds=PATIENCE)  # no healer says that it acts
+        assert not any(one.has("VllmEngineStalled") for one in world.received if one.path == "/human")
 
         world.metrics = STALLED.replace('stalled{server="gpu1:8000"} 1', 'stalled{server="gpu1:8000"} 0')
         world.wait_for("/alerts", "VllmEngineStalled", "resolved", seconds=60)

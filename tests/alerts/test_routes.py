@@ -14,15 +14,19 @@ pytestmark = pytest.mark.alerts
 CONFIG = ALERTMANAGER / "alertmanager.yml"
 
 ROUTES = [
-    ("alertname=VllmDown server=gpu1:8000 severity=critical healable=true", "healer,human"),
-    ("alertname=VllmEngineStalled server=gpu1:8000 severity=critical", "healer,human"),
-    ("alertname=VllmQueueOverload server=gpu1:8000 severity=warning", "healer,human"),
-    ("alertname=LowThroughput server=gpu1:8000 severity=info", "healer,human"),
+    ("alertname=VllmDown server=gpu1:8000 severity=critical healable=true", "healer,nobody"),
+    ("alertname=VllmDown server=gpu1:8000 severity=critical healable=false", "healer,human"),
+    ("alertname=VllmEngineStalled server=gpu1:8000 severity=critical healable=true", "healer,nobody"),
+    ("alertname=VllmDownUnhealed server=gpu1:8000 severity=critical healable=false notify=people", "human"),
+    ("alertname=HealerNeedsPerson server=gpu1:8000 severity=critical healable=false notify=people", "human"),
+    ("alertname=VllmHealed server=gpu1:8000 severity=info healable=false notify=people", "human"),
+    ("alertname=VllmQueueOverload server=gpu1:8000 severity=warning healable=true", "healer,human"),
+    ("alertname=LowThroughput server=gpu1:8000 severity=info healable=false", "healer,human"),
     ("alertname=YourOwnAlert server=gpu1:8000", "healer,human"),
-    ("alertname=VllmProcessOrphaned severity=critical", "human"),  # of no known server
+    ("alertname=VllmProcessOrphaned severity=critical healable=true", "human"),  # of no known server
     ("alertname=ExporterDown instance=127.0.0.1:9855 severity=warning", "human"),
     ("alertname=HealerDown instance=127.0.0.1:9856 severity=warning", "human"),
-    ("alertname=HealerGaveUp instance=127.0.0.1:9856 target=gpu1:8000 severity=critical", "human"),
+    ("alertname=HealerGaveUp instance=127.0.0.1:9856 target=gpu1:8000 severity=warning", "human"),
     ("alertname=Watchdog severity=none part_of=vllm-monitor", "deadman"),
 ]
 

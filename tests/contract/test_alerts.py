@@ -47,13 +47,15 @@ def alerts() -> list[Alert]:
 
 
 NAMES = sorted({alert["alert"] for alert in alerts()})
+UNHEALED = "Unhealed"  # ends the name of a page about an alert that the healer acts on: it has that alert's runbook
+WITH_RUNBOOK = [name for name in NAMES if not name.endswith(UNHEALED)]
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
 def test_says_how_bad_what_and_where_to_read_on(alert: Alert) -> None:
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
     assert "{{" not in alert["annotations"]["summary"]  # the same for every server, so that it groups
-    assert alert["annotations"]["runbook_url"] == URL.format(alert["alert"])
+    assert alert["annotations"]["runbook_url"] == URL.format(alert["alert"].removesuffix(UNHEALED))
     assert DASHBOARD.match(alert["annotations"]["dashboard_url"])
 
 
@@ -86,7 +88,7 @@ def test_every_for_has_a_reason_beside_it(file: Path) -> None:
     assert [line for line in fors if not re.search(r" # \w+", line)] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_RUNBOOK)
 def test_has_a_runbook_with_the_usual_headings(name: str) -> None:
     text = (RUNBOOKS / f"{name}.md").read_text()
     assert text.startswith(f"# {name}\n")
@@ -94,7 +96,7 @@ def test_has_a_runbook_with_the_usual_headings(name: str) -> None:
 
 
 def test_every_runbook_is_an_alert_s() -> None:
-    assert sorted(file.stem for file in RUNBOOKS.glob("*.md")) == NAMES
+    assert sorted(file.stem for file in RUNBOOKS.glob("*.md")) == WITH_RUNBOOK
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "Watchdog"])

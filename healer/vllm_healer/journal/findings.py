@@ -1,4 +1,4 @@
-"""What became known of incidents: cause and remedy, whether a person is needed, and all of it in one line each."""
+"""Findings: what became known of incidents, such as cause and remedy, and whether a person is needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def note(connection: Connection, incident: int, cause: str, remediation: str, re
 
 
 def follow(connection: Connection, incident: int, state: IncidentState, now: Instant) -> None:
-    """Draws the conclusion from an incident's new state: one that failed needs a person, one that is healed ends that."""
+    """Draws the conclusion from an incident's new state: one that failed needs a person, one that is healed nobody."""
     if state is IncidentState.FAILED:
         if _get(connection, incident) is None:
             note(connection, incident, "", "")
@@ -84,8 +84,8 @@ def _refused(connection: Connection, incident: int) -> str:
     return str(last[0].data.get("reason", "")) if last is not None and last[0].kind == "refusal" else ""
 
 
-def _needy(server: str | None) -> Select[tuple[int]]:
-    needy = select(findings.c.incident).where(findings.c.needs_person.is_(True))
+def _needy(server: str | None) -> Select[int]:
+    needy: Select[int] = select(findings.c.incident).where(findings.c.needs_person.is_(True))
     if server is None:
         return needy
     return needy.where(findings.c.incident.in_(select(incidents.c.id).where(incidents.c.server == server)))

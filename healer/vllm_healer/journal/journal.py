@@ -11,7 +11,19 @@ from typing import Self, TypeVar, cast
 from sqlalchemy import Connection, Engine
 
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import actions, alerts, entries, findings, incidents, ledger, memory, mounts, schema, store, tidy
+from vllm_healer.journal import (
+    actions,
+    alerts,
+    entries,
+    findings,
+    incidents,
+    ledger,
+    memory,
+    mounts,
+    schema,
+    store,
+    tidy,
+)
 from vllm_healer.journal.admission import Admission
 from vllm_healer.journal.ledger import Check
 from vllm_healer.journal.lock import FileLock
@@ -192,7 +204,7 @@ class Journal(JournalReader):
         return self._writer.submit(lambda connection: actions.conclude(connection, action, verdict, seconds, now))
 
     def settle(self, server: str, words: str, now: Instant) -> None:
-        """Lets the server's failed actions hold its pool back no longer, and needs no person for it; `words` say why."""
+        """Lets the server's failed actions hold its pool back no longer, and needs nobody for it; `words` say why."""
         self._writer.submit(lambda connection: _settle(connection, server, words, now))
 
     def remember(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from vllm_healer.elapsed import elapsed
 from vllm_healer.journal import IncidentSummary
-from vllm_healer.model import IncidentState, Instant, Target
+from vllm_healer.model import IncidentState, Instant
 from vllm_healer.pipeline.guard import PASSING
 from vllm_healer.pipeline.verify import time_allowed
 from vllm_healer.registry import remediations
@@ -44,8 +44,8 @@ class Report:
         return [pair for pair, count in failing.items() if count >= limit and pair[0] in self._deps.listed]
 
     def _deadlines(self) -> dict[str, float]:
-        """By server that may be acted on: until when the work on it has to be proven, in whole seconds since the epoch;
-        0 while there is none."""
+        """The moment, in seconds since the epoch, until which the work on each server that may be acted on has to be
+        proven; 0 while there is none."""
         deps, now = self._deps, self._deps.clock.now()
         ends = {target.server: 0.0 for target in self._touched}
         acting = {one.permit.plan.server: one.permit for one in deps.journal.unfinished()}

@@ -68,3 +68,16 @@ def test_what_it_lacks_is_added_and_it_could_be_opened_by_the_old_release_again(
 def test_its_actions_count_for_the_guards(old: Journal, cases: ModuleType) -> None:
     (entry,) = old.ledger(cases.plan()).entries
     assert (entry.remediation, entry.finished, entry.stopped) == ("restart_engine", False, False)
+
+
+def test_an_incident_that_it_left_needs_a_person_when_it_fails(old: Journal, cases: ModuleType) -> None:
+    """Nothing is known of its cause: that release did not write it down."""
+    (incident,) = old.open_incidents()
+    [before] = old.summaries()
+    assert (before.server, before.cause, before.remediation, before.needs_person) == (cases.SERVER, "", "", False)
+    old.set_state(incident.id, IncidentState.FAILED, "it did not come back", cases.NOW)
+    [after] = old.summaries()
+    assert after.needs_person
+    assert old.unsettled(cases.SERVER)
+    old.settle(cases.SERVER, "it answers", cases.NOW)
+    assert [one.needs_person for one in old.summaries()] == [False]

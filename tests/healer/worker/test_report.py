@@ -33,7 +33,10 @@ def needs(world: Any) -> list[dict[str, str]]:
 
 
 def working_until(world: Any) -> float | None:
-    return world.own.registry.get_sample_value("vllm_healer_working_until_timestamp_seconds", {"server": SERVER})
+    until: float | None = world.own.registry.get_sample_value(
+        "vllm_healer_working_until_timestamp_seconds", {"server": SERVER}
+    )
+    return until
 
 
 def fail(world: Any, how: str = "VllmEngineStalled") -> None:
