@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deploy.config.pages import compose_env, env_example, settings_page
 from deploy.config.settings import load_settings
+from deploy.config.versions import version_of_image
 from deploy.config.volumes import fill_volumes
 from deploy.errors import DeployError
 
@@ -29,6 +30,8 @@ def _volumes(arguments: argparse.Namespace) -> int:
     """Runs as the service `config` of docker-compose.yml, which has the host's name. `make up` reads its last line."""
     hostname = socket.gethostname()
     settings = load_settings(arguments.env, os.environ, hostname)
+    image = os.environ.get("ALERTMANAGER_IMAGE", "")
+    settings.people.check_version(version_of_image(image), f"choose another than ALERTMANAGER_IMAGE={image}")
     filled = fill_volumes(arguments.env.absolute().parent, arguments.out, settings, hostname)
     said = f"{hostname} watches {', '.join(filled.targets)}; people: {filled.people}"
     print(said, *(f"warning: {one}" for one in filled.warnings), filled.line(), sep="\n")

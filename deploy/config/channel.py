@@ -23,6 +23,8 @@ Block: TypeAlias = Mapping[str, object]
 TITLE = '{{ template "vllm.title" . }}'
 TEXT = '{{ template "vllm.text" . }}'
 
+OLDEST = (0, 25)  # the Alertmanager that every block without `since` is for
+
 
 @dataclass(frozen=True)
 class Receiver:
@@ -30,8 +32,12 @@ class Receiver:
 
     words: str  # names the channel to a person; never a URL, which is a secret for Slack and for many webhooks
     kind: str  # the key of Alertmanager's list, such as slack_configs
-    block: Block  # one entry of that list; only fields that Alertmanager 0.25 knows
+    block: Block  # one entry of that list; only fields that Alertmanager 0.25 knows, or `since`
     warnings: tuple[str, ...] = ()  # of what is allowed and not wise; for `make up`
+    since: tuple[int, int] = OLDEST  # the first Alertmanager that has the kind
+    name: str = ""  # of the receiver in alertmanager.yml, where it has one of its own because it does not hear all
+    severities: tuple[str, ...] = ()  # that it hears; empty: all
+    components: tuple[str, ...] = ()
 
 
 class Channel(ABC):
@@ -39,7 +45,9 @@ class Channel(ABC):
 
     title: ClassVar[str]  # as people call it
     setup: ClassVar[str]  # what to do on the other side; for docs/settings.md and .env.example
+    prefix: ClassVar[str]  # of the names of its keys
     keys: ClassVar[tuple[Key, ...]]  # secrets are keys of files
+    where: ClassVar[tuple[str, ...]]  # the keys that say to whom: a receiver has one of them; the others may be shared
 
     @abstractmethod
     def receiver(self, value: Mapping[str, str]) -> Receiver:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deploy.config import channels
-from deploy.config.channel import load_channels
+from deploy.config.channel import Channel, load_channels
 from deploy.config.dotenv import Entry
-from deploy.config.key import Key
+from deploy.config.hearing import check_severities, components_key, severities_key
+from deploy.config.key import Key, check_url
+from deploy.config.mute import DEFAULT_SEVERITIES, check_zone
 from deploy.errors import SettingsError
+
+MUTE_TIMES, MUTE_SEVERITIES, MUTE_ZONE = "ALERT_MUTE_TIMES", "ALERT_MUTE_SEVERITIES", "ALERT_MUTE_TIME_ZONE"
+GRAFANA_URL = "GRAFANA_URL"
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,11 @@ class Group:
     title: str
     words: str
     keys: tuple[Key, ...]
+
+
+def keys_of(channel: Channel) -> tuple[Key, ...]:
+    """Returns its own keys, and those that every channel has."""
+    return (*channel.keys, severities_key(channel.prefix), components_key(channel.prefix))
 
 
 CHANNELS = load_channels(channels)
@@ -92,17 +103,61 @@ GROUPS = (
             Key("MONITOR_GATEWAY", "Address of this host in it; the exporter listens there too.", "172.16.98.1"),
         ),
     ),
-    *(Group(f"Alerts by {one.title}", one.setup, one.keys) for one in CHANNELS.values()),
+    Group(
+        "Alerts by every channel",
+        "One more receiver of a kind: its keys once more in `.env`, with `_2` behind their names, then `_3` and so on. "
+        "What it leaves out is as in the first, but for severities and components.",
+        (
+            Key(
+                GRAFANA_URL,
+                "Address of Grafana as people reach it, for links. In containers: that of `make up`.",
+                example="https://grafana.example.org",
+                check=check_url,
+            ),
+            Key(
+                MUTE_TIMES,
+                "Windows in which people are not told of what can wait. The healer hears of it all the same.",
+                example="Mon-Fri 22:00-06:00; Sat,Sun 00:00-24:00",
+            ),
+            Key(
+                MUTE_SEVERITIES,
+                "What can wait.",
+                DEFAULT_SEVERITIES,
+                needs=(MUTE_TIMES,),
+                check=check_severities,
+            ),
+            Key(
+                MUTE_ZONE,
+                "Time zone of the windows.",
+                "UTC",
+                needs=(MUTE_TIMES,),
+                check=check_zone,
+            ),
+        ),
+    ),
+    *(Group(f"Alerts by {one.title}", one.setup, keys_of(one)) for one in CHANNELS.values()),
 )
 KEYS = tuple(key for group in GROUPS for key in group.keys)
 KNOWN = {key.name: key for key in KEYS}
+_OF_CHANNELS = {key.name for channel in CHANNELS.values() for key in keys_of(channel)}
+_NUMBERED = re.compile(r"(.+)(_[2-9]|_[1-9]\d)")
 
 _ALIKE = 0.85  # PROMETHUES_PORT is a slip of the fingers; PROMETHEUS_IMAGE belongs to docker compose
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Returns the name of a key, and '_2' to '_99' for one more receiver of its channel, else ''."""
+    match = _NUMBERED.fullmatch(name)
+    return (match[1], match[2]) if match and match[1] in _OF_CHANNELS else (name, "")
+
+
+def find_key(name: str) -> Key | None:
+    return KNOWN.get(split_name(name)[0])
+
+
 def problem_with(name: str) -> str:
     """Returns why a name of .env cannot be right, or ''. docker compose reads .env too, so other names may be there."""
-    if name in KNOWN:
+    if find_key(name):
         return ""
     if alike := difflib.get_close_matches(name, KNOWN, n=1, cutoff=_ALIKE):
         return f"unknown setting {name!r}: write {alike[0]}, if that is meant"
@@ -115,10 +170,11 @@ def problem_with(name: str) -> str:
 def check_entries(chosen: Mapping[str, Entry]) -> None:
     """Raises SettingsError for a value that its key does not allow, a key without one it needs, or one too many."""
     for name, entry in chosen.items():
-        for needed in KNOWN[name].needs:
-            if needed not in chosen:
+        base, suffix = split_name(name)
+        for needed in KNOWN[base].needs:
+            if needed + suffix not in chosen and needed not in chosen:  # the first receiver's will do
                 raise SettingsError(f"{entry.where}: {name} is set and {needed} is not: set both, or neither")
-        if (other := KNOWN[name].instead_of) in chosen:
+        if KNOWN[base].instead_of and (other := KNOWN[base].instead_of + suffix) in chosen:
             raise SettingsError(f"{entry.where}: {name} is set and {other} too: keep one")
-        if check := KNOWN[name].check:
+        if check := KNOWN[base].check:
             check(entry)

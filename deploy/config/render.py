@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.config.access import GUARDED, SECRETS, TOKEN, WEB, password_name
+from deploy.config.addresses import HOST
 from deploy.config.alertmanager import render_alertmanager
 from deploy.config.carried import Carrier, read_own
 from deploy.config.compare import compare_servers, list_healed
@@ -102,7 +103,7 @@ def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Sit
         "exporter": {"exporter.yml": render_exporter(exporter, settings, servers, site)},
         "healer": {"healer.yml": render_healer(healer, settings, servers, site)},
         "prometheus": render_prometheus(root / "prometheus", site, targets),
-        "alertmanager": render_alertmanager(root / "alertmanager", site, settings.people),
+        "alertmanager": render_alertmanager(root / "alertmanager", site, settings.people, _grafana(settings, site)),
     }
     warnings = compare_servers(
         [target.server for target in targets],
@@ -113,6 +114,11 @@ def compute(root: Path, home: Path, settings: Settings, hostname: str, site: Sit
     return Computed(
         files, targets, bool(settings.targets) or exporter.users, (*warnings, *settings.people.warnings()), healer
     )
+
+
+def _grafana(settings: Settings, site: Site) -> str:
+    """Returns the address for links in messages; '' where `make up` runs none and none is named."""
+    return settings.grafana_url or (f"http://{HOST}:{settings.grafana_port}" if site.contained else "")
 
 
 def _native_name(part: str, name: str) -> str:

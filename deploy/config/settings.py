@@ -8,7 +8,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from deploy.config.dotenv import Entry, read_dotenv
-from deploy.config.keys import KNOWN, check_entries, problem_with
+from deploy.config.key import Key
+from deploy.config.keys import GRAFANA_URL, KNOWN, check_entries, find_key, problem_with
 from deploy.config.people import People, choose_people
 from deploy.config.targets import Target, parse_targets
 from deploy.errors import SettingsError, why
@@ -40,6 +41,8 @@ class Settings:
     ports: Ports = Ports()
     people: People = field(default_factory=People)
     gateway: str = KNOWN["MONITOR_GATEWAY"].default  # this host's address in the containers' network
+    grafana_url: str = ""  # as people reach it; '': the one of this checkout, if it runs one
+    grafana_port: int = 3000
     exporter_user: str = ""  # '': the one that `make up` makes
     passed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # part -> environment given as it is
 
@@ -60,18 +63,18 @@ def choose_entries(entries: tuple[Entry, ...], environ: Mapping[str, str]) -> di
     for entry in entries:
         if problem := problem_with(entry.key):
             raise SettingsError(f"{entry.where}: {problem}")
-    from_file = {entry.key: entry for entry in entries if entry.key in KNOWN}
+    from_file = {entry.key: entry for entry in entries if find_key(entry.key)}
     from_environ = {
         name: Entry(name, environ[name], "the environment")
-        for name in KNOWN
-        if name in environ and not (name in from_file and from_file[name].value == environ[name])
+        for name in environ
+        if find_key(name) and not (name in from_file and from_file[name].value == environ[name])
     }
     return {name: entry for name, entry in (from_file | from_environ).items() if entry.value}
 
 
 def with_files(chosen: Mapping[str, Entry], base: Path) -> dict[str, Entry]:
     """Makes paths absolute, since each part would start a relative one elsewhere. Each file must be readable."""
-    return {name: _with_file(entry, base) if KNOWN[name].file else entry for name, entry in chosen.items()}
+    return {name: _with_file(entry, base) if _known(name).file else entry for name, entry in chosen.items()}
 
 
 def parse_settings(chosen: Mapping[str, Entry], hostname: str) -> Settings:
@@ -82,9 +85,17 @@ def parse_settings(chosen: Mapping[str, Entry], hostname: str) -> Settings:
         ports=_parse_ports(chosen),
         people=choose_people(chosen),
         gateway=_parse_gateway(chosen),
+        grafana_url=chosen[GRAFANA_URL].value.rstrip("/") if GRAFANA_URL in chosen else "",
+        grafana_port=_parse_port(chosen["GRAFANA_PORT"]) if "GRAFANA_PORT" in chosen else Settings.grafana_port,
         exporter_user=chosen["EXPORTER_USER"].value if "EXPORTER_USER" in chosen else "",
         passed=_parse_passed(chosen),
     )
+
+
+def _known(name: str) -> Key:
+    key = find_key(name)
+    assert key is not None, name  # choose_entries lets no other through
+    return key
 
 
 def _with_file(entry: Entry, base: Path) -> Entry:
@@ -141,6 +152,6 @@ def _parse_gateway(chosen: Mapping[str, Entry]) -> str:
 def _parse_passed(chosen: Mapping[str, Entry]) -> dict[str, dict[str, str]]:
     passed: dict[str, dict[str, str]] = {}
     for name, entry in chosen.items():
-        if part := KNOWN[name].passed_to:
+        if part := _known(name).passed_to:
             passed.setdefault(part, {})[name] = entry.value
     return passed

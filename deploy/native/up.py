@@ -17,6 +17,7 @@ from deploy.config.keys import KNOWN
 from deploy.config.render import Rendered, render
 from deploy.config.settings import Settings, load_settings
 from deploy.config.sources import Source, read_source
+from deploy.config.versions import version_said
 from deploy.errors import NativeError
 from deploy.native.accounts import ROOT, Account, Accounts, choose_accounts, hand_over, runs_as_another
 from deploy.native.environment import choose_environment
@@ -154,6 +155,7 @@ def _prepare(
     """Renders, and lets each part check its configuration before anything that runs is touched."""
     for part in ("exporter", "healer"):
         check_source(layout, part, settings)
+    _check_alertmanager(settings)
     accounts = _accounts(layout, settings) if users else Accounts({})
     rendered = render(layout.root, layout.home, layout.run, settings, socket.gethostname(), accounts.apart)
     parts = (with_user(one, accounts) for one in choose_programs(layout, settings, rendered))
@@ -169,6 +171,13 @@ def _prepare(
         _warn_of_what_is_closed(layout, rendered, accounts.of["exporter"])
     write_if_changed(layout.conf, render_conf(layout, programs))
     return Plan(settings, rendered, programs, accounts.warnings)
+
+
+def _check_alertmanager(settings: Settings) -> None:
+    binary = find_binary("alertmanager")
+    done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
+    fix = f"put a newer one on PATH before {binary}, run it in containers, or take the channel out of .env"
+    settings.people.check_version(version_said(done.stdout + done.stderr), fix)
 
 
 def _stop_former(supervisor: Supervisor, accounts: Accounts) -> None:

@@ -1,12 +1,17 @@
-"""Who hears of what, and what the message says."""
+"""Who hears of what."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
+import yaml
 
+from deploy.config.alertmanager import render_alertmanager
+from deploy.config.settings import Ports, load_settings
+from deploy.config.site import native_site
 from tests.alerts.toolchain import ALERTMANAGER, Tools, output_of
 
 pytestmark = pytest.mark.alerts
@@ -28,7 +33,26 @@ ROUTES = [
     ("alertname=HealerDown instance=127.0.0.1:9856 severity=warning", "human"),
     ("alertname=HealerGaveUp instance=127.0.0.1:9856 target=gpu1:8000 severity=warning", "human"),
     ("alertname=Watchdog severity=none part_of=vllm-monitor", "deadman"),
+    ("alertname=NotificationTest severity=info", "human"),
 ]
+
+# PagerDuty hears what is critical, the second mail what is not, the third what concerns GPUs or hosts, others all.
+ENV = """\
+SLACK_WEBHOOK_URL_FILE=url
+PAGERDUTY_ROUTING_KEY_FILE=key
+PAGERDUTY_SEVERITIES=critical
+SMTP_SMARTHOST=mail:25
+SMTP_FROM=v@b.c
+SMTP_TO=a@b.c
+SMTP_TO_2=b@b.c
+SMTP_SEVERITIES_2=warning,info
+SMTP_TO_3=c@b.c
+SMTP_COMPONENTS_3=gpu,host
+"""
+MUTED = "ALERT_MUTE_TIMES=Mon-Fri 22:00-06:00; Sat,Sun 00:00-24:00\nALERT_MUTE_TIME_ZONE=Europe/Berlin\n"
+
+SEVERITIES = ("critical", "warning", "info", "your-own", "")
+COMPONENTS = ("server", "engine", "gpu", "host", "exporter", "healer", "monitoring", "your-own", "")
 
 
 def test_alertmanager_accepts_the_configuration(tools: Tools) -> None:
@@ -37,64 +61,65 @@ def test_alertmanager_accepts_the_configuration(tools: Tools) -> None:
 
 @pytest.mark.parametrize(("labels", "receivers"), ROUTES, ids=[labels.split()[0] for labels, _ in ROUTES])
 def test_routes_each_alert_to(tools: Tools, labels: str, receivers: str) -> None:
-    routed = output_of(tools.amtool, "config", "routes", "test", f"--config.file={CONFIG}", *labels.split())
-    assert routed.strip() == receivers
+    assert routed(tools, CONFIG, *labels.split()) == receivers.split(",")
 
 
-MESSAGE = """\
-[1 firing] VllmDown on gpu1:8000
-A vLLM server is down (critical)
-gpu1:8000 refuses connections.
-Since: 2026-01-02 03:04:05 UTC
-Runbook: https://example.org/VllmDown.md
-Graph: http://prometheus:9090/graph
-Silence: http://alertmanager:9093/#/silences/new?filter=%7Balertname%3D%22VllmDown%22%2Cserver%3D%22gpu1%3A8000%22%7D
+@pytest.fixture
+def rendered(tmp_path: Path) -> Callable[[str], Path]:
+    """The configuration that a .env makes."""
+    (tmp_path / "url").write_text("https://hooks.example.org/x\n")
+    (tmp_path / "key").write_text("k" * 32)
 
-Resolved: A vllm-exporter is down
-The exporter cannot be scraped.
-Since: 2026-01-02 03:04:05 UTC
+    def render(env: str) -> Path:
+        (tmp_path / ".env").write_text(env)
+        people = load_settings(tmp_path / ".env", {}, "gpu1").people
+        for name, text in render_alertmanager(ALERTMANAGER, native_site(Ports(), tmp_path), people).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return tmp_path / "alertmanager.yml"
 
-All alerts: http://alertmanager:9093/#/alerts"""
-
-NOTIFICATION = {
-    "receiver": "human",
-    "status": "firing",
-    "externalURL": "http://alertmanager:9093",
-    "commonLabels": {"alertname": "VllmDown", "server": "gpu1:8000"},
-    "alerts": [
-        {
-            "status": "firing",
-            "labels": {"alertname": "VllmDown", "server": "gpu1:8000", "severity": "critical"},
-            "annotations": {
-                "summary": "A vLLM server is down",
-                "description": "gpu1:8000 refuses connections.",
-                "runbook_url": "https://example.org/VllmDown.md",
-            },
-            "startsAt": "2026-01-02T03:04:05Z",
-            "generatorURL": "http://prometheus:9090/graph",
-        },
-        {
-            "status": "resolved",
-            "labels": {"alertname": "ExporterDown"},
-            "annotations": {
-                "summary": "A vllm-exporter is down",
-                "description": "The exporter cannot be scraped.",
-            },
-            "startsAt": "2026-01-02T03:04:05Z",
-        },
-    ],
-}
+    return render
 
 
-def test_the_message_says_what_since_when_and_where_to_look(tools: Tools, tmp_path: Path) -> None:
-    data = tmp_path / "notification.json"
-    data.write_text(json.dumps(NOTIFICATION))
-    text = output_of(
-        tools.amtool,
-        "template",
-        "render",
-        f"--template.glob={ALERTMANAGER}/templates/*.tmpl",
-        '--template.text={{ template "vllm.title" . }}\n{{ template "vllm.text" . }}',
-        f"--template.data={data}",
-    )
-    assert text.strip() == MESSAGE
+def routed(tools: Tools, config: Path, *labels: str) -> list[str]:
+    """The receivers, in the order in which they are told."""
+    output = output_of(tools.amtool, "config", "routes", "test", f"--config.file={config}", *labels)
+    return [name for name in output.strip().split(",") if name]
+
+
+@pytest.mark.parametrize("mute", ["", MUTED], ids=["never muted", "with mute times"])
+def test_each_severity_of_each_component_reaches_who_wants_it(
+    tools: Tools, rendered: Callable[[str], Path], mute: str
+) -> None:
+    config = rendered(ENV + mute)
+    output_of(tools.amtool, "check-config", config)
+    for severity, component in product(SEVERITIES, COMPONENTS):
+        named = {"severity": severity, "component": component, "failure_mode": "x" if component else ""}
+        labels = [f"{name}={value}" for name, value in named.items() if value]
+        wanted = {"healer", "human"}
+        wanted |= {"human-pagerduty"} if severity == "critical" else set()
+        wanted |= {"human-email-2"} if severity in ("warning", "info") else set()
+        wanted |= {"human-email-3"} if component in ("gpu", "host") else set()
+        heard = routed(tools, config, "alertname=A", "server=gpu1:8000", *labels)
+        assert (len(heard), set(heard)) == (len(wanted), wanted), labels
+        assert set(routed(tools, config, "alertname=A", *labels)) == wanted - {"healer"}, labels
+        assert set(routed(tools, config, "alertname=A", "model_name=m", *labels)) == wanted - {"healer"}, labels
+
+
+def test_a_test_message_reaches_everybody_and_a_dead_mans_switch_nobody_else(
+    tools: Tools, rendered: Callable[[str], Path]
+) -> None:
+    config = rendered(ENV + MUTED)
+    everybody = ["human-email-2", "human-email-3", "human-pagerduty", "human"]
+    assert routed(tools, config, "alertname=NotificationTest", "severity=info") == everybody
+    assert routed(tools, config, "alertname=Watchdog", "severity=none") == ["deadman"]
+
+
+def test_what_can_wait_is_muted_for_people_and_never_for_the_healer(rendered: Callable[[str], Path]) -> None:
+    route = yaml.safe_load(rendered(ENV + MUTED).read_text())["route"]
+    healer, deadman, test, *people = route["routes"]
+    assert "mute_time_intervals" not in str((healer, deadman, test))
+    for leaf in people:
+        for way in leaf["routes"]:
+            muted = way.get("mute_time_intervals", [])
+            assert muted == (["quiet"] if way["matchers"][-1] == 'severity =~ "warning|info"' else [])

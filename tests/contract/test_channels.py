@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.config.channel import Receiver
-from deploy.config.keys import CHANNELS, KEYS
+from deploy.config.channel import OLDEST, Receiver
+from deploy.config.keys import CHANNELS, KEYS, keys_of
 from deploy.config.pages import compose_env, env_example, settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ def test_has_a_test(name: str) -> None:
 def test_its_keys_are_in_the_page_and_in_the_example(name: str) -> None:
     page, env = (ROOT / "docs" / "settings.md").read_text(), (ROOT / ".env.example").read_text()
     assert f"\n## Alerts by {CHANNELS[name].title}\n" in page
-    for key in CHANNELS[name].keys:
+    for key in keys_of(CHANNELS[name]):
         assert f"| `{key.name}` | " in page
         assert f"\n#{key.name}={key.default or key.example}\n" in env
 
@@ -45,6 +45,13 @@ def test_the_generated_files_are_up_to_date() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == settings_page()
     assert (ROOT / ".env.example").read_text() == env_example()
     assert (ROOT / "deploy" / "compose" / "settings.env").read_text() == compose_env()
+
+
+@EACH
+def test_its_keys_begin_alike_and_one_says_to_whom(name: str) -> None:
+    channel = CHANNELS[name]
+    assert all(key.name.startswith(f"{channel.prefix}_") for key in channel.keys)
+    assert set(channel.where) <= {key.name for key in channel.keys}
 
 
 def test_no_key_belongs_to_two() -> None:
@@ -79,9 +86,16 @@ def test_alertmanager_takes_its_block(name: str, tmp_path: Path) -> None:
     people = {"name": "human", receiver.kind: [receiver.block]}
     (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump({"route": {"receiver": "human"}, "receivers": [people]}))
     for amtool in AMTOOLS:
+        if receiver.since > OLDEST and "version 0.25" in version_of(amtool):
+            continue  # `make up` says what is needed: tests/deploy/channels/test_msteams.py
         command = [amtool, "check-config", str(tmp_path / "alertmanager.yml")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def version_of(amtool: str) -> str:
+    done = subprocess.run([amtool, "--version"], capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
 
 
 @EACH

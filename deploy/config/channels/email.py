@@ -12,10 +12,12 @@ USERNAME, PASSWORD_FILE, REQUIRE_TLS = "SMTP_USERNAME", "SMTP_PASSWORD_FILE", "S
 
 
 class Email(Channel):
-    """One mail for each group of alerts, as plain text: it reads the same in every client."""
+    """One mail for each group of alerts, as plain text and as HTML."""
 
     title = "e-mail"
     setup = "Name a mail server that takes mail from this host, with a login if it wants one."
+    prefix = "SMTP"
+    where = (TO,)
     keys = (
         Key(
             SMARTHOST,
@@ -52,7 +54,7 @@ class Email(Channel):
             "require_tls": value[REQUIRE_TLS] == "true",
             "send_resolved": True,
             "headers": {"Subject": TITLE},
-            "html": "",  # the default would be sent beside the text
+            "html": '{{ template "vllm.html" . }}',
             "text": TEXT,
             **(login if value[USERNAME] else {}),
         }

@@ -6,18 +6,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.config.channel import TEXT, TITLE, Channel, Receiver
+from deploy.config.channel import TITLE, Channel, Receiver
 from deploy.config.dotenv import Entry
 from deploy.config.key import Key, check_url
 from deploy.errors import SettingsError
 
 ROUTING_KEY_FILE, URL = "PAGERDUTY_ROUTING_KEY_FILE", "PAGERDUTY_URL"
 
-# PagerDuty refuses an event with any other severity, and the alert of a user may have one of his own.
-_SEVERITY = (
-    '{{ if match "^(critical|error|warning|info)$" .CommonLabels.severity }}{{ .CommonLabels.severity }}'
-    "{{ else }}error{{ end }}"
-)
 # https://developer.pagerduty.com/docs/send-alert-event: "the 32 character Integration Key"
 _ROUTING_KEY = re.compile(r"[A-Za-z0-9]{32}")
 
@@ -32,7 +27,10 @@ def check_routing_key(entry: Entry) -> None:
 
 
 class PagerDuty(Channel):
-    """One incident for each group of alerts; PagerDuty resolves it when Alertmanager says that they are over."""
+    """One incident for each group of alerts; PagerDuty resolves it when Alertmanager says that they are over.
+
+    Alertmanager's key for the group is the `dedup_key`: what is sent again changes the incident, and opens none.
+    """
 
     title = "PagerDuty"
     setup = (
@@ -40,6 +38,8 @@ class PagerDuty(Channel):
         "An alert opens an incident with the severity of its label (critical, warning, info; error for any other), and "
         "resolves it when it is over."
     )
+    prefix = "PAGERDUTY"
+    where = (ROUTING_KEY_FILE,)
     keys = (
         Key(
             ROUTING_KEY_FILE,
@@ -65,10 +65,23 @@ class PagerDuty(Channel):
             "client": "vllm-monitor",
             "client_url": "{{ .ExternalURL }}/#/alerts",
             "description": TITLE,
-            "severity": _SEVERITY,
-            "class": "{{ .CommonLabels.alertname }}",
-            "component": "{{ .CommonLabels.server }}",
-            "details": {"firing": TEXT},
-            "links": [{"href": "{{ .CommonAnnotations.runbook_url }}", "text": "Runbook"}],
+            "severity": '{{ template "vllm.pagerduty.severity" . }}',
+            "source": '{{ template "vllm.pagerduty.source" . }}',
+            "class": '{{ template "vllm.what" . }}',
+            "component": "{{ .CommonLabels.component }}",
+            "group": "{{ .CommonLabels.model_name }}",
+            # The first four replace Alertmanager's own, which have no limit.
+            "details": {
+                "firing": '{{ template "vllm.pagerduty.firing" . }}',
+                "resolved": '{{ template "vllm.pagerduty.resolved" . }}',
+                "num_firing": "{{ .Alerts.Firing | len }}",
+                "num_resolved": "{{ .Alerts.Resolved | len }}",
+                "failure_mode": "{{ .CommonLabels.failure_mode }}",
+            },
+            "links": [
+                {"href": '{{ template "vllm.runbook" . }}', "text": "Runbook"},
+                {"href": '{{ template "vllm.dashboard" . }}', "text": "Dashboard"},
+                {"href": '{{ template "vllm.silence" . }}', "text": "Silence"},
+            ],
         }
         return Receiver("PagerDuty", "pagerduty_configs", block)

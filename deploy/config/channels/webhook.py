@@ -20,6 +20,8 @@ class Webhook(Channel):
 
     title = "webhook"
     setup = "For a program of your own, or one that takes Alertmanager's format. Its answer must be 2xx."
+    prefix = "ALERT_WEBHOOK"
+    where = (URL_FILE, URL)
     keys = (
         Key(
             URL_FILE,

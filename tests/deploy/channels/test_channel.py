@@ -67,5 +67,5 @@ def test_without_a_channel_the_words_say_how_to_get_one(people_of: Callable[...,
     people = people_of("")
     assert people.blocks() == {}
     assert people.words() == (
-        "nobody is told, alerts are seen in Alertmanager only: set a channel in .env; docs/settings.md lists them"
+        "nobody is told, alerts are seen in Alertmanager only: set a channel in .env; docs/notifications.md says how"
     )

@@ -11,7 +11,7 @@ from deploy.errors import SettingsError
 ENV = "SMTP_SMARTHOST=mail:25\nSMTP_FROM=v@b.c\nSMTP_TO=a@b.c\n"
 
 
-def test_mail_is_text_and_encrypted(people_of: Callable[..., People]) -> None:
+def test_mail_is_text_and_html_and_encrypted(people_of: Callable[..., People]) -> None:
     people = people_of(ENV)
     assert people.blocks() == {
         "email_configs": [
@@ -22,7 +22,7 @@ def test_mail_is_text_and_encrypted(people_of: Callable[..., People]) -> None:
                 "require_tls": True,
                 "send_resolved": True,
                 "headers": {"Subject": '{{ template "vllm.title" . }}'},
-                "html": "",
+                "html": '{{ template "vllm.html" . }}',
                 "text": '{{ template "vllm.text" . }}',
             }
         ]

@@ -79,9 +79,10 @@ def test_an_incident_is_opened_with_a_severity_that_is_known_and_resolved(
 
     down = opened["VllmDown"]
     assert (down["routing_key"], down["event_action"], down["client"]) == (KEY, "trigger", "vllm-monitor")
-    assert down["payload"]["summary"] == "[1 firing] VllmDown on gpu1:8000"
-    assert (down["payload"]["severity"], down["payload"]["component"]) == ("critical", "gpu1:8000")
-    assert down["links"] == [{"href": RUNBOOK, "text": "Runbook"}]
+    assert down["payload"]["summary"] == "[1 firing, critical] VllmDown on gpu1:8000"
+    assert (down["payload"]["severity"], down["payload"]["source"]) == ("critical", "gpu1:8000")
+    assert [link["text"] for link in down["links"]] == ["Runbook", "Silence"]  # and no dashboard, which is not known
+    assert down["links"][0]["href"] == RUNBOOK
     assert "gpu1:8000 refuses connections." in down["payload"]["custom_details"]["firing"]
     assert opened["MyOwn"]["payload"]["severity"] == "error"
     assert events[-1]["dedup_key"] == down["dedup_key"]

@@ -12,16 +12,9 @@ ENV = "SLACK_WEBHOOK_URL_FILE=slack\n"
 
 
 def test_alertmanager_reads_the_url_from_the_file(people_of: Callable[..., People], tmp_path: Path) -> None:
-    assert people_of(ENV, slack="https://hooks.slack.com/services/T0/B0/secret\n").blocks() == {
-        "slack_configs": [
-            {
-                "api_url_file": str(tmp_path / "slack"),
-                "send_resolved": True,
-                "title": '{{ template "vllm.title" . }}',
-                "text": '{{ template "vllm.text" . }}',
-            }
-        ]
-    }
+    [block] = people_of(ENV, slack="https://hooks.slack.com/services/T0/B0/secret\n").blocks()["slack_configs"]
+    assert block["api_url_file"] == str(tmp_path / "slack")
+    assert block["send_resolved"] is True
 
 
 def test_the_url_is_told_to_nobody(people_of: Callable[..., People]) -> None:
