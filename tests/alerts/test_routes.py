@@ -52,7 +52,7 @@ SMTP_COMPONENTS_3=gpu,host
 MUTED = "ALERT_MUTE_TIMES=Mon-Fri 22:00-06:00; Sat,Sun 00:00-24:00\nALERT_MUTE_TIME_ZONE=Europe/Berlin\n"
 
 SEVERITIES = ("critical", "warning", "info", "your-own", "")
-COMPONENTS = ("server", "engine", "gpu", "host", "exporter", "healer", "monitoring", "your-own", "")
+COMPONENTS = ("server", "engine", "gpu", "host", "traffic", "slo", "healer", "monitoring", "your-own", "")
 
 
 def test_alertmanager_accepts_the_configuration(tools: Tools) -> None:
