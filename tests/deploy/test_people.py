@@ -64,7 +64,7 @@ def test_who_does_not_hear_all_has_a_receiver_of_his_own(tmp_path: Path) -> None
     )
     assert of.words() == "PagerDuty (critical only), Slack, Slack (warning, info, gpu only)"
     receivers = rendered(of)
-    assert set(receivers) == {"healer", "human", "deadman", "human-pagerduty", "human-slack-2"}
+    assert set(receivers) == {"healer", "human", "deadman", "nobody", "human-pagerduty", "human-slack-2"}
     assert set(receivers["human"]) == {"name", "slack_configs"}
     assert set(receivers["human-pagerduty"]) == {"name", "pagerduty_configs"}
 
