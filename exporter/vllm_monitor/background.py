@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vllm_monitor import place
+from vllm_monitor.lines import Lines
 from vllm_monitor.series import Series
 from vllm_monitor.snapshot import ProcessIdentity, SnapshotFile
 
@@ -31,7 +32,7 @@ class Background:
     """The series of this process and the thread that fills them. `start` it once; it ends with the process."""
 
     def __init__(self, folder: Path, port: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Makes the snapshot file. Raises OSError."""
+        """Makes the snapshot file; the one of lines comes with the first line. Raises OSError."""
         identity = ProcessIdentity.own()
         place.remove_left_over(folder, identity)
         self.folder = folder
@@ -39,6 +40,7 @@ class Background:
         self.series = Series()
         self._identity = identity
         self._file = SnapshotFile(folder / place.file_name(identity), identity, port)
+        self.lines = Lines(folder, self._file.path.stem, port)
         self._monotonic = monotonic
         self._sources: list[Source] = []
         self._written = 0.0
@@ -52,16 +54,17 @@ class Background:
     def start(self) -> None:
         """Starts the thread, or another one in place of one that has ended."""
         if self._thread is None:
-            atexit.register(self._last_round)
+            atexit.register(self.last_round)
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="vllm-monitor", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
         """Ends the thread after a last round; for programs that end it themselves."""
-        atexit.unregister(self._last_round)
-        self._last_round()
+        atexit.unregister(self.last_round)
+        self.last_round()
         self._file.close()
+        self.lines.close()
 
     def round(self) -> None:
         """Lets each source count what is there, and writes. A source that fails takes nothing from the others."""
@@ -74,9 +77,10 @@ class Background:
                 LOGGER.exception(
                     "vllm_monitor: a source of counts failed and is not asked again; the server is not affected"
                 )
+        self.series.set(self.series.place("counter", "vllm_inside_lines_lost_total"), float(self.lines.lost))
         self._write(now)
 
-    def _last_round(self) -> None:
+    def last_round(self) -> None:
         """Counts what a server that ends left: the failures by which it ends are among it."""
         if os.getpid() != self._identity.pid:  # a fork that ends, which shares the file of its parent
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from multiprocessing import util
 
-from vllm_monitor import place
+from vllm_monitor import exceptions, place
 from vllm_monitor.commands import TOKEN_VARIABLE, Mailbox, read_token
 from vllm_monitor.memory_lever import NAME, MemoryLever
 from vllm_monitor.process import Process, attach, this_process
@@ -28,6 +28,7 @@ def load() -> None:
         if place.directory() is None:
             return
         _loaded = True
+        attach(add_exceptions)
         attach(add_memory_lever)
         util.register_after_fork(load, _forked)  # a forked engine or worker is not told to load plug-ins
         start()
@@ -41,6 +42,11 @@ def start() -> None:
         process = this_process()
         if process is not None:
             process.background.start()
+
+
+def add_exceptions(process: Process) -> None:
+    """Adds the count of exceptions that nobody catches."""
+    exceptions.install(process.background)
 
 
 def add_memory_lever(process: Process) -> None:

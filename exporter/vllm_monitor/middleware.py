@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
+from vllm_monitor import exceptions
 from vllm_monitor.body_scan import BodyScan
 from vllm_monitor.outcomes import ERROR_BODY, Exchange, is_of_a_user
 from vllm_monitor.process import this_process
 from vllm_monitor.requests import Requests
 from vllm_monitor.tenants import tenant_header, tenant_of
+from vllm_monitor.tokens import look
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -32,6 +34,7 @@ class Middleware:
         """Raises nothing: an exception here would end the server's start."""
         self._app = app
         self._requests: Requests | None = None
+        self._exceptions: exceptions.Exceptions | None = None
         self._tenant_header = tenant_header(os.environ)
         try:
             self._begin()
@@ -43,11 +46,14 @@ class Middleware:
         if requests is None or scope["type"] != "http" or not is_of_a_user(scope):
             await self._app(scope, receive, send)
             return
-        exchange = requests.begin(monotonic(), tenant_of(scope["headers"], self._tenant_header))
+        exchange = requests.begin(monotonic(), scope, tenant_of(scope["headers"], self._tenant_header))
         try:
             await self._app(scope, listening(receive, exchange), watching(send, exchange))
         except BaseException as error:
+            look(exchange)
             exchange.failed(error)
+            if self._exceptions is not None:
+                self._exceptions.handled(error, exchange)
             raise
         finally:
             requests.end(exchange, monotonic())
@@ -55,7 +61,10 @@ class Middleware:
     def _begin(self) -> None:
         process = this_process()
         if process is not None:
-            self._requests = Requests(process.background.series)
+            background = process.background
+            self._requests = Requests(background.series, background.lines, process.tokens)
+            self._exceptions = exceptions.install(background)
+            exceptions.watch_loop()
             process.background.add(self._requests)
             process.background.start()
             process.middleware = True
@@ -72,6 +81,7 @@ def listening(receive: Receive, exchange: Exchange) -> Receive:
             exchange.model = scan.model
         elif message["type"] == "http.disconnect" and not exchange.complete:
             exchange.left = True
+            look(exchange)
         return message
 
     return received
@@ -87,6 +97,7 @@ def watching(send: Send, exchange: Exchange) -> Send:
             body, more = message.get("body", b""), message.get("more_body", False)
             if body and (exchange.status != 200 or b'{"error"' in body[:ERROR_BODY]):
                 exchange.keep(body)
+                look(exchange)
             if not more:
                 exchange.complete = True
             elif body and not exchange.first:

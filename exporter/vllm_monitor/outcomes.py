@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 ErrorType = Literal[
@@ -40,6 +40,14 @@ WORDS: tuple[tuple[ErrorType, tuple[bytes, ...]], ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """Of all parts of a request together."""
+
+    prompt: int
+    output: int
+
+
 @dataclass
 class Exchange:
     """One request and what was seen of its answer. Times are CLOCK_MONOTONIC, in seconds; 0.0: not yet."""
@@ -54,6 +62,10 @@ class Exchange:
     error: bytes = b""
     tenant: str = "none"  # this and the next: safe to show, yet as many as clients like to send
     model: str = "unknown"  # as the request named it
+    scope: Mapping[str, Any] = field(default_factory=dict)  # of ASGI, while it is on its way; it has the headers
+    path: str = ""
+    id: str = ""  # as vLLM calls it, else as its client did
+    tokens: Tokens | None = None
 
     def keep(self, body: bytes) -> None:
         """Keeps the beginning of an error's text."""

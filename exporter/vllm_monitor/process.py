@@ -6,19 +6,24 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vllm_monitor import place
 from vllm_monitor.background import Background
+from vllm_monitor.tokens import FinishedTokens
 
 
 @dataclass
 class Process:
-    """`middleware`: it counts requests in this process, so that others do not count them again."""
+    """`middleware`: it counts requests in this process, so that others do not count them again.
+
+    `tokens`: of the requests that the engine finished, for the middleware.
+    """
 
     pid: int
     background: Background
     middleware: bool = False
+    tokens: FinishedTokens = field(default_factory=FinishedTokens)
 
 
 Part = Callable[[Process], None]

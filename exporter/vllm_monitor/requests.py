@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from vllm_monitor.body_scan import UNKNOWN
+from vllm_monitor.failures import failed_request
+from vllm_monitor.lines import Lines
 from vllm_monitor.names import MOST as MOST_NAMES
 from vllm_monitor.names import BoundedNames
 from vllm_monitor.outcomes import Exchange, error_type
 from vllm_monitor.series import Series
 from vllm_monitor.stats import LATENCY, SHORT
 from vllm_monitor.tenants import NONE
+from vllm_monitor.tokens import FinishedTokens, request_id
 
 PHASES = ("waiting", "answering")  # for an answer, or for its end
+NO_SCOPE: Mapping[str, Any] = {}
 MOST = 4096  # ended requests that wait to be counted: 250 ms at 16,000 a second
 
 
@@ -41,8 +47,13 @@ class RecordedRequests:
 class Requests:
     """What the event loop begins and ends costs two entries; the rest is counted by the thread of this process."""
 
-    def __init__(self, series: Series) -> None:
+    def __init__(
+        self, series: Series, lines: Lines, finished: FinishedTokens, wall: Callable[[], float] = time.time
+    ) -> None:
         self._series = series
+        self._lines = lines
+        self._finished = finished
+        self._wall = wall
         self._ended: deque[Exchange] = deque(maxlen=MOST)
         self._on_their_way: dict[int, Exchange] = {}
         self._number = 0  # of ended requests, to see which were pushed out
@@ -50,15 +61,16 @@ class Requests:
         self._tenants = BoundedNames(NONE)
         self._models = BoundedNames(UNKNOWN)
 
-    def begin(self, now: float, tenant: str = NONE) -> Exchange:
-        """Returns the exchange of a request that begins."""
-        exchange = Exchange(now, tenant=tenant)
+    def begin(self, now: float, scope: Mapping[str, Any], tenant: str = NONE) -> Exchange:
+        """Returns the exchange of a request that begins. `scope` is that of ASGI."""
+        exchange = Exchange(now, tenant=tenant, scope=scope)
         self._on_their_way[id(exchange)] = exchange
         return exchange
 
     def end(self, exchange: Exchange, now: float) -> None:
         """Takes a request whose application has returned."""
-        exchange.ended = now
+        exchange.ended, exchange.path, exchange.id = now, exchange.scope["path"], request_id(exchange.scope)
+        exchange.scope = NO_SCOPE  # it has the key
         self._on_their_way.pop(id(exchange), None)
         self._number += 1
         self._ended.append(exchange)
@@ -66,35 +78,42 @@ class Requests:
     def __call__(self, now: float) -> Iterator[None]:
         """Counts what has ended, and looks at what has not."""
         for _ in range(len(self._ended)):
-            self._count(self._ended.popleft())
+            self._count(self._ended.popleft(), now)
             self._counted += 1
             yield
         lost = self._number - self._counted - len(self._ended)
         self._series.set(self._series.place("counter", "vllm_inside_requests_lost_total"), float(max(0, lost)))
         self._look(now)
 
-    def _count(self, exchange: Exchange) -> None:
+    def _count(self, exchange: Exchange, now: float) -> None:
         series = self._series
         failure = error_type(exchange)
+        exchange.tokens = self._finished.take(exchange.id) or exchange.tokens
         status = "success" if failure is None else "aborted" if failure == "client_abort" else "error"
         series.count(series.place("counter", "vllm_requests_total", status=status))
-        self._count_asker(exchange, status)
+        tenant, model = self._count_asker(exchange, status)
         if failure is not None:
             series.count(series.place("counter", "vllm_request_errors_total", type=failure))
+            line = failed_request(exchange, failure, self._wall() - (now - exchange.ended))
+            self._lines.write({**line, "tenant": tenant, "model_name": model}, now)
             return
         latency = series.histogram("vllm_request_latency_seconds", LATENCY)
         series.observe(latency, exchange.ended - exchange.began)
         if exchange.first:
             series.observe(series.histogram("vllm_time_to_first_token_seconds", SHORT), exchange.first - exchange.began)
 
-    def _count_asker(self, exchange: Exchange, status: str) -> None:
-        """Counts by tenant and by model. Only those that the server answered may take a place of their own."""
+    def _count_asker(self, exchange: Exchange, status: str) -> tuple[str, str]:
+        """Counts by tenant and by model, and returns both as they are named there.
+
+        Only those that the server answered may take a place of their own.
+        """
         series, served = self._series, status == "success"
         tenant = self._tenants.name(exchange.tenant, served)
         model = self._models.name(exchange.model, served)
         most = 3 * (MOST_NAMES + 1)  # each with three statuses, and 'other'
         series.count(series.place("counter", "vllm_tenant_requests_total", most, tenant=tenant, status=status))
         series.count(series.place("counter", "vllm_model_requests_total", most, model_name=model, status=status))
+        return tenant, model
 
     def _look(self, now: float) -> None:
         series, now_there = self._series, list(self._on_their_way.values())

@@ -12,6 +12,7 @@ from typing import Any
 
 from vllm.v1.metrics.loggers import AggregateStatLoggerBase
 
+from vllm_monitor import exceptions
 from vllm_monitor.loop_lag import LoopLag
 from vllm_monitor.process import Process, this_process
 from vllm_monitor.ring import Ring
@@ -36,6 +37,8 @@ class StatLogger(AggregateStatLoggerBase):  # type: ignore[misc]  # vLLM is not 
             LOGGER.exception("vllm_monitor: the plug-in could not start; the server is not affected")
 
     def _begin(self, process: Process) -> None:
+        exceptions.install(process.background)
+        exceptions.watch_loop()
         ring = Ring()
         process.background.add(Steps(process, ring))
         try:
@@ -70,7 +73,7 @@ class Steps:
         self._series = process.background.series
         self._process = process
         self._ring = ring
-        self._counter = StepCounter(self._series)
+        self._counter = StepCounter(self._series, process.tokens.saw)
         self._steps = 0
         self._failed = 0
         self._said = False

@@ -6,7 +6,7 @@ from any of the names that it had, and what is absent, raises, or is no number o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from vllm_monitor.series import Series
@@ -36,8 +36,10 @@ STATUS = {"stop": "success", "length": "success", "repetition": "success", "abor
 class StepCounter:
     """Adds the steps of all engines of a server to the series of this process."""
 
-    def __init__(self, series: Series) -> None:
+    def __init__(self, series: Series, finished: Callable[[Any], None] = lambda request: None) -> None:
+        """`finished` takes each finished request's statistics while the middleware counts requests."""
         self._series = series
+        self._finished_tokens = finished
         self.understood = 0  # steps that had at least one attribute that is known
         self._adapters_of: dict[tuple[str, str], dict[int, float]] = {}  # requests by engine and state, and by place
         self.requests_are_counted = False  # by the middleware, which also sees those that never reach the engine
@@ -128,6 +130,7 @@ class StepCounter:
             if seconds is not None:
                 series.observe(series.histogram(family, SHORT), seconds)
         if self.requests_are_counted:
+            self._finished_tokens(request)
             return
         status = STATUS.get(str(attribute(request, "finish_reason")).lower(), "other")
         series.count(series.place("counter", "vllm_requests_total", status=status))

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,7 @@ class Scene:
     env: dict[str, str]
     pid: int
     page: str  # the exporter's
+    events: Path  # the file of its events
 
     def value(self, name: str, **labels: str) -> float:
         """The sum over the series of that name with these labels."""
@@ -56,6 +58,12 @@ class Scene:
         """What vLLM's own page says."""
         page = httpio.get_text(f"{self.server.url}/metrics").splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in page if line.startswith(f"{name}{{"))
+
+    def failed(self) -> list[dict[str, Any]]:
+        """The events of failed requests."""
+        text = self.events.read_text() if self.events.exists() else ""
+        events = map(json.loads, text.splitlines())
+        return [event for event in events if event["kind"] == "failed_request"]
 
     def ask(self, body: object, path: str = "/v1/completions") -> int:
         return httpio.post_json(f"{self.server.url}{path}", body, timeout=60.0)[0]
@@ -108,7 +116,9 @@ def scene(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
     try:
         server.wait_ready()
         with exporter(folder, server.port, {"VLLM_MONITOR_DIR": str(snapshots)}) as watching:
-            yield Scene(server, env, part.pid, f"http://127.0.0.1:{watching.port}/metrics")
+            yield Scene(
+                server, env, part.pid, f"http://127.0.0.1:{watching.port}/metrics", folder / "state" / "events.jsonl"
+            )
     finally:
         part.stop()
 
@@ -151,6 +161,26 @@ def test_counts_agree_with_the_clients_tally_and_with_vllm(scene: Scene) -> None
         assert scene.value(ours) == pytest.approx(scene.own(theirs), rel=1e-9), ours
     assert scene.value("vllm_inside_steps_lost_total") == 0
     assert scene.value("vllm_inside_requests_lost_total") == 0
+
+
+def test_each_failed_request_is_one_event_with_its_tokens(scene: Scene) -> None:
+    """Those of the test before."""
+    wait_for(lambda: len(scene.failed()) >= 25, "all events", lambda: scene.failed())
+    found = scene.failed()
+    said = httpio.post_json(f"{scene.server.url}/v1/completions", GOOD, timeout=60.0)[1]
+    prompt = json.loads(said)["usage"]["prompt_tokens"]
+    assert Counter(event["type"] for event in found) == {"validation": 10, "not_found": 10, "client_abort": 5}
+    assert len({event["id"] for event in found if event["type"] == "client_abort"}) == 5
+    for event in found:
+        assert event["endpoint"] == "/v1/completions"
+        assert event["server"] == f"{socket.gethostname()}:{scene.server.port}"
+        if event["type"] == "client_abort":
+            assert event["id"].startswith("cmpl-")
+            assert event["prompt_tokens"] == prompt, event
+            assert 0 < event["output_tokens"] < 900, event
+            assert event["ttft_seconds"] < event["duration_seconds"] < 60, event
+        else:
+            assert "output_tokens" not in event
 
 
 def test_each_process_frees_memory_when_a_person_asks(scene: Scene) -> None:

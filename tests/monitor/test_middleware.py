@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ class Scene:
         monkeypatch.setattr("vllm_monitor.background.Background.start", lambda background: None)
         self.now = 100.0
         self.middleware: Middleware | None = None
+        self.folder = folder
         monkeypatch.setattr(middleware, "monotonic", lambda: self.now)
 
     def ask(self, application: Application, messages: list[Any] | None = None, **scope: Any) -> list[Any]:
@@ -49,6 +52,11 @@ class Scene:
         self.middleware = self.middleware or Middleware(application)  # one a process, as in vLLM
         self.middleware._app = application
         return self.middleware
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What the exporter is told of failed requests and exceptions."""
+        self.counts()
+        return [json.loads(line) for file in self.folder.glob("*.lines") for line in file.read_text().splitlines()]
 
     def counts(self) -> dict[str, list[float]]:
         here = process._this
@@ -274,3 +282,73 @@ def test_counts_agree_with_the_clients_tally(scene: Scene) -> None:
     assert {name: found[f"vllm_request_errors_total type={name}"] for name in tally} == {
         name: [count] for name, count in tally.items()
     }
+
+
+class Engine:
+    """The parts of vLLM's application that know a request's id and, while the engine works on it, its tokens."""
+
+    def __init__(self, name: str) -> None:
+        known = SimpleNamespace(prompt_len=100, stats=SimpleNamespace(num_generation_tokens=7))
+        self.processor = SimpleNamespace(request_states={"inner": known}, external_req_ids={name: ["inner"]})
+        client = SimpleNamespace(output_processor=self.processor)
+        self.scope: dict[str, Any] = {
+            "app": SimpleNamespace(state=SimpleNamespace(engine_client=client)),
+            "state": {"request_metadata": SimpleNamespace(request_id=name)},
+        }
+
+
+def test_a_failed_request_is_one_line_and_a_good_one_none(scene: Scene) -> None:
+    scene.ask(answer(200))
+    scene.ask(answer(503, b"full"), headers=[(b"authorization", b"Bearer sk-secret"), (b"x-request-id", b"mine")])
+    (line,) = scene.lines()
+    assert line.pop("time") > 1_700_000_000
+    assert line == {
+        "kind": "failed_request", "id": "mine", "type": "overload", "status": 503, "endpoint": "/v1/completions",
+        "duration_seconds": 0.0, "tenant": "other", "model_name": "unknown",
+    }  # fmt: skip
+
+
+def test_a_client_that_goes_away_leaves_the_tokens_that_the_engine_had_made(scene: Scene) -> None:
+    engine = Engine("chatcmpl-1")
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(START)
+        await send({"type": "http.response.body", "body": b"data: {}\n\n", "more_body": True})
+        await receive()
+        engine.processor.request_states.clear()  # vLLM aborts it
+
+    left = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
+    scene.ask(application, left, path="/v1/chat/completions", **engine.scope)
+    (line,) = scene.lines()
+    assert (line["id"], line["type"], line["prompt_tokens"], line["output_tokens"]) == (
+        "chatcmpl-1", "client_abort", 100, 7,
+    )  # fmt: skip
+
+
+def test_a_request_that_fails_after_the_engine_finished_it_has_all_its_tokens(scene: Scene) -> None:
+    engine = Engine("chatcmpl-1")
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        here = process._this
+        assert here is not None
+        here.tokens.saw(SimpleNamespace(request_id="chatcmpl-1", num_prompt_tokens=100, num_generation_tokens=30))
+        engine.processor.request_states.clear()
+        raise RuntimeError("while the answer was put together")
+
+    with pytest.raises(RuntimeError):
+        scene.ask(application, **engine.scope)
+    by_kind = {line["kind"]: line for line in scene.lines()}
+    assert by_kind["failed_request"]["output_tokens"] == 30
+    assert by_kind["exception"]["exception"] == "RuntimeError"
+    assert scene.counts()["vllm_exceptions_total origin=handler exception=RuntimeError"] == [1]
+
+
+def test_nothing_of_a_request_is_kept_after_its_end(scene: Scene) -> None:
+    scene.ask(answer(503, b"full"), headers=[(b"authorization", b"Bearer sk-secret")])
+    here = process._this
+    assert here is not None
+    (exchange,) = next(one for one in here.background._sources if hasattr(one, "_ended"))._ended
+    assert exchange.scope == {}
+    scene.lines()
+    assert not any(b"secret" in file.read_bytes() for file in scene.folder.iterdir())

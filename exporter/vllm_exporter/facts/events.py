@@ -143,13 +143,53 @@ class RankMisplaced(Event):
 class RequestsFailed(Event):
     """A server answered requests with 5xx, our own canaries not counted."""
 
-    kind = "failed_request"
+    kind = "failed_requests"
     occasion = (
         "a server answered requests with 5xx: one event with their number, every ten seconds at most. Our own canaries "
         "do not count. vLLM 0.8.3 and later"
     )
 
     count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserRequestFailed(Event):
+    """A request of a user failed, as the server's own process saw it."""
+
+    kind = "failed_request"
+    occasion = (
+        "a request of a user failed; needs the middleware of [the part inside vLLM](../inside-vllm.md), else there is "
+        "only `failed_requests`"
+    )
+
+    id: str  # as vLLM calls it, else as its client did; '' without either
+    type: str  # one of the ten
+    status: int  # of the answer; 0 when none had begun
+    endpoint: str
+    tenant: str
+    duration_seconds: float
+    ttft_seconds: float | None = None  # None: no part of a stream was sent
+    prompt_tokens: int | None = None  # None: the engine did not know it, or was not asked in time
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExceptionRaised(Event):
+    """An exception of one of a server's processes that nobody caught, or of a request's handler."""
+
+    kind = "exception"
+    occasion = (
+        "nobody caught an exception in a process of a server, or a request's handler raised one; needs "
+        "[the part inside vLLM](../inside-vllm.md). A stack that comes again is told once a minute"
+    )
+
+    exception: str  # its class
+    origin: str  # main, thread, asyncio or handler
+    fingerprint: str  # the same for the same stack
+    stack: str  # files, lines and functions, the innermost first
+    count: int  # since the stack was told last
+    pid: int  # in the process's own PID namespace
+    cause: str = ""  # class of the exception it was raised from
 
 
 class Subscription:

@@ -7,7 +7,7 @@ from vllm_exporter.metrics.family import Family
 EVENTS_TOTAL = Family(
     "vllm_events_total",
     "counter",
-    "Events by kind (lifecycle, xid, oom_kill, log, exit, failed_request …) and severity.",
+    "Events by kind (lifecycle, xid, oom_kill, log, exit, failed_request, exception …) and severity.",
     ("kind", "severity"),
 )
 EVENTS_WRITTEN_TOTAL = Family("vllm_events_written_total", "counter", "Events written to the event file.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -21,8 +21,10 @@ from vllm_exporter.subjects.inside import families as names
 from vllm_exporter.subjects.inside.base import KeptSums, format_base, parse_base
 from vllm_exporter.subjects.inside.directory import SnapshotDirectory, lives, read_identity
 from vllm_exporter.subjects.inside.format import BadSnapshot, DamageReason, ProcessIdentity, ProcessSnapshot
+from vllm_exporter.subjects.inside.lines import Line, LineFiles
 from vllm_exporter.subjects.inside.steps import NOT_RENDERED, join_steps, rank_places
 from vllm_exporter.subjects.inside.sums import Sums
+from vllm_exporter.subjects.inside.told import parse_line
 
 RENDERED = (
     names.REQUESTS_TOTAL,
@@ -38,6 +40,8 @@ RENDERED = (
     names.TENANT_REQUESTS_TOTAL,
     names.MODEL_REQUESTS_TOTAL,
     *names.MEMORY_LEVER,
+    names.EXCEPTIONS_TOTAL,
+    names.INSIDE_LINES_LOST_TOTAL,
     names.INSIDE_REQUESTS_LOST_TOTAL,
     names.INSIDE_STEPS_LOST_TOTAL,
     names.INSIDE_DISABLED,
@@ -69,6 +73,7 @@ class InsideCollector(Collector):
         super().__init__(context)
         folder = context.options("inside", InsideOptions).directory or env.get("VLLM_MONITOR_DIR") or DEFAULT
         self._dir = SnapshotDirectory(Path(folder), context.clock)
+        self._lines = LineFiles(Path(folder), context.clock, context.config.state_dir)
         self._here = read_identity(context.proc)
         self._ports = local_servers(context.config.targets, socket.gethostname())
         self._file = StateFile(context.config.state_dir, "inside", "what ended processes had counted")
@@ -96,9 +101,11 @@ class InsideCollector(Collector):
 
     def collect(self) -> Iterator[Row]:
         reading = self._dir.read()
-        self._tell(reading.problems)
+        lines = self._lines.read()
+        self._tell({**reading.problems, **self._lines.problems})
         # A file that is never read hides no process that was counted; strangers may leave some for ever.
         self._update(reading.snapshots, complete=all(one.reason == "untrusted" for one in reading.problems.values()))
+        self._emit(lines)
         servers = [self._servers[identity] for identity in self._live]
         self._replan(servers)
         numbers = self._plan.add([one.values for one in self._live.values()], self.context.clock.monotonic())
@@ -174,6 +181,19 @@ class InsideCollector(Collector):
             of_server.setdefault(server, []).append(one)
         found = {server: join_steps(snapshots) for server, snapshots in of_server.items() if server}
         return {server: steps for server, steps in found.items() if steps is not None}
+
+    def _emit(self, lines: Iterable[Line]) -> None:
+        """Makes events of what processes wrote, of those that ended too."""
+        servers = {(one.pid, one.start, one.namespace): server for one, server in self._servers.items()}
+        for line in lines:
+            try:
+                event, port = parse_line(line.data, line.pid)
+            except ValueError:
+                self._errors["line"] += 1
+                continue
+            if event is not None:
+                server = servers.get((line.pid, line.start, line.namespace)) or self._ports.get(port, "")
+                self.context.bus.emit(replace(event, server=server))
 
     def _own(self, servers: list[str]) -> Iterator[Sample]:
         now = self.context.clock.monotonic()

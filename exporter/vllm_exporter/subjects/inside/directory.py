@@ -46,7 +46,7 @@ class SnapshotFile:
         except OSError as error:
             raise BadSnapshot("unreadable", f"cannot be opened: {error.strerror}") from None
         try:
-            self.inode = _check(os.fstat(self._fd), trusted)
+            self.inode = check_file(os.fstat(self._fd), trusted)
         except BadSnapshot:
             self.close()
             raise
@@ -224,7 +224,7 @@ def _kept(old: dict[str, SnapshotFile], folder: int, name: str) -> SnapshotFile 
     return old.pop(name) if name in old and old[name].inode == inode else None
 
 
-def _check(about: os.stat_result, trusted: frozenset[int]) -> int:
+def check_file(about: os.stat_result, trusted: frozenset[int]) -> int:
     """Returns the inode. Raises BadSnapshot when somebody else could have written the file."""
     if not stat.S_ISREG(about.st_mode):
         raise BadSnapshot("untrusted", "is not a regular file")

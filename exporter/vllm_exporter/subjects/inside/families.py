@@ -167,6 +167,16 @@ MEMORY_LEVER = (
     MEMORY_LEVER_LAST_PULL_TIMESTAMP_SECONDS,
 )
 
+# Exceptions.
+
+EXCEPTIONS_TOTAL = Family(
+    "vllm_exceptions_total",
+    "counter",
+    "Exceptions that nobody caught (origin main, thread, asyncio), or that a request's handler raised (handler), by "
+    "class.",
+    ("server", "origin", "exception"),
+)
+
 # The hand-over itself.
 
 INSIDE_REQUESTS_LOST_TOTAL = Family(
@@ -179,6 +189,12 @@ INSIDE_STEPS_LOST_TOTAL = Family(
     "vllm_inside_steps_lost_total",
     "counter",
     "Steps that were not counted: they came faster than the counting thread, or could not be understood.",
+    ("server",),
+)
+INSIDE_LINES_LOST_TOTAL = Family(
+    "vllm_inside_lines_lost_total",
+    "counter",
+    "Failed requests and exceptions that are counted, but not written as lines: more than 20 a second, or no space.",
     ("server",),
 )
 INSIDE_DISABLED = Family(
@@ -200,8 +216,8 @@ INSIDE_SNAPSHOT_AGE_SECONDS = Family(
 INSIDE_SNAPSHOT_ERRORS_TOTAL = Family(
     "vllm_inside_snapshot_errors_total",
     "counter",
-    "Readings of a snapshot file that failed, by reason (torn, truncated, magic, version, size, directory, value, "
-    "untrusted, unreadable).",
+    "Readings of a snapshot file or of a line that failed, by reason (torn, truncated, magic, version, size, "
+    "directory, value, line, untrusted, unreadable).",
     ("reason",),
 )
 INSIDE_SERIES_IGNORED = Family(

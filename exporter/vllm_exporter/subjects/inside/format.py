@@ -21,7 +21,9 @@ MAX_TEXT = 128  # characters of a name or of a label value
 API_SERVER, OTHER = "api_server", "other"
 ROLES = (API_SERVER, "engine_core", "worker", OTHER)
 
-DamageReason = Literal["torn", "truncated", "magic", "version", "size", "directory", "value", "untrusted", "unreadable"]
+DamageReason = Literal[
+    "torn", "truncated", "magic", "version", "size", "directory", "value", "line", "untrusted", "unreadable"
+]
 # sum, max and last are gauges, named by the way in which those of several processes are joined. The value of a last is
 # the time of CLOCK_MONOTONIC at which something happened; its gauge says how many seconds ago that was.
 EntryKind = Literal["counter", "sum", "max", "last", "histogram"]

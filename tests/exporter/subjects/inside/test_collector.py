@@ -303,3 +303,40 @@ def test_engines_and_workers_are_told_apart_from_api_servers(world: World) -> No
         'vllm_inside_snapshot_age_seconds{server="gpu1:8000",role="other"}': 40,
         'vllm_memory_lever_freed_bytes_total{server="gpu1:8000",role="worker",rank="DP0_TP1",memory="device"}': 4096,
     }
+
+
+FAILED = '{"time":1800000000.5,"kind":"failed_request","id":"cmpl-1","type":"timeout","status":504,"port":8000}\n'
+
+
+def test_a_failed_request_is_an_event_of_its_server_once(world: World) -> None:
+    collector = world.exporter()
+    show(collector)
+    world.writer(100, 3, 1, 2, 3, 9.5, 10, server="named:8000", port=0)
+    with open(world.folder / f"100-1000-{world.namespace}-1.lines", "w") as file:
+        file.write(FAILED)
+    for _ in range(3):
+        show(collector)
+    show(world.exporter())
+    subscribed = collector.context.bus.subscribe()
+    assert [(one.kind, one.server, one.time) for one in subscribed.drain()] == [
+        ("failed_request", "named:8000", 1_800_000_000.5)
+    ]
+
+
+def test_a_failed_request_of_a_process_without_a_file_belongs_to_its_port(world: World) -> None:
+    collector = world.exporter()
+    show(collector)
+    with open(world.folder / "100-1000-7-1.lines", "w") as file:
+        file.write(FAILED)
+    show(collector)
+    assert [one.server for one in collector.context.bus.subscribe().drain()] == ["gpu1:8000"]
+
+
+def test_a_line_that_is_broken_is_counted_and_the_next_one_read(world: World) -> None:
+    collector = world.exporter()
+    show(collector)
+    with open(world.folder / "100-1000-7-1.lines", "w") as file:
+        file.write("{broken\n" + FAILED)
+    errors = 'vllm_inside_snapshot_errors_total{reason="line"}'
+    assert show(collector, errors) == {errors: 1}
+    assert len(collector.context.bus.subscribe().drain()) == 1

@@ -184,7 +184,7 @@ def test_failed_requests_are_an_event(servers: list[Vllm], monkeypatch: pytest.M
     events = wait_for(collected_events, pause=0.02)
     probe.close()
     assert [(one.kind, one.severity, one.server, one.summary) for one in events] == [
-        ("failed_request", "warning", "gpu1:8000", "gpu1:8000: 2 requests answered with 5xx")
+        ("failed_requests", "warning", "gpu1:8000", "gpu1:8000: 2 requests answered with 5xx")
     ]
 
 
