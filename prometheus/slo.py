@@ -220,15 +220,13 @@ AVAILABILITY = (
 
 def _rate(names: tuple[str, ...], part: str, selector: str) -> str:
     """Returns the rate by server and model, of whichever name the release has."""
-    rates = "\nor on (job, instance, engine) ".join(f"rate({name}_{part}{{{selector}}}[5m])" for name in names)
-    le = ", le" if part == "bucket" else ""
-    inner = rates.replace("\n", "\n    ")
-    return f"""sum by (server, model_name) (
-  max by (server, engine, model_name{le}) (
-    label_replace(label_replace(label_join(
-      {inner},
-    "identity", "@", "server", "instance"), "server", "$1", "identity", "@(.+)"), "engine", "0", "engine", "")
-  )
+    rates = "\n      or on (job, instance) ".join(
+        f"sum by (job, instance, server, model_name) (rate({name}_{part}{{{selector}}}[5m]))" for name in names
+    )
+    return f"""max by (server, model_name) (
+  label_replace(label_join(
+      {rates},
+  "identity", "@", "server", "instance"), "server", "$1", "identity", "@(.+)")
 )"""
 
 

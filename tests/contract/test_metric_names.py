@@ -29,7 +29,7 @@ RECORDED = re.compile(r"\b(?:engine|server|server_model|model|fleet|instance):\w
 
 
 def test_every_series_of_ours_in_a_rule_is_published() -> None:
-    used = {name.removesuffix("_bucket") for text in texts() for name in RAW.findall(text)}
+    used = {re.sub(r"_(bucket|sum|count)$", "", name) for text in texts() for name in RAW.findall(text)}
     assert used - exporter_names() - healer_names() - LIBRARY == set()
 
 
@@ -44,6 +44,16 @@ def test_every_recorded_series_in_the_docs_is_recorded() -> None:
     pages = sorted((PROMETHEUS.parent / "docs").rglob("*.md"))
     used = {name for page in pages for name in RECORDED.findall(page.read_text())}
     assert used - recorded == set()
+
+
+def test_every_recorded_signal_is_on_the_page_of_recorded_series() -> None:
+    page = (PROMETHEUS.parent / "docs" / "recorded-series.md").read_text()
+    signals = {str(rule["record"]).split(":", 1)[1] for rule in rules() if "record" in rule}
+    elsewhere = ("vllm_threshold:", "vllm_slo", "vllm_target:group")  # their own pages; no signal
+    left = {one for one in signals if not one.startswith(elsewhere) and one not in page}
+    quantiles = {one for one in left if f"`:{one.rpartition(':')[2]}`" in page and one.rpartition(":")[0] in page}
+    buckets = {one for one in left if one.endswith("_bucket:rate2m")}
+    assert left - quantiles - buckets == set()
 
 
 def test_the_search_finds_names_and_leaves_recorded_series_alone() -> None:
