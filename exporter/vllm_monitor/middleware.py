@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
-from vllm_monitor import exceptions
+from vllm_monitor import exceptions, request_log
 from vllm_monitor.body_scan import BodyScan
 from vllm_monitor.outcomes import ERROR_BODY, Exchange, is_of_a_user
 from vllm_monitor.process import this_process
@@ -47,6 +47,8 @@ class Middleware:
             await self._app(scope, receive, send)
             return
         exchange = requests.begin(monotonic(), scope, tenant_of(scope["headers"], self._tenant_header))
+        if requests.log is not None:
+            receive, send = requests.log.follow(exchange, receive, send)
         try:
             await self._app(scope, listening(receive, exchange), watching(send, exchange))
         except BaseException as error:
@@ -62,7 +64,7 @@ class Middleware:
         process = this_process()
         if process is not None:
             background = process.background
-            self._requests = Requests(background.series, background.lines, process.tokens)
+            self._requests = Requests(background.series, background.lines, process.tokens, request_log.if_asked_for())
             self._exceptions = exceptions.install(background)
             exceptions.watch_loop()
             process.background.add(self._requests)

@@ -66,6 +66,7 @@ class Exchange:
     path: str = ""
     id: str = ""  # as vLLM calls it, else as its client did
     tokens: Tokens | None = None
+    followed: Any = None  # what the log of requests knows of it, where there is one
 
     def keep(self, body: bytes) -> None:
         """Keeps the beginning of an error's text."""

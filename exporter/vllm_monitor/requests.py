@@ -13,6 +13,7 @@ from vllm_monitor.lines import Lines
 from vllm_monitor.names import MOST as MOST_NAMES
 from vllm_monitor.names import BoundedNames
 from vllm_monitor.outcomes import Exchange, error_type
+from vllm_monitor.request_log import RequestLog
 from vllm_monitor.series import Series
 from vllm_monitor.stats import LATENCY, SHORT
 from vllm_monitor.tenants import NONE
@@ -48,8 +49,14 @@ class Requests:
     """What the event loop begins and ends costs two entries; the rest is counted by the thread of this process."""
 
     def __init__(
-        self, series: Series, lines: Lines, finished: FinishedTokens, wall: Callable[[], float] = time.time
+        self,
+        series: Series,
+        lines: Lines,
+        finished: FinishedTokens,
+        log: RequestLog | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        self.log = log
         self._series = series
         self._lines = lines
         self._finished = finished
@@ -89,6 +96,8 @@ class Requests:
         series = self._series
         failure = error_type(exchange)
         exchange.tokens = self._finished.take(exchange.id) or exchange.tokens
+        if self.log is not None:
+            self.log.completed(exchange, failure)
         status = "success" if failure is None else "aborted" if failure == "client_abort" else "error"
         series.count(series.place("counter", "vllm_requests_total", status=status))
         tenant, model = self._count_asker(exchange, status)
