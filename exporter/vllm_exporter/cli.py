@@ -1,4 +1,4 @@
-"""The command line: `vllm-exporter serve|once|list|check-config|status|hang-report|log-report`.
+"""The command line: `vllm-exporter serve|once|list|check-config|status|hang-report|log-report|install-plugin`.
 
 Exit codes: 0 success, 1 failure (hang-report: a hang was found), 2 wrong use."""
 
@@ -22,7 +22,7 @@ from vllm_exporter.config.addresses import parse_listen
 from vllm_exporter.config.config import Config, load, plain
 from vllm_exporter.config.named_paths import NamedPath, config_paths
 from vllm_exporter.config.trusted_paths import require_own_settings, require_trusted
-from vllm_exporter.errors import ConfigError, ExporterError
+from vllm_exporter.errors import ConfigError, ExporterError, NoData
 from vllm_exporter.log import log
 from vllm_exporter.metrics.gzip import join
 from vllm_exporter.run.collector import Collector, Context
@@ -34,11 +34,17 @@ ONCE_SECONDS = 30.0  # for all collectors of `once`: longer than any of their ow
 # How long a thread with much to do may keep the others waiting. By default it is 5 ms, each time a scrape waits for the
 # kernel: 140 ms for one while a log of 20,000 lines a second is read, and 2 ms with this.
 SWITCH_SECONDS = 0.0005
+OLDEST_PYTHON = (3, 11)  # the distribution installs on 3.10, too, for the part inside vLLM
 LONGEST = 3600.0  # seconds that hang-report may watch a server
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        version = ".".join(map(str, sys.version_info[:3]))
+        words = f"vllm-exporter needs Python 3.11 or newer, and this is {version}; vllm_monitor works with it"
+        print(words, file=sys.stderr)
+        return 1
     arguments = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.run
     try:
@@ -182,6 +188,29 @@ def log_report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def install_plugin(arguments: argparse.Namespace) -> int:
+    """Installs the part inside vLLM into the environments of the servers, unless told to check only; prints what would
+    load there, and why not. Returns 1 if something would not, 2 without anything to check."""
+    from vllm_exporter.people.plugin.report import as_facts, as_lines, choose_places, choose_source, install, report
+
+    config = read_config(arguments)
+    try:
+        places = choose_places(arguments.python, arguments.port)
+        source = "" if arguments.check else choose_source(arguments.source)
+    except (ConfigError, NoData) as error:
+        print(f"vllm-exporter: {error}", file=sys.stderr)
+        return 2
+    if not arguments.check:
+        for place in {one.python: one for one in places}.values():
+            print(install(place, source), file=sys.stderr)
+    found = [report(config, place) for place in places]
+    if arguments.json:
+        print_json([as_facts(one) for one in found])
+    else:
+        print("\n".join(as_lines(found)))
+    return int(not all(one.loads for one in found))
+
+
 def read_config(arguments: argparse.Namespace) -> Config:
     require_own_settings(arguments.config)
     overrides = {"listen": arguments.listen} if arguments.listen else {}
@@ -206,6 +235,11 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--syntax-only", action="store_true", help="do not look for the files that it names")
         if run is status:
             command.add_argument("--watch", action="store_true", help="repeat every 2 s; with --json a line each")
+        if run is install_plugin:
+            command.add_argument("--check", action="store_true", help="install nothing")
+            command.add_argument("--python", default="", metavar="PATH", help="vLLM's; default: of the running servers")
+            command.add_argument("--port", type=int, help="only the server on this port")
+            command.add_argument("--from", dest="source", default="", metavar="PATH", help="a wheel, or exporter/")
         if run is log_report:
             command.add_argument(
                 "file", metavar="FILE", help="the log, also packed with gzip, xz or bzip2; - for standard input"
@@ -274,6 +308,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "status": (status, "print the state of servers, GPUs and probes"),
     "hang-report": (hang_report, "watch the servers for some seconds and name the likely cause of a hang"),
     "log-report": (log_report, "print what a server's or kernel's log says: starts, states, faults, what to do"),
+    "install-plugin": (install_plugin, "install the part inside vLLM, and print what would load and why not"),
     "check-config": (check_config, "print the configuration that file, environment and flags make together"),
 }
 
