@@ -42,6 +42,12 @@ def check_url_in_file(entry: Entry) -> None:
         )
 
 
+def check_directory(entry: Entry) -> None:
+    """Refuses what docker compose would take for something else: a volume's name, or two paths."""
+    if not entry.value.startswith("/") or entry.value == "/" or ":" in entry.value:
+        raise SettingsError(f"{entry.where}: {entry.key} is {entry.value!r}: write the whole path of a directory")
+
+
 def check_host_port(entry: Entry) -> None:
     host, _, port = entry.value.rpartition(":")
     if not host or not port.isdigit():

@@ -11,7 +11,7 @@ from deploy.config import channels
 from deploy.config.channel import Channel, load_channels
 from deploy.config.dotenv import Entry
 from deploy.config.hearing import check_severities, components_key, severities_key
-from deploy.config.key import Key, check_url
+from deploy.config.key import Key, check_directory, check_url
 from deploy.config.mute import DEFAULT_SEVERITIES, check_zone
 from deploy.errors import SettingsError
 
@@ -43,6 +43,13 @@ GROUPS = (
                 "VLLM_TARGETS",
                 "The vLLM servers: host:port or http://host:port, separated by commas or spaces.",
                 "localhost:8000",
+            ),
+            Key(
+                "VLLM_MONITOR_DIR",
+                "Directory in which vLLM's own processes hand over their counts (docs/inside-vllm.md). Where it is "
+                "another, vLLM needs the same variable.",
+                "/run/vllm-monitor",
+                check=check_directory,
             ),
             Key(
                 "VLLM_API_KEY_FILE",

@@ -35,7 +35,17 @@ def render_exporter(source: Source, settings: Settings, servers: tuple[Listed, .
     common = {key: given[name] for key, name in _FILES.items() if name in given}
     targets = [{"address": one.target.address, "scheme": one.target.scheme, **common, **one.options} for one in servers]
     own = {"listen": site.listen["exporter"], "targets": targets, "state_dir": str(site.state["exporter"])}
-    return _dump(source, own)
+    return _dump(source, {**own, **_inside(source, settings, site)})
+
+
+def _inside(source: Source, settings: Settings, site: Site) -> dict[str, object]:
+    """Returns the collectors with the directory of vLLM's counts. In containers it is mounted where the default is."""
+    collectors = source.values.get("collectors") or {}
+    if site.contained or not settings.monitor_dir or not isinstance(collectors, dict):
+        return {}
+    inside = collectors.get("inside") or {}
+    own = {"directory": settings.monitor_dir}
+    return {"collectors": {**collectors, "inside": {**inside, **own}}} if isinstance(inside, dict) else {}
 
 
 def render_healer(source: Source, settings: Settings, servers: tuple[Listed, ...], site: Site) -> str:

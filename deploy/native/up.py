@@ -24,6 +24,7 @@ from deploy.native.environment import choose_environment
 from deploy.native.health import read_dry_run, read_server_states, wait_until_healthy
 from deploy.native.layout import Layout
 from deploy.native.leftovers import find_leftovers, stop_leftovers
+from deploy.native.monitor_dir import choose_owner, make_monitor_dir
 from deploy.native.ports import check_ports
 from deploy.native.programs import Program, choose_programs, find_binary, render_conf
 from deploy.native.reloading import choose_reloads, read_applied, reload_and_check, write_applied
@@ -51,7 +52,11 @@ def up(layout: Layout) -> int:
     """Returns the exit code. Raises DeployError with what stopped it."""
     settings = load_settings(layout.env_file, os.environ, socket.gethostname())
     plan = bring_up(layout, settings, users=True)
-    print(report(layout, plan))
+    left = make_monitor_dir(
+        Path(settings.monitor_dir or KNOWN["VLLM_MONITOR_DIR"].default),
+        choose_owner(plan.rendered.computed.targets, os.environ),
+    )
+    print(report(layout, plan, left))
     return 0
 
 
@@ -106,8 +111,8 @@ def describe(applied: Applied, revived: tuple[str, ...], reloaded: tuple[str, ..
     return f"was up already: {'; '.join(said) or 'nothing changed'}"
 
 
-def report(layout: Layout, plan: Plan) -> str:
-    """Says where things are, what is watched, what would be done, who is told, and what to do next."""
+def report(layout: Layout, plan: Plan, left: str = "") -> str:
+    """Says where things are, what is watched, what would be done, who is told, and what to do next, `left` included."""
     states = read_server_states(plan.settings.ports.exporter, plan.rendered.computed.targets)
     dry_run = read_dry_run(plan.settings.ports.healer)
     passwords = f"user {USER}, passwords in {layout.run / 'secrets'}: prometheus_password, alertmanager_password"
@@ -127,6 +132,7 @@ def report(layout: Layout, plan: Plan) -> str:
             *(f"Warning: {warning}" for warning in (*plan.rendered.computed.warnings, *plan.warnings)),
             "Next",
             *(f"  {step}" for step in next_steps(plan.rendered.computed.chosen, states, dry_run)),
+            *([f"  {left}"] if left else []),
         ]
     )
 

@@ -47,6 +47,15 @@ def test_settings_of_the_shell_reach_the_renderer() -> None:
     assert services["prometheus"]["ports"][0]["published"] == "19090"
 
 
+def test_vllms_counts_are_mounted_to_read() -> None:
+    """Docker makes the directory as root's where it is not there, at each start of the container."""
+    for env, source in ((({}), "/run/vllm-monitor"), ({"VLLM_MONITOR_DIR": "/srv/vllm"}, "/srv/vllm")):
+        volumes = compose_config("docker-compose.yml", **env)["services"]["exporter"]["volumes"]
+        (mount,) = (one for one in volumes if one["target"] == "/run/vllm-monitor")
+        assert (mount["type"], mount["source"], mount["read_only"]) == ("bind", source, True)
+        assert mount.get("bind", {}).get("create_host_path", True)
+
+
 def test_the_overlay_gives_the_exporter_the_gpus_to_read() -> None:
     exporter = compose_config("docker-compose.yml", "docker-compose.gpu.yml")["services"]["exporter"]
     [device] = exporter["deploy"]["resources"]["reservations"]["devices"]

@@ -46,10 +46,16 @@ class Machine:
     def settings(self, **more: str) -> None:
         lines = {
             "VLLM_TARGETS": "127.0.0.1:1",
+            "VLLM_MONITOR_DIR": str(self.inside),
             **{f"{part}_PORT": str(port) for part, port in self.ports.items()},
             **more,
         }
         self.env.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+
+    @property
+    def inside(self) -> Path:
+        """The directory of vLLM's own counts: not that of this host."""
+        return self.run.with_name("inside")
 
     def pids(self) -> dict[str, int]:
         return {part["name"]: part["pid"] for part in json.loads(self.call("status", "--json").stdout)}
@@ -73,6 +79,7 @@ def test_up_runs_everything_applies_changes_and_down_stops_it(machine: Machine) 
     first = machine.call("up")
     assert first.returncode == 0, first.stderr
     assert "vllm-monitor is up" in first.stdout
+    assert machine.inside.stat().st_mode & 0o7777 == 0o755
     assert f"{socket.gethostname()}:1  down: connection refused" in first.stdout
     assert "dry run" in first.stdout
     assert "nobody is told" in first.stdout
