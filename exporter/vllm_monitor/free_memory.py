@@ -11,11 +11,9 @@ from pathlib import Path
 from vllm_monitor import place
 from vllm_monitor.commands import TOKEN_VARIABLE, Command, give, read_token
 from vllm_monitor.memory_lever import FREED, LAST_PULL, NAME, PULLS, SECONDS
-from vllm_monitor.reading import Snapshot, read_all
-from vllm_monitor.snapshot import ProcessIdentity
+from vllm_monitor.reading import Snapshot, lives, read_all
 
 WORDS = "free memory of a server's processes: Python's garbage, and what torch keeps for later"
-SILENT = 60.0  # seconds after which a process of another PID namespace counts as gone
 POLL = 0.2  # seconds
 EXPIRES = 20_000  # ms; a process that is stopped meanwhile does not free memory long after it was asked
 LONGEST = 3600.0
@@ -87,13 +85,6 @@ def said(before: Snapshot, after: Snapshot | None) -> str:
 def added(before: Snapshot, after: Snapshot, name: str, label: str = "") -> float:
     """Returns what came to the counters of a name since; of those only that have the label value."""
     return sum(_values(after, name, label)) - sum(_values(before, name, label))
-
-
-def lives(one: Snapshot, now: float) -> bool:
-    """True for a process that is there, or that still writes where it cannot be seen."""
-    if one.namespace == ProcessIdentity.own().namespace:
-        return place.start_of(str(one.pid)) == str(one.start)
-    return now - one.written < SILENT
 
 
 def _values(one: Snapshot, name: str, label: str = "") -> list[float]:

@@ -7,6 +7,7 @@ and the middleware start it.
 from __future__ import annotations
 
 import logging
+import os
 from multiprocessing import util
 
 from vllm_monitor import exceptions, place
@@ -26,10 +27,17 @@ def load() -> None:
         return
     try:
         if place.directory() is None:
+            if os.environ.get(place.PORT_VARIABLE):
+                words = "vllm_monitor: %s is set, but %s is no directory that may be written: make it, or set %s"
+                LOGGER.warning(words, place.PORT_VARIABLE, place.chosen(), place.VARIABLE)
             return
         _loaded = True
         attach(add_exceptions)
         attach(add_memory_lever)
+        if os.environ.get(place.PORT_VARIABLE):
+            from vllm_monitor.own_port import add_own_port  # here, because others need no HTTP server
+
+            attach(add_own_port)
         util.register_after_fork(load, _forked)  # a forked engine or worker is not told to load plug-ins
         start()
     except Exception:

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.process import current_process
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 from vllm_monitor.snapshot import ProcessIdentity
 
 VARIABLE = "VLLM_MONITOR_DIR"
+PORT_VARIABLE = "VLLM_MONITOR_PORT"  # of the port of one's own, where no exporter runs
 DEFAULT = "/run/vllm-monitor"
 DEFAULT_PORT = 8000  # of `vllm serve`
 Role = Literal["api_server", "engine_core", "worker", "other"]
@@ -74,8 +76,10 @@ def remove_left_over(folder: Path, own: ProcessIdentity) -> None:
         if match is None:
             continue
         pid, start, namespace, _ = match.groups()
-        if int(namespace) == own.namespace and start_of(pid) != start and file.stat().st_uid == os.geteuid():
-            file.unlink(missing_ok=True)
+        if int(namespace) == own.namespace and start_of(pid) != start:
+            with suppress(FileNotFoundError):  # the processes of a server start, and remove, at the same time
+                if file.stat().st_uid == os.geteuid():
+                    file.unlink()
 
 
 def start_of(pid: str) -> str:

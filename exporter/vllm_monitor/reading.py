@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from struct import unpack_from
 
+from vllm_monitor.place import start_of
 from vllm_monitor.snapshot import CHECKED_FROM, HEADER, MAGIC, SIZE, VERSION
 
+SILENT = 60.0  # seconds after which a process of another PID namespace counts as gone
 TRIES = 3  # of a file that is being written, which takes 10 µs
 
 
@@ -46,6 +48,13 @@ def read_all(folder: Path) -> Iterator[Snapshot]:
         snapshot = next((found for _ in range(TRIES) if (found := parse(_bytes(path, owners)))), None)
         if snapshot is not None:
             yield snapshot
+
+
+def lives(one: Snapshot, now: float) -> bool:
+    """True for a process that is there, or that still writes where it cannot be seen. `now`: CLOCK_MONOTONIC."""
+    if one.namespace == os.stat("/proc/self/ns/pid").st_ino:
+        return start_of(str(one.pid)) == str(one.start)
+    return now - one.written < SILENT
 
 
 def parse(data: bytes) -> Snapshot | None:

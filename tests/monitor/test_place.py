@@ -41,3 +41,29 @@ def test_files_of_processes_that_are_gone_are_removed_and_no_others(tmp_path: Pa
         (tmp_path / name).touch()
     place.remove_left_over(tmp_path, OWN)
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_a_file_that_another_process_has_just_removed_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = ProcessIdentity.own()
+    left = tmp_path / f"999999999-1-{own.namespace}.snap"
+    left.touch()
+
+    def gone(pid: str) -> str:
+        left.unlink()
+        return ""
+
+    monkeypatch.setattr(place, "start_of", gone)
+    place.remove_left_over(tmp_path, own)
+
+
+def test_the_rank_is_that_of_the_process_title() -> None:
+    for title, rank in (
+        ("VLLM::Worker_DP0_TP1\0\0\0", "DP0_TP1"),
+        ("VLLM::EngineCore_DP1", "DP1"),
+        ("VLLM::EngineCore", ""),
+        ("/opt/vllm/bin/python3\0/opt/vllm/bin/vllm\0serve\0", ""),
+    ):
+        match = place.RANK.match(title)
+        assert (match[1] if match else "") == rank
