@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +46,15 @@ class Scene:
 
     def value(self, name: str, **labels: str) -> float:
         """The sum over the series of that name with these labels."""
+        return self.at(self.page, name, **labels)
+
+    def at_own_port(self, name: str, **labels: str) -> float:
+        """The same, without the exporter."""
+        return self.at(f"http://127.0.0.1:{self.env['VLLM_MONITOR_PORT']}/metrics", name, **labels)
+
+    def at(self, page: str, name: str, **labels: str) -> float:
         found = 0.0
-        for line in httpio.get_text(self.page).splitlines():
+        for line in httpio.get_text(page).splitlines():
             if line.startswith((f"{name}{{", f"{name} ")) and all(
                 f'{key}="{value}"' in line for key, value in labels.items()
             ):
@@ -93,7 +100,13 @@ def installed(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def scene(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("inside")
+    with running(script, tmp_path_factory.mktemp("inside"), {}) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(script: Path, folder: Path, more: Mapping[str, str]) -> Iterator[Scene]:
+    """A scene until the block ends. `more`: of the server's environment."""
     snapshots = folder / "snapshots"
     snapshots.mkdir(mode=0o755)
     token = folder / "token"
@@ -102,6 +115,8 @@ def scene(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
         "PYTHONPATH": str(installed(folder / "site")),
         "VLLM_MONITOR_DIR": str(snapshots),
         "VLLM_MONITOR_TOKEN_FILE": str(token),
+        "VLLM_MONITOR_PORT": str(free_port()),
+        **more,
     }
     server = VllmServer(script, free_port(), ("--middleware", "vllm_monitor.Middleware", "--max-num-seqs", "16"), env)
     command = ["/bin/bash", str(script), "serve", *server.args]
@@ -159,6 +174,8 @@ def test_counts_agree_with_the_clients_tally_and_with_vllm(scene: Scene) -> None
         ("vllm_inter_token_seconds_sum", "vllm:inter_token_latency_seconds_sum"),
     ):
         assert scene.value(ours) == pytest.approx(scene.own(theirs), rel=1e-9), ours
+    assert scene.at_own_port("vllm_requests_total") == 145
+    assert scene.at_own_port("vllm_request_errors_total", type="validation") == 10
     assert scene.value("vllm_inside_steps_lost_total") == 0
     assert scene.value("vllm_inside_requests_lost_total") == 0
 
@@ -181,6 +198,20 @@ def test_each_failed_request_is_one_event_with_its_tokens(scene: Scene) -> None:
             assert event["ttft_seconds"] < event["duration_seconds"] < 60, event
         else:
             assert "output_tokens" not in event
+
+
+def test_the_check_says_that_all_of_it_loads(scene: Scene) -> None:
+    command = ["install-plugin", "--check", "--json", "--port", str(scene.server.port)]
+    done = subprocess.run(
+        [sys.executable, "-m", "vllm_exporter.cli", *command],
+        env={**os.environ, "VLLM_MONITOR_DIR": scene.env["VLLM_MONITOR_DIR"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    (told,) = json.loads(done.stdout)
+    assert {one["verdict"] for one in told["checks"]} == {"ok"}
 
 
 def test_each_process_frees_memory_when_a_person_asks(scene: Scene) -> None:
