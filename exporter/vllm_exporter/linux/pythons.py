@@ -78,7 +78,7 @@ def look_at(python: str, environ: Mapping[str, str], account: Account | None = N
             timeout=DEADLINE,
             check=False,
         )
-        told: Any = json.loads(done.stdout) if done.returncode == 0 else None
+        told: Any = json.loads(done.stdout.strip().rpartition("\n")[2]) if done.returncode == 0 else None
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise SourceError(f"{python} cannot be asked: {error}") from None
     if not isinstance(told, dict):

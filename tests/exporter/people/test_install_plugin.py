@@ -88,7 +88,7 @@ def folder(tmp_path: Path) -> Path:
 def server(folder: Path, *more: str, user: int | None = None, **environ: str) -> RunningServer:
     arguments = ("/opt/vllm/bin/python3", "/opt/vllm/bin/vllm", "serve", "m", "--port", "8001", *more)
     environ = {"VLLM_MONITOR_DIR": str(folder), **environ}
-    return RunningServer(7, 70, 8001, arguments, environ, os.geteuid() if user is None else user)
+    return RunningServer(7, 8001, arguments, environ, os.geteuid() if user is None else user)
 
 
 def test_a_server_that_has_all_is_good(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,6 @@ class RunningServer:
     """The first process of a server. `environ`: None where it is closed to this user. `root`: its files, from here."""
 
     pid: int
-    start: int
     port: int | None
     arguments: tuple[str, ...] = ()
     environ: Mapping[str, str] | None = None
@@ -38,11 +38,12 @@ def find_servers(proc: Path = Path("/proc")) -> Iterator[RunningServer]:
     for pid, (stat, title) in found.items():
         if stat.ppid not in found and title.port is not None:
             below = [child for child, (other, _) in found.items() if other.ppid == pid]
-            yield read_server(proc, stat, title.port, below)
+            with suppress(OSError):  # it has ended meanwhile
+                yield read_server(proc, stat, title.port, below)
 
 
 def read_server(proc: Path, stat: ProcessStat, port: int | None, children: list[int]) -> RunningServer:
-    """Reads what is to be known of a process. What this user may not read is None, or as if it were not there."""
+    """Reads what is to be known of a process. Raises OSError when it has ended."""
     here = proc / str(stat.ref.pid)
     environ = _environ(here / "environ")
     user, group, groups = _ids(here / "status")
@@ -50,7 +51,6 @@ def read_server(proc: Path, stat: ProcessStat, port: int | None, children: list[
     rust = any(os.path.basename(word) == RUST for words in first_words for word in words)
     return RunningServer(
         pid=stat.ref.pid,
-        start=stat.ref.start,
         port=port,
         arguments=_words(here / "cmdline"),
         environ=environ,
