@@ -73,8 +73,8 @@ rules: install ## write prometheus/rules/ from prometheus/thresholds.yml and pro
 	@$(PYTHON) -m prometheus.thresholds
 	@$(PYTHON) -m prometheus.slo
 
-dashboards: install ## write grafana/dashboards/*.json from grafana/boards/*.py
-	@$(PYTHON) -m grafana write
+dashboards: install ## write grafana/dashboards/*.json from grafana/boards/*.py; OUT=directory or CONFIGMAP=file: there instead
+	@$(PYTHON) -m grafana write $(if $(OUT),--out "$(OUT)") $(if $(CONFIGMAP),--configmap "$(CONFIGMAP)")
 
 docs: install ## write the generated pages of docs/
 	@scripts/docs.sh

@@ -91,11 +91,20 @@ GROUPS = (
     ),
     Group(
         "Natively",
-        "Where `make up` runs the parts without containers, as root.",
+        "Where `make up` runs the parts without containers.",
         (
             Key(
+                "GRAFANA_TOKEN_FILE",
+                "File with the token of a service account, role Admin, of the Grafana at GRAFANA_URL: "
+                "`make up` puts the boards and their data source into it.",
+                example="secrets/grafana_token",
+                file=True,
+                needs=(GRAFANA_URL,),
+            ),
+            Key(
                 "EXPORTER_USER",
-                "User of the exporter. Another than its own may read more: docs/exporter.md says what takes root.",
+                "User of the exporter, as root. Another than its own may read more: "
+                "docs/exporter.md says what takes root.",
                 example="root",
             ),
         ),

@@ -43,6 +43,7 @@ class Settings:
     gateway: str = KNOWN["MONITOR_GATEWAY"].default  # this host's address in the containers' network
     grafana_url: str = ""  # as people reach it; '': the one of this checkout, if it runs one
     grafana_port: int = 3000
+    grafana_token: Path | None = None  # with it, boards are uploaded to that Grafana
     monitor_dir: str = ""  # of vLLM's own counts; '': the default
     exporter_user: str = ""  # '': the one that `make up` makes
     passed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # part -> environment given as it is
@@ -87,6 +88,7 @@ def parse_settings(chosen: Mapping[str, Entry], hostname: str) -> Settings:
         people=choose_people(chosen),
         gateway=_parse_gateway(chosen),
         grafana_url=chosen[GRAFANA_URL].value.rstrip("/") if GRAFANA_URL in chosen else "",
+        grafana_token=Path(chosen["GRAFANA_TOKEN_FILE"].value) if "GRAFANA_TOKEN_FILE" in chosen else None,
         grafana_port=_parse_port(chosen["GRAFANA_PORT"]) if "GRAFANA_PORT" in chosen else Settings.grafana_port,
         monitor_dir=chosen["VLLM_MONITOR_DIR"].value if "VLLM_MONITOR_DIR" in chosen else "",
         exporter_user=chosen["EXPORTER_USER"].value if "EXPORTER_USER" in chosen else "",

@@ -21,6 +21,7 @@ from deploy.config.versions import version_said
 from deploy.errors import NativeError
 from deploy.native.accounts import ROOT, Account, Accounts, choose_accounts, hand_over, runs_as_another
 from deploy.native.environment import choose_environment
+from deploy.native.grafana import Grafana, publish
 from deploy.native.health import read_dry_run, read_server_states, wait_until_healthy
 from deploy.native.layout import Layout
 from deploy.native.leftovers import find_leftovers, stop_leftovers
@@ -120,7 +121,7 @@ def report(layout: Layout, plan: Plan, left: str = "") -> str:
         "Log in": passwords,
         "Healer": _MODES[dry_run],
         "People": plan.settings.people.words(),
-        "Boards": _boards(layout),
+        "Boards": _boards(layout, plan.settings),
     }
     return "\n".join(
         [
@@ -263,6 +264,15 @@ def _revive(supervisor: Supervisor, applied: Applied) -> tuple[str, ...]:
     return down
 
 
-def _boards(layout: Layout) -> str:
+def _boards(layout: Layout, settings: Settings) -> str:
+    if settings.grafana_token:
+        try:
+            return publish(Grafana(settings.grafana_url, settings.grafana_token), layout, settings.ports.prometheus)
+        except NativeError as error:
+            return f"not uploaded: {error}"
     dashboards = layout.root / "grafana" / "dashboards"
-    return f"import {dashboards}/*.json into a Grafana" if dashboards.is_dir() else "none in this checkout"
+    return (
+        f"import {dashboards}/*.json into a Grafana, or set GRAFANA_URL"
+        if dashboards.is_dir()
+        else "none in this checkout"
+    )

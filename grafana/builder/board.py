@@ -1,40 +1,46 @@
-"""What every board has: rows of panels on a grid, variables, annotations, links, times."""
+"""What every board has: rows of panels on a grid, variables, links, times."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from grafana.builder.panel import COLUMNS, DATASOURCE, Json, Panel
-from grafana.builder.variables import variables
+from grafana.builder.marks import marks
+from grafana.builder.panel import COLUMNS, Json, Panel
+from grafana.builder.variables import common
 
-TAG = "vllm-monitor"  # the boards find each other by it
+TAG = "vllm-monitor"
 SCHEMA = 39  # Grafana 10.4's: newer ones migrate it, 9.4 ignores what it does not know
 RANGES = {"5m": "5 minutes", "1h": "1 hour", "6h": "6 hours", "24h": "24 hours", "7d": "7 days"}
-REFRESH = ["1s", "5s", "10s", "30s", "1m", "5m", "15m"]
+REFRESH = ["1s", "2s", "5s", "10s", "30s", "1m", "5m", "15m"]
 
-FIRING = 'ALERTS{alertstate="firing", severity!="none", server=~"$server|"}'
-# Grew, or appeared while the healer was there: the first action creates its series. A minute, so that 7 days show it.
-FIRED_AT = f"1000 * min by (severity, alertname, server) (ALERTS_FOR_STATE and ignoring (alertstate) {FIRING})"  # ms
-ACTED_AT = "1000 * max by (remediation, outcome) (vllm_healer_last_action_timestamp_seconds)"
+# In the order in which one looks: what is wrong, then why.
+BOARDS = ("overview", "errors", "performance", "resources", "fleet", "slo")
 
 
 @dataclass(frozen=True)
 class Row:
-    """Panels that answer one question together."""
+    """Panels that answer one question together. Without a question they stand at the top of the board."""
 
     question: str
     panels: tuple[Panel, ...]
+    collapsed: bool = False
 
 
 @dataclass(frozen=True)
 class Board:
-    """`uid` is in every link to the board, so it stays."""
+    """`uid` is in every link to the board, so it stays. `variables`: those that no other board has."""
 
     uid: str
     title: str
     description: str
     rows: tuple[Row, ...]
+    variables: tuple[Json, ...] = ()
+
+
+def uid(name: str) -> str:
+    """Of the board that boards/<name>.py makes. Not vLLM's own `vllm-…`: Grafana keeps one board of a uid."""
+    return f"vllm-monitor-{name}"
 
 
 def render(board: Board, source: str) -> Json:
@@ -56,9 +62,9 @@ def render(board: Board, source: str) -> Json:
             ],
         },
         "refresh": "5s",
-        "templating": {"list": variables()},
-        "annotations": {"list": [alerts_fired(), healer_acted()]},
-        "links": [to_other_boards()],
+        "templating": {"list": [*common(), *board.variables]},
+        "annotations": {"list": marks()},
+        "links": [link(name) for name in BOARDS if uid(name) != board.uid],
         "panels": list(place(board.rows)),
     }
 
@@ -67,61 +73,49 @@ def place(rows: tuple[Row, ...]) -> Iterator[Json]:
     """Each row under its question, its panels from left to right; what does not fit goes below."""
     number, y = 1, 0
     for row in rows:
-        yield heading(row.question, number, y)
-        number, x, y, below = number + 1, 0, y + 1, y + 1
-        for panel in row.panels:
-            if x + panel.width > COLUMNS:
-                x, y = 0, below
-            yield panel.json(number, x, y)
-            number, x, below = number + 1, x + panel.width, max(below, y + panel.height)
-        y = below
+        first = number + 1 if row.question else number
+        placed, below = beside_each_other(row.panels, first, y + 1 if row.question else y)
+        if row.question:
+            yield heading(row, number, y, placed if row.collapsed else [])
+        if not row.collapsed:
+            yield from placed
+        number, y = first + len(placed), y + 1 if row.collapsed else below
 
 
-def heading(question: str, number: int, y: int) -> Json:
+def beside_each_other(panels: tuple[Panel, ...], number: int, y: int) -> tuple[list[Json], int]:
+    """The panels from the line `y` on, and the first line below them."""
+    placed: list[Json] = []
+    x, below = 0, y
+    for panel in panels:
+        if x + panel.width > COLUMNS:
+            x, y = 0, below
+        placed.append(panel.json(number + len(placed), x, y))
+        x, below = x + panel.width, max(below, y + panel.height)
+    return placed, below
+
+
+def heading(row: Row, number: int, y: int, inside: list[Json]) -> Json:
     spot = {"x": 0, "y": y, "w": COLUMNS, "h": 1}
-    return {"id": number, "type": "row", "title": question, "collapsed": False, "gridPos": spot, "panels": []}
-
-
-def alerts_fired() -> Json:
-    return annotation("Alerts", "red", FIRED_AT, title="{{alertname}}", text="{{server}}", tags="severity")
-
-
-def healer_acted() -> Json:
-    return annotation(
-        "Healer's actions", "blue", ACTED_AT, title="healer: {{remediation}}", text="{{outcome}}", tags="outcome"
-    )
-
-
-def annotation(name: str, colour: str, expr: str, title: str, text: str, tags: str) -> Json:
-    """A line at each time in ms that `expr` says. Its query is there twice: Grafana 9.4 reads one, 13 the other.
-
-    Not the time in which something is above 0: Grafana joins its points only where they are as far apart as `step`, and
-    draws a line for each of them otherwise.
-    """
     return {
-        "name": name,
-        "datasource": DATASOURCE,
-        "enable": True,
-        "iconColor": colour,
-        "expr": expr,
-        "useValueForTime": True,
-        "step": "5s",
-        "target": {"refId": "Anno", "expr": expr, "interval": "5s"},
-        "titleFormat": title,
-        "textFormat": text,
-        "tagKeys": tags,
+        "id": number,
+        "type": "row",
+        "title": row.question,
+        "collapsed": row.collapsed,
+        "gridPos": spot,
+        "panels": inside,
     }
 
 
-def to_other_boards() -> Json:
+def link(name: str) -> Json:
+    """A link of its own a board: those that Grafana finds by their tag stand in the order of the alphabet."""
     return {
-        "title": "vLLM boards",
-        "type": "dashboards",
-        "tags": [TAG],
-        "icon": "external link",
+        "title": name.upper() if name == "slo" else name.capitalize(),
+        "type": "link",
+        "url": f"/d/{uid(name)}",
+        "icon": "dashboard",
         "tooltip": "Same servers, same time",
-        "url": "",
-        "asDropdown": True,
+        "tags": [],
+        "asDropdown": False,
         "includeVars": True,
         "keepTime": True,
         "targetBlank": False,

@@ -7,6 +7,8 @@ import json
 import pkgutil
 from pathlib import Path
 
+import yaml
+
 from grafana import boards
 from grafana.builder.board import Board, render
 
@@ -38,6 +40,29 @@ def write() -> None:
         file.write_text(text)
     for file in strangers():
         file.unlink()
+
+
+def copy(folder: Path) -> None:
+    """Writes the boards into a directory of the user's, and leaves what else is there. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in contents().items():
+        (folder / f"vllm-monitor-{file.name}").write_text(text)
+
+
+def config_maps() -> str:
+    """YAML of a ConfigMap a board, as the sidecar of Grafana's Helm chart collects them by their label."""
+    return "---\n".join(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": f"vllm-monitor-{file.stem}", "labels": {"grafana_dashboard": "1"}},
+                "data": {f"vllm-monitor-{file.name}": text},
+            },
+            sort_keys=False,
+        )
+        for file, text in contents().items()
+    )
 
 
 def outdated() -> list[Path]:

@@ -16,3 +16,9 @@ def alert_limit(name: str) -> float:
 def limit_series(name: str) -> str:
     """PromQL of the threshold; where servers have limits of their own, the highest."""
     return f'max(server:vllm_threshold:{name}{{server=~"$server"}})'
+
+
+def limit_near(name: str, data: str) -> str:
+    """PromQL of the threshold while `data` comes near it: a line far above squeezes what it should be compared with."""
+    limit = limit_series(name)
+    return f"{limit} and on () (max({data}) > 0.5 * {limit})"

@@ -10,6 +10,8 @@ Json: TypeAlias = dict[str, object]
 
 COLUMNS = 24  # Grafana's grid is always this wide
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
+LOKI: Json = {"type": "loki", "uid": "${loki}"}
+LAST: Json = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,22 @@ class Query:
     legend: str = ""  # "{{server}}" puts a label's value there
     instant: bool = False
     format: str = "time_series"  # or table, heatmap
+    colour: str = ""  # of its line; without one, by Grafana's palette
+
+
+@dataclass(frozen=True)
+class Link:
+    """From a panel to the board that explains it, with the same time and choices."""
+
+    title: str
+    uid: str
+
+    def json(self) -> Json:
+        return {
+            "title": self.title,
+            "url": f"/d/{self.uid}?${{__url_time_range}}&${{__all_variables}}",
+            "targetBlank": False,
+        }
 
 
 @dataclass(frozen=True)
@@ -37,29 +55,42 @@ class Panel:
     defaults: Json = field(default_factory=dict)  # of fields: colour, thresholds, limits, mappings
     overrides: tuple[Json, ...] = ()
     transformations: tuple[Json, ...] = ()
+    interval: str = ""  # the least distance of two points; empty: the data source's
+    links: tuple[Link, ...] = ()
+    datasource: Json = field(default_factory=lambda: DATASOURCE)
 
     def json(self, number: int, x: int, y: int) -> Json:
         """As Grafana has it, at a place of the grid."""
-        return {
+        made: Json = {
             "id": number,
             "type": self.kind,
             "title": self.title,
             "description": self.description,
-            "datasource": DATASOURCE,
+            "datasource": self.datasource,
             "gridPos": {"x": x, "y": y, "w": self.width, "h": self.height},
             "targets": [
-                target(query, letter) for query, letter in zip(self.queries, string.ascii_uppercase, strict=False)
+                target(query, letter, self.datasource)
+                for query, letter in zip(self.queries, string.ascii_uppercase, strict=False)
             ],
-            "fieldConfig": {"defaults": {"unit": self.unit, **self.defaults}, "overrides": list(self.overrides)},
+            "fieldConfig": self._fields(),
             "options": self.options,
             "transformations": list(self.transformations),
         }
+        if self.interval:
+            made["interval"] = self.interval
+        if self.links:
+            made["links"] = [link.json() for link in self.links]
+        return made
+
+    def _fields(self) -> Json:
+        defaults: Json = {"unit": self.unit}
+        return {"defaults": defaults | self.defaults, "overrides": [*coloured(self.queries), *self.overrides]}
 
 
-def target(query: Query, letter: str) -> Json:
+def target(query: Query, letter: str, datasource: Json) -> Json:
     return {
         "refId": letter,
-        "datasource": DATASOURCE,
+        "datasource": datasource,
         "editorMode": "code",
         "expr": query.expr,
         "legendFormat": query.legend or "__auto",
@@ -67,6 +98,13 @@ def target(query: Query, letter: str) -> Json:
         "range": not query.instant,
         "format": query.format,
     }
+
+
+def coloured(queries: tuple[Query, ...]) -> list[Json]:
+    """The colour of each line that has one of its own."""
+    return [
+        override(query.legend, color={"mode": "fixed", "fixedColor": query.colour}) for query in queries if query.colour
+    ]
 
 
 def override(name: str, **properties: object) -> Json:

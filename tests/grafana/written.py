@@ -15,8 +15,23 @@ FILES = sorted(DASHBOARDS.glob("*.json"))
 BOARDS: dict[str, Object] = {file.stem: json.loads(file.read_text()) for file in FILES}
 
 # What Grafana puts in the place of a variable: several choices become one group of a regular expression.
-CHOSEN = {"server": "(gpu1:8000|gpu2:8000)", "model_name": ".*"}
-VARIABLE = re.compile(r"\$(?:\{(\w+)[^}]*\}|(\w+))")
+CHOSEN = {
+    "server": "(gpu1:8000|gpu2:8000)",
+    "model_name": ".*",
+    "host": ".*",
+    "gpu": ".*",
+    "engine": ".*",
+    "of": "e2e",
+    "quantile": "p99",
+    # Grafana's own, of a range of 5 minutes.
+    "__interval": "1m",
+    "__interval_ms": "60000",
+    "__rate_interval": "1m",
+    "__range": "5m",
+    "__range_s": "300",
+    "__from": "0",
+}
+VARIABLE = re.compile(r"\$(?:\{(\w+)[^}]*\}|([a-zA-Z_]\w*))")
 
 
 @dataclass(frozen=True)
@@ -33,25 +48,29 @@ class Asked:
 
 
 def panels(board: Object) -> list[Object]:
-    return [panel for panel in board["panels"] if panel["type"] != "row"]
+    """Also those inside a collapsed row."""
+    inside = [panel for row in board["panels"] for panel in row.get("panels", ())]
+    return [panel for panel in [*board["panels"], *inside] if panel["type"] != "row"]
 
 
 def asked(board: Object) -> list[Asked]:
     return [
-        Asked(panel["title"], column(panel, target["refId"]), fill(target["expr"]))
+        Asked(panel["title"], column(panel, target), fill(target["expr"]))
         for panel in panels(board)
         for target in panel["targets"]
+        if panel["type"] != "logs"
     ]
 
 
-def column(panel: Object, letter: str) -> str:
-    """The heading that the table gives to a query's values."""
+def column(panel: Object, target: Object) -> str:
+    """The heading that a table gives to a query's values; elsewhere the name of one line of several."""
     names: dict[str, str] = {
         name: heading
         for step in panel["transformations"]
         for name, heading in step["options"].get("renameByName", {}).items()
     }
-    return names.get(f"Value #{letter}", "")
+    several = len(panel["targets"]) > 1 and target["legendFormat"] != "__auto"
+    return names.get(f"Value #{target['refId']}", target["legendFormat"] if several else "")
 
 
 def marks(board: Object) -> list[Asked]:
