@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vllm_monitor import place
 from vllm_monitor.background import Background
+from vllm_monitor.stats import EngineLoad
 from vllm_monitor.tokens import FinishedTokens
 
 
@@ -17,13 +18,14 @@ from vllm_monitor.tokens import FinishedTokens
 class Process:
     """`middleware`: it counts requests in this process, so that others do not count them again.
 
-    `tokens`: of the requests that the engine finished, for the middleware.
+    `tokens`: of the requests that the engine finished, for the middleware. `loads`: each engine after its last step.
     """
 
     pid: int
     background: Background
     middleware: bool = False
     tokens: FinishedTokens = field(default_factory=FinishedTokens)
+    loads: Mapping[str, EngineLoad] = field(default_factory=dict)
 
 
 Part = Callable[[Process], None]
@@ -46,6 +48,11 @@ def this_process() -> Process | None:
             for part in _parts:
                 _add(part, _this)
         return _this
+
+
+def known_loads() -> Mapping[str, EngineLoad]:
+    """Returns the loads of this process's engines; none where no plug-in is told of steps."""
+    return _this.loads if _this is not None and _this.pid == os.getpid() else {}
 
 
 def attach(part: Part) -> None:

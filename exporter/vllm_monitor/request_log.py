@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from itertools import count
@@ -25,10 +24,10 @@ from time import monotonic
 from typing import Any
 
 from vllm_monitor.outcomes import ErrorType, Exchange
+from vllm_monitor.shown import show
 
 VARIABLE = "ENABLE_REQUEST_TIMING"
 LOGGER = logging.getLogger("vllm_monitor.requests")
-FORMAT = "%(levelname)s %(asctime)s %(message)s"
 MOST = 4096  # lines that wait to be written; the others are dropped, and said to be
 LOOKED_AT = 1 << 16  # bytes of a body
 MAX_TOKENS = re.compile(rb'"max_(?:completion_|output_)?tokens"\s{0,64}:\s{0,64}(\d{1,9})')
@@ -47,7 +46,7 @@ class RequestLog:
         self._lines: SimpleQueue[str] = SimpleQueue()
         self._numbers = count(1)
         self._dropped = 0
-        show()
+        show(LOGGER)
         threading.Thread(target=self._write, name="vllm-monitor-requests", daemon=True).start()
 
     def follow(self, exchange: Exchange, receive: Receive, send: Send) -> tuple[Receive, Send]:
@@ -130,12 +129,3 @@ def completed(exchange: Exchange, followed: Followed, failure: ErrorType | None)
     speed = "?" if number is None or seconds <= 0 else f"{number / seconds:.1f}"
     text = f"[REQUEST COMPLETE] total={exchange.ended - exchange.began:.2f}s, generation={seconds:.2f}s, {made}"
     return f"{text}, tokens/sec={speed}" + (f", error={failure}" if failure else "")
-
-
-def show() -> None:
-    """Has the logger's lines written to stderr, as vLLM's are, where the program has not said where they go."""
-    LOGGER.setLevel(logging.INFO)
-    if not LOGGER.hasHandlers():
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter(FORMAT))
-        LOGGER.addHandler(handler)

@@ -12,7 +12,7 @@ from typing import Any
 
 from vllm.v1.metrics.loggers import AggregateStatLoggerBase
 
-from vllm_monitor import exceptions
+from vllm_monitor import exceptions, health_log
 from vllm_monitor.loop_lag import LoopLag
 from vllm_monitor.process import Process, this_process
 from vllm_monitor.ring import Ring
@@ -30,6 +30,7 @@ class StatLogger(AggregateStatLoggerBase):  # type: ignore[misc]  # vLLM is not 
         self._process: Process | None = None
         self.__dict__["record"] = _ignore
         try:
+            health_log.start_if_asked_for()
             self._process = this_process()
             if self._process is not None:
                 self._begin(self._process)
@@ -74,6 +75,7 @@ class Steps:
         self._process = process
         self._ring = ring
         self._counter = StepCounter(self._series, process.tokens.saw)
+        process.loads = self._counter.loads
         self._steps = 0
         self._failed = 0
         self._said = False

@@ -7,6 +7,7 @@ from any of the names that it had, and what is absent, raises, or is no number o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from vllm_monitor.series import Series
@@ -33,6 +34,15 @@ SPECULATION = {"num_draft_tokens": "draft", "num_accepted_tokens": "accepted"}
 STATUS = {"stop": "success", "length": "success", "repetition": "success", "abort": "aborted", "error": "error"}
 
 
+@dataclass(frozen=True)
+class EngineLoad:
+    """The requests of an engine after its last step, and the share of its KV cache in use, 0 to 1."""
+
+    running: float
+    waiting: float
+    cache: float
+
+
 class StepCounter:
     """Adds the steps of all engines of a server to the series of this process."""
 
@@ -40,6 +50,7 @@ class StepCounter:
         """`finished` takes each finished request's statistics while the middleware counts requests."""
         self._series = series
         self._finished_tokens = finished
+        self.loads: dict[str, EngineLoad] = {}  # by engine
         self.understood = 0  # steps that had at least one attribute that is known
         self._adapters_of: dict[tuple[str, str], dict[int, float]] = {}  # requests by engine and state, and by place
         self.requests_are_counted = False  # by the middleware, which also sees those that never reach the engine
@@ -62,6 +73,9 @@ class StepCounter:
             series.set(busy, at)
         series.count(series.place("counter", "vllm_engine_steps_total", ENGINES, engine=engine))
         series.observe(series.histogram("vllm_engine_batch_requests", BATCH), running)
+        waiting = sum(number(scheduler, name) or 0.0 for name in ("num_waiting_reqs", "num_skipped_waiting_reqs"))
+        cache = number(scheduler, "kv_cache_usage", "gpu_cache_usage") or 0.0
+        self.loads[engine] = EngineLoad(running, waiting, cache)
         self._prefix(attribute(scheduler, "prefix_cache_stats"))
         self._speculation(attribute(scheduler, "spec_decoding_stats"))
         self._adapters(attribute(scheduler, "running_lora_adapters"), engine, "running")
