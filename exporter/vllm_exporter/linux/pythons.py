@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict
 
 from vllm_exporter.errors import SourceError
@@ -80,7 +83,8 @@ def look_at(python: str, environ: Mapping[str, str], account: Account | None = N
         )
         told: Any = json.loads(done.stdout.strip().rpartition("\n")[2]) if done.returncode == 0 else None
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise SourceError(f"{python} cannot be asked: {error}") from None
+        who = f" as user {account.user}" if account else ""
+        raise SourceError(f"{python} cannot be asked{who}: {error}") from None
     if not isinstance(told, dict):
         raise SourceError(f"{python} cannot be asked: {done.stderr.strip()[-300:] or 'it says nothing'}")
     return PythonEnvironment(
@@ -94,16 +98,39 @@ def look_at(python: str, environ: Mapping[str, str], account: Account | None = N
 
 
 def pip_install(python: str, source: str, account: Account | None = None) -> None:
-    """Installs one distribution without what it needs. Raises SourceError with the words of pip."""
-    command = [python, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", source]
-    try:
-        done = subprocess.run(
-            command, cwd="/", **_as(account), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        raise SourceError(f"{python} cannot be run: {os.strerror(error.errno or 0)}") from None
+    """Installs a wheel, or a directory of sources, without what it needs. Raises SourceError with the words of pip."""
+    with tempfile.TemporaryDirectory(prefix="vllm-monitor-") as folder:
+        command = [python, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", _copy(source, folder)]
+        try:
+            _give(Path(folder), account)
+            done = subprocess.run(
+                command, cwd="/", **_as(account), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+        except OSError as error:
+            raise SourceError(f"{python} cannot be run: {os.strerror(error.errno or 0)}") from None
     if done.returncode:
         raise SourceError(f"{' '.join(command)} says:\n{(done.stderr or done.stdout).strip()[-2000:]}")
+
+
+def _copy(source: str, folder: str) -> str:
+    """Returns the path of a copy: pip builds in a directory of sources, where its leavings would be in the next build,
+    and where the account may not write."""
+    copy = os.path.join(folder, os.path.basename(source))
+    try:
+        if os.path.isdir(source):
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+        else:
+            shutil.copy(source, copy)
+    except OSError as error:  # of copytree, too
+        raise SourceError(f"{source} cannot be copied: {error}") from None
+    return copy
+
+
+def _give(folder: Path, account: Account | None) -> None:
+    if account is None:
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, account.user, account.group)
 
 
 def is_trusted(python: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import venv
 from collections.abc import Mapping
@@ -267,8 +266,10 @@ def test_root_runs_an_interpreter_as_the_user_who_may_replace_it(tmp_path: Path)
     assert account == Account(4711, 4712)
     with pytest.raises(SourceError, match="4711 4712 4712"):
         look_at(str(python), {}, account)
+    wheel = tmp_path / "x.whl"
+    wheel.touch()
     with pytest.raises(SourceError, match="4711 4712 4712"):
-        pip_install(str(python), "x", account)
+        pip_install(str(python), str(wheel), account)
 
 
 # The command
@@ -286,13 +287,27 @@ def test_nothing_is_installed_into_a_container(folder: Path) -> None:
         install(Place("/opt/vllm/bin/python", replace(server(folder), contained=True)), "/checkout/exporter")
 
 
-def test_it_installs_one_distribution_and_nothing_else(empty: str, tmp_path: Path) -> None:
-    """By this environment's pip, since there is no other here: what it would do is asked of it, and not done."""
-    has_pip = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
-    if has_pip.returncode:
-        pytest.skip("no pip in this environment")
-    with pytest.raises(SourceError, match="--no-deps --disable-pip-version-check /nonexistent says"):
-        pip_install(sys.executable, "/nonexistent")
+def test_pip_is_given_a_copy_and_told_to_install_nothing_else(tmp_path: Path) -> None:
+    """What a build leaves behind would be in the next one."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\nfor last; do :; done\ncd "$last" && ls && touch build && exit 0\n')
+    python.chmod(0o755)
+    source = tmp_path / "exporter"
+    (source / "build").mkdir(parents=True)
+    (source / "pyproject.toml").touch()
+    pip_install(str(python), str(source))
+    assert sorted(one.name for one in source.iterdir()) == ["build", "pyproject.toml"]
+    python.write_text(python.read_text().replace("exit 0", "exit 1"))
+    with pytest.raises(SourceError) as failure:
+        pip_install(str(python), str(source))
+    said = str(failure.value).splitlines()
+    assert said[1].startswith("-m pip install --no-deps --disable-pip-version-check /")
+    assert said[2:] == ["pyproject.toml"]
+
+
+def test_a_source_that_is_not_there_is_said() -> None:
+    with pytest.raises(SourceError, match=r"/absent\.whl cannot be copied: .*No such file"):
+        pip_install(sys.executable, "/absent.whl")
 
 
 def test_the_source_is_this_checkout_or_what_is_named(tmp_path: Path) -> None:
