@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vllm_healer.detector import Detector
 from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, Signals
-from vllm_healer.progress import fresh, moved
+from vllm_healer.progress import FROM_INSIDE, fresh, inside_words, moved
 
 
 class EngineStalled(Detector):
@@ -16,6 +16,7 @@ class EngineStalled(Detector):
 
     alerts = frozenset({"VllmEngineStalled"})
     destructive_may_help = True
+    series = FROM_INSIDE
     order = 30
 
     def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:
@@ -48,7 +49,9 @@ def evidence(signals: Signals, look: Look, max_age: float) -> str:
     allowed = "" if limit is None else f" (limit {limit:.0f} s)"
     seconds = look.canary.seconds if look.canary else 0.0
     own = f"/health is ok but the canary got no answer in {seconds:.1f} s"
-    return f"{still}{allowed} while {_work(signals, max_age)}; {own}"
+    return "; ".join(
+        filter(None, (f"{still}{allowed} while {_work(signals, max_age)}", inside_words(signals, max_age), own))
+    )
 
 
 def _work(signals: Signals, max_age: float) -> str:

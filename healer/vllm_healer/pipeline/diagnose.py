@@ -7,7 +7,7 @@ from dataclasses import replace
 from vllm_healer.detector import Detector
 from vllm_healer.leftover import answered_by_another
 from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, RunState
-from vllm_healer.progress import fresh, moved
+from vllm_healer.progress import fresh, inside_words, moved
 from vllm_healer.registry import Detectors, detectors
 
 
@@ -39,8 +39,9 @@ def _of_whom(found: Diagnosis, detector: Detector, facts: Facts) -> Diagnosis:
 
 def unexplained(facts: Facts) -> Diagnosis:
     """The diagnosis when no detector recognises anything. It is never a reason to act."""
-    found, another = _unexplained(facts), answered_by_another(facts.supervisor)
-    return replace(found, evidence=f"{found.evidence}; {another}") if another else found
+    found = _unexplained(facts)
+    more = (inside_words(facts.signals, facts.max_signal_age), answered_by_another(facts.supervisor))
+    return replace(found, evidence="; ".join(filter(None, (found.evidence, *more))))
 
 
 def _unexplained(facts: Facts) -> Diagnosis:

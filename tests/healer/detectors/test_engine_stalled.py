@@ -8,7 +8,8 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.detectors.engine_stalled import EngineStalled
-from vllm_healer.model import Canary, Diagnosis, Facts, Health
+from vllm_healer.model import Canary, Diagnosis, Facts, Health, Signal
+from vllm_healer.progress import ENGINE_AGE, SILENT
 
 
 def detect(cases: ModuleType, facts: Facts) -> Diagnosis | None:
@@ -21,6 +22,17 @@ def test_finds_a_server_that_looks_healthy_and_hangs(cases: ModuleType) -> None:
         "no engine value changed for 45 s (limit 30 s) while there are requests (running 3, waiting 2); "
         "/health is ok but the canary got no answer in 8.0 s",
         frozenset({"VllmEngineStalled"}),
+    )
+
+
+def test_says_which_part_of_it_stands_still_where_that_is_known_from_inside(cases: ModuleType) -> None:
+    more = {ENGINE_AGE: Signal(44.0, 4.0), SILENT: Signal(0.3, 4.0)}
+    found = detect(cases, cases.facts(signals=replace(cases.signals(), more=more)))
+    assert found is not None
+    assert found.evidence == (
+        "no engine value changed for 45 s (limit 30 s) while there are requests (running 3, waiting 2); "
+        "one of its engines has stood still for 44 s with requests of its own (limit 30 s); "
+        "/health is ok but the canary got no answer in 8.0 s"
     )
 
 

@@ -8,8 +8,9 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.detector import Detector
-from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, ProcessRef, RunState, Signals
+from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, ProcessRef, RunState, Signal, Signals
 from vllm_healer.pipeline.diagnose import diagnose
+from vllm_healer.progress import ENGINE_AGE, SILENT
 from vllm_healer.registry import detectors
 
 
@@ -24,6 +25,32 @@ def test_the_documented_order() -> None:
 
 def test_a_hung_server_that_looks_healthy_is_stalled(cases: ModuleType) -> None:
     assert seen(cases).cause == "engine_stalled"
+
+
+def test_one_engine_of_several_that_hangs_is_told_though_another_answers(cases: ModuleType) -> None:
+    """It is no cause yet: nothing is done about it."""
+    signals = replace(cases.signals(progress_age=14.0, stall_limit=12.0), more={ENGINE_AGE: Signal(14.0, 4.0)})
+    found = seen(cases, look=cases.WELL, signals=signals)
+    assert found.cause == "none"
+    assert "one of its engines has stood still for 14 s with requests of its own (limit 12 s)" in found.evidence
+
+
+def test_a_frozen_api_server_is_told(cases: ModuleType) -> None:
+    signals = replace(cases.signals(stalled=0.0, progress_age=1.0), more={SILENT: Signal(17.0, 4.0)})
+    found = seen(cases, "VllmApiServerFrozen", look=cases.SATURATED, signals=signals)
+    assert found.cause == "unknown"
+    assert "one of its API servers has done nothing for 17 s: stopped, or its event loop is blocked" in found.evidence
+
+
+@pytest.mark.parametrize("more", [{ENGINE_AGE: 11.0}, {SILENT: 0.4}, {}])
+def test_what_is_well_inside_is_not_told(more: dict[str, float], cases: ModuleType) -> None:
+    signals = replace(cases.signals(), more={name: Signal(value, 4.0) for name, value in more.items()})
+    assert "one of its" not in seen(cases, look=cases.WELL, signals=signals).evidence
+
+
+def test_an_old_sample_from_inside_is_no_evidence(cases: ModuleType) -> None:
+    signals = replace(cases.signals(), more={SILENT: Signal(17.0, 60.0)})
+    assert "one of its" not in seen(cases, look=cases.WELL, signals=signals).evidence
 
 
 def test_orphans_come_before_a_dead_engine(cases: ModuleType) -> None:
