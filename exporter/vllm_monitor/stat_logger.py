@@ -16,9 +16,10 @@ from vllm_monitor import exceptions, health_log
 from vllm_monitor.loop_lag import LoopLag
 from vllm_monitor.process import Process, this_process
 from vllm_monitor.ring import Ring
-from vllm_monitor.stats import StepCounter
+from vllm_monitor.stats import StepCounter, attribute, number
 
 LOGGER = logging.getLogger("vllm_monitor")
+API_SERVERS = "_api_process_count"  # of vLLM's parallel_config, 0.20 and 0.32
 PATIENCE = 100  # steps without one known attribute, after which it says that this vLLM is another than it knows
 
 
@@ -33,15 +34,15 @@ class StatLogger(AggregateStatLoggerBase):  # type: ignore[misc]  # vLLM is not 
             health_log.start_if_asked_for()
             self._process = this_process()
             if self._process is not None:
-                self._begin(self._process)
+                self._begin(self._process, named.get("vllm_config", arguments[0] if arguments else None))
         except Exception:
             LOGGER.exception("vllm_monitor: the plug-in could not start; the server is not affected")
 
-    def _begin(self, process: Process) -> None:
+    def _begin(self, process: Process, config: Any) -> None:
         exceptions.install(process.background)
         exceptions.watch_loop()
         ring = Ring()
-        process.background.add(Steps(process, ring))
+        process.background.add(Steps(process, ring, number(attribute(config, "parallel_config"), API_SERVERS) or 1))
         try:
             process.background.add(LoopLag(process.background.series, asyncio.get_running_loop()))
         except RuntimeError:  # vLLM builds it outside of its loop, or there is none, as offline
@@ -70,11 +71,11 @@ class StatLogger(AggregateStatLoggerBase):  # type: ignore[misc]  # vLLM is not 
 class Steps:
     """Counts the steps that are in a ring."""
 
-    def __init__(self, process: Process, ring: Ring) -> None:
+    def __init__(self, process: Process, ring: Ring, api_servers: float = 1) -> None:
         self._series = process.background.series
         self._process = process
         self._ring = ring
-        self._counter = StepCounter(self._series, process.tokens.saw)
+        self._counter = StepCounter(self._series, process.tokens.saw, api_servers == 1)
         process.loads = self._counter.loads
         self._steps = 0
         self._failed = 0

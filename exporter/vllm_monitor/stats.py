@@ -46,13 +46,23 @@ class EngineLoad:
 class StepCounter:
     """Adds the steps of all engines of a server to the series of this process."""
 
-    def __init__(self, series: Series, finished: Callable[[Any], None] = lambda request: None) -> None:
-        """`finished` takes each finished request's statistics while the middleware counts requests."""
+    def __init__(
+        self,
+        series: Series,
+        finished: Callable[[Any], None] = lambda request: None,
+        sees_each_step: bool = True,
+    ) -> None:
+        """`finished` takes each finished request's statistics while the middleware counts requests; `sees_each_step`:
+        False with several API servers, of which an engine tells each step to one."""
         self._series = series
         self._finished_tokens = finished
         self.loads: dict[str, EngineLoad] = {}  # by engine
         self.understood = 0  # steps that had at least one attribute that is known
         self._adapters_of: dict[tuple[str, str], dict[int, float]] = {}  # requests by engine and state, and by place
+        self._last: dict[
+            str, tuple[float, bool]
+        ] = {}  # of each engine: the end of its last step, if requests were left
+        self._sees_each_step = sees_each_step
         self.requests_are_counted = False  # by the middleware, which also sees those that never reach the engine
 
     def count(self, at: float, scheduler: Any, iteration: Any, engine: Any) -> None:
@@ -69,8 +79,12 @@ class StepCounter:
             return False
         series.set(series.place("last", "vllm_engine_step_age_seconds", ENGINES, engine=engine), at)
         busy = series.place("last", "vllm_engine_busy_step_age_seconds", ENGINES, engine=engine)
-        if running or any(number(scheduler, name) for name in WAITING):
+        left = bool(running or any(number(scheduler, name) for name in WAITING))
+        if left:
             series.set(busy, at)
+        before, self._last[engine] = self._last.get(engine), (at, left)
+        if before is not None and before[1] and self._sees_each_step:
+            series.observe(series.histogram("vllm_engine_step_seconds", SHORT, ENGINES, engine=engine), at - before[0])
         series.count(series.place("counter", "vllm_engine_steps_total", ENGINES, engine=engine))
         series.observe(series.histogram("vllm_engine_batch_requests", BATCH), running)
         waiting = sum(number(scheduler, name) or 0.0 for name in ("num_waiting_reqs", "num_skipped_waiting_reqs"))

@@ -67,6 +67,25 @@ def test_a_release_that_counts_no_waiting_requests_is_busy_by_those_that_run() -
     assert counts(series)[BUSY_STEP] == [1.0]
 
 
+def steps(counter: StepCounter, *ends: tuple[float, int]) -> None:
+    """Each step's end, and the requests that it left."""
+    for at, running in ends:
+        counter.count(at, SimpleNamespace(num_running_reqs=running), None, 1)
+
+
+def test_a_step_takes_from_the_end_of_the_one_before_that_left_requests() -> None:
+    series = Series()
+    steps(StepCounter(series), (10.0, 1), (10.5, 1), (12.0, 0), (60.0, 1), (61.0, 0))
+    assert sum(counts(series)["vllm_engine_step_seconds engine=1"][:-1]) == 3
+    assert counts(series)["vllm_engine_step_seconds engine=1"][-1] == 3.0  # 0.5, 1.5 and 1.0; not the idle 48 s
+
+
+def test_with_several_api_servers_nobody_knows_how_long_a_step_took() -> None:
+    series = Series()
+    steps(StepCounter(series, sees_each_step=False), (10.0, 1), (10.5, 1))
+    assert "vllm_engine_step_seconds engine=1" not in counts(series)
+
+
 def test_adapters_are_counted_by_state() -> None:
     series = Series()
     StepCounter(series).count(1.0, eras.scheduler("0.32.0"), None, 0)

@@ -40,6 +40,13 @@ ENGINE_STEP_AGE_SECONDS = Family(
     ("server", "engine"),
 )
 ENGINE_STEPS_TOTAL = Family("vllm_engine_steps_total", "counter", "Steps of an engine.", ("server", "engine"))
+ENGINE_STEP_SECONDS = Family(
+    "vllm_engine_step_seconds",
+    "histogram",
+    "Seconds from one step of an engine to the next, while it had requests; not with several API servers, each of "
+    "which is told only some of the steps.",
+    ("server", "engine"),
+)
 ENGINE_BATCH_REQUESTS = Family(
     "vllm_engine_batch_requests", "histogram", "Requests that ran when a step ended.", ("server",)
 )
@@ -91,6 +98,7 @@ LORA_REQUESTS = Family(
 ENGINE = (
     ENGINE_STEP_AGE_SECONDS,
     ENGINE_STEPS_TOTAL,
+    ENGINE_STEP_SECONDS,
     ENGINE_BATCH_REQUESTS,
     ENGINE_BATCH_TOKENS,
     REQUEST_QUEUE_SECONDS,
