@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-import tomllib
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +21,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.harness import httpio
+from tests.e2e.harness.inside_part import installed
+from tests.e2e.harness.load import Load
 from tests.e2e.harness.processes import Part, descendants
-from tests.e2e.harness.vllm_server import CHECKOUT, VllmServer
+from tests.e2e.harness.vllm_server import VllmServer
+from tests.e2e.harness.waiting import until
 from tests.exporter.bench.programs import exporter
 from tests.patience import wait_for
 from tests.ports import free_port
@@ -82,22 +85,6 @@ class Scene:
         )
 
 
-def entry_points() -> str:
-    """Those of the distribution that concern vLLM."""
-    groups = tomllib.loads((CHECKOUT / "exporter/pyproject.toml").read_text())["project"]["entry-points"]
-    return "".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in each.items()) for group, each in groups.items())
-
-
-def installed(folder: Path) -> Path:
-    """A directory for PYTHONPATH in which vLLM finds the part as if pip had put it there."""
-    info = folder / "vllm_monitor-0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm-monitor\nVersion: 0\n")
-    (info / "entry_points.txt").write_text(entry_points())
-    (folder / "vllm_monitor").symlink_to(CHECKOUT / "exporter/vllm_monitor")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def scene(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with running(script, tmp_path_factory.mktemp("inside"), {}) as made:
@@ -130,7 +117,8 @@ def running(script: Path, folder: Path, more: Mapping[str, str]) -> Iterator[Sce
     part.start()
     try:
         server.wait_ready()
-        with exporter(folder, server.port, {"VLLM_MONITOR_DIR": str(snapshots)}) as watching:
+        short = "probe: {warmup_seconds: 1}\n"  # the tiny model compiles nothing
+        with exporter(folder, server.port, {"VLLM_MONITOR_DIR": str(snapshots)}, short) as watching:
             yield Scene(
                 server, env, part.pid, f"http://127.0.0.1:{watching.port}/metrics", folder / "state" / "events.jsonl"
             )
@@ -251,6 +239,26 @@ def test_a_stopped_engine_shows_by_the_age_of_its_last_step(scene: Scene) -> Non
         finally:
             os.kill(scene.engine(), signal.SIGCONT)
         assert asked.result() == 200
+    wait_for(lambda: scene.value("vllm_requests_in_flight") == 0)
+
+
+STALL_LIMIT, FOUND_WITHIN = 12.0, 20.0  # seconds; the limit, a canary that is sent after a third of it, and the probes
+
+
+def test_an_engine_that_stands_still_under_load_is_stalled_when_its_limit_is_over(scene: Scene) -> None:
+    assert scene.value("vllm_server_stalled") == 0
+    with Load(scene.server.port, 4, 120, prompt_tokens=4, max_tokens=900):
+        wait_for(lambda: scene.value("vllm_num_running_sequences") == 4)
+        engine, began = scene.engine(), time.monotonic()
+        os.kill(engine, signal.SIGSTOP)
+        try:
+            until("the stall", lambda: scene.value("vllm_server_stalled") == 1, 2 * FOUND_WITHIN)
+            seconds = time.monotonic() - began
+            assert scene.value("vllm_server_stall_limit_seconds") == STALL_LIMIT
+            assert STALL_LIMIT <= seconds <= FOUND_WITHIN
+        finally:
+            os.kill(engine, signal.SIGCONT)
+        wait_for(lambda: scene.value("vllm_server_stalled") == 0)
     wait_for(lambda: scene.value("vllm_requests_in_flight") == 0)
 
 

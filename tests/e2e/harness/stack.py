@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,13 +61,23 @@ class Urls:
 class Stack:
     """Everything but vLLM runs from `start` on; vLLM runs from `launch` on."""
 
-    def __init__(self, run: Path, vllm_port: int, with_healer: bool = True) -> None:
+    def __init__(
+        self,
+        run: Path,
+        vllm_port: int,
+        with_healer: bool = True,
+        others: Sequence[int] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """`others`: ports of servers that are watched, too, but not run by supervisord; `env`: of the parts."""
         self.run = run
         self.port = vllm_port
         self.logs = run / "logs"
         self.logs.mkdir(parents=True)
         self.supervisor = Supervisor(run, self.logs)
-        self.urls, self.token_file, self.parts = _make_parts(run, self.logs, vllm_port, self.supervisor.url)
+        self.urls, self.token_file, self.parts = _make_parts(
+            run, self.logs, (vllm_port, *others), self.supervisor.url, env or {}
+        )
         if not with_healer:
             del self.parts["healer"]
         self.journal = JournalFile(run / "data" / "healer" / "journal.sqlite")
@@ -183,7 +193,9 @@ def running_stack(run: Path, vllm_port: int, with_healer: bool = True) -> Iterat
         stack.stop()
 
 
-def _make_parts(run: Path, logs: Path, vllm_port: int, supervisor: str) -> tuple[Urls, Path, dict[str, Part]]:
+def _make_parts(
+    run: Path, logs: Path, ports: Sequence[int], supervisor: str, env: Mapping[str, str]
+) -> tuple[Urls, Path, dict[str, Part]]:
     """The project's own rendering and command lines, with two files of settings instead of the checkout's."""
     _use_newest_tools()
     from deploy.config.render import render
@@ -192,9 +204,9 @@ def _make_parts(run: Path, logs: Path, vllm_port: int, supervisor: str) -> tuple
     from deploy.native.programs import choose_programs
 
     env_file = run / "env"
-    env_file.write_text(_settings(vllm_port))
+    env_file.write_text(_settings(ports))
     (run / "exporter.yml").write_text(_EXPORTER)
-    (run / "healer.yml").write_text(_HEALER.format(port=vllm_port, supervisor=supervisor))
+    (run / "healer.yml").write_text(_HEALER.format(port=ports[0], supervisor=supervisor))
     hostname = socket.gethostname()
     settings = load_settings(env_file, {}, hostname)
     rendered = render(CHECKOUT, run, run, settings, hostname)
@@ -209,7 +221,7 @@ def _make_parts(run: Path, logs: Path, vllm_port: int, supervisor: str) -> tuple
         }
     )
     parts = {
-        name: Part(name, program.command, logs / f"{name}.log", {**os.environ, **program.environment}, CHECKOUT)
+        name: Part(name, program.command, logs / f"{name}.log", {**os.environ, **program.environment, **env}, CHECKOUT)
         for name, program in programs.items()
     }
     return urls, rendered.token, parts
@@ -220,9 +232,10 @@ def _login(password_file: Path | None) -> str:
     return f"{USER}:{password_file.read_text().strip()}@" if password_file else ""
 
 
-def _settings(vllm_port: int) -> str:
+def _settings(vllm: Sequence[int]) -> str:
     ports = "".join(f"{name}_PORT={free_port()}\n" for name in ("EXPORTER", "HEALER", "PROMETHEUS", "ALERTMANAGER"))
-    return f"VLLM_TARGETS=localhost:{vllm_port}\n{ports}"
+    targets = ",".join(f"localhost:{port}" for port in vllm)
+    return f"VLLM_TARGETS={targets}\n{ports}"
 
 
 def _use_newest_tools() -> None:
