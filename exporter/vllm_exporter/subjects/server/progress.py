@@ -38,6 +38,7 @@ from vllm_exporter.subjects.server.remembered import Remembered
 READING_LIFETIME = 15.0  # seconds a reading of /metrics stands in for failed ones: two time-outs of 5 s, and slack
 PAUSE_INTERVAL = 5.0  # seconds between two requests for /is_paused, each of which may block for 2 s
 STEP_SHARE = 0.4  # of stall_seconds, where each step is seen: a canary of 8 s that is sent after a third fits into it
+CLOCKS_APART = 1.0  # seconds: reports are written and read on one host, by one clock
 BLIND_FACTOR = 2.0  # times the limit, where no canary separates a hang from a slow step
 BLIND_SECONDS = 120.0  # and never less: the slowest step that was measured of a server that is well took 6 s
 
@@ -91,12 +92,15 @@ class Progress:
         self.saw_process(now, identity)
 
     def saw_steps(self, now: float, steps: ServerSteps) -> None:
-        """Takes what the part inside reports of each engine's last step. A new step is progress from its own time."""
+        """Takes what the part inside reports of each engine's last step. A new step is progress from its own time. A
+        report from the future is of another clock, as in a time namespace."""
+        if steps.seen_until > now + CLOCKS_APART:
+            return
         made = self._life.steps.saw(steps)
         if made.slowest and not self._warming_up():
             self._life.gaps.end(now, made.slowest, self._limit())
         if made.newest is not None and made.newest > self._life.progress_at:
-            self._advance(made.newest)
+            self._advance(min(made.newest, now))
         self._update_work(now)
 
     def saw_process(self, now: float, identity: Identity) -> None:

@@ -27,14 +27,16 @@ class StepClock:
         self._forgiven = float("-inf")
 
     def saw(self, steps: ServerSteps) -> StepsMade:
-        """Takes a report. The first one is no movement: when its steps were made says nothing about now."""
+        """Takes a report. The first one is no movement: when its steps were made says nothing about now. Steps made
+        while nobody looked, or an API server was silent, are no slow one."""
         before, self._known = self._known, steps
         if before is None:
             return StepsMade()
+        missed = steps.seen_until - before.seen_until > FRESH
         pairs = [(before.engines[name], now) for name, now in steps.engines.items() if name in before.engines]
         newer = [(old, new) for old, new in pairs if new.at > old.at]
         slowest = max((new.at - max(old.at, self._forgiven) for old, new in newer if old.work), default=0.0)
-        return StepsMade(max((new.at for _, new in newer), default=None), slowest)
+        return StepsMade(max((new.at for _, new in newer), default=None), 0.0 if missed else slowest)
 
     @property
     def known(self) -> bool:

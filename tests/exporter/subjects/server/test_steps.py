@@ -22,7 +22,8 @@ def test_the_first_report_is_no_movement() -> None:
 
 
 def test_a_step_that_takes_six_seconds_is_measured_as_six() -> None:
-    assert clock(report(100, (99, True))).saw(report(106, (105, True))) == StepsMade(105, 6.0)
+    seen = clock(report(100, (99, True)), report(103, (99, True)))
+    assert seen.saw(report(106, (105, True))) == StepsMade(105, 6.0)
 
 
 def test_the_time_without_requests_is_no_step() -> None:
@@ -53,6 +54,15 @@ def test_an_engine_that_is_new_or_gone_disturbs_nothing() -> None:
     seen = clock(report(100, (99, True), (99, True)))
     assert seen.saw(report(101, (100, True))) == StepsMade(100, 1.0)
     assert seen.saw(report(102, (101, True), (101, True))) == StepsMade(101, 1.0)
+
+
+def test_steps_that_were_made_while_nobody_looked_are_no_slow_one() -> None:
+    assert clock(report(100, (99, True))).saw(report(160, (159, True))) == StepsMade(159, 0.0)
+
+
+def test_a_step_of_20_seconds_that_was_watched_is_a_slow_one() -> None:
+    seen = clock(*(report(100 + second, (99, True)) for second in range(19)))
+    assert seen.saw(report(119.5, (119, True))) == StepsMade(119, 20.0)
 
 
 def test_a_report_goes_stale_when_an_api_server_is_silent() -> None:

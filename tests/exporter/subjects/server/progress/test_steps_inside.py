@@ -168,3 +168,26 @@ def test_a_longer_stall_seconds_counts_for_steps_in_proportion() -> None:
 
 def test_without_the_part_inside_nothing_has_changed() -> None:
     assert busy(60).sight.stall_limit == 30
+
+
+def test_an_exporter_that_did_not_look_for_a_minute_takes_no_step_for_a_slow_one() -> None:
+    server = Inside()
+    server.work_for(60)
+    server.now += 60
+    server.work_for(5)
+    assert server.sight.stall_limit == 12
+
+
+def test_a_clock_that_is_ahead_hides_no_stall() -> None:
+    """A container with a time namespace of its own."""
+    server = busy(60)
+    server.progress.saw_steps(server.now, ServerSteps(server.now + 1e6, {"0": EngineStep(server.now + 1e6, work=True)}))
+    server.hang()
+    assert server.seconds_until_stalled(60) == 30
+
+
+def test_a_clock_that_is_behind_is_as_if_nobody_reported() -> None:
+    server = busy(60)
+    server.progress.saw_steps(server.now, ServerSteps(10.0, {"0": EngineStep(5.0, work=True)}))
+    server.hang()
+    assert server.seconds_until_stalled(60) == 30
