@@ -33,6 +33,7 @@ def test_each_release_gives_the_same_counts(era: str) -> None:
     found = counts(series)
     assert found["vllm_engine_steps_total engine=0"] == [1]
     assert found["vllm_engine_step_age_seconds engine=0"] == [12.5]
+    assert found["vllm_engine_busy_step_age_seconds engine=0"] == [12.5]
     assert found["vllm_tokens_generated_total"] == [3]
     assert found["vllm_requests_total status=success"] == [1]
     assert found["vllm_preemptions_total"] == [1]

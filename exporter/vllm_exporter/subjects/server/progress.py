@@ -6,7 +6,7 @@ work is present, no value that the engine pushes has changed for longer than the
 is unanswered. Work is a request that runs or waits, or the unanswered canary itself. Where there are several engines,
 one that has requests of its own and stands still for longer than the limit suffices: another may answer the canary.
 
-Where the part inside vLLM reports each step, steps are the progress, and the limit is STEP_SHARE of the usual one: what
+Where the part inside vLLM reports each step, steps are the progress, and the limit is a share of the usual one: what
 /metrics shows once a second and only where values differ is known exactly. A stopped engine of several is then found
 with several API servers, too.
 
@@ -33,14 +33,12 @@ from vllm_exporter.subjects.server.canaries import (
 from vllm_exporter.subjects.server.engine import moved, restarted
 from vllm_exporter.subjects.server.gaps import EngineEffort, Gap
 from vllm_exporter.subjects.server.incarnation import UNKNOWN, Identity, Memory
+from vllm_exporter.subjects.server.limit import stall_limit
 from vllm_exporter.subjects.server.remembered import Remembered
 
 READING_LIFETIME = 15.0  # seconds a reading of /metrics stands in for failed ones: two time-outs of 5 s, and slack
 PAUSE_INTERVAL = 5.0  # seconds between two requests for /is_paused, each of which may block for 2 s
-STEP_SHARE = 0.4  # of stall_seconds, where each step is seen: a canary of 8 s that is sent after a third fits into it
 CLOCKS_APART = 1.0  # seconds: reports are written and read on one host, by one clock
-BLIND_FACTOR = 2.0  # times the limit, where no canary separates a hang from a slow step
-BLIND_SECONDS = 120.0  # and never less: the slowest step that was measured of a server that is well took 6 s
 
 
 class Progress:
@@ -222,22 +220,12 @@ class Progress:
         return max(self._engine_ages().values(), default=0.0) if not self._life.held else 0.0
 
     def _limit(self) -> float:
-        return max(BLIND_SECONDS, BLIND_FACTOR * self._usual_limit()) if self._blind() else self._usual_limit()
+        longest = self._life.gaps.longest.left(self._life.read_at)
+        return stall_limit(self._probe, longest, self._warming_up(), self._exact(), self._blind())
 
     def _blind(self) -> bool:
         """True if no canary may be sent, or the server takes none."""
         return not self._canary_enabled or self._canaries.refused
-
-    def _usual_limit(self) -> float:
-        """Returns seconds, at most the warm-up's: one hang that ended by itself must not hide the next for hours."""
-        probe = self._probe
-        if self._warming_up():
-            return max(probe.stall_seconds, probe.warmup_stall_seconds)
-        least = probe.stall_seconds * (STEP_SHARE if self._exact() else 1.0)
-        by_gap = min(
-            probe.warmup_stall_seconds, probe.stall_gap_factor * self._life.gaps.longest.left(self._life.read_at)
-        )
-        return max(least, by_gap)
 
     def _warming_up(self) -> bool:
         """True if the silence began in the warm-up: a compilation does not end with the minute."""
