@@ -71,6 +71,8 @@ class Running:
     part: Part
 
     def pid(self, fault: Fault) -> int:
+        if fault.role == "APIServer" and not fault.rank:
+            return self.part.pid  # a single one has no title
         title = f"VLLM::{fault.role}{fault.rank and '_'}{fault.rank}"
         found = [one.pid for one in descendants(self.part.pid) if _title(one.pid).startswith(title)]
         assert found, f"no process {title} of {self.name}"
@@ -84,6 +86,7 @@ class Fleet:
     stack: Stack
     servers: list[Running]
     folder: Path
+    inside: bool = True  # the part is
 
     def firing(self) -> set[tuple[str, str]]:
         """(alert, server) of those that fire in Prometheus now."""
@@ -163,17 +166,25 @@ class Fleet:
         page = httpio.get_text(f"{self.stack.urls.exporter}/metrics")
         start = f'vllm_server_stall_limit_seconds{{server="{one.name}"}} '
         limit = next((float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(start)), None)
-        return limit is not None and limit < 30  # the limit of steps that are known
+        return limit is not None and limit < (
+            30 if self.inside else 300
+        )  # the limit of steps that are known is shorter
 
 
 @contextmanager
 def running_fleet(
-    script: Path, folder: Path, kinds: Sequence[tuple[str, ...]], slow: Mapping[str, str] | None = None
+    script: Path,
+    folder: Path,
+    kinds: Sequence[tuple[str, ...]],
+    slow: Mapping[str, str] | None = None,
+    inside: bool = True,
 ) -> Iterator[Fleet]:
     """`kinds`: the arguments of each server; `slow`: the environment of slow_steps, where steps are to be slow."""
     for name in ("snapshots", "wedge"):
         (folder / name).mkdir(mode=0o755)
-    paths = [str(installed(folder / "site")), str(WEDGE), *([str(SLOW_STEPS)] if slow else [])]
+    part_inside = [str(installed(folder / "site"))] if inside else []
+    paths = [*part_inside, str(WEDGE), *([str(SLOW_STEPS)] if slow else [])]
+    middleware = ("--middleware", "vllm_monitor.Middleware") if inside else ()
     env = {
         "PYTHONPATH": ":".join(paths),
         "VLLM_MONITOR_DIR": str(folder / "snapshots"),
@@ -187,7 +198,7 @@ def running_fleet(
         for number, (port, args) in enumerate(zip(ports, kinds, strict=True)):
             cores = "0|1" if "--data-parallel-size" in args else str(number % 2)
             own = {**env, "VLLM_CPU_OMP_THREADS_BIND": cores}
-            server = VllmServer(script, port, ("--middleware", "vllm_monitor.Middleware", *args), own)
+            server = VllmServer(script, port, (*middleware, *args), own)
             command = ["/bin/bash", str(script), "serve", *server.args]
             environment = {**os.environ, "HOST": "127.0.0.1", "PORT": str(port), **own}
             part = Part("vllm", command, stack.logs / f"vllm-{number}.log", environment, folder)
@@ -198,7 +209,7 @@ def running_fleet(
         stack.start()
         for one in servers:
             one.server.wait_ready(400)
-        yield Fleet(stack, servers, folder)
+        yield Fleet(stack, servers, folder, inside)
 
 
 def _title(pid: int) -> str:
