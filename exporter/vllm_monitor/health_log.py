@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 from vllm_monitor.health import look
 from vllm_monitor.shown import show
 
-VARIABLE, INTERVAL_VARIABLE = "ENABLE_VLLM_MONITOR", "VLLM_MONITOR_INTERVAL"
 INTERVAL = 30.0  # seconds, where the environment says none
 SHORTEST = 0.1
 LOGGER = logging.getLogger("vllm_monitor.health")
@@ -51,15 +48,14 @@ def stop_background_logging() -> None:
         _running = None
 
 
-def start_if_asked_for(environment: Mapping[str, str] = os.environ) -> None:
-    """Starts it where the environment asks for it, once a process. An interval that is no number is not taken."""
-    if environment.get(VARIABLE, "0") != "1" or _running is not None:
+def start_once(interval: str = "") -> None:
+    """Starts it if it has not been started. An interval that is no number is said and not taken; '' is INTERVAL."""
+    if _running is not None:
         return
-    text = environment.get(INTERVAL_VARIABLE, "")
     try:
-        start_background_logging(float(text) if text else INTERVAL)
+        start_background_logging(float(interval) if interval else INTERVAL)
     except ValueError:
-        LOGGER.warning("%s=%r is no number of seconds, %g are taken", INTERVAL_VARIABLE, text, INTERVAL)
+        LOGGER.warning("VLLM_MONITOR_INTERVAL=%r is no number of seconds, %g are taken", interval, INTERVAL)
         start_background_logging(INTERVAL)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
-from vllm_monitor import exceptions, health_log, request_log
+from vllm_monitor import asked_for, exceptions
 from vllm_monitor.body_scan import BodyScan
 from vllm_monitor.outcomes import ERROR_BODY, Exchange, is_of_a_user
 from vllm_monitor.process import this_process
@@ -61,11 +61,11 @@ class Middleware:
             requests.end(exchange, monotonic())
 
     def _begin(self) -> None:
-        health_log.start_if_asked_for()
+        asked_for.health_log()
         process = this_process()
         if process is not None:
             background = process.background
-            self._requests = Requests(background.series, background.lines, process.tokens, request_log.if_asked_for())
+            self._requests = Requests(background.series, background.lines, process.tokens, asked_for.request_log())
             self._exceptions = exceptions.install(background)
             exceptions.watch_loop()
             process.background.add(self._requests)

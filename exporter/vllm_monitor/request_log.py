@@ -17,7 +17,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from itertools import count
 from queue import SimpleQueue
 from time import monotonic
@@ -26,7 +26,6 @@ from typing import Any
 from vllm_monitor.outcomes import ErrorType, Exchange
 from vllm_monitor.shown import show
 
-VARIABLE = "ENABLE_REQUEST_TIMING"
 LOGGER = logging.getLogger("vllm_monitor.requests")
 MOST = 4096  # lines that wait to be written; the others are dropped, and said to be
 LOOKED_AT = 1 << 16  # bytes of a body
@@ -106,11 +105,6 @@ class Followed:
         self.body = b""  # its beginning, until it is complete
         self.asked = 0.0  # CLOCK_MONOTONIC at which it was
         self.chunks = 0  # of a stream
-
-
-def if_asked_for(environment: Mapping[str, str] = os.environ) -> RequestLog | None:
-    """Returns the log if it is asked for."""
-    return RequestLog() if environment.get(VARIABLE, "0") == "1" else None
 
 
 def wanted(body: bytes) -> str:

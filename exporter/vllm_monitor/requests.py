@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vllm_monitor.body_scan import UNKNOWN
 from vllm_monitor.failures import failed_request
@@ -13,11 +13,13 @@ from vllm_monitor.lines import Lines
 from vllm_monitor.names import MOST as MOST_NAMES
 from vllm_monitor.names import BoundedNames
 from vllm_monitor.outcomes import Exchange, error_type
-from vllm_monitor.request_log import RequestLog
 from vllm_monitor.series import Series
 from vllm_monitor.stats import LATENCY, SHORT
 from vllm_monitor.tenants import NONE
 from vllm_monitor.tokens import FinishedTokens, request_id
+
+if TYPE_CHECKING:
+    from vllm_monitor.request_log import RequestLog
 
 PHASES = ("waiting", "answering")  # for an answer, or for its end
 NO_SCOPE: Mapping[str, Any] = {}

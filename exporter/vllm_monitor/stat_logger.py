@@ -12,7 +12,7 @@ from typing import Any
 
 from vllm.v1.metrics.loggers import AggregateStatLoggerBase
 
-from vllm_monitor import exceptions, health_log
+from vllm_monitor import asked_for, exceptions
 from vllm_monitor.loop_lag import LoopLag
 from vllm_monitor.process import Process, this_process
 from vllm_monitor.ring import Ring
@@ -31,7 +31,7 @@ class StatLogger(AggregateStatLoggerBase):  # type: ignore[misc]  # vLLM is not 
         self._process: Process | None = None
         self.__dict__["record"] = _ignore
         try:
-            health_log.start_if_asked_for()
+            asked_for.health_log()
             self._process = this_process()
             if self._process is not None:
                 self._begin(self._process, named.get("vllm_config", arguments[0] if arguments else None))

@@ -18,7 +18,7 @@ import pytest
 import vllm_monitor
 from tests.monitor import eras
 from tests.patience import wait_for
-from vllm_monitor import health, health_log, process
+from vllm_monitor import asked_for, health, health_log, process
 from vllm_monitor.health import HealthStats, answer_health, get_health_stats, parse_meminfo, parse_statm
 from vllm_monitor.health_http import HealthApp, health_router
 from vllm_monitor.nvidia import GpuReading
@@ -239,13 +239,13 @@ def test_an_interval_that_is_none_is_refused(interval: float) -> None:
 
 @pytest.mark.parametrize("environment", [{}, {"ENABLE_VLLM_MONITOR": "0"}, {"VLLM_MONITOR_INTERVAL": "1"}])
 def test_nobody_who_did_not_ask_gets_the_log(environment: dict[str, str], logged: pytest.LogCaptureFixture) -> None:
-    health_log.start_if_asked_for(environment)
+    asked_for.health_log(environment)
     assert threads() == []
 
 
 @pytest.mark.parametrize("interval", ["", "7.5", "often", "-1"])
 def test_who_asks_gets_it_once_whatever_the_interval(interval: str, logged: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
-        health_log.start_if_asked_for({"ENABLE_VLLM_MONITOR": "1", "VLLM_MONITOR_INTERVAL": interval})
+        asked_for.health_log({"ENABLE_VLLM_MONITOR": "1", "VLLM_MONITOR_INTERVAL": interval})
     assert len(threads()) == 1
     assert ("is no number of seconds, 30 are taken" in logged.text) is (interval in ("often", "-1"))

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.patience import wait_for
-from vllm_monitor import request_log
+from vllm_monitor import asked_for, request_log
 from vllm_monitor.outcomes import Exchange, Tokens
-from vllm_monitor.request_log import Followed, RequestLog, completed, if_asked_for, wanted
+from vllm_monitor.request_log import Followed, RequestLog, completed, wanted
 
 BODY = b'{"model":"m","prompt":"hello","max_tokens":512}'
 
@@ -44,9 +44,9 @@ def kept() -> Iterator[Kept]:
     request_log.LOGGER.removeHandler(handler)
 
 
-def follow(log: RequestLog, path: str, *sent: dict[str, Any]) -> Exchange:
+def follow(log: RequestLog, path: str, *sent: dict[str, Any], began: float = 0.0) -> Exchange:
     """A request whose body comes, and whose answer is these messages."""
-    exchange = Exchange(time.monotonic(), scope={"path": path})
+    exchange = Exchange(began or time.monotonic(), scope={"path": path})
 
     async def receive() -> Any:
         return {"type": "http.request", "body": BODY}
@@ -64,9 +64,10 @@ def follow(log: RequestLog, path: str, *sent: dict[str, Any]) -> Exchange:
     return exchange
 
 
-def test_a_request_is_told_from_its_start_to_its_end(kept: Kept) -> None:
+def test_a_request_is_told_from_its_start_to_its_end(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_log, "monotonic", lambda: 100.0)
     log = RequestLog()
-    exchange = follow(log, "/v1/chat/completions")
+    exchange = follow(log, "/v1/chat/completions", began=100.0)
     exchange.followed.asked = exchange.began + 0.24
     exchange.ended, exchange.tokens = exchange.began + 3.45, Tokens(5, 87)
     log.completed(exchange, None)
@@ -145,16 +146,16 @@ def test_whoever_reads_slowly_holds_nobody_and_misses_lines_that_are_counted(
 
 
 def test_nobody_who_did_not_ask_gets_it() -> None:
-    assert if_asked_for({}) is None
-    assert if_asked_for({"ENABLE_REQUEST_TIMING": "0"}) is None
+    assert asked_for.request_log({}) is None
+    assert asked_for.request_log({"ENABLE_REQUEST_TIMING": "0"}) is None
 
 
 def test_in_a_program_that_said_nothing_of_its_logs_the_lines_are_on_stderr() -> None:
     code = """
 import time
 from vllm_monitor.outcomes import Exchange
-from vllm_monitor.request_log import if_asked_for
-log = if_asked_for({"ENABLE_REQUEST_TIMING": "1"})
+from vllm_monitor.asked_for import request_log
+log = request_log({"ENABLE_REQUEST_TIMING": "1"})
 log.follow(Exchange(1.0, scope={"path": "/v1/completions"}), None, None)
 time.sleep(0.5)
 """
