@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.alerts.toolchain import Tools, find_generations
@@ -18,4 +23,13 @@ NONE_FOUND = pytest.mark.skip(reason="no complete set of prometheus, promtool, a
 def tools(request: pytest.FixtureRequest) -> Tools:
     found = request.param
     assert isinstance(found, Tools)
+    return found
+
+
+@pytest.fixture(scope="session")
+def supervisord() -> str:
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which("supervisord", path=f"{beside}:{os.environ['PATH']}")
+    if found is None:
+        pytest.skip("needs supervisord: pip install supervisor, or apt-get install supervisor")
     return found

@@ -35,6 +35,7 @@ class Notification:
     path: str
     authorization: str
     alerts: tuple[dict[str, object], ...]
+    at: float = field(default_factory=time.time)  # seconds since the epoch
 
     def has(self, name: str, status: str = "firing") -> bool:
         return any(
@@ -98,18 +99,25 @@ def serve(world: World) -> Iterator[int]:
 @contextmanager
 def run_alertmanager(tools: Tools, home: Path, receiver: int) -> Iterator[int]:
     """With the repository's configuration, its receivers at our port. Yields its port."""
-    config = copy_alertmanager(home, receiver)
+    copy_alertmanager(home, receiver)
     port = free_port()
+    with start_alertmanager(tools, home, port):
+        yield port
+
+
+@contextmanager
+def start_alertmanager(tools: Tools, home: Path, port: int) -> Iterator[int]:
+    """With the configuration in `home`, and what it knew when it ran there before. Yields its pid."""
     command = [
         tools.alertmanager,
-        f"--config.file={config}",
+        f"--config.file={home / 'config' / 'alertmanager' / 'alertmanager.yml'}",
         f"--storage.path={home / 'alertmanager'}",
         f"--web.listen-address=127.0.0.1:{port}",
         f"--web.config.file={make_secrets(home)}",
         "--cluster.listen-address=",
     ]
-    with run_program(command, home / "alertmanager.log", port):
-        yield port
+    with run_program(command, home / "alertmanager.log", port) as pid:
+        yield pid
 
 
 @contextmanager
@@ -118,27 +126,36 @@ def run_loop(tools: Tools, home: Path, world: World) -> Iterator[Ports]:
     with ExitStack() as stack:
         page = stack.enter_context(serve(world))
         alertmanager = stack.enter_context(run_alertmanager(tools, home, page))
-        port = free_port()
-        command = [
-            tools.prometheus,
-            f"--config.file={copy_prometheus(home, page, port, alertmanager)}",
-            f"--storage.tsdb.path={home / 'prometheus'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            f"--web.config.file={make_secrets(home)}",
-            # What fires before Prometheus has found Alertmanager is sent again after this; 1m by default.
-            "--rules.alert.resend-delay=3s",
-        ]
-        stack.enter_context(run_program(command, home / "prometheus.log", port))
-        yield Ports(exporter=page, healer=page, prometheus=port, alertmanager=alertmanager)
+        ports = Ports(exporter=page, healer=page, prometheus=free_port(), alertmanager=alertmanager)
+        copy_prometheus(home, page, ports.prometheus, alertmanager)
+        stack.enter_context(start_prometheus(tools, home, ports.prometheus))
+        yield ports
 
 
-def copy_prometheus(home: Path, page: int, own: int, alertmanager: int) -> Path:
-    """The configuration with our addresses and every 5 s shortened to 1."""
+@contextmanager
+def start_prometheus(tools: Tools, home: Path, port: int) -> Iterator[int]:
+    """With the configuration in `home`. Yields its pid."""
+    command = [
+        tools.prometheus,
+        f"--config.file={home / 'config' / 'prometheus' / 'prometheus.yml'}",
+        f"--storage.tsdb.path={home / 'prometheus'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.config.file={make_secrets(home)}",
+        # What fires before Prometheus has found Alertmanager is sent again after this; 1m by default.
+        "--rules.alert.resend-delay=3s",
+    ]
+    with run_program(command, home / "prometheus.log", port) as pid:
+        yield pid
+
+
+def copy_prometheus(home: Path, page: int, own: int, alertmanager: int, healer: int = 0) -> Path:
+    """The configuration with our addresses and every 5 s shortened to 1. The healer's metrics are on the page unless it
+    has a port."""
     target = home / "config" / "prometheus"
     shutil.copytree(PROMETHEUS, target)
     for file in (target / "prometheus.yml", *target.glob("*/*.rules.yml"), *target.glob("*/*.alerts.yml")):
         text = file.read_text().replace("interval: 5s", "interval: 1s").replace("timeout: 4s", "timeout: 1s")
-        for default, port in ((9855, page), (9856, page), (9090, own), (9093, alertmanager)):
+        for default, port in ((9855, page), (9856, healer or page), (9090, own), (9093, alertmanager)):
             text = text.replace(f"127.0.0.1:{default}", f"127.0.0.1:{port}")
         file.write_text(text)
     (target / "targets").mkdir()
@@ -146,12 +163,12 @@ def copy_prometheus(home: Path, page: int, own: int, alertmanager: int) -> Path:
     return target / "prometheus.yml"
 
 
-def copy_alertmanager(home: Path, receiver: int) -> Path:
+def copy_alertmanager(home: Path, receiver: int, healer: int = 0) -> Path:
     """The configuration with our addresses and shortened waits; people and the dead man's switch get webhooks too."""
     target = home / "config" / "alertmanager"
     shutil.copytree(ALERTMANAGER, target)
     file = target / "alertmanager.yml"
-    text = file.read_text().replace("127.0.0.1:9856", f"127.0.0.1:{receiver}")
+    text = file.read_text().replace("127.0.0.1:9856", f"127.0.0.1:{healer or receiver}")
     text = text.replace("group_wait: 10s", "group_wait: 1s").replace("group_interval: 15s", "group_interval: 2s")
     for name in ("human", "deadman"):
         webhook = f"[{{url: 'http://127.0.0.1:{receiver}/{name}'}}]"

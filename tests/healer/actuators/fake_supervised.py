@@ -25,6 +25,8 @@ import os, signal, sys, time
 _, _, starts, marker, *flags = sys.argv
 if "stubborn" in flags:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sleep inherits it
+if "once" in flags and os.path.exists(starts):
+    sys.exit(1)  # it was started before
 if os.fork() == 0:
     if os.fork() == 0:
         os.execv("/bin/sleep", ["VLLM::Worker_TP0", marker])
@@ -112,7 +114,7 @@ class Fleet:
 
 
 def start_fleet(supervisord: str, folder: Path, port: int, programs: dict[str, str]) -> Fleet:
-    """`programs`: name -> "autorestart [wrapped] [stubborn]"."""
+    """`programs`: name -> "autorestart [wrapped] [stubborn] [once]"."""
     (folder / "vllm").write_text(f"#!{sys.executable} -IS\n{SCRIPT}")
     (folder / "vllm").chmod(0o755)
     made = {name: make_program(name, folder) for name in programs}
