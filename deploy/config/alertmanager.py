@@ -12,7 +12,7 @@ from deploy.config.access import TOKEN
 from deploy.config.addresses import replace_addresses
 from deploy.config.files import read_template
 from deploy.config.mute import NAME, Mute
-from deploy.config.people import People
+from deploy.config.people import ONCE, People
 from deploy.config.routes import PEOPLE, route_to_people
 from deploy.config.site import Site
 from deploy.errors import TemplateError
@@ -30,9 +30,11 @@ def render_alertmanager(source: Path, site: Site, people: People, grafana: str =
     config = _parse(replace_addresses(read_template(main), site.addresses, ["healer"], str(main)), main)
     receivers = _receivers(config, main)
     _set_token(receivers[HEALER], site.secrets["alertmanager"] / TOKEN, main)
-    receivers[PEOPLE].update(people.blocks())
-    config["receivers"] += [{"name": one.name, one.kind: [dict(one.block)]} for one in people.choosy()]
-    config["route"] = route_to_people(config["route"], people.choosy(), people.mute)
+    for name, told in ((PEOPLE, people), (f"{PEOPLE}{ONCE}", people.once())):
+        if name in receivers:
+            receivers[name].update(told.blocks())
+            config["receivers"] += [{"name": one.name, one.kind: [dict(one.block)]} for one in told.choosy()]
+            config["route"] = route_to_people(config["route"], told.choosy(), told.mute, name)
     if people.mute:
         config["time_intervals"] = [*config.get("time_intervals", []), _time_interval(people.mute)]
     link = json.dumps(grafana, ensure_ascii=False)

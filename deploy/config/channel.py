@@ -34,6 +34,7 @@ class Receiver:
     kind: str  # the key of Alertmanager's list, such as slack_configs
     block: Block  # one entry of that list; only fields that Alertmanager 0.25 knows, or `since`
     warnings: tuple[str, ...] = ()  # of what is allowed and not wise; for `make up`
+    opens_incidents: bool = False  # there, which stay open until the alert is resolved
     since: tuple[int, int] = OLDEST  # the first Alertmanager that has the kind
     name: str = ""  # of the receiver in alertmanager.yml, where it has one of its own because it does not hear all
     severities: tuple[str, ...] = ()  # that it hears; empty: all

@@ -12,6 +12,7 @@ from deploy.config.keys import CHANNELS, MUTE_SEVERITIES, MUTE_TIMES, MUTE_ZONE,
 from deploy.config.mute import Mute, parse_mute
 from deploy.errors import SettingsError
 
+ONCE = "-once"  # ends the names of receivers that hear nothing of an end
 NOBODY = "nobody is told, alerts are seen in Alertmanager only: set a channel in .env; docs/notifications.md says how"
 
 
@@ -41,6 +42,11 @@ class People:
     def choosy(self) -> tuple[Receiver, ...]:
         """Returns those that have a receiver of their own, since they do not hear all."""
         return tuple(receiver for receiver in self.receivers if receiver.name)
+
+    def once(self) -> People:
+        """Returns the ways for what is told once: without word of its end, and not where it would open an incident."""
+        told = (one for one in self.receivers if not one.opens_incidents)
+        return replace(self, receivers=tuple(map(_once, told)))
 
     def check_version(self, version: tuple[int, int] | None, fix: str) -> None:
         """Raises SettingsError, which ends with `fix`, for a channel that this Alertmanager does not have.
@@ -110,6 +116,11 @@ def _value(name: str, default: str, channel: Channel, suffix: str, chosen: Mappi
 
 def _entry(name: str, chosen: Mapping[str, Entry]) -> str:
     return chosen[name].value if name in chosen else ""
+
+
+def _once(receiver: Receiver) -> Receiver:
+    name = f"{receiver.name}{ONCE}" if receiver.name else ""
+    return replace(receiver, name=name, block={**receiver.block, "send_resolved": False})
 
 
 def _words(receiver: Receiver) -> str:

@@ -14,23 +14,23 @@ TEST = "NotificationTest"  # the alert of `make test-alerts LIVE=1`: to every ch
 Route = dict[str, Any]  # as alertmanager.yml has it
 
 
-def route_to_people(route: Route, choosy: Sequence[Receiver], mute: Mute | None) -> Route:
-    """Returns the route with its children, in which each leaf that leads to people has a child for each way to them.
+def route_to_people(route: Route, choosy: Sequence[Receiver], mute: Mute | None, receiver: str = PEOPLE) -> Route:
+    """Returns the route with its children; each leaf in it that leads to `receiver` has a child for each way to people.
 
-    `choosy`: receivers that do not hear all; the others are in the receiver `human`.
+    `choosy`: receivers that do not hear all; the others are in `receiver`.
     """
     if not choosy and mute is None:
         return route
     if route.get("routes"):
-        return {**route, "routes": [route_to_people(child, choosy, mute) for child in route["routes"]]}
-    if route.get("receiver") != PEOPLE:
+        return {**route, "routes": [route_to_people(child, choosy, mute, receiver) for child in route["routes"]]}
+    if route.get("receiver") != receiver:
         return route
     if any(TEST in str(matcher) for matcher in route.get("matchers", [])):
         ways: list[Route] = [{"receiver": one.name} for one in choosy]
-        rest: list[Route] = [{"receiver": PEOPLE}]
+        rest: list[Route] = [{"receiver": receiver}]
     else:
         ways = [way for one in choosy for way in _muted(one.name, _matchers(one), mute)]
-        rest = list(_muted(PEOPLE, [], mute))
+        rest = list(_muted(receiver, [], mute))
     return {**route, "routes": [*({**way, "continue": True} for way in ways), *rest]}
 
 

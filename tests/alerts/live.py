@@ -170,8 +170,9 @@ def copy_alertmanager(home: Path, receiver: int, healer: int = 0) -> Path:
     file = target / "alertmanager.yml"
     text = file.read_text().replace("127.0.0.1:9856", f"127.0.0.1:{healer or receiver}")
     text = text.replace("group_wait: 10s", "group_wait: 1s").replace("group_interval: 15s", "group_interval: 2s")
-    for name in ("human", "deadman"):
-        webhook = f"[{{url: 'http://127.0.0.1:{receiver}/{name}'}}]"
+    for name in ("human", "human-once", "deadman"):
+        resolved = str(name != "human-once").lower()
+        webhook = f"[{{url: 'http://127.0.0.1:{receiver}/{name}', send_resolved: {resolved}}}]"
         text = text.replace(f"  - name: {name}\n", f"  - name: {name}\n    webhook_configs: {webhook}\n")
     file.write_text(text)
     return file

@@ -133,7 +133,7 @@ class Scene:
             (str(labels["alertname"]), one.at)
             for one in tuple(self.world.received)
             for sent in one.alerts
-            if one.path == "/human" and isinstance(labels := sent["labels"], dict)
+            if one.path in ("/human", "/human-once") and isinstance(labels := sent["labels"], dict)
             if labels.get("server") == server and sent["status"] == status and alert in ("", labels["alertname"])
         ]
 
@@ -173,7 +173,7 @@ def scene(tools: Tools, tmp_path: Path, supervisord: str) -> Iterator[Scene]:
         hurry(tmp_path / "config" / "prometheus")
         stack.enter_context(start_prometheus(tools, tmp_path, ports.prometheus))
         healer.start()
-        stack.callback(lambda: healer.process is not None and healer.kill())
+        stack.callback(healer.kill)
         yield scene
 
 

@@ -24,7 +24,7 @@ ROUTES = [
     ("alertname=VllmEngineStalled server=gpu1:8000 severity=critical healable=true", "healer,nobody"),
     ("alertname=VllmDownUnhealed server=gpu1:8000 severity=critical healable=false notify=people", "human"),
     ("alertname=HealerNeedsPerson server=gpu1:8000 severity=critical healable=false notify=people", "human"),
-    ("alertname=VllmHealed server=gpu1:8000 severity=info healable=false notify=people", "human"),
+    ("alertname=VllmHealed server=gpu1:8000 severity=info healable=false notify=people", "human-once"),
     ("alertname=VllmQueueOverload server=gpu1:8000 severity=warning healable=true", "healer,human"),
     ("alertname=LowThroughput server=gpu1:8000 severity=info healable=false", "healer,human"),
     ("alertname=YourOwnAlert server=gpu1:8000", "healer,human"),
@@ -117,9 +117,9 @@ def test_a_test_message_reaches_everybody_and_a_dead_mans_switch_nobody_else(
 
 def test_what_can_wait_is_muted_for_people_and_never_for_the_healer(rendered: Callable[[str], Path]) -> None:
     route = yaml.safe_load(rendered(ENV + MUTED).read_text())["route"]
-    healer, deadman, healed, test, *people = route["routes"]
-    assert "mute_time_intervals" not in str((healer, deadman, healed, test))
-    for leaf in people:
+    healer, deadman, acted_on, once, test, *people = route["routes"]
+    assert "mute_time_intervals" not in str((healer, deadman, acted_on, test))
+    for leaf in (once, *people):
         for way in leaf["routes"]:
             muted = way.get("mute_time_intervals", [])
             assert muted == (["quiet"] if way["matchers"][-1] == 'severity =~ "warning|info"' else [])

@@ -64,9 +64,25 @@ def test_who_does_not_hear_all_has_a_receiver_of_his_own(tmp_path: Path) -> None
     )
     assert of.words() == "PagerDuty (critical only), Slack, Slack (warning, info, gpu only)"
     receivers = rendered(of)
-    assert set(receivers) == {"healer", "human", "deadman", "nobody", "human-pagerduty", "human-slack-2"}
+    shipped = {"healer", "human", "human-once", "deadman", "nobody"}
+    assert set(receivers) == shipped | {"human-pagerduty", "human-slack-2", "human-slack-2-once"}
     assert set(receivers["human"]) == {"name", "slack_configs"}
     assert set(receivers["human-pagerduty"]) == {"name", "pagerduty_configs"}
+
+
+def test_what_is_told_once_has_no_end_and_opens_no_incident(tmp_path: Path) -> None:
+    of = people(
+        tmp_path,
+        SLACK + "PAGERDUTY_ROUTING_KEY_FILE=key\nALERT_WEBHOOK_URL=https://h/1\nALERT_WEBHOOK_SEVERITIES=info\n",
+    )
+    receivers = rendered(of)
+    assert set(receivers["human-once"]) == {"name", "slack_configs"}
+    told = [{**block, "send_resolved": False} for block in of.blocks()["slack_configs"]]
+    assert receivers["human-once"]["slack_configs"] == told
+    assert receivers["human-webhook-once"]["webhook_configs"] == [{"url": "https://h/1", "send_resolved": False}]
+    config = yaml.safe_load(render_alertmanager(ROOT / "alertmanager", SITE, of)["alertmanager.yml"])
+    [route] = [one for one in config["route"]["routes"] if one["receiver"] == "human-once"]
+    assert [way["receiver"] for way in route["routes"]] == ["human-webhook-once", "human-once"]
 
 
 def test_a_severity_of_your_own_is_fine(tmp_path: Path) -> None:

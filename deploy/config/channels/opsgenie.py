@@ -45,4 +45,4 @@ class Opsgenie(Channel):
             },
             "tags": "{{ .CommonLabels.severity }},{{ .CommonLabels.component }},{{ .CommonLabels.failure_mode }}",
         }
-        return Receiver("Opsgenie", "opsgenie_configs", block)
+        return Receiver("Opsgenie", "opsgenie_configs", block, opens_incidents=True)

@@ -84,4 +84,4 @@ class PagerDuty(Channel):
                 {"href": '{{ template "vllm.silence" . }}', "text": "Silence"},
             ],
         }
-        return Receiver("PagerDuty", "pagerduty_configs", block)
+        return Receiver("PagerDuty", "pagerduty_configs", block, opens_incidents=True)
