@@ -227,6 +227,7 @@ def test_each_process_frees_memory_when_a_person_asks(scene: Scene) -> None:
 
 
 def test_a_stopped_engine_shows_by_the_age_of_its_last_step(scene: Scene) -> None:
+    assert scene.ask(GOOD) == 200  # whose steps are the last
     os.kill(scene.engine(), signal.SIGSTOP)
     with ThreadPoolExecutor(1) as client:
         try:
