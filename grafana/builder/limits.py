@@ -10,7 +10,7 @@ from prometheus.thresholds import SOURCE, parse
 @cache
 def alert_limit(name: str) -> float:
     """From prometheus/thresholds.yml. Raises KeyError. For gauges only: lines are drawn from `limit_series`."""
-    return {threshold.name: threshold.value for threshold in parse(SOURCE.read_text())}[name]
+    return {one.name: one.value for one in parse(SOURCE.read_text()) if one.value is not None}[name]
 
 
 def limit_series(name: str) -> str:
