@@ -69,9 +69,10 @@ test-compose: install ## the containers, on a real Docker: healed through the pr
 check: install ## linters, types, layers, generated files, rules
 	@scripts/check.sh
 
-rules: install ## write prometheus/rules/ from prometheus/thresholds.yml and prometheus/slo.yml
+rules: install ## write the rules of prometheus/thresholds.yml, prometheus/slo.yml and prometheus/guardrails.d/
 	@$(PYTHON) -m prometheus.thresholds
 	@$(PYTHON) -m prometheus.slo
+	@$(PYTHON) -m prometheus.guardrails
 
 dashboards: install ## write grafana/dashboards/*.json from grafana/boards/*.py; OUT=directory or CONFIGMAP=file: there instead
 	@$(PYTHON) -m grafana write $(if $(OUT),--out "$(OUT)") $(if $(CONFIGMAP),--configmap "$(CONFIGMAP)")

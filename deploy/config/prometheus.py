@@ -12,7 +12,9 @@ from deploy.config.addresses import replace_addresses
 from deploy.config.files import read_template
 from deploy.config.site import Site
 from deploy.config.targets import Target, file_sd
-from deploy.errors import TemplateError
+from deploy.errors import SettingsError, TemplateError
+from prometheus import guardrails
+from prometheus.generated import SourceError
 
 TARGETS = "targets/vllm.json"
 _KINDS = ("*.rules.yml", "*.alerts.yml")
@@ -30,7 +32,18 @@ def render_prometheus(source: Path, site: Site, targets: tuple[Target, ...]) -> 
         for kind in _KINDS
         for path in sorted(source.rglob(kind))
     }
+    rules |= _guardrails(source, rules)
     return {"prometheus.yml": text, TARGETS: file_sd(tuple(map(site.seen, targets))), **rules}
+
+
+def _guardrails(source: Path, rules: dict[str, str]) -> dict[str, str]:
+    """Returns the rules of the user's own guardrails, and takes out what `make rules` once made of them."""
+    rules.pop(guardrails.TARGET, None)
+    try:
+        found = guardrails.read(source)
+    except SourceError as error:
+        raise SettingsError(f"prometheus/{error}") from error
+    return {guardrails.TARGET: guardrails.render(found)} if found else {}
 
 
 def _replace_secrets(text: str, folder: Path, main: Path) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
 
@@ -164,6 +165,34 @@ def checkout(tmp_path: Path) -> Path:
 def load(path: Path) -> dict[str, object]:
     loaded: dict[str, object] = yaml.safe_load(path.read_text())
     return loaded
+
+
+@pytest.fixture
+def guardrails_d(checkout: Path) -> Path:
+    """The folder of guardrails of a checkout whose prometheus/ is a copy."""
+    (checkout / "prometheus").unlink()
+    shutil.copytree(ROOT / "prometheus", checkout / "prometheus")
+    return checkout / "prometheus" / "guardrails.d"
+
+
+GUARDRAIL = "guardrails:\n  - {name: Mine, signal: 'server:vllm_up:max', below: 1, for: 5m, severity: SEVERITY}\n"
+
+
+def test_guardrails_of_the_user_are_rendered_with_the_rules(tmp_path: Path, checkout: Path, guardrails_d: Path) -> None:
+    own = guardrails_d / "mine.yml"
+    own.write_text(GUARDRAIL.replace("SEVERITY", "info"))
+    rendered = render_into(tmp_path / "out", root=checkout)
+    assert "alert: Mine" in (rendered.config / "prometheus" / "alerts" / "guardrails.alerts.yml").read_text()
+
+    own.unlink()
+    rendered = render_into(tmp_path / "out", root=checkout)
+    assert not (rendered.config / "prometheus" / "alerts" / "guardrails.alerts.yml").exists()
+
+
+def test_a_guardrail_that_is_wrong_is_named_with_its_line(tmp_path: Path, checkout: Path, guardrails_d: Path) -> None:
+    (guardrails_d / "mine.yml").write_text(GUARDRAIL.replace("SEVERITY", "urgent"))
+    with pytest.raises(SettingsError, match=r"prometheus/guardrails.d/mine.yml line 2: unknown severity 'urgent'"):
+        render_into(tmp_path / "out", root=checkout)
 
 
 def test_the_healer_gets_this_machines_addresses_and_paths(tmp_path: Path, checkout: Path) -> None:
