@@ -150,7 +150,7 @@ def install(background: Background) -> Exceptions:
     if _current is None or _current.pid != os.getpid() or _current.background is not background:
         _current = Exceptions(background)
         background.add(_current)
-        if multiprocessing.parent_process() is not None:  # it prints what its main function raises without a hook
+        if multiprocessing.parent_process() is not None:  # prints what its main function raises without a hook
             multiprocessing.util.Finalize(None, _leave, exitpriority=100)
     _hook()
     return _current
@@ -222,8 +222,11 @@ def _hook() -> None:
 
 
 def _leave() -> None:
-    """Runs when a process of multiprocessing ends, which runs neither the hook nor, if it was forked, what is
-    registered for the end."""
+    """Runs when a process of multiprocessing ends.
+
+    It runs neither the hook nor, if it was forked, what is registered for the end. Until Python 3.12 its exception is
+    still there then; from 3.13 on it is forgotten, and not counted.
+    """
     if _current is not None and _current.pid == os.getpid():
         note(sys.exc_info()[1], "main")
         _current.background.last_round()
