@@ -15,6 +15,7 @@ from vllm_monitor.stats import attribute, number
 
 MOST = 4096  # finished requests whose end is not seen yet; as many as may wait to be counted
 PARTS = 1024  # of one request
+LONGEST = 512  # characters of an id, which a client may choose; of a longer one no tokens are known
 ID_HEADER = b"x-request-id"
 
 
@@ -28,7 +29,7 @@ class FinishedTokens:
     def saw(self, request: Any) -> None:
         """Takes vLLM's FinishedRequestStats, 0.20.0 or newer: those before do not say whose they are."""
         name = attribute(request, "request_id")
-        if not isinstance(name, str):
+        if not isinstance(name, str) or len(name) > LONGEST:
             return
         prompt, output = number(request, "num_prompt_tokens"), number(request, "num_generation_tokens")
         before = self._known.pop(name, None) or Tokens(0, 0)  # with n > 1 several answers have the same id
@@ -70,8 +71,10 @@ def request_id(scope: Mapping[str, Any]) -> str:
     state = scope.get("state")
     found = attribute(state.get("request_metadata") if isinstance(state, Mapping) else None, "request_id")
     if isinstance(found, str):
-        return found
-    return next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == ID_HEADER), "")
+        return found[:LONGEST]
+    return next(
+        (value[:LONGEST].decode("latin-1") for name, value in scope.get("headers", ()) if name == ID_HEADER), ""
+    )
 
 
 def parts(name: str, known: Callable[[str], bool]) -> Iterator[str]:

@@ -66,6 +66,14 @@ def test_requests_that_nobody_asks_for_are_forgotten_oldest_first() -> None:
     assert tokens.take("chatcmpl-2") == Tokens(100, 30)
 
 
+def test_a_client_that_sends_long_ids_takes_no_memory() -> None:
+    tokens, name = FinishedTokens(), "chatcmpl-" + "x" * 1_000_000
+    tokens.saw(finished(name))
+    assert tokens.take(name) is None
+    assert len(request_id({"headers": [(b"x-request-id", name.encode())]})) == 512
+    assert len(request_id(scope(name))) == 512
+
+
 def test_a_release_that_names_no_request_gives_nothing() -> None:
     tokens = FinishedTokens()
     tokens.saw(SimpleNamespace(num_prompt_tokens=100, num_generation_tokens=30))
