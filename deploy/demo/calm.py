@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from deploy.demo.errors import NoDemo, NotCalm
 from deploy.demo.reading import Reader, read_alerts, read_samples
-from deploy.demo.seen import Seen
+from deploy.demo.seen import HEALED, Seen
 from deploy.demo.world import Server, World
 from deploy.native.health import read_sample, wait_for
 from deploy.native.supervisor import Supervisor
@@ -17,8 +17,8 @@ CALM_SECONDS = 90.0  # the alerts of the scene before are over by then
 _POLL_SECONDS = 0.5
 _WATCHDOG = "Watchdog"  # the alert that always fires: the healer acts on nothing without it
 _BUSY = ("acting", "verifying")
-# What tells of load lasts for minutes after it, and changes nothing in what comes next.
-_LOAD = frozenset({"HighLatency", "HighErrorRate", "LowThroughput"})
+# What tells of load or of a healing lasts for minutes after it, and changes nothing in what comes next.
+_LATE = frozenset({"HighLatency", "HighErrorRate", "LowThroughput", HEALED})
 
 
 def wait_ready(world: World) -> None:
@@ -50,9 +50,9 @@ def check_running(world: World) -> None:
 
 
 def is_calm(seen: Seen) -> bool:
-    """True if the server is ready, has no alert, and the healer works on nothing of it."""
+    """True if the server is ready, has no alert but late ones, and the healer works on nothing of it."""
     alerts = {alert.name for alert in seen.alerts}
-    return is_well(seen.samples, seen.probe) and alerts <= _LOAD and seen.incident_state not in _BUSY
+    return is_well(seen.samples, seen.probe) and alerts <= _LATE and seen.incident_state not in _BUSY
 
 
 def is_well(samples: Mapping[str, float], probe: str) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+HEALED = "VllmHealed"  # the alert that tells people afterwards
+_PAGE = ("Unhealed", "HealerNeedsPerson")  # how the names of alerts end that tell people of what nothing heals
+
 
 @dataclass(frozen=True)
 class Alert:
@@ -12,6 +15,11 @@ class Alert:
 
     name: str
     since: float
+
+    @property
+    def is_page(self) -> bool:
+        """True if it is for people, and not for the healer."""
+        return self.name.endswith(_PAGE)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ def closing(scene: Scene, seen: Seen, end: End) -> Sentence:
     after = ended_after(scene, seen, end)
     words: dict[End, tuple[str, Colour]] = {
         End.HEALED: (
-            f"{scene.server.words} works again {after:.0f} s after the fault: {_count(seen.entries)}",
+            f"{scene.server.words} works again {after:.0f} s after the fault: {_count(seen.entries)}"
+            f"{_unheard(scene, seen)}",
             "green",
         ),
         End.ITSELF: (
@@ -113,6 +114,11 @@ def _progress(seen: Seen) -> Iterator[tuple[str, str]]:
 def _alerts(scene: Scene, seen: Seen) -> Iterator[Sentence]:
     begun = min((entry.at for entry in seen.entries if entry.kind == "intent"), default=math.inf)
     for alert in scene.alerts(seen):
+        if alert.is_page:
+            yield Sentence(
+                f"page {alert.name}", scene.after(alert.since), "page", f"people hear of it: {alert.name}", "red"
+            )
+            continue
         if alert.since > begun:
             continue  # of the restart itself
         yield Sentence(f"alert {alert.name}", scene.after(alert.since), "alert", f"{alert.name} fires", "magenta")
@@ -140,6 +146,10 @@ def _colour(entry: JournalEntry) -> Colour:
     if entry.state == "failed":
         return "red"
     return "green" if entry.kind == "verdict" else "cyan"
+
+
+def _unheard(scene: Scene, seen: Seen) -> str:
+    return "" if any(alert.is_page for alert in scene.alerts(seen)) else ", and nobody was woken"
 
 
 def _count(entries: tuple[JournalEntry, ...]) -> str:

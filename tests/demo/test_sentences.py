@@ -56,6 +56,18 @@ def test_what_was_said_is_not_said_again() -> None:
     assert words(seen, said=("alert VllmDown", "exporter refused")) == []
 
 
+def test_a_page_is_told_whenever_it_comes_and_the_end_says_that_nobody_was_woken_only_without_one() -> None:
+    page = Alert("VllmDownUnhealed", 1100.0)
+    seen = Seen(1110.0, {}, "ok", (page,), (INTENT,))
+    assert "100 page: people hear of it: VllmDownUnhealed" in words(seen)
+    assert closing(HANG, seen, End.HEALED).words.endswith("after the fault: restart_engine once")
+
+
+def test_that_it_was_healed_is_said_once_by_the_end_alone() -> None:
+    seen = Seen(1110.0, {}, "ok", (Alert("VllmHealed", 1100.0),), (INTENT,))
+    assert not any("VllmHealed" in line for line in words(seen))
+
+
 def test_an_alert_of_before_the_fault_is_no_part_of_the_story() -> None:
     assert words(Seen(1005.0, {}, "ok", (Alert("HighLatency", 900.0),))) == []
 
@@ -104,7 +116,7 @@ def test_the_end_counts_from_the_fault_to_the_healers_verdict() -> None:
     said = closing(HANG, Seen(1054.0, entries=(INTENT, healed)), End.HEALED)
     assert (said.after, said.words) == (
         51.200000000000045,
-        "server 2 (127.0.0.1:19802) works again 51 s after the fault: restart_engine once",
+        "server 2 (127.0.0.1:19802) works again 51 s after the fault: restart_engine once, and nobody was woken",
     )
 
 
