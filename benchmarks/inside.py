@@ -25,8 +25,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from tests.e2e.harness.benchmark import make_parser, write_figures
 from tests.e2e.harness.figures import Figure
 from tests.monitor import eras
-from vllm_monitor.background import Background
+from vllm_monitor.background import INTERVAL, Background
+from vllm_monitor.limits import Limit
 from vllm_monitor.middleware import Middleware
+from vllm_monitor.order_file import write_order
 from vllm_monitor.process import this_process
 from vllm_monitor.ring import Ring
 from vllm_monitor.stats import StepCounter
@@ -99,8 +101,24 @@ TURNS = [{"role": "user", "content": "a question of some words " * 8}] * 6
 BODY = json.dumps({"messages": TURNS, "model": "tiny", "stream": True}).encode()  # as OpenAI's client orders it
 
 
+LIMITS = (Limit(1_000_000, 1e9, 1e9), Limit(1_000_000, 1e9, 1e9, model="tiny", priority_from=0))
+
+
 def middleware() -> list[Figure]:
-    """Returns what a request and a chunk take more with the middleware than without."""
+    """Returns what a request and a chunk take more with the middleware than without.
+
+    Plainly, and with all that it can do: management paths guarded, and a throttle that looks into the body.
+    """
+    plain = _middleware("")
+    folder = Path(os.environ["VLLM_MONITOR_DIR"])
+    (folder / "token").write_text("0123456789abcdef")
+    (folder / "token").chmod(0o600)
+    os.environ["VLLM_MONITOR_TOKEN_FILE"] = str(folder / "token")
+    write_order(folder, LIMITS, 600.0, 429)
+    return [*plain, *_middleware("_with_throttle_and_guard")]
+
+
+def _middleware(how: str) -> list[Figure]:
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -123,6 +141,7 @@ def middleware() -> list[Figure]:
         return (time.thread_time() - began) / REQUESTS
 
     wrapped = Middleware(application)
+    time.sleep(4 * INTERVAL)  # until the order is read
 
     def more(chunks: int) -> float:
         return (asyncio.run(ask(wrapped, chunks)) - asyncio.run(ask(application, chunks))) * MICRO
@@ -130,8 +149,8 @@ def middleware() -> list[Figure]:
     requests = [more(0) for _ in range(RUNS)]
     chunks = [(more(CHUNKS) - min(requests)) / CHUNKS for _ in range(RUNS)]
     return [
-        Figure("middleware_request_microseconds", "µs", tuple(requests), 30.0),
-        Figure("middleware_chunk_microseconds", "µs", tuple(chunks), 1.0),
+        Figure(f"middleware_request{how}_microseconds", "µs", tuple(requests), 30.0),
+        Figure(f"middleware_chunk{how}_microseconds", "µs", tuple(chunks), 1.0),
     ]
 
 

@@ -9,9 +9,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vllm_monitor import free_memory
+from vllm_monitor import free_memory, throttle_command
 
-COMMANDS = {"free-memory": free_memory}
+COMMANDS = {"free-memory": free_memory, "throttle": throttle_command}
 
 
 def main(given: Sequence[str] | None = None) -> int:

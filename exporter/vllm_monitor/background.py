@@ -38,7 +38,7 @@ class Background:
         self.folder = folder
         self.port = port
         self.series = Series()
-        self._identity = identity
+        self.identity = identity
         self._file = SnapshotFile(folder / place.file_name(identity), identity, port)
         self.lines = Lines(folder, self._file.path.stem, port)
         self._monotonic = monotonic
@@ -82,7 +82,7 @@ class Background:
 
     def last_round(self) -> None:
         """Counts what a server that ends left: the failures by which it ends are among it."""
-        if os.getpid() != self._identity.pid:  # a fork that ends, which shares the file of its parent
+        if os.getpid() != self.identity.pid:  # a fork that ends, which shares the file of its parent
             return
         self._ended.set()
         if self._thread is not None:

@@ -10,6 +10,7 @@ UNKNOWN = "unknown"
 MOST = 64 * 1024  # bytes that are looked at
 MOST_KEYS = 64  # that look like ours; a body of nothing else would cost milliseconds
 LONGEST = 512  # bytes of key and value; so many of a part are looked at again with the next one
+WORDS = (b'"model"', b'"priority"')
 KEY = re.compile(
     rb'"(?:model"[ \t\r\n]{0,64}:[ \t\r\n]{0,64}"([^"]{1,255})"'
     rb'|priority"[ \t\r\n]{0,64}:[ \t\r\n]{0,64}(-?[0-9]{1,9})(?=[ \t\r\n,}]))'
@@ -45,7 +46,7 @@ class BodyScan:
         self.done = not more or self._seen >= MOST
         data = self._carry + part if self._carry else part
         end = len(data) if self.done else self._cut(data)
-        at = self._look(data, end) if b'"model"' in data or b'"priority"' in data else 0
+        at = self._look(data, end)
         if not self.done:
             self._advance(data[at:end])
             self._carry = data[end:]
@@ -53,16 +54,14 @@ class BodyScan:
     def _look(self, data: bytes, end: int) -> int:
         """Takes the keys that begin before `end`. Returns how far depth and strings are known."""
         at = 0
-        for found in KEY.finditer(data):
-            start = found.start()
-            if start >= end:
-                break
+        for start in _places(data, end):
+            found = KEY.match(data, start)
+            if found is None or data[start - 1 : start] == b"\\":  # the end of a longer string
+                continue
             self._keys += 1
             if self._keys > MOST_KEYS:
                 self.model, self.done = UNKNOWN, True
                 break
-            if data[start - 1 : start] == b"\\":  # the end of a longer string
-                continue
             self._advance(data[at:start])
             at = start
             if self._depth == 1 and not self._in_string:
@@ -79,8 +78,14 @@ class BodyScan:
 
     def _advance(self, part: bytes) -> None:
         """Follows depth and strings. A quote at the end tells by whether it closes a string if the part is in one."""
-        outside = STRING.sub(b"", b'"' * self._in_string + part + b'"')
-        self._in_string = not outside.endswith(b'"')
+        part = b'"' * self._in_string + part
+        if b'\\"' in part or b"\\\\" in part:
+            outside = STRING.sub(b"", part + b'"')
+            self._in_string = not outside.endswith(b'"')
+        else:  # three times as fast
+            between = part.split(b'"')
+            outside = b"".join(between[::2])
+            self._in_string = len(between) % 2 == 0
         self._depth += outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
 
     def _cut(self, data: bytes) -> int:
@@ -88,3 +93,17 @@ class BodyScan:
         end = max(0, len(data) - LONGEST)
         slashes = end - len(data[:end].rstrip(b"\\"))
         return end - slashes % 2
+
+
+def _places(data: bytes, end: int) -> list[int]:
+    """Returns where our words are before `end`, in order; of too many the first."""
+    places: list[int] = []
+    for word in WORDS:
+        at = data.find(word)
+        for _ in range(2 * MOST_KEYS):
+            if not 0 <= at < end:
+                break
+            places.append(at)
+            at = data.find(word, at + 1)
+    places.sort()
+    return places

@@ -13,14 +13,15 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-TOKEN_VARIABLE = "VLLM_MONITOR_TOKEN_FILE"
+from vllm_monitor.token_file import VARIABLE
+
 LONGEST = 60_000  # ms that a command may wait to be obeyed
 AHEAD = 2_000  # ms by which a command may be later than now: the clock is one, and may be set
-MOST = 4096  # bytes of a command, or of a token
+MOST = 4096  # bytes of a command
 LOGGER = logging.getLogger("vllm_monitor")
 
 
@@ -36,18 +37,6 @@ class Command:
         """Returns the HMAC-SHA256 over all that the command says."""
         text = f"vllm_monitor {name} {self.generation} {self.expires} {self.port}"
         return hmac.new(token, text.encode(), hashlib.sha256).hexdigest()
-
-
-def read_token(environment: Mapping[str, str] = os.environ) -> bytes | None:
-    """Returns the content of the token file; None where none is named. Raises OSError, ValueError when it is empty."""
-    named = environment.get(TOKEN_VARIABLE, "")
-    if not named:
-        return None
-    with open(named, "rb") as file:
-        token = file.read(MOST).strip()
-    if not token:
-        raise ValueError(f"{named} is empty; write a long random word into it: openssl rand -hex 32")
-    return token
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -111,7 +100,7 @@ class Mailbox:
     def _read(self) -> Command:
         """Raises OSError, ValueError, TypeError or KeyError for anything but a command of the token's owner, of now."""
         if self._token is None:
-            raise ValueError(f"{TOKEN_VARIABLE} names no file to this process")
+            raise ValueError(f"{VARIABLE} names no file to this process")
         file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(file, "rb") as stream:
             if not stat.S_ISREG(os.fstat(file).st_mode):

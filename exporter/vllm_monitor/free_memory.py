@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vllm_monitor import place
-from vllm_monitor.commands import TOKEN_VARIABLE, Command, give, read_token
+from vllm_monitor.commands import Command, give
 from vllm_monitor.memory_lever import FREED, LAST_PULL, NAME, PULLS, SECONDS
 from vllm_monitor.reading import Snapshot, lives, read_all
+from vllm_monitor.token_file import VARIABLE, read_token
 
 WORDS = "free memory of a server's processes: Python's garbage, and what torch keeps for later"
 POLL = 0.2  # seconds
@@ -74,7 +75,7 @@ def wait(folder: Path, asked: Iterable[Snapshot], generation: float, longest: fl
 def said(before: Snapshot, after: Snapshot | None) -> str:
     """Returns the answer of a process in words."""
     if after is None:
-        return f"no answer: it does not run, or {TOKEN_VARIABLE} names no file to it, or another token"
+        return f"no answer: it does not run, or {VARIABLE} names no file to it, or another token"
     host, device, took = (
         added(before, after, name, *label) for name, *label in ((FREED, "host"), (FREED, "device"), (SECONDS,))
     )
@@ -96,4 +97,4 @@ def _missing(folder: Path | None) -> str:
     if folder is None:
         return f"this user cannot write into {place.chosen()}: run it as vLLM's user, with its {place.VARIABLE}"
     make = "openssl rand -hex 32 > FILE; chmod 600 FILE"
-    return f"{TOKEN_VARIABLE} names no file: make one ({make}), and start vLLM with the variable, too"
+    return f"{VARIABLE} names no file: make one ({make}), and start vLLM with the variable, too"

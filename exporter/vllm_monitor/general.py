@@ -11,9 +11,10 @@ import os
 from multiprocessing import util
 
 from vllm_monitor import exceptions, place
-from vllm_monitor.commands import TOKEN_VARIABLE, Mailbox, read_token
+from vllm_monitor.commands import Mailbox
 from vllm_monitor.memory_lever import NAME, MemoryLever
 from vllm_monitor.process import Process, attach, this_process
+from vllm_monitor.token_file import UnusableToken, read_token
 
 LOGGER = logging.getLogger("vllm_monitor")
 
@@ -62,8 +63,8 @@ def add_memory_lever(process: Process) -> None:
     token = None
     try:
         token = read_token()
-    except (OSError, ValueError) as error:
-        LOGGER.warning("vllm_monitor: memory is not freed on command: %s: %s", TOKEN_VARIABLE, error)
+    except UnusableToken as error:
+        LOGGER.warning("vllm_monitor: memory is not freed on command: %s", error)
     background = process.background
     mailbox = Mailbox(background.folder, NAME, token, background.port)
     background.add(MemoryLever(background.series, mailbox, place.own_role()))

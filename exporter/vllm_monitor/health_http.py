@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
+from vllm_monitor.answers import Receive, Send, answer
 from vllm_monitor.health import answer_health, health_answer
 
 LONGEST = 4096  # bytes of a request's body that are read
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 def health_router(model_manager: Any = None) -> Any:
@@ -60,10 +57,7 @@ class HealthApp:
         elif scope["path"].rstrip("/").endswith("/health"):
             found = await health_answer(self._model_manager)
         status = 200 if found is not None else 400 if scope["method"] == "POST" else 404
-        body = json.dumps(found if found is not None else {"error": UNKNOWN}).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await answer(send, status, found if found is not None else {"error": UNKNOWN})
 
 
 async def read(receive: Receive) -> bytes:

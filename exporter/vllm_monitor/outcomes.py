@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vllm_monitor.paths import route
+
 ErrorType = Literal[
     "validation",
     "not_found",
@@ -60,6 +62,11 @@ class Exchange:
     left: bool = False  # the client went away before its answer was complete
     raised: bool = False
     error: bytes = b""
+    parts: int = 0  # of an answer that comes in parts: about one a token
+    size: int = 0  # bytes of an answer that comes as a whole
+    priority: int = 0  # as the request has it
+    meters: tuple[Any, ...] = ()  # of the throttle, that it counts in
+    charged: float = 0.0  # tokens that these know of
     tenant: str = "none"  # this and the next: safe to show, yet as many as clients like to send
     model: str = "unknown"  # as the request named it
     scope: Mapping[str, Any] = field(default_factory=dict)  # of ASGI, while it is on its way; it has the headers
@@ -90,14 +97,18 @@ def status_of(error: BaseException) -> int:
     return 400 if isinstance(error, ValueError | TypeError | OverflowError) else 500
 
 
-def is_of_a_user(scope: Mapping[str, Any]) -> bool:
-    """True for a request that asks for a model's answer, and is not our own canary."""
-    path = scope["path"]
+def is_canary(scope: Mapping[str, Any]) -> bool:
+    """True for a request with the header of ours, which anybody may copy."""
+    return CANARY in scope["headers"]
+
+
+def asks_a_model(scope: Mapping[str, Any]) -> bool:
+    """True for a request that asks for a model's answer."""
+    path = route(scope)
     if scope["method"] != "POST" or path in NO_INFERENCE:
         return False
-    if not (path in INFERENCE or path.startswith(("/v1/", "/inference/v1/"))) or path.endswith("abort_requests"):
-        return False
-    return CANARY not in scope["headers"]
+    asked = path in INFERENCE or path.startswith(("/v1/", "/inference/v1/"))
+    return asked and not path.endswith("abort_requests")
 
 
 def error_type(exchange: Exchange) -> ErrorType | None:

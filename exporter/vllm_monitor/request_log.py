@@ -17,12 +17,11 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
 from itertools import count
 from queue import SimpleQueue
 from time import monotonic
-from typing import Any
 
+from vllm_monitor.answers import Message, Receive, Send
 from vllm_monitor.outcomes import ErrorType, Exchange
 from vllm_monitor.shown import show
 
@@ -32,10 +31,6 @@ LOOKED_AT = 1 << 16  # bytes of a body
 MAX_TOKENS = re.compile(rb'"max_(?:completion_|output_)?tokens"\s{0,64}:\s{0,64}(\d{1,9})')
 TYPES = {b'"image_url"': "image", b'"input_audio"': "audio", b'"audio_url"': "audio", b'"video_url"': "video"}
 CHATS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class RequestLog:

@@ -16,6 +16,7 @@ from vllm_monitor.outcomes import Exchange, error_type
 from vllm_monitor.series import Series
 from vllm_monitor.stats import LATENCY, SHORT
 from vllm_monitor.tenants import NONE
+from vllm_monitor.throttle import charge
 from vllm_monitor.tokens import FinishedTokens, request_id
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PHASES = ("waiting", "answering")  # for an answer, or for its end
 NO_SCOPE: Mapping[str, Any] = {}
+BYTES_A_TOKEN = 4  # of English text, about
 MOST = 4096  # ended requests that wait to be counted: 250 ms at 16,000 a second
 
 
@@ -84,6 +86,10 @@ class Requests:
         self._number += 1
         self._ended.append(exchange)
 
+    def others(self, exchange: Exchange) -> Iterator[Exchange]:
+        """Yields those on their way beside this one."""
+        return (one for one in self._on_their_way.values() if one is not exchange)
+
     def __call__(self, now: float) -> Iterator[None]:
         """Counts what has ended, and looks at what has not."""
         for _ in range(len(self._ended)):
@@ -100,6 +106,7 @@ class Requests:
         exchange.tokens = self._finished.take(exchange.id) or exchange.tokens
         if self.log is not None:
             self.log.completed(exchange, failure)
+        charge(exchange, exchange.tokens.output if exchange.tokens is not None else estimated_tokens(exchange))
         status = "success" if failure is None else "aborted" if failure == "client_abort" else "error"
         series.count(series.place("counter", "vllm_requests_total", status=status))
         tenant, model = self._count_asker(exchange, status)
@@ -124,12 +131,24 @@ class Requests:
         most = 3 * (MOST_NAMES + 1)  # each with three statuses, and 'other'
         series.count(series.place("counter", "vllm_tenant_requests_total", most, tenant=tenant, status=status))
         series.count(series.place("counter", "vllm_model_requests_total", most, model_name=model, status=status))
+        if exchange.tokens is not None:
+            for kind, tokens in (("prompt", exchange.tokens.prompt), ("output", exchange.tokens.output)):
+                series.count(
+                    series.place("counter", "vllm_tenant_tokens_total", most, tenant=tenant, kind=kind), tokens
+                )
         return tenant, model
 
     def _look(self, now: float) -> None:
         series, now_there = self._series, list(self._on_their_way.values())
+        for one in now_there:
+            charge(one, estimated_tokens(one))
         for phase in PHASES:
             begun = [one.began for one in now_there if bool(one.first) == (phase == "answering")]
             series.set(series.place("sum", "vllm_requests_in_flight", phase=phase), float(len(begun)))
             oldest = max(0.0, now - min(begun)) if begun else 0.0
             series.set(series.place("max", "vllm_request_oldest_seconds", phase=phase), oldest)
+
+
+def estimated_tokens(exchange: Exchange) -> float:
+    """Returns about how many tokens an answer had until now: a stream has a part for each, and one word has two."""
+    return float(exchange.parts or exchange.size // BYTES_A_TOKEN)

@@ -1,4 +1,4 @@
-"""Tells whether a secret's file is open to users who have no right to it. Exporter and healer have the same copy."""
+"""Tells whether a secret's file is open to users who have no right to it. Each part has the same copy."""
 
 from __future__ import annotations
 

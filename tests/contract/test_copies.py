@@ -11,11 +11,16 @@ from vllm_healer.actuators.commands import role_of
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPORTER, HEALER = ROOT / "exporter" / "vllm_exporter", ROOT / "healer" / "vllm_healer"
+INSIDE = ROOT / "exporter" / "vllm_monitor"
 
 
 @pytest.mark.parametrize("file", ["secret_mode.py", "config/yaml_lines.py", "plugins.py"])
 def test_both_copies_are_the_same(file: str) -> None:
     assert (HEALER / file).read_bytes() == (EXPORTER / file).read_bytes(), f"copy one {file} over the other"
+
+
+def test_the_part_inside_judges_a_secrets_file_as_they_do() -> None:
+    assert (INSIDE / "secret_mode.py").read_bytes() == (EXPORTER / "secret_mode.py").read_bytes(), "copy it"
 
 
 @pytest.mark.parametrize("part", ["exporter", "healer"])

@@ -32,6 +32,7 @@ from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
+TOKEN = "a-long-random-word"
 GOOD = {"model": "tiny", "prompt": "hello", "max_tokens": 8, "ignore_eos": True}
 STREAMS = 32  # twice what the server computes at once
 LONG = {**GOOD, "max_tokens": 900, "stream": True}
@@ -78,6 +79,11 @@ class Scene:
     def ask(self, body: object, path: str = "/v1/completions") -> int:
         return httpio.post_json(f"{self.server.url}{path}", body, timeout=60.0)[0]
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """What a person types in vLLM's environment."""
+        command = [sys.executable, "-m", "vllm_monitor", *words]
+        return subprocess.run(command, env={**os.environ, **self.env}, capture_output=True, text=True, check=False)
+
     def engine(self) -> int:
         """The process id of the engine core."""
         return next(
@@ -97,12 +103,14 @@ def running(script: Path, folder: Path, more: Mapping[str, str]) -> Iterator[Sce
     snapshots = folder / "snapshots"
     snapshots.mkdir(mode=0o755)
     token = folder / "token"
-    token.write_text("a long random word")
+    token.write_text(TOKEN)
+    token.chmod(0o600)
     env = {
         "PYTHONPATH": str(installed(folder / "site")),
         "VLLM_MONITOR_DIR": str(snapshots),
         "VLLM_MONITOR_TOKEN_FILE": str(token),
         "VLLM_MONITOR_PORT": str(free_port()),
+        "VLLM_SERVER_DEV_MODE": "1",  # else there are no management paths
         **more,
     }
     server = VllmServer(script, free_port(), ("--middleware", "vllm_monitor.Middleware", "--max-num-seqs", "16"), env)
@@ -155,6 +163,7 @@ def test_counts_agree_with_the_clients_tally_and_with_vllm(scene: Scene) -> None
     wait_for(
         lambda: scene.value("vllm_tokens_generated_total") == scene.own("vllm:generation_tokens_total"), "the tokens"
     )
+    wait_for(lambda: scene.value("vllm_tenant_tokens_total", tenant="none", kind="output") >= 120 * 8)
     for ours, theirs in (
         ("vllm_request_queue_seconds_sum", "vllm:request_queue_time_seconds_sum"),
         ("vllm_request_prefill_seconds_sum", "vllm:request_prefill_time_seconds_sum"),
@@ -206,13 +215,7 @@ def test_each_process_frees_memory_when_a_person_asks(scene: Scene) -> None:
     """On a CPU there is no device whose memory could be freed."""
     with ThreadPoolExecutor(1) as client:
         streaming = client.submit(scene.ask, LONG)
-        done = subprocess.run(
-            [sys.executable, "-m", "vllm_monitor", "free-memory"],
-            env={**os.environ, **scene.env},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = scene.command("free-memory")
         assert streaming.result() == 200
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split()[0] for line in sorted(done.stdout.splitlines())] == ["api_server", "engine_core", "worker"]
@@ -224,6 +227,39 @@ def test_each_process_frees_memory_when_a_person_asks(scene: Scene) -> None:
         assert scene.value("vllm_memory_lever_seconds_total", role=role) < 1
         assert scene.value("vllm_memory_lever_freed_bytes_total", role=role, memory="device") == 0
     assert scene.ask(GOOD) == 200
+
+
+def test_a_person_sheds_load_and_takes_it_back(scene: Scene) -> None:
+    generation = scene.value("vllm_throttle_generation")
+    assert scene.command("throttle", "on", "--concurrency", "0", "--model", "tiny", "--for", "1m").returncode == 0
+    wait_for(lambda: scene.value("vllm_throttle_processes") == 1)
+    assert scene.value("vllm_throttle_generation") > generation
+    client = http.client.HTTPConnection("127.0.0.1", scene.server.port, timeout=60)
+    for _ in range(2):  # over the same connection
+        client.request("POST", "/v1/completions", json.dumps(GOOD), {"Content-Type": "application/json"})
+        answer = client.getresponse()
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+        assert json.loads(answer.read())["error"]["type"] == "rate_limit_exceeded"
+    assert scene.ask({**GOOD, "model": "absent"}) == 404
+    assert scene.server.health() == 200
+    assert scene.command("throttle", "off").returncode == 0
+    wait_for(lambda: scene.value("vllm_throttle_processes") == 0)
+    assert scene.ask(GOOD) == 200
+    wait_for(lambda: scene.value("vllm_throttle_refusals_total", reason="concurrency") == 2)
+
+
+def test_management_paths_are_closed_without_the_token(scene: Scene) -> None:
+    shown = {"X-Vllm-Monitor-Token": TOKEN}
+    for path in ("/reset_prefix_cache", "//reset_prefix_cache", "/reset_prefix_cache%0a", "/%73leep", "/server_info"):
+        assert httpio.request(f"{scene.server.url}{path}", b"{}")[0] == 404
+        assert httpio.request(f"{scene.server.url}{path}", b"{}", {"X-Vllm-Monitor-Token": f"{TOKEN}x"})[0] == 404
+    assert httpio.request(f"{scene.server.url}/reset_prefix_cache", b"", shown)[0] == 200
+    assert httpio.post_json(f"{scene.server.url}/collective_rpc", {"method": "check_health"}, shown)[0] == 200
+    assert httpio.status(f"{scene.server.url}/is_paused") == 200
+    assert httpio.request(f"{scene.server.url}/vllm-monitor/throttle", None, shown)[0] == 200
+    assert httpio.request(f"{scene.server.url}/vllm-monitor/throttle")[0] == 404
+    wait_for(lambda: scene.value("vllm_management_refusals_total") == 10)
+    assert scene.value("vllm_management_token_unusable") == 0
 
 
 def test_a_stopped_engine_shows_by_the_age_of_its_last_step(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vllm_monitor.commands import Command, Mailbox, give, path_of, read_token
+from vllm_monitor.commands import Command, Mailbox, give, path_of
 
 TOKEN = b"a long random word"
 
@@ -140,15 +140,3 @@ def test_without_a_token_nothing_is_obeyed_and_the_log_says_what_is_missing(
     with caplog.at_level(logging.WARNING):
         assert box.take() is None
     assert "VLLM_MONITOR_TOKEN_FILE names no file to this process" in caplog.text
-
-
-def test_the_token_is_what_stands_in_its_file(tmp_path: Path) -> None:
-    file = tmp_path / "token"
-    assert read_token({}) is None
-    with pytest.raises(FileNotFoundError):
-        read_token({"VLLM_MONITOR_TOKEN_FILE": str(file)})
-    file.write_text(" \n")
-    with pytest.raises(ValueError, match="is empty; write a long random word"):
-        read_token({"VLLM_MONITOR_TOKEN_FILE": str(file)})
-    file.write_text("word\n")
-    assert read_token({"VLLM_MONITOR_TOKEN_FILE": str(file)}) == b"word"

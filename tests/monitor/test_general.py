@@ -18,7 +18,7 @@ from vllm_monitor import reading
 from vllm_monitor.general import load
 from vllm_monitor.place import own_role
 
-SECRET = "a long random word"
+SECRET = "a-long-random-word"
 
 
 def run(code: str, folder: Path, **environment: str) -> str:
@@ -127,6 +127,7 @@ def test_a_token_file_that_cannot_be_read_is_said_and_the_rest_works(tmp_path: P
 def token(tmp_path: Path) -> Path:
     file = tmp_path / "token"
     file.write_text(SECRET)
+    file.chmod(0o600)
     return file
 
 
@@ -179,7 +180,8 @@ def test_who_does_not_answer_is_named(tmp_path: Path, token: Path, monkeypatch: 
     folder.mkdir()
     child = engine(folder, token, monkeypatch)
     other = tmp_path / "other"
-    other.write_text("another word")
+    other.write_text("another-word")
+    other.chmod(0o600)
     try:
         code, said, _ = free_memory(folder, other, "--wait", "0.8")
         assert code == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vllm_monitor.outcomes import CANARY, ERROR_BODY, Exchange, error_type, is_of_a_user
+from vllm_monitor.outcomes import CANARY, ERROR_BODY, Exchange, asks_a_model, error_type, is_canary
 
 DEAD = b'{"error":{"message":"EngineCore encountered an issue. See stack trace (above) for the root cause."}}'
 
@@ -82,6 +82,10 @@ def test_an_error_is_kept_to_its_beginning() -> None:
     for _ in range(10):
         exchange.keep(b"x" * 100_000)
     assert len(exchange.error) <= 2 * ERROR_BODY
+
+
+def is_of_a_user(scope: dict[str, Any]) -> bool:
+    return asks_a_model(scope) and not is_canary(scope)
 
 
 def scope(path: str, method: str = "POST", *headers: tuple[bytes, bytes]) -> dict[str, Any]:

@@ -135,6 +135,12 @@ TENANT_REQUESTS_TOTAL = Family(
     "Requests finished, by who asked and status (success, error, aborted); beyond 32 tenants 'other'.",
     ("server", "tenant", "status"),
 )
+TENANT_TOKENS_TOTAL = Family(
+    "vllm_tenant_tokens_total",
+    "counter",
+    "Tokens of prompts and of answers (output), by who asked, where the engine says them.",
+    ("server", "tenant", "kind"),
+)
 MODEL_REQUESTS_TOTAL = Family(
     "vllm_model_requests_total",
     "counter",
@@ -183,6 +189,53 @@ EXCEPTIONS_TOTAL = Family(
     "Exceptions that nobody caught (origin main, thread, asyncio), or that a request's handler raised (handler), by "
     "class.",
     ("server", "origin", "exception"),
+)
+
+# The door of the middleware: throttle and guard.
+
+THROTTLE_REFUSALS_TOTAL = Family(
+    "vllm_throttle_refusals_total",
+    "counter",
+    "Requests that the throttle refused, by reason: too many at once (concurrency), requests or tokens a second.",
+    ("server", "reason"),
+)
+THROTTLE_PROCESSES = Family(
+    "vllm_throttle_processes",
+    "gauge",
+    "API processes that keep to a throttle now; 0: everybody is let in.",
+    ("server",),
+)
+THROTTLE_GENERATION = Family(
+    "vllm_throttle_generation",
+    "gauge",
+    "Number of the newest order for the throttle that a process has read.",
+    ("server",),
+)
+THROTTLE_FILE_UNUSABLE = Family(
+    "vllm_throttle_file_unusable",
+    "gauge",
+    "1 if a process does not understand or not trust the throttle's file, and so throttles nobody.",
+    ("server",),
+)
+MANAGEMENT_REFUSALS_TOTAL = Family(
+    "vllm_management_refusals_total",
+    "counter",
+    "Requests to vLLM's management paths that did not show the token. Absent: they are not guarded.",
+    ("server",),
+)
+MANAGEMENT_TOKEN_UNUSABLE = Family(
+    "vllm_management_token_unusable",
+    "gauge",
+    "1 if the token's file cannot be used, so that management paths are closed to everybody.",
+    ("server",),
+)
+DOOR = (
+    THROTTLE_REFUSALS_TOTAL,
+    THROTTLE_PROCESSES,
+    THROTTLE_GENERATION,
+    THROTTLE_FILE_UNUSABLE,
+    MANAGEMENT_REFUSALS_TOTAL,
+    MANAGEMENT_TOKEN_UNUSABLE,
 )
 
 # The hand-over itself.
