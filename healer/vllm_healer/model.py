@@ -199,6 +199,7 @@ class Target:
     api_key_file: str = ""
     ca_file: str = ""
     start_timeout: float = 600.0  # seconds from start to a verified answer
+    monitor_token_file: str = ""  # of the part inside vLLM, for vLLM's management paths
 
 
 @dataclass(frozen=True)

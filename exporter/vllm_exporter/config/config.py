@@ -26,6 +26,7 @@ class TargetConfig:
     ca_file: str = ""
     canary: bool = True  # off for pooling, prefill-only and scale-to-zero servers
     deep_probes: bool = False  # asks engine and workers through /is_paused, /is_sleeping and /collective_rpc (dev mode)
+    monitor_token_file: str = ""  # the server's VLLM_MONITOR_TOKEN_FILE; read at each use, and sent to /collective_rpc
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,9 @@ def _target(item: Value, hostname: str) -> TargetConfig:
         scheme=given["scheme"].text("scheme") if "scheme" in given else target.scheme,
         api_key_file=given["api_key_file"].text("api_key_file") if "api_key_file" in given else "",
         ca_file=given["ca_file"].text("ca_file") if "ca_file" in given else "",
+        monitor_token_file=given["monitor_token_file"].text("monitor_token_file")
+        if "monitor_token_file" in given
+        else "",
         canary=given["canary"].switch("canary") if "canary" in given else target.canary,
         deep_probes=given["deep_probes"].switch("deep_probes") if "deep_probes" in given else target.deep_probes,
     )

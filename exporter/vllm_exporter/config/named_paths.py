@@ -36,6 +36,8 @@ def config_paths(config: Config) -> Iterator[NamedPath]:
         where = f"targets: {target.address}"
         if target.api_key_file:
             yield NamedPath(f"{where}: api_key_file", target.api_key_file, WRITE_KEY, secret=True)
+        if target.monitor_token_file:
+            yield NamedPath(f"{where}: monitor_token_file", target.monitor_token_file, WRITE_KEY, secret=True)
         if target.ca_file:
             yield NamedPath(f"{where}: ca_file", target.ca_file, PUT_CERTIFICATE)
     if config.state_dir:

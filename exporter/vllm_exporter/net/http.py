@@ -53,6 +53,7 @@ class Origin:
     tls: bool = False
     ca_file: str = ""  # '' means the system's authorities
     api_key_file: str = ""  # read at each request, so that a rotated key needs no restart
+    monitor_token_file: str = ""  # the same; for paths that the part inside vLLM guards
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -256,13 +257,20 @@ def seconds_left(deadline: float) -> float:
 
 
 def authorization(api_key_file: str) -> dict[str, str]:
-    if not api_key_file:
-        return {}
+    return {"Authorization": f"Bearer {_read_key(api_key_file, 'api_key_file')}"} if api_key_file else {}
+
+
+def monitor_token(token_file: str) -> dict[str, str]:
+    """Returns the header that opens what the part inside vLLM guards. Raises Garbled."""
+    return {"X-Vllm-Monitor-Token": _read_key(token_file, "monitor_token_file")} if token_file else {}
+
+
+def _read_key(path: str, what: str) -> str:
     try:
-        with open(api_key_file, encoding="ascii") as file:
+        with open(path, encoding="ascii") as file:
             key = file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Garbled(f"api_key_file {api_key_file} cannot be read: {error}; correct the path or its rights") from None
+        raise Garbled(f"{what} {path} cannot be read: {error}; correct the path or its rights") from None
     if not key or not key.isprintable() or " " in key:
-        raise Garbled(f"api_key_file {api_key_file} must hold one key on one line")
-    return {"Authorization": f"Bearer {key}"}
+        raise Garbled(f"{what} {path} must hold one key on one line")
+    return key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vllm_healer.errors import Blind, PermanentError, TemporaryError
 from vllm_healer.model import Target
 from vllm_healer.net.client import RequestFailed, Unsendable
-from vllm_healer.net.server import MAX_PAGE, ask, key_header
+from vllm_healer.net.server import MAX_PAGE, ask, key_header, token_header
 
 PASSING = (408, 425, 429)  # refusals of now; with 5xx all that another try may overcome
 
@@ -17,9 +17,10 @@ def ask_server(target: Target, method: str, path: str, body: object, timeout: fl
     """
     what = f"{method} {target.url}{path}"
     try:
-        answer = ask(target, method, path, timeout, key_header(target), body, MAX_PAGE)
+        headers = [*key_header(target), *token_header(target)]
+        answer = ask(target, method, path, timeout, headers, body, MAX_PAGE)
     except (Blind, Unsendable) as error:
-        raise PermanentError(f"{what}: {error}; check api_key_file of this target") from error
+        raise PermanentError(f"{what}: {error}; check the files of this target") from error
     except RequestFailed as error:
         raise TemporaryError(f"{what} was not answered: it {error}") from error
     if 200 <= answer.status < 300:

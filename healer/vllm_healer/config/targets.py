@@ -61,6 +61,7 @@ def read_target(given: dict[str, Value], base: Path, hostname: str) -> Target:
         options=_options(given["options"], actuator, base),
         api_key_file=secret_path(given["api_key_file"], "api_key_file", base),
         ca_file=readable_path(given["ca_file"], "ca_file", base),
+        monitor_token_file=secret_path(given["monitor_token_file"], "monitor_token_file", base),
         start_timeout=given["start_timeout"].number("start_timeout", 1, Target.start_timeout),
     )
 

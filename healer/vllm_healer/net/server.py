@@ -53,3 +53,10 @@ def key_header(target: Target) -> list[tuple[str, str]]:
     if not target.api_key_file:
         return []
     return [("Authorization", f"Bearer {read_secret(target.api_key_file, 'api_key_file')}")]
+
+
+def token_header(target: Target) -> list[tuple[str, str]]:
+    """The token that opens vLLM's management paths where the part inside vLLM guards them. Raises Blind."""
+    if not target.monitor_token_file:
+        return []
+    return [("X-Vllm-Monitor-Token", read_secret(target.monitor_token_file, "monitor_token_file"))]

@@ -35,7 +35,8 @@ def test_reads_every_key(file: Path) -> None:
 listen: 0.0.0.0:1234
 targets:
   - localhost:8000
-  - {address: gpu2:8000, scheme: https, api_key_file: /k, ca_file: /c, canary: false, deep_probes: true}
+  - {address: gpu2:8000, scheme: https, api_key_file: /k, ca_file: /c, canary: false, deep_probes: true,
+    monitor_token_file: /t}
 collectors: {probe: false}
 state_dir: /var/lib/x
 stale_after: 20
@@ -45,7 +46,7 @@ probe: {interval: 2, canary_timeout: 4.5}
         listen="0.0.0.0:1234",
         targets=(
             TargetConfig("localhost:8000", "gpu1:8000"),
-            TargetConfig("gpu2:8000", "gpu2:8000", "https", "/k", "/c", canary=False, deep_probes=True),
+            TargetConfig("gpu2:8000", "gpu2:8000", "https", "/k", "/c", False, True, "/t"),
         ),
         collectors={"probe": CollectorConfig(enabled=False)},
         state_dir="/var/lib/x",

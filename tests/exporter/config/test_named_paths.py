@@ -19,9 +19,13 @@ def named(tmp_path: Path, collector: str, section: str) -> list[tuple[str, str, 
 
 
 def test_targets_name_keys_and_certificates_and_the_exporter_makes_its_directory() -> None:
-    targets = (TargetConfig("a:1", "a:1", api_key_file="/key"), TargetConfig("b:1", "b:1", ca_file="/ca"))
+    targets = (
+        TargetConfig("a:1", "a:1", api_key_file="/key", monitor_token_file="/token"),
+        TargetConfig("b:1", "b:1", ca_file="/ca"),
+    )
     assert [(one.key, one.path, one.absent) for one in config_paths(Config(targets=targets, state_dir="/state"))] == [
         ("targets: a:1: api_key_file", "/key", "forgotten"),
+        ("targets: a:1: monitor_token_file", "/token", "forgotten"),
         ("targets: b:1: ca_file", "/ca", "forgotten"),
         ("state_dir", "/state", "made"),
     ]

@@ -61,6 +61,22 @@ def test_silence_and_a_closed_port_may_pass(server: Any, http: ModuleType, nobod
         ask(nobody)
 
 
+def test_the_token_of_the_part_inside_opens_management_paths(server: Any, http: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    server.say("/sleep", http.Reply(200))
+    for file, sent in ((str(tmp_path / "token"), "0123456789abcdef"), ("", None)):
+        target = Target("gpu1:8000", server.url, "pool", "docker", monitor_token_file=file)
+        DockerActuator().http(target, "POST", "/sleep", None, 5.0)
+        assert server.requests[-1].headers.get("X-Vllm-Monitor-Token") == sent
+
+
+def test_a_token_that_cannot_be_read_is_named_and_nothing_is_asked(server: Any) -> None:
+    target = Target("gpu1:8000", server.url, "pool", "docker", monitor_token_file="/nowhere")
+    with pytest.raises(PermanentError, match="monitor_token_file /nowhere: No such file or directory"):
+        DockerActuator().http(target, "POST", "/sleep", None, 5.0)
+    assert server.requests == []
+
+
 def test_a_key_that_cannot_be_read_is_named_and_nothing_is_asked(server: Any) -> None:
     with pytest.raises(PermanentError, match="api_key_file /nowhere: No such file or directory"):
         ask(server.url, "/nowhere")

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from vllm_exporter.errors import SourceError
 from vllm_exporter.facts.values import Health, shown
-from vllm_exporter.net.http import ClientResponse, Origin, Refused, RequestFailed, TimedOut, request
+from vllm_exporter.net.http import ClientResponse, Origin, Refused, RequestFailed, TimedOut, monitor_token, request
 from vllm_exporter.net.json_body import parse_number, parse_object
 from vllm_exporter.net.keep_alive import KeptConnection
 from vllm_exporter.subjects.server.canaries import NO_TOKENS, CanaryResult, CanaryTokens
@@ -171,7 +171,8 @@ class HttpVllmApi(VllmApi):
         if probe != "check_health":
             return self._get(f"/{probe}", DEEP_TIMEOUT)
         body = json.dumps({"method": "check_health", "timeout": DEEP_TIMEOUT}).encode()
-        return request(self._origin, "POST", "/collective_rpc", DEEP_TIMEOUT, body, AGENT, MAX_SMALL_BODY)
+        headers = {**AGENT, **monitor_token(self._origin.monitor_token_file)}
+        return request(self._origin, "POST", "/collective_rpc", DEEP_TIMEOUT, body, headers, MAX_SMALL_BODY)
 
     def _ask_json(self, path: str) -> Mapping[str, object]:
         try:

@@ -194,4 +194,5 @@ def choose_effort(server: str, trees: Trees, gpus: Gpus | None) -> EngineEffort 
 
 def origin(target: TargetConfig) -> Origin:
     host, port = split_address(target.address, f"target {target.address!r}")
-    return Origin(host, port, target.scheme == "https", target.ca_file, target.api_key_file)
+    https = target.scheme == "https"
+    return Origin(host, port, https, target.ca_file, target.api_key_file, target.monitor_token_file)

@@ -6,7 +6,9 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -41,11 +43,13 @@ class Handler(BaseHTTPRequestHandler):
 
     answers: ClassVar[dict[str, tuple[int, bytes]]] = {}
     asked: ClassVar[list[tuple[str, str, bytes]]] = []  # path, User-Agent, body
+    tokens: ClassVar[list[tuple[str, str]]] = []  # path, token of the part inside
     release: ClassVar[threading.Event] = threading.Event()
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.asked.append((self.path, self.headers.get("User-Agent", ""), body))
+        self.tokens.append((self.path, self.headers.get("X-Vllm-Monitor-Token", "")))
         if self.path not in self.answers:
             self.release.wait(2)
             return
@@ -68,6 +72,7 @@ def origin() -> Iterator[Origin]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Handler.answers = {"/v1/models": (200, MODELS), "/v1/completions": (200, COMPLETION)}
     Handler.asked.clear()
+    Handler.tokens.clear()
     Handler.release.clear()
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield Origin("127.0.0.1", server.server_port)
@@ -221,6 +226,27 @@ def test_the_deepest_probe_asks_the_workers(api: HttpVllmApi) -> None:
     assert api.deep("check_health").answered
     path, _, body = Handler.asked[-1]
     assert (path, json.loads(body)["method"]) == ("/collective_rpc", "check_health")
+
+
+def test_only_the_management_path_gets_the_token(origin: Origin, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    guarded = HttpVllmApi(replace(origin, monitor_token_file=str(tmp_path / "token")), 1.0, 1.0)
+    Handler.answers |= {"/collective_rpc": (200, b'{"results": [null]}'), "/is_paused": (200, b'{"is_paused": true}')}
+    assert guarded.deep("check_health").answered
+    assert guarded.deep("is_paused").answered
+    guarded.canary()
+    assert Handler.tokens == [
+        ("/collective_rpc", "0123456789abcdef"),
+        ("/is_paused", ""),
+        ("/v1/models", ""),
+        ("/v1/completions", ""),
+    ]
+
+
+def test_a_token_that_cannot_be_read_asks_nothing(origin: Origin) -> None:
+    guarded = HttpVllmApi(replace(origin, monitor_token_file="/nowhere"), 1.0, 1.0)
+    assert not guarded.deep("check_health").answered
+    assert Handler.asked == []
 
 
 @pytest.mark.parametrize(

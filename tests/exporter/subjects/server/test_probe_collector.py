@@ -263,8 +263,10 @@ def test_a_canary_that_does_not_apply_has_no_success_to_show() -> None:
 
 
 def test_a_target_says_where_to_go() -> None:
-    made = origin(TargetConfig("[::1]:8000", "gpu1:8000", "https", "/run/key", "/etc/ca.pem"))
-    assert made == Origin("::1", 8000, tls=True, ca_file="/etc/ca.pem", api_key_file="/run/key")
+    target = TargetConfig(
+        "[::1]:8000", "gpu1:8000", "https", "/run/key", "/etc/ca.pem", monitor_token_file="/run/token"
+    )
+    assert origin(target) == Origin("::1", 8000, True, "/etc/ca.pem", "/run/key", "/run/token")
 
 
 def process(pid: int, role: Role, server: str = "gpu1:8000", state: str = "S", cpu: float = 1.0) -> VllmProcess:
