@@ -17,12 +17,17 @@ PAGE = CHECKOUT / "docs" / "README.md"
 
 
 def alert_table() -> str:
-    """Returns a row for each file of alerts."""
+    """Returns a row for each file of alerts: their runbooks, which some share."""
     found = {}
     for file in sorted((CHECKOUT / "prometheus" / "alerts").glob("*.alerts.yml")):
         groups = yaml.safe_load(file.read_text())["groups"]
-        found[file.name.partition(".")[0]] = [rule["alert"] for group in groups for rule in group["rules"]]
+        found[file.name.partition(".")[0]] = [runbook(rule) for group in groups for rule in group["rules"]]
     return table(found, "runbooks")
+
+
+def runbook(rule: Mapping[str, Mapping[str, str]]) -> str:
+    """Returns the name of the page that the alert leads to."""
+    return rule["annotations"]["runbook_url"].rpartition("/")[2].removesuffix(".md")
 
 
 def healer_table() -> str:
