@@ -93,7 +93,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with running(script, tmp_path_factory.mktemp("inside"), {}) as made:
+    with running(script, tmp_path_factory.mktemp("inside"), {"ENABLE_REQUEST_TIMING": "1"}) as made:
         yield made
 
 
@@ -195,6 +195,17 @@ def test_each_failed_request_is_one_event_with_its_tokens(scene: Scene) -> None:
             assert event["ttft_seconds"] < event["duration_seconds"] < 60, event
         else:
             assert "output_tokens" not in event
+
+
+def test_the_log_tells_of_each_request_from_its_start_to_its_end(scene: Scene) -> None:
+    """Those of the tests before."""
+
+    def told(words: str) -> int:
+        return (scene.events.parents[1] / "vllm.log").read_text().count(words)
+
+    wait_for(lambda: told("[REQUEST COMPLETE]") == told("[REQUEST START] action=generate") >= 146)
+    assert told("~tokens=8, ") >= 61  # those that were answered as a whole
+    assert told(", error=client_abort") == 5
 
 
 def test_the_check_says_that_all_of_it_loads(scene: Scene) -> None:
