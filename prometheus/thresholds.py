@@ -25,10 +25,8 @@ HEADER = """\
 # instance:vllm_threshold:<name>, for alerts on hosts and GPUs: the highest of the servers that the exporter looks at.
 
 groups:
-  - name: vllm-thresholds
-    interval: 5s
-    rules:
 """
+TOGETHER = 20  # rules in a group: Mimir takes no more unless told to
 
 
 class ThresholdError(SourceError):
@@ -121,20 +119,27 @@ def _override(name: str, one: object, where: str) -> Override:
 
 def render(thresholds: tuple[Threshold, ...]) -> str:
     """One series per known server, so that alerts match on `server` and an override needs no change in them."""
-    return HEADER + "".join(_rules(threshold) for threshold in thresholds)
+    rules = [rule for threshold in thresholds for rule in _rules(threshold)]
+    groups = (rules[first : first + TOGETHER] for first in range(0, len(rules), TOGETHER))
+    return HEADER + "".join(_group(number, group) for number, group in enumerate(groups, 1))
 
 
-def _rules(threshold: Threshold) -> str:
+def _group(number: int, rules: list[str]) -> str:
+    name = "vllm-thresholds" + (f"-{number}" if number > 1 else "")
+    return f"  - name: {name}\n    interval: 5s\n    rules:\n" + "".join(rules)
+
+
+def _rules(threshold: Threshold) -> list[str]:
     name = f"server:vllm_threshold:{threshold.name}"
     rule = _rule(name, expression(threshold))
     if not threshold.name.startswith(OF_HOSTS) or threshold.value is None:
-        return rule
+        return [rule]
     hosts = f'group by (instance) ({{__name__=~"{"|".join(SEEN)}"}})'
     of_host = (
         f"max by (instance) (group by (instance, server) (vllm_probe_health) * on (server) group_left () {name})\n"
         f"or {threshold.value:g} * {hosts}"
     )
-    return rule + _rule(f"instance:vllm_threshold:{threshold.name}", of_host)
+    return [rule, _rule(f"instance:vllm_threshold:{threshold.name}", of_host)]
 
 
 def expression(threshold: Threshold) -> str:

@@ -56,6 +56,11 @@ def test_every_recorded_signal_is_on_the_page_of_recorded_series() -> None:
     assert left - quantiles - buckets == set()
 
 
+def test_no_group_has_more_rules_than_mimir_takes() -> None:
+    groups = [group for file in FILES for group in yaml.safe_load(file.read_text())["groups"]]
+    assert [group["name"] for group in groups if len(group["rules"]) > 20] == []
+
+
 def test_the_search_finds_names_and_leaves_recorded_series_alone() -> None:
     text = 'max by (server) (vllm_process_orphans{server="vllm_x:1"}) > on (server) server:vllm_threshold:queue'
     assert "vllm_process_orphans" in RAW.findall(text)
