@@ -120,7 +120,6 @@ def p99_latency() -> Panel:
         top=2 * limit,
         thresholds=up_to(limit),
         idle="no requests",
-        decimals=2,
         links=(PERFORMANCE,),
     )
 

@@ -17,6 +17,7 @@ def page(boards: Mapping[str, Board]) -> str:
 def section(name: str, board: Board) -> Iterator[str]:
     """The board, panel by panel."""
     yield f"\n## {board.title}\n\n`grafana/dashboards/{name}.json`. {board.description}\n"
+    yield f"![{board.title}, in Grafana 9.4 with the demo's servers](pictures/{name}.png)\n"
     for row in board.rows:
         if row.question:
             yield f"\n**{row.question}**\n"
