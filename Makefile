@@ -54,8 +54,13 @@ install: ## make .venv and install what is missing; quick when nothing is
 test: install ## unit and contract tests; ARGS="-k word" goes to pytest
 	@$(PYTEST) $(or $(ARGS),$(BESIDE_EACH_OTHER))
 
-test-alerts: install ## alert rules, and real Prometheus, Alertmanager and supervisord
+ifdef LIVE
+test-alerts:
+	@scripts/stack.sh test-message
+else
+test-alerts: install ## alert rules, and real Prometheus and Alertmanager; LIVE=1: a test message to your own channels
 	@$(PYTEST) -m alerts $(or $(ARGS),$(BESIDE_EACH_OTHER))
+endif
 
 test-e2e: install ## the whole loop on a real vLLM
 	@$(PYTEST) -m e2e $(ARGS)

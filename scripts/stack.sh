@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# up, down, status, logs, query: in containers where Docker answers, else natively. NATIVE=1 chooses natively; what runs
-# already goes on where it runs. PARTS: only these containers. PART, FOLLOW, WIPE: see the Makefile.
+# up, down, status, logs, query, test-message: in containers where Docker answers, else natively. NATIVE=1 chooses
+# natively; what runs already goes on where it runs. PARTS: only these containers. PART, FOLLOW, WIPE: see the Makefile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +11,7 @@ main() {
     status) if contained; then compose status; else scripts/native.sh status; fi ;;
     logs) logs ;;
     query) query ;;
+    test-message) if contained; then compose test-message; else scripts/native.sh test-message; fi ;;
   esac
 }
 

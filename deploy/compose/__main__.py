@@ -1,4 +1,4 @@
-"""python -m deploy.compose up|down|status|logs|query|pin|exists"""
+"""python -m deploy.compose up|down|status|logs|query|test-message|pin|exists"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.compose.down import down
 from deploy.compose.engine import Compose
 from deploy.compose.pin import pin
-from deploy.compose.report import LOGIN, ask
+from deploy.compose.report import LOGIN, ask, send_test
 from deploy.compose.up import up
 from deploy.errors import DeployError
 
@@ -35,6 +35,8 @@ def _run(arguments: argparse.Namespace, compose: Compose) -> int:
         return down(compose, arguments.wipe)
     if arguments.command == "query":
         return ask(compose, arguments.expression)
+    if arguments.command == "test-message":
+        return send_test(compose)
     if arguments.command == "pin":
         return pin(ROOT, compose)
     if arguments.command == "exists":
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--follow", action="store_true", help="show what comes, until Ctrl-C")
     command = commands.add_parser("query", help="ask Prometheus")
     command.add_argument("expression", help="in PromQL, such as 'up == 0'")
+    commands.add_parser("test-message", help="send one harmless alert to every channel")
     commands.add_parser("pin", help="write the digests of the images beside their tags")
     commands.add_parser("exists", help="exit code 0 when there are containers of ours")
     return parser

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploy.compose.engine import Compose
 from deploy.config.access import GUARDED, USER, password_name
+from deploy.config.alertmanager_api import Alertmanager
 from deploy.config.filled import Filled
 from deploy.config.query import query
+from deploy.config.trial import try_channels
 from deploy.errors import ComposeError
 
 _PAGES = {"grafana": "", "prometheus": "/alerts", "alertmanager": "/#/alerts", "healer": "/"}
@@ -41,14 +44,32 @@ def report(filled: Filled, containers: Sequence[Mapping[str, Any]]) -> str:
 
 def ask(compose: Compose, expression: str) -> int:
     """Prints Prometheus' answer. Raises ComposeError when it does not run, and QueryError."""
-    address = published(compose.containers()).get("prometheus")
-    if not address:
-        raise ComposeError("prometheus does not run: `make up`")
-    password = compose.ask("exec", "-T", "prometheus", "cat", f"/etc/vllm-monitor/{password_name('prometheus')}")
-    if password.code:
-        raise ComposeError(f"prometheus' password cannot be read: {password.err.strip()[-300:]}")
-    print(query("127.0.0.1", int(address.rpartition(":")[2]), password.out, expression))
+    port, password = _access(compose, "prometheus")
+    print(query("127.0.0.1", port, password, expression))
     return 0
+
+
+def send_test(compose: Compose) -> int:
+    """Sends a message to every channel, and says what became of it. Raises ComposeError and QueryError."""
+    port, password = _access(compose, "alertmanager")
+    since = str(int(time.time()))  # docker takes Unix times too
+
+    def read_log() -> str:
+        answer = compose.ask("logs", "--no-log-prefix", "--since", since, "alertmanager")
+        return answer.out + answer.err
+
+    return try_channels(Alertmanager("127.0.0.1", port, password), read_log, print)
+
+
+def _access(compose: Compose, part: str) -> tuple[int, str]:
+    """Returns port and password."""
+    address = published(compose.containers()).get(part)
+    if not address:
+        raise ComposeError(f"{part} does not run: `make up`")
+    password = compose.ask("exec", "-T", part, "cat", f"/etc/vllm-monitor/{password_name(part)}")
+    if password.code:
+        raise ComposeError(f"{part}'s password cannot be read: {password.err.strip()[-300:]}")
+    return int(address.rpartition(":")[2]), password.out
 
 
 def published(containers: Sequence[Mapping[str, Any]]) -> dict[str, str]:

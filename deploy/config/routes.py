@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from deploy.config.alertmanager_api import TEST
 from deploy.config.channel import Receiver
 from deploy.config.mute import NAME, Mute
 
 PEOPLE = "human"  # the receiver of the channels that hear all
-TEST = "NotificationTest"  # the alert of `make test-alerts LIVE=1`: to every channel, at any time
 
 Route = dict[str, Any]  # as alertmanager.yml has it
 

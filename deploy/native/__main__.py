@@ -1,4 +1,4 @@
-"""python -m deploy.native up|down|status|logs|query"""
+"""python -m deploy.native up|down|status|logs|query|test-message"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.errors import DeployError
 from deploy.native.down import down
 from deploy.native.layout import Layout, alone, check_owner
-from deploy.native.status import PARTS, ask, logs, status
+from deploy.native.status import PARTS, ask, logs, send_test, status
 from deploy.native.up import up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +39,8 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
         return logs(layout, arguments.part, arguments.follow)
     if arguments.command == "query":
         return ask(layout, arguments.expression)
+    if arguments.command == "test-message":
+        return send_test(layout)
     with alone(layout.run):
         return up(layout) if arguments.command == "up" else down(layout)
 
@@ -58,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("logs", parents=[common], help="the last lines of each log")
     command.add_argument("part", nargs="?", default="", help=", ".join(PARTS))
     command.add_argument("--follow", action="store_true", help="show what comes, until Ctrl-C")
+    commands.add_parser("test-message", parents=[common], help="send one harmless alert to every channel")
     command = commands.add_parser("query", parents=[common], help="ask Prometheus")
     command.add_argument("expression", help="in PromQL, such as 'up == 0'")
     return parser

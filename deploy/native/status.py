@@ -1,4 +1,4 @@
-"""`status`: one line for each part; and `logs`."""
+"""`status`: one line for each part; `logs`, `query` and `test-message`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from dataclasses import asdict
 
 from deploy.config.access import GUARDED, USER
 from deploy.config.addresses import HOST
+from deploy.config.alertmanager_api import Alertmanager
 from deploy.config.files import read_secret
 from deploy.config.query import query
+from deploy.config.trial import try_channels
 from deploy.errors import NativeError
 from deploy.native.layout import Layout, last_lines
 from deploy.native.leftovers import find_leftovers
@@ -49,17 +51,32 @@ def logs(layout: Layout, part: str, follow: bool) -> int:
 
 def ask(layout: Layout, expression: str) -> int:
     """Prints Prometheus' answer. Raises NativeError when a stranger has its port, and QueryError."""
-    address = read_addresses(layout).get("prometheus")
+    port = own_port(layout, "prometheus")
+    print(query(HOST, port, read_secret(layout.password("prometheus")), expression))
+    return 0
+
+
+def send_test(layout: Layout) -> int:
+    """Sends one to every channel, and says what became of it. Raises NativeError and QueryError."""
+    port = own_port(layout, "alertmanager")
+    log = layout.log("alertmanager")
+    size = log.stat().st_size
+    alertmanager = Alertmanager(HOST, port, read_secret(layout.password("alertmanager")))
+    return try_channels(alertmanager, lambda: log.read_bytes()[size:].decode(errors="replace"), print)
+
+
+def own_port(layout: Layout, part: str) -> int:
+    """Returns the part's port. Raises NativeError when nothing was started, or a stranger would get the password."""
+    address = read_addresses(layout).get(part)
     if not address:
         raise NativeError("nothing was started here: `make up`")
     port = int(address.rpartition(":")[2])
     if not is_free(port) and not is_trusted(port):
         raise NativeError(
-            f"port {port} is held by {owner(port)}, not by our Prometheus, so the password was not sent; "
+            f"port {port} is held by {owner(port)}, not by our {part.capitalize()}, so the password was not sent; "
             "end it, then `make up`"
         )
-    print(query(HOST, port, read_secret(layout.password("prometheus")), expression))
-    return 0
+    return port
 
 
 def render_table(processes: Sequence[ProcessState], addresses: Mapping[str, str]) -> str:

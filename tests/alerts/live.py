@@ -220,7 +220,7 @@ def ask(url: str, body: bytes | None = None, timeout: float = PATIENCE) -> tuple
         return answer.status, answer.read()
 
 
-def wait_until(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float, otherwise: object) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"{seconds:.0f} s passed: {otherwise}"
