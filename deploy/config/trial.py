@@ -53,7 +53,7 @@ _FIXES = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the message at one receiver's integrations of one kind."""
+    """One receiver's integrations of one kind: whether they took the message."""
 
     receiver: str
     kind: str
