@@ -64,7 +64,7 @@ class World:
 
 
 @contextmanager
-def serve(world: World) -> Iterator[int]:
+def serve(world: World, host: str = "127.0.0.1") -> Iterator[int]:
     """GET answers with the metrics, POST records a notification. Yields the port."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -87,7 +87,7 @@ def serve(world: World) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_port
