@@ -105,6 +105,6 @@ def test_a_message_leaves_the_container_of_alertmanager(start: Start, image: str
 def test_loki_takes_its_configuration(world: ModuleType, start: Start) -> None:
     image = (ROOT / "docker-compose.yml").read_text().partition("${LOKI_IMAGE:-")[2].partition("}")[0]
     if not world.has_engine() or not world.has_loki():
-        pytest.skip(f"needs a Docker engine that has the image {image}")
+        pytest.skip(f"needs a Docker engine that has {image}, Loki 3 itself")
     files = {"loki.yml": (ROOT / "deploy" / "loki" / "loki.yml").read_text()}
     start(image, files, 3100, f"-config.file={CONTAINER}/loki.yml", ready="/ready")
