@@ -55,6 +55,8 @@ class Case:
         told = {"healer"} if self.labels.get("server") and not self.people_only else set()
         if self.left_to_the_healer:
             return told
+        if self.alert == "VllmHealed":  # opens no incident
+            return told | {"slack", "webhook", "mail"}
         told |= {"slack", "webhook", "opsgenie"}
         told |= {"pagerduty"} if self.labels["severity"] == "critical" else {"mail"}
         return told | ({"gpu mail"} if self.labels["component"] in ("gpu", "host") else set())
