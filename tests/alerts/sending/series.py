@@ -12,6 +12,7 @@ _SERIES = re.compile(r"\s*(?P<name>[a-zA-Z_:][\w:]*)?\s*(?:\{(?P<labels>.*)\})?\
 _LABEL = re.compile(r'\s*(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|\'[^\']*\')\s*,?')
 _STEPS = re.compile(r"(?P<first>[-+]?[\w.]+?)(?:(?P<step>[+-][\d.]+(?:e[+-]?\d+)?))?x(?P<times>\d+)")
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_COUNTERS = re.compile(r"_(?:total|count|sum|bucket)$")
 # Their values are times. Those of the tests count from the epoch, at which their clock begins.
 _TIMES = re.compile(r"timestamp_seconds$|_start_time_seconds$")
 
@@ -24,17 +25,16 @@ class Series:
     step: float  # seconds between two
 
     def at(self, age: float, began: float) -> float | None:
-        """The value `age` seconds after the first; after the last a counter goes on as it did, a gauge stays."""
-        index = int(age // self.step)
-        last = len(self.values) - 1
-        if index <= last:
-            value = self.values[index]
-        else:
-            value, before = self.values[last], self.values[last - 1] if last else None
-            rises = value is not None and before is not None and value > before
-            if value is not None and before is not None and rises:
-                value += (value - before) * (index - last)
+        """The value `age` seconds after the first; after the last one it stays."""
+        value = self.values[min(int(age // self.step), len(self.values) - 1)]
         return value + began if value is not None and _TIMES.search(self.name) else value
+
+    def held(self, age: float, since: float, began: float) -> float | None:
+        """The value `since` seconds after that at `age`, had nothing changed: a gauge stays, a counter goes on."""
+        value, before = self.at(age, began), self.at(max(age - self.step, 0), began)
+        if value is None or before is None or not _COUNTERS.search(self.name):
+            return value
+        return value + max(value - before, 0.0) * since / self.step
 
     def line(self, value: float, more: str = "") -> str:
         pairs = [f"{key}={json.dumps(text, ensure_ascii=False)}" for key, text in self.labels.items()]
@@ -54,11 +54,11 @@ def history(series: Iterable[Series], age: float, now: float) -> list[str]:
     return lines
 
 
-def page(series: Iterable[Series], age: float, began: float) -> list[str]:
+def page(series: Iterable[Series], age: float, since: float, began: float) -> list[str]:
     """Returns lines of Prometheus' text format. What has no job or instance is marked, lest it gets the page's own."""
     lines = []
     for one in series:
-        value = one.at(age, began)
+        value = one.held(age, since, began)
         if value is not None:
             bare = [key for key in ("job", "instance") if key not in one.labels]
             lines.append(one.line(value, ",".join(f'bare_{key}="1"' for key in bare)))

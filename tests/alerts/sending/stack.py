@@ -124,7 +124,7 @@ class Source:
         lines = [
             line
             for case in (self.cases if self.on else ())
-            for line in page(scraped(case), case.age + since, self.started - case.age)
+            for line in page(scraped(case), case.age, since, self.started - case.age)
         ]
         return "".join(f"{line}\n" for line in lines)
 
