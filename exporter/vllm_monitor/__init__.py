@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from vllm_monitor.health_log import start_background_logging, stop_background_logging
     from vllm_monitor.offline import InstrumentedLLMEngine
     from vllm_monitor.vllm_metrics import VLLMMetrics, gpu_metrics_updater, metrics, start_metrics_server
+
+LOGGER = logging.getLogger(__name__)
+if LOGGER.level == logging.NOTSET:  # a library of vLLM 0.32 sets the level of all loggers without one to ERROR
+    LOGGER.setLevel(logging.WARNING)
 
 __all__ = [
     "HealthStats",

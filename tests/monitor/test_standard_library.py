@@ -41,6 +41,20 @@ def test_a_server_that_loads_it_loads_no_prometheus_client() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
+@pytest.mark.parametrize(("own", "said"), [("NOTSET", True), ("CRITICAL", False)])
+def test_warnings_are_said_whatever_level_other_libraries_give_to_the_root(own: str, said: bool) -> None:
+    """model_hosting_container_standards, which vLLM 0.32 loads, sets it to ERROR."""
+    code = f"""
+import logging
+logging.getLogger().setLevel(logging.ERROR)
+logging.getLogger("vllm_monitor").setLevel(logging.{own})
+import vllm_monitor.orders
+vllm_monitor.orders.LOGGER.warning("throttle: off")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("throttle: off" in done.stderr) is said
+
+
 def test_it_is_written_for_python_3_10() -> None:
     ruff = Path(sys.executable).with_name("ruff")
     command = [str(ruff), "check", "--isolated", "--target-version", "py310", "--select", "E9,F821", str(FOLDER)]
