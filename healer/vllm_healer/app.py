@@ -106,6 +106,7 @@ def run(config: Config) -> None:
     with closing(Journal.open(Path(config.journal), clock, admission=admission)) as journal:
         own = HealerMetrics()
         own.mode(config.mode.value)
+        _watch(journal, own)
         own.differences((one.server, one.kind) for one in compare_watched(config))
         worker = Worker(make_deps(config, journal, clock, own))
         deps = WebDeps(config=config, journal=journal, worker=worker, clock=clock, metrics=own, token=token)
@@ -113,6 +114,12 @@ def run(config: Config) -> None:
         server = make_server(create_app(deps), *split_listen(config.listen))
         log.info("listening on %s, mode %s, targets: %s", config.listen, config.mode.value, _servers(config))
         _work_and_serve(worker, server, Control(deps))
+
+
+def _watch(journal: Journal, own: HealerMetrics) -> None:
+    journal.on_error(own.journal_errors.inc)
+    own.journal_bytes.set_function(journal.size)
+    own.journal_free.set_function(journal.free)
 
 
 def _work_and_serve(worker: Worker, server: Server, control: Control) -> None:

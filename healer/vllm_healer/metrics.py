@@ -68,6 +68,7 @@ class HealerMetrics:
         self._acting(registry)
         self._healing(registry)
         self._working(registry)
+        self._journal(registry)
         build_info = Gauge("vllm_healer_build_info", "1, with the version", ["version"], registry=registry)
         build_info.labels(version=version or metadata.version("vllm-healer")).set(1)
         self._start_at_zero()
@@ -160,6 +161,17 @@ class HealerMetrics:
         )
         self.working_until, self.needs_person = Rows(working_until), Rows(needs_person)
         self.incident_started, self.incident_ended = Rows(started), Rows(ended)
+
+    def _journal(self, registry: CollectorRegistry) -> None:
+        self.journal_errors = Counter(
+            "vllm_healer_journal_errors_total",
+            "Writes to the journal that failed: no action without one",
+            registry=registry,
+        )
+        self.journal_bytes = Gauge("vllm_healer_journal_bytes", "Size of the journal and its log", registry=registry)
+        self.journal_free = Gauge(
+            "vllm_healer_journal_free_bytes", "Bytes left on the journal's disk", registry=registry
+        )
 
     def _working(self, registry: CollectorRegistry) -> None:
         self.paused = Gauge(

@@ -55,6 +55,46 @@ HELD_BACK = {
 }
 
 
+ASIDE, MAINTAINED, FAULTY, HOST = "d:8000", "e:8000", "f:8000", "h"
+CASES = [  # alert, its labels, whether it is held back
+    ("VllmSetAside", {"server": ASIDE, "state": "draining"}, False),
+    ("HighErrorRate", {"server": ASIDE, "component": "traffic"}, True),
+    ("VllmCanaryFailing", {"server": ASIDE, "component": "engine"}, True),
+    ("VllmEngineStalled", {"server": ASIDE, "component": "engine", "healable": "true"}, False),
+    ("VllmProcessOrphaned", {"server": ASIDE, "component": "server"}, False),
+    ("VllmSetAside", {"server": MAINTAINED, "state": "maintenance"}, False),
+    ("VllmProcessOrphaned", {"server": MAINTAINED, "healable": "true"}, True),
+    ("YourOwnAlert", {"server": MAINTAINED}, True),
+    ("VllmQuarantined", {"server": FAULTY, "component": "gpu"}, False),
+    ("VllmStepTimedOut", {"server": FAULTY, "component": "engine", "healable": "false"}, True),
+    ("HostUnreachable", {"host": HOST, "component": "host"}, False),
+    ("VllmDown", {"server": "h:8000", "host": HOST, "component": "server"}, True),
+    ("ExporterDown", {"instance": "h:9855", "host": HOST, "component": "monitoring"}, True),
+    ("VllmDown", {"server": "i:8000", "host": "i", "component": "server"}, False),
+]
+
+
+@pytest.mark.parametrize("state", ["weights_loading", "draining", "sleeping"])
+def test_what_is_set_aside_says_nothing_of_its_answers(state: str, tools: Tools, tmp_path: Path) -> None:
+    """In each of these states; a host that is gone, a faulty GPU and maintenance beside them."""
+    wanted = {name_of(name, labels) for name, labels, held in CASES if held}
+    with run_alertmanager(tools, tmp_path, NOBODY_LISTENS) as port:
+        api = f"http://127.0.0.1:{port}/api/v2/alerts"
+        sent = [{**labels, "state": state} if labels.get("state") == "draining" else labels for _, labels, _ in CASES]
+        body = [{"labels": {"alertname": case[0], **labels}} for case, labels in zip(CASES, sent, strict=True)]
+        assert ask(api, json.dumps(body).encode())[0] == 200
+        wait_until(lambda: held(api) == wanted, PATIENCE, f"held back are {held(api)}")
+
+
+def name_of(alert: str, labels: dict[str, str]) -> tuple[str, str]:
+    return alert, labels.get("server") or labels.get("instance") or labels["host"]
+
+
+def held(api: str) -> set[tuple[str, str]]:
+    alerts = json.loads(ask(api)[1])
+    return {name_of(one["labels"]["alertname"], one["labels"]) for one in alerts if one["status"]["inhibitedBy"]}
+
+
 def test_a_server_that_is_down_or_stalled_says_only_that_and_the_healer_hears_of_all_that_it_acts_on(
     tools: Tools, tmp_path: Path
 ) -> None:

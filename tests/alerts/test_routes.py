@@ -33,6 +33,7 @@ ROUTES = [
     ("alertname=ExporterDown instance=127.0.0.1:9855 severity=warning", "human"),
     ("alertname=HealerDown instance=127.0.0.1:9856 severity=warning", "human"),
     ("alertname=HealerGaveUp instance=127.0.0.1:9856 target=gpu1:8000 severity=warning", "human"),
+    ("alertname=VllmSetAside server=gpu1:8000 severity=none state=draining", "nobody"),
     ("alertname=Watchdog severity=none part_of=vllm-monitor", "deadman"),
     ("alertname=NotificationTest severity=info", "human"),
 ]

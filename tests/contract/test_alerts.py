@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 URL = "https://github.com/vllm-monitor/vllm-monitor/blob/main/docs/runbooks/{}.md"
 DASHBOARD = re.compile(r"/d/vllm-monitor-\w+(\?var-server=|\{\{|$)")  # from the root of whatever Grafana has it
+NO_MESSAGE = {"Watchdog", "VllmSetAside"}  # one shows that alerts arrive, one only mutes others
 COMPONENTS = {"server", "engine", "gpu", "host", "traffic", "slo", "monitoring", "healer"}
 HEADINGS = ["Meaning", "Impact", "Check", "What the healer does", "What you do", "Silence or tune"]
 
@@ -41,9 +42,38 @@ def alert_tests() -> list[tuple[str, bool]]:
 
 
 @cache
+def stories() -> list[str]:
+    """The name of each group of tests: which alert does what, and for whom."""
+    documents = (yaml.safe_load(file.read_text()) for file in TEST_FILES)
+    return [test.get("name", "") for document in documents for test in document["tests"]]
+
+
+@cache
+def endings() -> set[str]:
+    """The alerts that some group of tests sees fire and then end."""
+    found = set()
+    for file in TEST_FILES:
+        for test in yaml.safe_load(file.read_text())["tests"]:
+            fired = set()
+            for case in test.get("alert_rule_test", []):
+                if case["exp_alerts"]:
+                    fired.add(case["alertname"])
+                elif case["alertname"] in fired:
+                    found.add(case["alertname"])
+    return found
+
+
+@cache
 def alerts() -> list[Alert]:
     documents = (yaml.safe_load(file.read_text()) for file in ALERT_FILES)
     return [rule for document in documents for group in document["groups"] for rule in group["rules"]]
+
+
+def of(file: str) -> set[str]:
+    """The names of a file's alerts; none where there is no such file."""
+    found = ROOT / "prometheus" / "alerts" / f"{file}.alerts.yml"
+    groups = yaml.safe_load(found.read_text())["groups"] if found.exists() else []
+    return {rule["alert"] for group in groups for rule in group["rules"]}
 
 
 NAMES = sorted({alert["alert"] for alert in alerts()})
@@ -62,7 +92,7 @@ def test_says_how_bad_what_and_where_to_read_on(alert: Alert) -> None:
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
 def test_is_labelled_for_routes_and_for_the_healer(alert: Alert) -> None:
     labels = alert["labels"]
-    severities = {"none"} if alert["alert"] == "Watchdog" else {"critical", "warning", "info"}
+    severities = {"none"} if alert["alert"] in NO_MESSAGE else {"critical", "warning", "info"}
     assert labels["severity"] in severities
     assert labels["component"] in COMPONENTS
     assert labels["failure_mode"] in yaml.safe_load((ROOT / "prometheus" / "failure_modes.yml").read_text())
@@ -103,6 +133,31 @@ def test_every_runbook_is_an_alert_s() -> None:
 def test_is_seen_to_fire_and_to_stay_quiet(name: str) -> None:
     cases = [fires for alert, fires in alert_tests() if alert == name]
     assert set(cases) == {True, False}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"Watchdog", *of("pages")}])
+def test_its_stories_say_for_whom_it_stays_quiet_and_what_it_does_without_data_and_in_the_end(name: str) -> None:
+    """The nearest innocent case stands in the story's name, as do absent data."""
+    told = " ".join(story for story in stories() if re.search(rf"\b{name}\b", story))
+    assert "fires" in told
+    assert "stays quiet" in told
+    assert "no data" in told
+    assert name in endings()
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_says_the_value_and_the_limit_that_it_has_passed(alert: Alert) -> None:
+    """Of alerts that compare with a threshold; what is yes or no has neither."""
+    if "server:vllm_threshold:" in alert["expr"] and alert["alert"] not in of("pages"):
+        assert "limit" in alert["annotations"]["description"]
+        assert "$value" in alert["annotations"]["description"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_runbook_has_queries_and_says_how_to_silence_it(name: str) -> None:
+    text = (RUNBOOKS / f"{name.removesuffix(UNHEALED)}.md").read_text()
+    assert "```" in text.partition("## Check")[2].partition("##")[0]
+    assert text.partition("## Silence or tune")[2].strip()
 
 
 def test_the_healer_and_the_alert_mean_the_same_queue() -> None:

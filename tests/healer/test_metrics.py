@@ -35,6 +35,9 @@ def test_publishes_the_names_that_rules_and_boards_read() -> None:
         "vllm_healer_alerts_suppressed": "gauge",
         "vllm_healer_targets_differ": "gauge",
         "vllm_healer_jobs_overdue": "gauge",
+        "vllm_healer_journal_errors": "counter",
+        "vllm_healer_journal_bytes": "gauge",
+        "vllm_healer_journal_free_bytes": "gauge",
         "vllm_healer_verification_seconds": "histogram",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,7 @@ class Journal(JournalReader):
 
     def __init__(self, path: Path, lock: FileLock, clock: Clock, admission: Admission) -> None:
         """Callers use `Journal.open`."""
+        self._path = path
         self._lock = lock
         self._clock = clock
         self._admission = admission
@@ -123,6 +125,19 @@ class Journal(JournalReader):
 
     def paused(self) -> str:
         return self._unchanged("paused", super().paused)
+
+    def on_error(self, tell: Callable[[], None]) -> None:
+        """Has `tell` called, in the caller's thread, for each write that failed."""
+        self._writer.on_error = tell
+
+    def size(self) -> int:
+        """Bytes of the file and its write-ahead log."""
+        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def free(self) -> int:
+        """Bytes that its disk has left for this user."""
+        return shutil.disk_usage(self._path.parent).free
 
     def check_writable(self) -> None:
         """Raises JournalError when nothing can be written now. Who asks within a second gets the same answer."""

@@ -35,6 +35,7 @@ class Writer:
 
     def __init__(self, engine: Engine, path: Path) -> None:
         self.commits = 0  # grows after each transaction that changed something, before its callers hear of it
+        self.on_error: Callable[[], None] = lambda: None  # called for each job that was not written
         self._engine = engine
         self._path = path
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -54,8 +55,12 @@ class Writer:
             return job.done.result(timeout)  # type: ignore[return-value]  # the Future carries what `run` returned
         except FutureTimeout:
             job.done.cancel()
+            self.on_error()
             words = f"not written within {timeout:g} s; its disk is too slow or hangs"
             raise JournalError(f"journal {self._path}: {words}") from None
+        except JournalError:
+            self.on_error()
+            raise
 
     def close(self) -> None:
         """Ends the thread after the jobs that are waiting. May be called twice."""

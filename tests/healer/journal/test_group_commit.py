@@ -103,11 +103,14 @@ def test_gives_back_what_the_job_gives(writer: Writer) -> None:
 
 
 def test_a_hanging_disk_is_told_in_time_and_the_job_is_dropped(writer: Writer, engine: Engine) -> None:
+    told: list[str] = []
+    writer.on_error = lambda: told.append("once")
     blocker = Blocker(writer)
     with pytest.raises(JournalError, match=r"not written within 0\.05 s; its disk is too slow or hangs"):
         writer.submit(lambda connection: put(connection, 1), timeout=0.05)
     blocker.end()
     assert numbers(engine) == []
+    assert told == ["once"]
 
 
 def test_what_waits_is_written_before_the_end_and_nothing_after(writer: Writer, engine: Engine) -> None:
