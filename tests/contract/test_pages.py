@@ -12,6 +12,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 MATCHER = re.compile(r'(\w+) (=~|!~|!=|=) "(.*)"')
 
+MOST = 12  # alerts that wake people: of more, the one that matters is overlooked
+
 
 def rules(file: Path) -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
@@ -53,6 +55,14 @@ def test_what_the_healer_acts_on_has_a_page_of_its_own(name: str) -> None:
     assert page["labels"]["failure_mode"] in {
         rule["labels"]["failure_mode"] for rule in ACTED_ON if rule["alert"] == name
     }
+
+
+def test_few_alerts_wake_people_and_the_page_names_them() -> None:
+    """Symptoms wake people; what is only a cause is a warning, and the symptom follows if it matters."""
+    wake = {rule["alert"] for rule in ALERTS if rule["labels"]["severity"] == "critical" and rule not in ACTED_ON}
+    assert len(wake) <= MOST, sorted(wake)
+    text = (ROOT / "docs" / "pages.md").read_text()
+    assert {name for name in wake if name not in text} == set()
 
 
 def test_no_alert_inhibits_a_page_or_what_the_healer_acts_on() -> None:
