@@ -61,6 +61,18 @@ def test_reasons_are_read_of_both_generations_without_addresses() -> None:
     assert failures["human-slack-2", "slack"].endswith("unexpected status code 404: no_service")
 
 
+def test_who_took_it_at_a_further_try_has_not_failed() -> None:
+    success = 'level=info component=dispatcher receiver=human integration=webhook[0] msg="Notify success" attempts=3\n'
+    newer = 'level=INFO msg="Notify success" component=dispatcher receiver=human integration=webhook[0] attempts=3\n'
+    for line in (success, newer):
+        assert set(read_failures(LOG + line)) == {("human-slack-2", "slack")}
+
+
+def test_a_failure_in_the_log_goes_before_a_count_to_which_the_healer_adds() -> None:
+    [outcome] = judge({"human": Counter({"webhook": 1})}, Counter({"webhook": 4}), {("human", "webhook"): "refused"})
+    assert not outcome.delivered
+
+
 def test_all_delivered() -> None:
     wanted = {"human": Counter({"slack": 2, "email": 1})}
     assert judge(wanted, Counter({"slack": 2, "email": 1}), {}) == [
