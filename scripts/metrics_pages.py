@@ -5,6 +5,7 @@ With --check it writes nothing, names the files that are not up to date, and exi
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,6 +29,11 @@ Units are in the names and the help texts; a series that is not there means that
 "Stand-in only" was checked with a program that answers like a GPU's driver, and not yet on a GPU.
 """
 OWN = "## The exporter itself\n"
+UNREAD = """## For your own queries
+
+No rule, alert or board of ours reads these; they are there for your questions, and each says above what it tells.
+"""
+READERS = ("prometheus/rules/*.rules.yml", "prometheus/alerts/*.alerts.yml", "grafana/dashboards/*.json")
 
 
 def pages(classes: Mapping[str, type[Collector]], docs: Path) -> dict[Path, str]:
@@ -45,7 +51,17 @@ def glossary(classes: Mapping[str, type[Collector]]) -> str:
     parts = [TITLE]
     for name, cls in classes.items():
         parts += [f"## {name}\n", f"{subject(cls)} [More](collectors/{name}.md).\n", table(cls.metrics)]
-    return "\n".join([*parts, OWN, table(STATUS)])
+    families = [family for cls in classes.values() for family in cls.metrics]
+    return "\n".join([*parts, OWN, table(STATUS), UNREAD, unread([*families, *STATUS])])
+
+
+def unread(families: Iterable[Family]) -> str:
+    """Names the families that no rule, alert or board reads."""
+    text = "\n".join(file.read_text() for pattern in READERS for file in sorted(CHECKOUT.glob(pattern)))
+    read = {
+        name.removesuffix(end) for name in re.findall(r"vllm_\w+", text) for end in ("", "_bucket", "_count", "_sum")
+    }
+    return ", ".join(f"`{name}`" for name in sorted({family.name for family in families} - read)) + "\n"
 
 
 def table(families: Iterable[Family]) -> str:
