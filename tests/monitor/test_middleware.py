@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.monitor.test_outcomes import DEAD
 from tests.monitor.test_stats import counts
 from vllm_monitor import Middleware, middleware, process
+from vllm_monitor.outcomes import ErrorType
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
 ASKED = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": []}
@@ -258,30 +258,41 @@ def test_without_the_directory_nothing_is_counted(
     assert process._this is None
 
 
-def test_counts_agree_with_the_clients_tally(scene: Scene) -> None:
-    dice, tally = random.Random(11), Counter[str]()
-    kinds: list[tuple[str, Application]] = [
-        ("success", stream(b"data: {}\n\n")),
-        ("success", answer(200)),
-        ("validation", answer(400)),
-        ("not_found", answer(404)),
-        ("rate_limited", answer(429)),
-        ("overload", answer(503, b"full")),
-        ("timeout", answer(504)),
-        ("in_stream", stream(b'data: {"error": {}}\n\n')),
-        ("engine_dead", answer(500, DEAD)),
-        ("oom", answer(500, b"CUDA out of memory")),
-        ("internal", answer(500, b"?")),
-    ]
-    for _ in range(500):
-        name, application = dice.choice(kinds)
-        scene.ask(application)
-        tally[name] += 1
+async def gives_up(scope: Any, receive: Any, send: Any) -> None:
+    """A request whose client goes away while its answer is made."""
+    await receive()
+    await send(START)
+    assert (await receive())["type"] == "http.disconnect"
+
+
+EACH = 50  # of 1,000 requests: 5 %
+FAILURES: dict[str, Application] = {
+    "validation": answer(400),
+    "not_found": answer(404),
+    "rate_limited": answer(429),
+    "overload": answer(503, b"full"),
+    "timeout": answer(504),
+    "client_abort": gives_up,
+    "in_stream": stream(b'data: {"error": {}}\n\n'),
+    "engine_dead": answer(500, DEAD),
+    "oom": answer(500, b"CUDA out of memory"),
+    "internal": answer(500, b"?"),
+}
+
+
+def test_counts_of_a_thousand_requests_agree_with_the_clients_tally(scene: Scene) -> None:
+    assert set(FAILURES) == set(get_args(ErrorType))
+    good = [stream(b"data: {}\n\n"), answer(200)] * (5 * EACH)
+    asked = [*good, *(application for application in FAILURES.values() for _ in range(EACH))]
+    random.Random(11).shuffle(asked)
+    for application in asked:
+        scene.ask(application, [{"type": "http.request", "body": b"{}"}, {"type": "http.disconnect"}])
     found = scene.counts()
-    assert found["vllm_requests_total status=success"] == [tally.pop("success")]
-    assert {name: found[f"vllm_request_errors_total type={name}"] for name in tally} == {
-        name: [count] for name, count in tally.items()
-    }
+    assert len(asked) == 1000
+    assert found["vllm_requests_total status=success"] == [500]
+    assert found["vllm_requests_total status=aborted"] == [EACH]
+    assert found["vllm_requests_total status=error"] == [9 * EACH]
+    assert [found[f"vllm_request_errors_total type={name}"] for name in FAILURES] == [[EACH]] * len(FAILURES)
 
 
 class Engine:

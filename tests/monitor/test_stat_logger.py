@@ -16,9 +16,14 @@ from typing import Any
 import pytest
 
 from tests.monitor import eras
+from tests.monitor.nonsense import VALUES, statistics
+from tests.monitor.test_stats import counts
 from tests.patience import wait_for
 from vllm_exporter.subjects.inside.format import Directory, is_whole, parse_directory, parse_header, parse_values
 from vllm_monitor import background, process
+
+RANDOM_STEPS = 100_000
+POOL = 2_000  # random objects, of which each step takes two: made anew each time they would take three times as long
 
 
 class AggregateStatLoggerBase:
@@ -147,3 +152,32 @@ def test_two_loggers_of_a_process_share_one_file(plugin: Any, tmp_path: Path) ->
     for _ in range(2):
         plugin.StatLogger(vllm_config=None, engine_indexes=[0])
     assert len(list(tmp_path.glob("*.snap"))) == 1
+
+
+@pytest.mark.parametrize(
+    "era", ["0.32.0", *(pytest.param(era, marks=pytest.mark.chaos) for era in ("0.8.5", "0.11.1", "0.20.0"))]
+)
+def test_nonsense_neither_raises_nor_fills_the_file_nor_ends_the_counting(
+    plugin: Any, monkeypatch: pytest.MonkeyPatch, era: str
+) -> None:
+    monkeypatch.setattr(background.Background, "start", lambda background: None)
+    dice, logger = random.Random(era), plugin.StatLogger(vllm_config=None, engine_indexes=[0])
+    here = process._this
+    assert here is not None
+    pool = [statistics(dice, era) for _ in range(POOL)]
+    for number in range(RANDOM_STEPS):
+        scheduler, iteration = dice.choice(pool)[0], dice.choice(pool)[1]
+        engine = dice.choice((0, 1, dice.choice(VALUES)))
+        logger.record(scheduler, iteration, mm_cache_stats=None, engine_idx=engine)
+        if number % 1000 == 999:  # fewer than the ring keeps
+            here.background.round()
+    logger.record(eras.scheduler(era), eras.iteration(era), mm_cache_stats=None, engine_idx=0)
+    before = counts(here.background.series)
+    here.background.round()
+    found = counts(here.background.series)
+    assert found["vllm_tokens_generated_total"][0] == before["vllm_tokens_generated_total"][0] + 3
+    steps = sum(value[0] for name, value in found.items() if name.startswith("vllm_engine_steps_total"))
+    assert steps > RANDOM_STEPS / 5  # much of it was understood
+    assert found["vllm_inside_steps_lost_total"][0] < RANDOM_STEPS / 10  # what could not be
+    assert len(here.background.series.values) < 1000
+    assert all(abs(value) < 1e300 for value in here.background.series.values)

@@ -1,18 +1,14 @@
-"""The same counts from what each release reports; and from nonsense nothing, without an exception."""
+"""The same counts from what each release reports."""
 
 from __future__ import annotations
 
-import random
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from tests.monitor import eras
 from vllm_monitor.series import Series
 from vllm_monitor.stats import StepCounter
-
-FUZZ = 100_000
 
 
 def counts(series: Series) -> dict[str, list[float]]:
@@ -151,63 +147,3 @@ def test_a_step_without_output_counts_as_a_step_only() -> None:
     StepCounter(series).count(1.0, eras.scheduler("0.32.0"), None, 0)
     assert counts(series)["vllm_engine_steps_total engine=0"] == [1]
     assert "vllm_tokens_generated_total" not in counts(series)
-
-
-class Raising:
-    """Every attribute raises, as a property of a class that was changed may do."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise RuntimeError(name)
-
-
-class Odd(float):
-    """A number that raises when it is compared."""
-
-    def __ge__(self, other: object) -> bool:
-        raise TypeError("not comparable")
-
-    __le__ = __gt__ = __lt__ = __ge__
-
-
-NUMBERS: tuple[Any, ...] = (None, True, -1, 0, 7, 10**400, 0.5, float("nan"), float("inf"), Odd(1.0))
-LISTS: tuple[Any, ...] = (
-    [],
-    [None],
-    [0.1, "x", float("nan")],
-    (1, 2),
-    {},
-    {"a": 1},
-    {1: "a"},
-    {"a": None},
-    [Raising()],
-)
-VALUES = (*NUMBERS, *LISTS, "text", b"bytes", Raising(), object(), lambda: 1, eras.Reason("stop"))
-NAMES = sorted(
-    {*vars(eras.scheduler("0.32.0")), *vars(eras.iteration("0.32.0")), *vars(eras.iteration("0.8.5")), "strange"}
-)
-REQUEST = sorted(vars(eras.finished("0.32.0")))
-
-
-def strange(dice: random.Random, names: list[str], deep: int = 2) -> Any:
-    """An object with some of the attributes, and any value in each."""
-    made = SimpleNamespace()
-    for name in dice.sample(names, dice.randrange(len(names))):
-        inner = deep and dice.random() < 0.3
-        value = [strange(dice, REQUEST, 0)] if inner and name == "finished_requests" else dice.choice(VALUES)
-        setattr(made, name, strange(dice, names, deep - 1) if inner and not isinstance(value, list) else value)
-    return made
-
-
-def test_nonsense_makes_no_series_without_bound_and_no_value_that_is_not_finite() -> None:
-    dice, series = random.Random(20261130), Series()
-    counter = StepCounter(series)
-    failed = 0
-    for _ in range(FUZZ):
-        first, second = (strange(dice, NAMES) if dice.random() < 0.8 else dice.choice(VALUES) for _ in range(2))
-        try:
-            counter.count(dice.random() * 1e6, first, second, dice.choice(VALUES))
-        except Exception:  # noqa: BLE001 - as the caller does
-            failed += 1
-    assert failed < FUZZ / 10  # what raises all the same is counted as lost by the caller
-    assert len(series.values) < 1000
-    assert all(abs(value) < 1e300 for value in series.values)
