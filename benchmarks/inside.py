@@ -1,8 +1,8 @@
 """What the in-process part costs a server: per step, per request, per chunk, and its other thread's share of the loop.
 
 Run from the checkout: python benchmarks/inside.py [--json FILE]
-Calls are measured in a warm loop, net of an empty function that takes the same arguments. The baseline is what one
-request costs with prometheus_client: a counter and a histogram found by labels().
+Calls are measured in a warm loop, net of an empty function that takes the same arguments. The baselines are what one
+request costs with prometheus_client and with OpenTelemetry: a counter and a histogram, found by labels.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,19 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from tests.e2e.harness.benchmark import make_parser, write_figures
 from tests.e2e.harness.figures import Figure
 from tests.monitor import eras
+from tests.monitor.bench.baselines import opentelemetry
 from vllm_monitor.background import INTERVAL, Background
 from vllm_monitor.limits import Limit
 from vllm_monitor.middleware import Middleware
 from vllm_monitor.order_file import write_order
 from vllm_monitor.process import this_process
+from vllm_monitor.requests import RecordedRequests
 from vllm_monitor.ring import Ring
+from vllm_monitor.series import Series
 from vllm_monitor.stats import StepCounter
 from vllm_monitor.vllm_metrics import VLLMMetrics
 
+LABELS = "prometheus_client by labels"
 RUNS, CALLS, REQUESTS, CHUNKS = 7, 200_000, 3_000, 200
 STEPS_A_SECOND, BATCH, SECONDS = 300, 64, 10.0
 MICRO = 1e6
@@ -70,10 +75,39 @@ def recording() -> list[Figure]:
         ours = seconds(lambda: append(stats, stats, mm_cache_stats=None, engine_idx=0), CALLS)
         net.append((ours - seconds(lambda: empty(stats, stats, mm_cache_stats=None, engine_idx=0), CALLS)) * MICRO)
     own = VLLMMetrics(CollectorRegistry())
-    requested = []
+    requested, own_total = [], []
     for _ in range(RUNS + 1):
-        requested.append(seconds(lambda: own.record_request(0.1, "success", 5, 0.01), 1_000) * MICRO)
-        own.flush()  # the first run warms up
+        before = time.thread_time()
+        requested.append(seconds(lambda: own.record_request(0.1, "success"), 1_000) * MICRO)
+        own.flush()  # as its other thread does
+        own_total.append((time.thread_time() - before) / 1_000 * MICRO)
+    requested, own_total = requested[1:], own_total[1:]  # the first run warms up
+    theirs, otel = prometheus(), opentelemetry()
+    found = [
+        Figure("record_microseconds", "µs", tuple(net), 0.3, min(theirs), LABELS),
+        Figure("record_request_microseconds", "µs", tuple(requested), 0.3, min(theirs), LABELS),
+        Figure("record_cheaper_than_prometheus_client", "times", (min(theirs) / max(net),), 10.0, at_least=True),
+        Figure(
+            "record_request_cheaper_than_prometheus_client", "times", _times(theirs, requested), 10.0, at_least=True
+        ),
+        Figure("request_counted_all_threads_microseconds", "µs", all_threads(), min(theirs), min(theirs), LABELS),
+        Figure("record_request_all_threads_microseconds", "µs", tuple(own_total), None, min(theirs), LABELS),
+    ]
+    if otel:
+        caller, whole = [one for one, _ in otel], [one for _, one in otel]
+        found += [
+            Figure("opentelemetry_request_microseconds", "µs", tuple(caller)),
+            Figure("opentelemetry_request_all_threads_microseconds", "µs", tuple(whole)),
+            Figure("record_cheaper_than_opentelemetry", "times", (min(caller) / max(net),), 10.0, at_least=True),
+            Figure(
+                "record_request_cheaper_than_opentelemetry", "times", _times(caller, requested), 10.0, at_least=True
+            ),
+        ]
+    return found
+
+
+def prometheus() -> list[float]:
+    """Returns the µs of one request with prometheus_client, which has no other thread."""
     registry = CollectorRegistry()
     requests = Counter("requests", "", ["status"], registry=registry)
     latency = Histogram("latency", "", ["server"], registry=registry)
@@ -82,14 +116,24 @@ def recording() -> list[Figure]:
         requests.labels(status="success").inc()
         latency.labels(server="a").observe(0.2)
 
-    theirs = [seconds(labelled, CALLS // 10) * MICRO for _ in range(RUNS)]
-    return [
-        Figure("record_microseconds", "µs", tuple(net), 0.3, min(theirs), "prometheus_client by labels"),
-        Figure(
-            "record_request_microseconds", "µs", tuple(requested[1:]), 0.3, min(theirs), "prometheus_client by labels"
-        ),
-        Figure("record_cheaper_than_prometheus_client", "times", (min(theirs) / max(net),), 10.0, at_least=True),
-    ]
+    return [seconds(labelled, CALLS // 10) * MICRO for _ in range(RUNS)]
+
+
+def all_threads() -> tuple[float, ...]:
+    """Returns the µs of one request here, from the caller to the snapshot's values: a counter and a histogram, too."""
+    recorded = RecordedRequests(Series())
+
+    def request() -> None:
+        recorded.append((0.2, "success", 0, None))
+        if len(recorded._recorded) >= 1_000:
+            deque(recorded(0.0), maxlen=0)
+
+    seconds(request, 10_000)
+    return tuple(seconds(request, 100_000) * MICRO for _ in range(RUNS))
+
+
+def _times(theirs: Sequence[float], ours: Sequence[float]) -> tuple[float, ...]:
+    return tuple(min(theirs) / one for one in ours)
 
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
