@@ -46,8 +46,17 @@ def port(deps: WebDeps, journal: Journal) -> Iterator[int]:
 
 
 def stop(server: Server, thread: threading.Thread) -> None:
-    server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))  # type: ignore[attr-defined]
+    """The loop ends when it watches nothing any more. What it watched is closed after it, the trigger too: a thread
+    that has just answered may have pulled it, so that the loop may run `end` before this pull is over."""
+    watched: dict[int, Any] = {}
+
+    def end() -> None:
+        watched.update(server._map)
+        server._map.clear()
+
+    server.trigger.pull_trigger(end)  # type: ignore[attr-defined]
     thread.join()
+    wasyncore.close_all(watched)
 
 
 @pytest.fixture
@@ -175,10 +184,15 @@ def connect(server: Server, sent: bytes = b"") -> socket.socket:
     return connection
 
 
-def answer(connection: socket.socket) -> tuple[int, Any]:
-    """The status, and the body as JSON."""
+def response_to(connection: socket.socket) -> http.client.HTTPResponse:
     response = http.client.HTTPResponse(connection)
     response.begin()
+    return response
+
+
+def answer(connection: socket.socket) -> tuple[int, Any]:
+    """The status, and the body as JSON."""
+    response = response_to(connection)
     return response.status, json.loads(response.read())
 
 
@@ -195,7 +209,11 @@ def test_clients_that_wait_make_room_for_others(
     """Nothing was said, half a request, or all of one and the connection is kept, as Alertmanager keeps its own."""
     monkeypatch.setattr("vllm_healer.web.server.CONNECTIONS", 20)
     server = serve()
-    waiting = [connect(server, said) for _ in range(60)]
+    waiting = []
+    for _ in range(60):
+        waiting.append(connect(server, said))
+        if said.endswith(b"\r\n\r\n"):  # before the answer it does not wait, and gives way to nobody
+            assert response_to(waiting[-1]).status == 200
     assert ready(server) == 200
     assert len(server.active_channels) <= 21
     for connection in waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import time
@@ -12,6 +13,7 @@ import pytest
 from tests.exporter.fake_proc import FakeProc
 from tests.exporter.fakes import FakeClock
 from tests.exporter.subjects.inside.snapshot_writer import Line, SnapshotWriter
+from tests.patience import wait_for
 from vllm_exporter.errors import NoData, SourceError
 from vllm_exporter.subjects.inside.directory import (
     DirectoryReading,
@@ -236,24 +238,29 @@ def test_the_writer_of_the_tests_is_this_process(folder: Path, clock: FakeClock)
     assert lives(one.identity, one.written, one.written, proc, read_identity(proc))
 
 
-def keep_writing(folder: str, seconds: float) -> None:
+def keep_writing(folder: str) -> None:
     writer = SnapshotWriter(Path(folder), pid=1, start=1)
     writer.lines([Line("counter", f"count_{at}") for at in range(300)])
-    deadline, count = time.monotonic() + seconds, 0
-    while time.monotonic() < deadline:
-        count += 1
+    for count in itertools.count():
         writer.write([float(count)] * 300)
 
 
 def test_never_sees_half_a_write_of_a_process_that_writes_all_the_time(folder: Path, clock: FakeClock) -> None:
-    process = multiprocessing.get_context("fork").Process(target=keep_writing, args=(str(folder), 0.5))
+    process = multiprocessing.get_context("fork").Process(target=keep_writing, args=(str(folder),), daemon=True)
     process.start()
-    found, good = SnapshotDirectory(folder, clock), 0
-    while process.is_alive():
+    found = SnapshotDirectory(folder, clock)
+    seen: set[float] = set()
+
+    def look() -> bool:
         clock.advance(10)
         reading = found.read()
-        good += len(reading.snapshots)
         assert all(len(set(one.values)) <= 1 for one in reading.snapshots)
         assert set(reasons(reading).values()) <= {"torn"}
-    process.join()
-    assert good > 100
+        seen.update(value for one in reading.snapshots for value in one.values[:1])
+        return len(seen) > 100
+
+    try:
+        wait_for(look, "a hundred different readings", lambda: f"of {len(seen)}", pause=0)
+    finally:
+        process.kill()
+        process.join()
