@@ -37,7 +37,7 @@ def compose_config(*files: str, **env: str) -> Any:
 def test_is_valid_without_any_setting() -> None:
     services = compose_config("docker-compose.yml")["services"]
     assert services["prometheus"]["image"] == "prom/prometheus:v3.15.0"
-    assert services["config"]["environment"] == {"PYTHONPATH": "/checkout"}
+    assert services["config"]["environment"] == {"PYTHONPATH": "/checkout", "ALERTMANAGER_IMAGE": ""}
 
 
 def test_settings_of_the_shell_reach_the_renderer() -> None:
