@@ -20,6 +20,14 @@ ENGINE = query(
     'label_values(engine:vllm_requests_running:max{server=~"$server"}, engine)',
     every=".*",
 )
+TENANT = query(
+    "tenant",
+    "Tenant",
+    "Who asks, as the part inside vLLM tells them apart.",
+    "label_values(vllm_tenant_requests_total, tenant)",
+    every=".*",
+)
+NO_PRICE = "no price is set"
 
 
 def count(title: str, description: str, condition: str, colour: str = "") -> Panel:
@@ -165,6 +173,70 @@ def parallel() -> Row:
     )
 
 
+def tenants() -> Row:
+    chosen = HERE[:-1] + ', tenant=~"$tenant"}'
+    failed = HERE[:-1] + ', tenant=~"$tenant", status!="success"}'
+    rate = "[$__rate_interval]"
+    return Row(
+        "Who asks? (the part inside vLLM)",
+        (
+            tenant_lines(
+                "Requests by Tenant",
+                "Finished requests per second, of the ten tenants that ask most.",
+                f"vllm_tenant_requests_total{chosen}{rate}",
+                "reqps",
+            ),
+            tenant_lines(
+                "Failed by Tenant",
+                "Requests per second that failed or were given up, of the ten tenants with most of them.",
+                f"vllm_tenant_requests_total{failed}{rate}",
+                "reqps",
+            ),
+            tenant_lines(
+                "Tokens by Tenant",
+                "Tokens per second, read and generated, of the ten tenants that use most.",
+                f"vllm_tenant_tokens_total{chosen}{rate}",
+                "suffix: tok/s",
+            ),
+        ),
+        collapsed=True,
+    )
+
+
+def tenant_lines(title: str, description: str, counter: str, unit: str) -> Panel:
+    query = Query(f"topk(10, sum by (tenant) (rate({counter})) > 0)", "{{tenant}}")
+    return timeseries(title, description, query, unit=unit, missing="no tenant is seen")
+
+
+def costs() -> Row:
+    return Row(
+        "What does it cost? (gpu_hour_price in prometheus/thresholds.yml)",
+        (
+            timeseries(
+                "Cost per Hour",
+                "Of all chosen servers, in your currency: all GPUs, and the part that went while no request ran.",
+                Query(f"sum(server:vllm_gpu_cost_per_hour:sum{HERE})", "all", colour="blue"),
+                Query(f"sum(server:vllm_gpu_idle_cost_per_hour:ratio_1h{HERE})", "idle", colour="orange"),
+                missing=NO_PRICE,
+            ),
+            timeseries(
+                "Cost per 1,000 Tokens",
+                "Of generated tokens over the last hour, of the five servers where they cost most.",
+                Query(f"topk(5, server:vllm_gpu_cost_per_1000_tokens:ratio_1h{HERE})", BY_SERVER),
+                missing=NO_PRICE,
+            ),
+            timeseries(
+                "Energy per 1,000 Tokens",
+                "Of generated tokens over the last hour, of the five servers that take most.",
+                Query(f"topk(5, server:vllm_gpu_joules_per_1000_tokens:ratio_1h{HERE})", BY_SERVER),
+                unit="joule",
+                missing="no GPU tells its power",
+            ),
+        ),
+        collapsed=True,
+    )
+
+
 BOARD = Board(
     uid=uid("fleet"),
     title="vLLM Monitor / Fleet",
@@ -174,6 +246,8 @@ BOARD = Board(
         Row("Which servers are unwell?", servers()),
         Row("Is the load spread evenly?", even()),
         parallel(),
+        tenants(),
+        costs(),
     ),
-    variables=(QUANTILE, ENGINE),
+    variables=(QUANTILE, ENGINE, TENANT),
 )

@@ -21,6 +21,7 @@ CHOSEN = {
     "host": ".*",
     "gpu": ".*",
     "engine": ".*",
+    "tenant": ".*",
     "of": "e2e",
     "quantile": "p99",
     # Grafana's own, of a range of 5 minutes.
