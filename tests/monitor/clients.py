@@ -43,7 +43,7 @@ class Client:
     async def answer(self) -> Answer:
         """Reads the next answer."""
         assert self._reader is not None
-        status, body = 0, b""
+        status, body, fields = 0, b"", b""
         try:
             head = await self._reader.readuntil(b"\r\n\r\n")
             status, fields = int(head.split()[1]), head.lower()
