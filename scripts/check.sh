@@ -19,6 +19,7 @@ main() {
   check "shell scripts" shell_scripts
   each promtool check_prometheus
   each amtool check_alertmanager
+  lint_rules
   if [ ${#failed[@]} -gt 0 ]; then
     printf 'failed: %s\n' "${failed[*]}" >&2
     exit 1
@@ -53,6 +54,15 @@ check_prometheus() { # promtool
 }
 
 check_alertmanager() { "$1" check-config alertmanager/alertmanager.yml; } # amtool
+
+# Beside promtool: labels that an expression has not, what can never match. Left out where pint is not installed.
+lint_rules() {
+  local pint
+  pint=$(command -v pint || echo "${GO_TOOLS_HOME:-$HOME/.cache/go-tools}/bin/pint")
+  if [ ! -x "$pint" ]; then echo "left out: pint is not installed" && return; fi
+  check "pint $("$pint" version 2>&1 | cut -d ' ' -f 1)" "$pint" --config prometheus/pint.hcl --offline --no-color lint \
+    --show-duplicates --fail-on warning prometheus/rules prometheus/alerts
+}
 
 # A house with more rooms has no map.
 few_modules() {

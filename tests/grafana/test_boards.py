@@ -206,6 +206,29 @@ def test_every_query_asks_the_chosen_data_source(board: Object) -> None:
 
 
 @BOARD
+def test_rates_are_over_what_grafana_says_that_rates_need(board: Object) -> None:
+    """`$__rate_interval` holds four scrapes at least. What is counted is so over the range or, for bars, over a bar."""
+    for panel in panels(board):
+        for target in panel["targets"]:
+            windows = re.findall(r"\b(i?rate|increase)\([^()]*\[([^\]]*)\]", target["expr"])
+            counts = {"$__range"} if target["instant"] else {"$__interval"}
+            for function, window in windows:
+                assert window in (counts if function == "increase" else {"$__rate_interval"}), panel["title"]
+
+
+@BOARD
+def test_every_panel_but_text_asks_something(board: Object) -> None:
+    assert [panel["title"] for panel in panels(board) if not panel["targets"] and panel["type"] != "text"] == []
+
+
+@BOARD
+def test_the_choices_follow_the_range_of_time(board: Object) -> None:
+    """Else a server that is gone cannot be chosen when one looks back."""
+    asking = [item for item in board["templating"]["list"] if item["type"] == "query"]
+    assert [item["name"] for item in asking if item["refresh"] != 2] == []
+
+
+@BOARD
 def test_numbers_are_present_ones_and_lines_are_not(board: Object) -> None:
     """A number over its course takes the last point, not the last that was a number: that may be of a dead server."""
     present = {"stat", "gauge", "table", "piechart", "bargauge", "barchart"}
