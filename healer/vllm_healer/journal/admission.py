@@ -7,9 +7,10 @@ Alertmanager itself about those that are.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from vllm_healer.journal import schema
 from vllm_healer.journal.schema import alerts, incidents
@@ -21,6 +22,20 @@ OF_STRANGER = 5  # alerts held of a server that is not listed: enough to say wha
 OF_SERVER = 50  # alerts held of a listed server, beside those that support an action
 OF_NAME = 10  # alerts held of a listed server by one name that supports an action: several Prometheus may send it
 CLOSED = (IncidentState.HEALED, IncidentState.FAILED, IncidentState.RESOLVED)
+SERVERS = 500  # asked for at once: below every database's limit of bound values
+
+_HELD = (
+    select(incidents.c.server, alerts.c.name, func.count())
+    .where(
+        incidents.c.server.in_(bindparam("servers", expanding=True)),
+        incidents.c.state.not_in(CLOSED),
+        alerts.c.incident == incidents.c.id,
+        alerts.c.firing.is_(True),
+        alerts.c.over.is_(False),
+    )
+    .group_by(incidents.c.server, alerts.c.name)
+)
+_WAITING = select(func.count()).select_from(alerts).where(schema.waiting)
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class Room:
 
     admission: Admission
     connection: Connection
+    servers: Iterable[str]  # of the alerts that will ask
     waiting: int = 0
     held: dict[str, Counter[str]] = field(default_factory=dict)  # of a server, by name of the alert
 
@@ -63,12 +79,14 @@ class Room:
         return free
 
     def _held(self, server: str) -> Counter[str]:
+        """Counts what is held of a server; the first question has it read of all."""
         if server not in self.held:
-            firing = (alerts.c.firing.is_(True), alerts.c.over.is_(False), alerts.c.incident == incidents.c.id)
-            of_server = (incidents.c.server == server, incidents.c.state.not_in(CLOSED))
-            query = select(alerts.c.name, func.count().label("held")).where(*of_server, *firing)
-            rows = self.connection.execute(query.group_by(alerts.c.name))
-            self.held[server] = Counter({row.name: row.held for row in rows})
+            asked = sorted({server, *self.servers})
+            self.held |= {one: Counter() for one in asked}
+            for start in range(0, len(asked), SERVERS):
+                rows = self.connection.execute(_HELD, {"servers": asked[start : start + SERVERS]})
+                for one, name, held in rows:
+                    self.held[one][name] = held
         return self.held[server]
 
 
@@ -81,4 +99,4 @@ def shortened(alert: Alert, admission: Admission) -> Alert:
 
 
 def count_waiting(connection: Connection) -> int:
-    return int(connection.scalar(select(func.count()).select_from(alerts).where(schema.waiting)) or 0)
+    return int(connection.scalar(_WAITING) or 0)

@@ -7,11 +7,11 @@ a stale copy: Alertmanager resolves what Prometheus stopped sending, and takes i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Row, Update, insert, select, update
+from sqlalchemy import BindParameter, Connection, Row, Update, and_, bindparam, func, insert, or_, select, update
 
 from vllm_healer.journal import entries, schema
 from vllm_healer.journal.admission import CLOSED, Admission, Room, shortened
@@ -25,31 +25,71 @@ from vllm_healer.names import plain_name
 T = TypeVar("T")
 Key = tuple[str, str, bool]  # fingerprint, period, firing
 
-# Below every database's limit of bound values (SQLite before 3.32: 999).
-CHUNK = 500
+# Twice as many, for fingerprints and periods, are below every database's limit of bound values (SQLite
+# before 3.32: 999).
+CHUNK = 400
 # A notification with more new alerts than this is a storm: one sentence tells of it, the rows have the rest.
 SENTENCES = 20
 # Of one incident. What fires is bounded by `admission`; of what has ended the newest are enough.
 MEMBERS = 200
 
+# Statements that each webhook needs are made once: to put one together takes longer than to run it.
+_ROWS: BindParameter[int] = bindparam("rows", expanding=True)
+_FINGERPRINTS: BindParameter[str] = bindparam("fingerprints", expanding=True)
+_INSERT = insert(alerts)
+_KNOWN = select(alerts.c.id, alerts.c.fingerprint, alerts.c.period, alerts.c.firing, alerts.c.over).where(
+    alerts.c.fingerprint.in_(_FINGERPRINTS),
+    or_(
+        alerts.c.period.in_(bindparam("periods", expanding=True)),
+        and_(alerts.c.firing.is_(True), alerts.c.over.is_(False)),
+    ),
+)
+_COUNT = update(alerts).where(alerts.c.id.in_(_ROWS)).values(deliveries=alerts.c.deliveries + 1)
+_ENDED = update(alerts).where(alerts.c.id.in_(_ROWS), alerts.c.over.is_(True))
+_LEAVE_CLOSED = _ENDED.where(alerts.c.incident.in_(select(incidents.c.id).where(incidents.c.state.in_(CLOSED)))).values(
+    incident=None
+)
+_FIRE_AGAIN = _ENDED.values(over=False)
+_END = update(alerts).where(alerts.c.firing.is_(True), alerts.c.fingerprint.in_(_FINGERPRINTS)).values(over=True)
+_INCIDENTS = (
+    select(alerts.c.fingerprint, alerts.c.incident)
+    .where(alerts.c.fingerprint.in_(_FINGERPRINTS), alerts.c.firing.is_(True))
+    .order_by(alerts.c.id)
+)
+_place = func.row_number().over(partition_by=alerts.c.incident, order_by=(alerts.c.over, alerts.c.id.desc()))
+_ranked = (
+    select(alerts, _place.label("place")).where(alerts.c.incident.in_(_ROWS), alerts.c.firing.is_(True)).subquery()
+)
+_MEMBERS = select(_ranked).where(_ranked.c.place <= bindparam("most")).order_by(_ranked.c.id)
+
+
+class _Known(NamedTuple):
+    """A row that an alert may be a repetition of."""
+
+    id: int
+    holds: bool  # it fires and is not over
+
 
 def record(connection: Connection, heard: Sequence[Alert], now: Instant, admission: Admission) -> Recorded:
     """Inserts what is new, counts what is not, and notes which firing ones are over. Strangers find little room."""
-    admitted = _admit(connection, heard, admission)
+    alike = [shortened(bounded(alert), admission) for alert in heard]
+    known = _known(connection, alike)
+    admitted = _admit(connection, alike, known, admission)
     if admitted:
-        _record(connection, admitted, now)
+        _record(connection, admitted, known, now)
     firing = sum(alert.firing for alert in heard) - sum(alert.firing for alert in admitted)
     return Recorded(stored=len(admitted), left_out=firing)
 
 
-def _record(connection: Connection, heard: Sequence[Alert], now: Instant) -> None:
-    known = _known(connection, {alert.fingerprint for alert in heard})
+def _record(connection: Connection, heard: Sequence[Alert], known: Mapping[Key, _Known], now: Instant) -> None:
     new = _unknown(heard, known)
     _insert(connection, new, now)
-    _count(connection, {known[key] for key in map(_key, heard) if key in known})
+    _update(connection, _COUNT, sorted({known[key].id for key in map(_key, heard) if key in known}))
     latest = {alert.fingerprint: alert for alert in heard}.values()
-    _take_up_again(connection, [known[_key(alert)] for alert in latest if alert.firing and _key(alert) in known])
-    _end(connection, [alert for alert in latest if not alert.firing])
+    _take_up_again(connection, [known[_key(alert)].id for alert in latest if alert.firing and _key(alert) in known])
+    for chunk in _chunks([alert.fingerprint for alert in latest if not alert.firing]):
+        # Alertmanager holds one alert per fingerprint, so its end ends every period of it.
+        connection.execute(_END, {"fingerprints": chunk})
     _tell(connection, new, now)
 
 
@@ -59,13 +99,15 @@ def assign(
     """Makes alerts part of an incident and returns those that have joined. What was never delivered (it was read from
     Alertmanager) is inserted where there is room."""
     firing = [bounded(alert) for alert in members if alert.firing]
-    known = _known(connection, {alert.fingerprint for alert in firing})
-    room = Room(admission, connection)
-    new = [alert for alert in _unknown(firing, known) if room.take(alert)]
-    _insert(connection, new, now, deliveries=0)
-    known = _known(connection, {alert.fingerprint for alert in firing})
-    joined = {known[_key(alert)]: alert for alert in firing if _key(alert) in known}
-    _update(connection, update(alerts).values(incident=incident), list(joined))
+    known = _known(connection, firing)
+    unknown = _unknown(firing, known)
+    room = Room(admission, connection, [alert.server for alert in unknown])
+    new = [alert for alert in unknown if room.take(alert)]
+    if new:
+        _insert(connection, new, now, deliveries=0)
+        known = _known(connection, firing)
+    joined = {known[_key(alert)].id: alert for alert in firing if _key(alert) in known}
+    _update(connection, update(alerts).where(alerts.c.id.in_(_ROWS)).values(incident=incident), list(joined))
     return tuple(joined.values())
 
 
@@ -75,22 +117,25 @@ def unassigned(connection: Connection) -> tuple[StoredAlert, ...]:
     return tuple(_stored(row) for row in rows)
 
 
-def of_incident(connection: Connection, incident: int) -> tuple[StoredAlert, ...]:
-    """The incident's alerts, oldest first: those that fire, and the newest that resolved since."""
-    members = select(alerts).where(alerts.c.incident == incident, alerts.c.firing.is_(True))
-    rows = connection.execute(members.order_by(alerts.c.over, alerts.c.id.desc()).limit(MEMBERS)).all()
-    return tuple(sorted((_stored(row) for row in rows), key=lambda alert: alert.id))
+def of_incidents(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[StoredAlert, ...]]:
+    """The alerts of each of these incidents, oldest first: those that fire, and the newest that resolved since."""
+    found: dict[int, list[StoredAlert]] = {incident: [] for incident in ids}
+    for chunk in _chunks(list(ids)):
+        for row in connection.execute(_MEMBERS, {"rows": chunk, "most": MEMBERS}):
+            found[row._mapping["incident"]].append(_stored(row))
+    return {incident: tuple(members) for incident, members in found.items()}
 
 
-def _admit(connection: Connection, heard: Sequence[Alert], admission: Admission) -> list[Alert]:
-    """The alerts that are held already, and those for which there is room, bounded in size. The end of a stranger's
-    alert that is not held is nothing to keep."""
-    alike = [shortened(bounded(alert), admission) for alert in heard]
+def _admit(
+    connection: Connection, alike: list[Alert], known: Mapping[Key, _Known], admission: Admission
+) -> list[Alert]:
+    """The alerts that are held already, and those for which there is room. The end of a stranger's alert that is not
+    held is nothing to keep."""
     if admission.listed is None:
         return alike
-    held = _held(connection, {alert.fingerprint for alert in alike})
+    held = {key for key, row in known.items() if row.holds}
     fingerprints = {fingerprint for fingerprint, _, _ in held}
-    room = Room(admission, connection)
+    room = Room(admission, connection, [alert.server for alert in alike if alert.firing and _key(alert) not in held])
     admitted: list[Alert] = []
     for alert in alike:
         if alert.firing:
@@ -102,17 +147,6 @@ def _admit(connection: Connection, heard: Sequence[Alert], admission: Admission)
             admitted.append(alert)
             fingerprints.add(alert.fingerprint)
     return admitted
-
-
-def _held(connection: Connection, fingerprints: set[str]) -> set[Key]:
-    """The keys of firing rows of these fingerprints that are not over."""
-    columns = (alerts.c.fingerprint, alerts.c.period, alerts.c.firing)
-    firing = select(*columns).where(alerts.c.firing.is_(True), alerts.c.over.is_(False))
-    return {
-        (row.fingerprint, row.period, row.firing)
-        for chunk in _chunks(sorted(fingerprints))
-        for row in connection.execute(firing.where(alerts.c.fingerprint.in_(chunk)))
-    }
 
 
 def _key(alert: Alert) -> Key:
@@ -127,18 +161,18 @@ def period(starts_at: str) -> str:
         return starts_at
 
 
-def _known(connection: Connection, fingerprints: set[str]) -> dict[Key, int]:
-    """The rows of these fingerprints, by key."""
-    columns = (alerts.c.id, alerts.c.fingerprint, alerts.c.period, alerts.c.firing)
-    rows = (
-        row
-        for chunk in _chunks(sorted(fingerprints))
-        for row in connection.execute(select(*columns).where(alerts.c.fingerprint.in_(chunk)))
-    )
-    return {(row.fingerprint, row.period, row.firing): row.id for row in rows}
+def _known(connection: Connection, heard: Sequence[Alert]) -> dict[Key, _Known]:
+    """The rows of these alerts' periods, and those of their fingerprints that fire, by key."""
+    found: dict[Key, _Known] = {}
+    for chunk in _chunks(list(heard)):
+        keys = {(alert.fingerprint, period(alert.starts_at)) for alert in chunk}
+        given = {"fingerprints": sorted({one for one, _ in keys}), "periods": sorted({start for _, start in keys})}
+        for row, fingerprint, start, firing, over in connection.execute(_KNOWN, given):
+            found[fingerprint, start, firing] = _Known(row, firing and not over)
+    return found
 
 
-def _unknown(heard: Sequence[Alert], known: dict[Key, int]) -> list[Alert]:
+def _unknown(heard: Sequence[Alert], known: Mapping[Key, _Known]) -> list[Alert]:
     """The alerts without a row, each once."""
     return list({_key(alert): alert for alert in heard if _key(alert) not in known}.values())
 
@@ -151,7 +185,7 @@ def _insert(connection: Connection, new: list[Alert], now: Instant, deliveries: 
     received = schema.instant_values("received", now)
     rows = [{**_columns(alert), **received, "deliveries": deliveries} for alert in new]
     if rows:
-        connection.execute(insert(alerts), rows)
+        connection.execute(_INSERT, rows)
 
 
 def _columns(alert: Alert) -> dict[str, object]:
@@ -168,28 +202,15 @@ def _columns(alert: Alert) -> dict[str, object]:
     }
 
 
-def _count(connection: Connection, rows: set[int]) -> None:
-    _update(connection, update(alerts).values(deliveries=alerts.c.deliveries + 1), sorted(rows))
-
-
 def _take_up_again(connection: Connection, rows: list[int]) -> None:
     """Notes that they fire, still or again. What had ended leaves a closed incident, so that it is looked at anew."""
-    ended = update(alerts).where(alerts.c.over.is_(True))
-    closed = select(incidents.c.id).where(incidents.c.state.in_(CLOSED))
-    _update(connection, ended.where(alerts.c.incident.in_(closed)).values(incident=None), rows)
-    _update(connection, ended.values(over=False), rows)
+    _update(connection, _LEAVE_CLOSED, rows)
+    _update(connection, _FIRE_AGAIN, rows)
 
 
 def _update(connection: Connection, statement: Update, rows: list[int]) -> None:
     for chunk in _chunks(rows):
-        connection.execute(statement.where(alerts.c.id.in_(chunk)))
-
-
-def _end(connection: Connection, resolved: list[Alert]) -> None:
-    """Notes that they ended. Alertmanager holds one alert per fingerprint, so its end ends every period of it."""
-    over = update(alerts).where(alerts.c.firing.is_(True)).values(over=True)
-    for chunk in _chunks([alert.fingerprint for alert in resolved]):
-        connection.execute(over.where(alerts.c.fingerprint.in_(chunk)))
+        connection.execute(statement, {"rows": chunk})
 
 
 def _tell(connection: Connection, new: list[Alert], now: Instant) -> None:
@@ -197,15 +218,19 @@ def _tell(connection: Connection, new: list[Alert], now: Instant) -> None:
         names = ", ".join(f"{name} x{count}" for name, count in Counter(alert.name for alert in new).most_common(5))
         entries.append(connection, None, "alert", f"{len(new)} alerts came at once: {names}", now)
         return
-    for alert in new:
-        incident = _incident_of(connection, alert)
-        entries.append(connection, incident, "alert", sentence(alert), now, {"labels": alert.labels})
+    resolved = [alert.fingerprint for alert in new if not alert.firing]
+    ended = _incidents_of(connection, resolved) if resolved else {}
+    told = [
+        (None if alert.firing else ended.get(alert.fingerprint), sentence(alert), {"labels": alert.labels})
+        for alert in new
+    ]
+    entries.append_all(connection, "alert", told, now)
 
 
-def _incident_of(connection: Connection, alert: Alert) -> int | None:
-    """The incident that the firing row of a resolved alert belongs to."""
-    query = select(alerts.c.incident).where(alerts.c.fingerprint == alert.fingerprint, alerts.c.firing.is_(True))
-    return None if alert.firing else connection.scalars(query.order_by(alerts.c.id.desc()).limit(1)).first()
+def _incidents_of(connection: Connection, fingerprints: list[str]) -> dict[str, int | None]:
+    """The incidents that the newest firing rows of these belong to."""
+    rows = connection.execute(_INCIDENTS, {"fingerprints": fingerprints})
+    return {row.fingerprint: row.incident for row in rows}
 
 
 def sentence(alert: Alert) -> str:

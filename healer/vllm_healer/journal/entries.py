@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, Row, Select, insert, select
 
@@ -12,6 +12,8 @@ from vllm_healer.journal.schema import entries
 from vllm_healer.journal.values import Entry
 from vllm_healer.model import Instant
 from vllm_healer.printable import one_line
+
+_INSERT = insert(entries)
 
 
 def append(
@@ -23,15 +25,20 @@ def append(
     data: Mapping[str, object] | None = None,
 ) -> None:
     """Adds one sentence."""
-    connection.execute(
-        insert(entries).values(
-            incident=incident,
-            kind=kind,
-            words=one_line(words),
-            data=to_json(dict(data or {})),
-            **schema.instant_values("at", now),
-        )
-    )
+    append_all(connection, kind, [(incident, words, data or {})], now)
+
+
+def append_all(
+    connection: Connection, kind: str, told: Iterable[tuple[int | None, str, Mapping[str, object]]], now: Instant
+) -> None:
+    """Adds sentences of one kind: (incident, words, data) of each."""
+    at = schema.instant_values("at", now)
+    rows = [
+        {"incident": incident, "kind": kind, "words": one_line(words), "data": to_json(dict(data)), **at}
+        for incident, words, data in told
+    ]
+    if rows:
+        connection.execute(_INSERT, rows)
 
 
 def history(connection: Connection, limit: int) -> tuple[Entry, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 
@@ -85,20 +85,26 @@ def get(connection: Connection, incident: int) -> Incident:
     row = connection.execute(select(incidents).where(incidents.c.id == incident)).first()
     if row is None:
         raise JournalError(f"there is no incident {incident} in the journal")
-    return _incident(connection, row)
+    return _incidents(connection, [row])[0]
+
+
+def get_open(connection: Connection, incident: int) -> Incident | None:
+    """The incident, or None if it has ended."""
+    rows = connection.execute(select(incidents).where(incidents.c.id == incident, which_are_open())).all()
+    return _incidents(connection, rows)[0] if rows else None
 
 
 def open_incidents(connection: Connection) -> tuple[Incident, ...]:
     """The incidents that are not closed, oldest first."""
     rows = connection.execute(select(incidents).where(which_are_open()).order_by(incidents.c.id)).all()
-    return tuple(_incident(connection, row) for row in rows)
+    return tuple(_incidents(connection, rows))
 
 
 def last_closed(connection: Connection, server: str) -> tuple[Incident, Instant] | None:
     """The server's newest closed incident and when it was closed."""
     query = select(incidents).where(incidents.c.server == server, incidents.c.state.not_in(OPEN))
     row = connection.execute(query.order_by(incidents.c.id.desc()).limit(1)).first()
-    return None if row is None else (_incident(connection, row), schema.read_instant(row, "closed"))
+    return None if row is None else (_incidents(connection, [row])[0], schema.read_instant(row, "closed"))
 
 
 def counts(connection: Connection) -> dict[IncidentState, int]:
@@ -129,12 +135,16 @@ def _insert(connection: Connection, server: str, now: Instant, words: str) -> in
     return incident
 
 
-def _incident(connection: Connection, row: Row[tuple[object, ...]]) -> Incident:
-    columns = row._mapping
-    return Incident(
-        id=columns["id"],
-        server=columns["server"],
-        state=read_state(columns["state"]),
-        opened=schema.read_instant(row, "opened"),
-        alerts=alerts.of_incident(connection, columns["id"]),
-    )
+def _incidents(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[Incident]:
+    members = alerts.of_incidents(connection, [row._mapping["id"] for row in rows])
+    return [
+        Incident(
+            id=columns["id"],
+            server=columns["server"],
+            state=read_state(columns["state"]),
+            opened=schema.read_instant(row, "opened"),
+            alerts=members[columns["id"]],
+        )
+        for row in rows
+        for columns in (row._mapping,)
+    ]

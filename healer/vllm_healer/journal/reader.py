@@ -44,6 +44,10 @@ class JournalReader:
         """The incidents not closed yet, oldest first; their alerts' `firing` is what was heard last."""
         return self._read(incidents.open_incidents)
 
+    def open_incident_now(self, incident_id: int) -> Incident | None:
+        """One incident as it is now; None if it has ended."""
+        return self._read(lambda connection: incidents.get_open(connection, incident_id))
+
     def incident_counts(self) -> dict[IncidentState, int]:
         """The number of incidents in each state."""
         return self._read(incidents.counts)

@@ -26,9 +26,9 @@ from vllm_healer.web.door import Denial, is_webhook
 
 log = logging.getLogger(__name__)
 
-# Webhooks that wait together share the journal's fsync. More threads would take the CPU from the one that reads all
-# connections: Python computes in one thread at a time.
-WEBHOOK_THREADS = 2
+# Webhooks that wait together share the journal's fsync: with two threads a disk that takes 10 ms for it takes 200 of
+# them a second at most. More threads would take the CPU from the one that reads all connections.
+WEBHOOK_THREADS = 16
 THREADS = 4  # for all other paths
 # Alertmanager opens one per group that it notifies, and keeps it. So many, and few enough in a round, give a
 # client some tenths of a second to say what it wants, however many come after it.

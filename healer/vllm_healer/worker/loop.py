@@ -94,6 +94,7 @@ class Worker:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
+            begun = time.monotonic()
             try:
                 self.tick()
             except HealerError as error:
@@ -104,7 +105,9 @@ class Worker:
                 now = self._deps.clock.now()
                 self._ticked = now.boot
                 self._deps.own.last_tick.set(now.wall)
+            took = time.monotonic() - begun
             self._wake.wait(TICK)
+            self._stop.wait(took)  # in a storm each webhook wakes it: half of the time is theirs
 
     def _correlate(self) -> None:
         """Lets new alerts open an incident or join one; an echo of one just healed waits in the journal."""
@@ -130,7 +133,7 @@ class Worker:
 
         def step() -> None:
             try:
-                current = next((i for i in self._deps.journal.open_incidents() if i.id == incident.id), None)
+                current = self._deps.journal.open_incident_now(incident.id)
                 if current is not None:  # the list this came from may be older than the last step
                     self._advance.step(current)
             finally:  # also after an error: what fails is tried again in its turn, not at once

@@ -5,14 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from tests.patience import PATIENCE, wait_for
 from vllm_healer.errors import JournalError
+from vllm_healer.journal import Admission, Journal
 from vllm_healer.journal.store import writer_engine
 from vllm_healer.journal.writer import Writer
+from vllm_healer.model import Alert
+from vllm_healer.ports import Clock
+
+STARTS = "2026-03-01T12:00:05Z"
 
 
 @pytest.fixture
@@ -119,3 +125,27 @@ def test_what_waits_is_written_before_the_end_and_nothing_after(writer: Writer, 
     with pytest.raises(JournalError, match="is closed"):
         writer.submit(lambda connection: put(connection, 2))
     assert numbers(engine) == [1]
+
+
+@pytest.mark.parametrize("fires", [True, False])
+def test_twenty_alerts_take_no_more_statements_than_two(
+    path: Path, clock: Clock, cases: ModuleType, fires: bool
+) -> None:
+    servers = [f"gpu{number}:8000" for number in range(20)]
+    journal = Journal.open(path, clock, admission=Admission(frozenset(servers)))
+    heard = [Alert(f"f{server}", "A", fires, STARTS, {"alertname": "A", "server": server}, {}) for server in servers]
+    counts = [count_statements(journal, heard[:2]), count_statements(journal, heard[2:])]
+    journal.close()
+    assert counts[1] == counts[0]
+
+
+def count_statements(journal: Journal, heard: list[Alert]) -> int:
+    statements: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        statements.append(statement)
+
+    event.listen(journal._engine, "before_cursor_execute", note)
+    journal.record_alerts(heard, journal._clock.now())
+    event.remove(journal._engine, "before_cursor_execute", note)
+    return len(statements)
