@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,7 @@ from vllm_healer.web.door import WEBHOOK, Door
 from vllm_healer.web.page import render, render_brief
 
 SENTENCES = 20  # of the history on the page: what fits one screen
+PARSING = threading.BoundedSemaphore(2)  # bodies that are parsed at once: one of 10 MiB takes many times that
 ALERTS = 1000  # journalled in one transaction, so that nobody waits long for the disk
 
 
@@ -37,10 +39,11 @@ def register(app: Flask, deps: WebDeps, door: Door) -> None:
 def alerts(deps: WebDeps, door: Door) -> Response:
     """Takes Alertmanager's webhook. It is answered when the journal has it, and only then."""
     limit = deps.config.max_body_bytes
-    body = webhook.decode(request.get_data(cache=False), request.headers.get("Content-Encoding", ""), limit)
-    if len(body) > limit:
-        raise RequestEntityTooLarge
-    heard = webhook.parse(body)
+    with PARSING:
+        body = webhook.decode(request.get_data(cache=False), request.headers.get("Content-Encoding", ""), limit)
+        if len(body) > limit:
+            raise RequestEntityTooLarge
+        heard = webhook.parse(body)
     recorded = [_record(deps, heard.alerts[start : start + ALERTS]) for start in range(0, len(heard.alerts), ALERTS)]
     left_out = sum(one.left_out for one in recorded)
     if any(one.stored for one in recorded):
