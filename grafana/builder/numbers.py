@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.builder.colours import nothing_is, plain
+from grafana.builder.colours import nothing_is, plain, steps
 from grafana.builder.panel import LAST, Json, Link, Panel, Query
 
 _STAT: Json = {"colorMode": "value", "graphMode": "none", "justifyMode": "center", "textMode": "auto"}
@@ -125,7 +125,8 @@ def sparkline(
             "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
         },
         defaults={
-            "color": {"mode": "fixed", "fixedColor": "blue"},
+            "color": {"mode": "thresholds"},
+            "thresholds": steps((0, "blue")),
             "noValue": missing,
             "mappings": list(nothing_is(idle)),
             **({} if decimals is None else {"decimals": decimals}),

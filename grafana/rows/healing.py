@@ -26,7 +26,7 @@ DOES = words(
         4: ("at work", "blue"),
         5: ("stuck", "red"),
     }
-)
+)[:1]
 SEVERITIES: tuple[Json, ...] = (
     {
         "type": "value",
@@ -97,7 +97,7 @@ def firing_alerts(width: int, height: int) -> Panel:
         sort="For",
         width=width,
         height=height,
-        missing="No alert fires",
+        missing="No firing alert is known",
     )
 
 

@@ -204,7 +204,9 @@ def test_the_log_tells_of_each_request_from_its_start_to_its_end(scene: Scene) -
         return (scene.events.parents[1] / "vllm.log").read_text().count(words)
 
     wait_for(lambda: told("[REQUEST COMPLETE]") == told("[REQUEST START] action=generate") >= 146)
-    assert told("~tokens=8, ") >= 61  # those that were answered as a whole
+    # Those that were answered as a whole; '?' where the answer was out before the engine had said its tokens.
+    assert told("~tokens=8, ") > 0
+    assert told("~tokens=8, ") + told("~tokens=?, ") >= 61
     assert told(", error=client_abort") == 5
 
 
