@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.alerts.toolchain import PROMETHEUS, Tools, output_of
+from tests.alerts.toolchain import COMMAND_SECONDS, PROMETHEUS, Tools, output_of
 
-pytestmark = pytest.mark.alerts
+pytestmark = [pytest.mark.alerts, pytest.mark.timeout(COMMAND_SECONDS + 20)]
 
 RULE_FILES = sorted([*PROMETHEUS.glob("rules/*.rules.yml"), *PROMETHEUS.glob("alerts/*.alerts.yml")])
 TEST_FILES = sorted(PROMETHEUS.glob("tests/*.test.yml"))
