@@ -4,7 +4,7 @@ Run from the checkout: python benchmarks/false_alarms.py [--seed 1] [--days 0.25
 bursts, long prompts, restarts one after the other, slow model loads, sleep, and a server that is taken away for hours.
 promtool's own engine evaluates all rules and alerts every 15 s: so recorded series that read themselves, and pages that
 read other alerts, mean what they mean in Prometheus. A page that Alertmanager would hold back is none. The made-up
-healer lists the servers and waits for starts. GPUs beyond their memory and temperature, hosts, logs and the part inside are not made up.
+healer lists the servers and waits for starts. Not made up: full or hot GPUs, hosts, logs, the part inside vLLM.
 """
 
 from __future__ import annotations
