@@ -17,7 +17,7 @@ from grafana.builder import files
 from grafana.builder.board import BOARDS as LINKED
 from grafana.builder.board import uid
 from grafana.builder.page import page
-from tests.grafana.written import BOARDS, Object, panels, variables_in
+from tests.grafana.written import BOARDS, Object, asked, panels, variables_in
 
 BOARD = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 WITHOUT_A_UNIT = {"text"}
@@ -274,6 +274,19 @@ def found_under(value: object, key: str) -> Iterator[Any]:
         if name == key:
             yield inner
         yield from found_under(inner, key)
+
+
+def test_the_paths_from_a_symptom_name_panels_that_are_there() -> None:
+    """In the last column of the table: panels, in italics, of any board; in the first two: words of Overview."""
+    table = page(files.load()).partition("## From a symptom to its cause")[2].partition("## On every board")[0]
+    rows = [row.split("|")[1:-1] for row in table.splitlines() if row.startswith("| ")][1:]
+    titles = {panel["title"] for board in BOARDS.values() for panel in panels(board)}
+    columns = {column for board in BOARDS.values() for query in asked(board) if (column := query.column)}
+    assert len(rows) == 10
+    for *_, there in rows:
+        named = set(re.findall(r"\*([^*]+)\*", there))
+        assert named or "explain" in there, there
+        assert named - titles - columns == set(), there
 
 
 def overlap(a: dict[str, int], b: dict[str, int]) -> bool:
