@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,8 +125,14 @@ def start_fleet(supervisord: str, folder: Path, port: int, programs: dict[str, s
         parts.append(PROGRAM.format(name=name, autorestart=autorestart, command=command(made[name], folder, flags)))
     (folder / "s.conf").write_text("".join(parts))
     process = subprocess.Popen([supervisord, "-c", str(folder / "s.conf")], stdout=subprocess.DEVNULL)
-    wait_for((folder / "s.sock").exists, "supervisord")
+    wait_for(lambda: listens(folder / "s.sock"), "supervisord")
     return Fleet(folder, port, made, process)
+
+
+def listens(path: Path) -> bool:
+    """The file is there a moment before anybody listens."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def make_program(name: str, folder: Path) -> Program:
