@@ -18,7 +18,7 @@ _POLL_SECONDS = 0.5
 _WATCHDOG = "Watchdog"  # the alert that always fires: the healer acts on nothing without it
 _BUSY = ("acting", "verifying")
 # What tells of load or of a healing lasts for minutes after it, and changes nothing in what comes next.
-_LATE = frozenset({"HighLatency", "HighErrorRate", "LowThroughput", HEALED})
+_LATE = frozenset({"HighLatency", "HighErrorRate", "LowThroughput", "VllmProcessDied", "VllmRestartsOften", HEALED})
 
 
 def wait_ready(world: World) -> None:

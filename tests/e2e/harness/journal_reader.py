@@ -66,9 +66,14 @@ class JournalFile:
         return None if row is None else row[0]
 
     def open_incidents(self) -> int:
+        """Without those that wait only for an alert to end: that a process died is said for a quarter of an hour."""
         with self._connection() as journal:
-            states = "('open', 'acting', 'verifying')"
-            return int(journal.execute(f"SELECT count(*) FROM incidents WHERE state IN {states}").fetchone()[0])
+            of = "FROM entries WHERE incident = incidents.id AND kind = 'diagnosis'"
+            row = journal.execute(
+                "SELECT count(*) FROM incidents WHERE state IN ('open', 'acting', 'verifying') "
+                f"AND coalesce((SELECT words {of} ORDER BY id DESC LIMIT 1), '') NOT LIKE 'none: it looks well%'"
+            ).fetchone()
+        return int(row[0])
 
     def remembers(self, pid: int) -> bool:
         """Whether the process tree in which `pid` lives is recorded, and its server was seen ready."""
@@ -106,8 +111,8 @@ class JournalFile:
 _EMPTY = """
 CREATE TABLE actions (id, remediation, destructive, at_wall, result, verification);
 CREATE TABLE steps (id, action, name, at_wall);
-CREATE TABLE entries (id, at_wall, kind, words);
-CREATE TABLE incidents (state, closed_wall);
+CREATE TABLE entries (id, incident, at_wall, kind, words);
+CREATE TABLE incidents (id, state, closed_wall);
 CREATE TABLE targets (server, incarnation, seen_ready);
 CREATE TABLE trees (server, incarnation, processes);
 """
