@@ -88,6 +88,7 @@ class Background:
         if self._thread is not None:
             self._thread.join(LAST)
         self.round()
+        self.round()  # what the one before left to the next
 
     def _drain(self, source: Source, now: float) -> None:
         until = time.perf_counter() + SLICE

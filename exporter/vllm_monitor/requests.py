@@ -66,6 +66,7 @@ class Requests:
         self._finished = finished
         self._wall = wall
         self._ended: deque[Exchange] = deque(maxlen=MOST)
+        self._early: list[Exchange] = []  # counted at the next round, whether or not their tokens are known by then
         self._on_their_way: dict[int, Exchange] = {}
         self._number = 0  # of ended requests, to see which were pushed out
         self._counted = 0
@@ -92,13 +93,24 @@ class Requests:
 
     def __call__(self, now: float) -> Iterator[None]:
         """Counts what has ended, and looks at what has not."""
+        early, self._early = self._early, []
+        for exchange in early:
+            yield from self._one(exchange, now)
         for _ in range(len(self._ended)):
-            self._count(self._ended.popleft(), now)
-            self._counted += 1
-            yield
-        lost = self._number - self._counted - len(self._ended)
+            exchange = self._ended.popleft()
+            # An answer may be out a moment before the engine's statistics of it.
+            if error_type(exchange) is None and self._finished.expects(exchange.id):
+                self._early.append(exchange)
+            else:
+                yield from self._one(exchange, now)
+        lost = self._number - self._counted - len(self._ended) - len(self._early)
         self._series.set(self._series.place("counter", "vllm_inside_requests_lost_total"), float(max(0, lost)))
         self._look(now)
+
+    def _one(self, exchange: Exchange, now: float) -> Iterator[None]:
+        self._count(exchange, now)
+        self._counted += 1
+        yield
 
     def _count(self, exchange: Exchange, now: float) -> None:
         series = self._series

@@ -25,6 +25,7 @@ class FinishedTokens:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._known: dict[str, Tokens] = {}
+        self.heard = False  # whether the engine says whose its statistics are
 
     def saw(self, request: Any) -> None:
         """Takes vLLM's FinishedRequestStats, 0.20.0 or newer: those before do not say whose they are."""
@@ -32,10 +33,15 @@ class FinishedTokens:
         if not isinstance(name, str) or len(name) > LONGEST:
             return
         prompt, output = number(request, "num_prompt_tokens"), number(request, "num_generation_tokens")
+        self.heard = True
         before = self._known.pop(name, None) or Tokens(0, 0)  # with n > 1 several answers have the same id
         self._known[name] = Tokens(max(before.prompt, int(prompt or 0)), before.output + int(output or 0))
         if len(self._known) > self._most:
             del self._known[next(iter(self._known))]
+
+    def expects(self, name: str) -> bool:
+        """True if the engine's word on a request that has ended is still to come."""
+        return self.heard and next(parts(name, self._known.__contains__), None) is None
 
     def take(self, name: str) -> Tokens | None:
         """Returns the tokens of a request, and forgets them. None: the engine did not finish it, or said no id."""

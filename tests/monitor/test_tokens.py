@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from vllm_monitor.lines import Lines
 from vllm_monitor.outcomes import Exchange, Tokens
+from vllm_monitor.requests import Requests
+from vllm_monitor.series import Series
 from vllm_monitor.tokens import FinishedTokens, look, request_id, unfinished
 
 RANDOM_REQUESTS = 100_000
@@ -158,3 +162,24 @@ def test_random_requests_are_joined_exactly_and_nonsense_is_survived() -> None:
             unfinished({"app": dice.choice((Strange(), None, 1)), "state": Strange(), "headers": ()})
         if len(waiting) > 2000:
             waiting.clear()
+
+
+def test_an_answer_that_is_out_before_the_engine_s_word_on_it_waits_one_round_for_it(tmp_path: Path) -> None:
+    tokens, series = FinishedTokens(), Series()
+    requests = Requests(series, Lines(tmp_path, "1-1-1"), tokens)
+    tokens.saw(finished("chatcmpl-0"))  # so this engine says whose its statistics are
+    for name in ("chatcmpl-1", "chatcmpl-2"):
+        exchange = requests.begin(0.0, {**scope(name), "path": "/v1/chat/completions"})
+        exchange.status, exchange.complete = 200, True
+        requests.end(exchange, 1.0)
+
+    def counted(name: str, **labels: str) -> float:
+        return series.values[series.place("counter", name, 99, **labels)]
+
+    list(requests(1.0))
+    assert counted("vllm_requests_total", status="success") == 0
+    tokens.saw(finished("chatcmpl-1"))
+    list(requests(1.25))
+    assert counted("vllm_requests_total", status="success") == 2  # of the second nothing was ever said
+    assert counted("vllm_tenant_tokens_total", tenant="none", kind="output") == 30
+    assert counted("vllm_inside_requests_lost_total") == 0
