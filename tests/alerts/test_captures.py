@@ -16,7 +16,7 @@ from tests.alerts.toolchain import PROMETHEUS, Tools, output_of
 
 pytestmark = pytest.mark.alerts
 
-CAPTURES = Path("/work/shared/data/vllm/captures")
+CAPTURES = Path(__file__).parents[3] / "shared" / "data" / "vllm" / "captures"
 FILES = sorted(CAPTURES.glob("*.prom"))
 SECONDS = 15 * STEPS
 SUMS = {
