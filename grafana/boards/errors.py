@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from grafana.builder.board import Board, Row, uid
-from grafana.builder.colours import MEANS, any_is, up_to
-from grafana.builder.limits import alert_limit
+from grafana.builder.colours import MEANS, any_is
 from grafana.builder.lines import bars
-from grafana.builder.numbers import gauge, stat
+from grafana.builder.numbers import stat
 from grafana.builder.panel import Json, Panel, Query
 from grafana.builder.shares import donut
 from grafana.builder.table import Column, table
 from grafana.builder.texts import log_lines
 from grafana.builder.variables import loki
 from grafana.rows import healing
-from grafana.rows.common import HERE, appeared, now, or_idle, states
+from grafana.rows.common import HERE, appeared, now, states
+from grafana.rows.requests import error_rate
 
 FAILED = f"vllm_request_errors_total{HERE}"
 NONE_FAILED = "No request failed"
@@ -69,20 +69,8 @@ def out_of_memory() -> str:
 
 
 def much() -> tuple[Panel, ...]:
-    limit = alert_limit("error_ratio")
     return (
-        gauge(
-            "Error Rate",
-            "Share of requests that fail by the server's fault, over 1 minute, of the worst server.",
-            now(or_idle(f"max(server:vllm_request_errors:ratio_rate1m{HERE})", f"server:vllm_requests:rate1m{HERE}")),
-            unit="percentunit",
-            top=4 * limit,
-            thresholds=up_to(limit),
-            idle="no requests",
-            width=4,
-            height=4,
-            decimals=1,
-        ),
+        error_rate(width=4, height=4),
         in_range(
             "Failed requests",
             "Requests that failed, by the part inside vLLM; without it, those that vLLM answered with 5xx.",

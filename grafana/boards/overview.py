@@ -11,6 +11,7 @@ from grafana.builder.panel import Link, Panel, Query
 from grafana.rows import healing
 from grafana.rows.common import BAD, EVERY, HERE, STATE, STATE_WORDS, data_age, now, or_idle, states
 from grafana.rows.health import health
+from grafana.rows.requests import error_rate
 
 PERFORMANCE = Link("Performance", uid("performance"))
 RESOURCES = Link("Resources", uid("resources"))
@@ -79,7 +80,18 @@ def ready() -> Panel:
 
 def guide() -> tuple[Panel, ...]:
     """The seven that the field's guide names."""
-    return (request_rate(), error_rate(), p99_latency(), throughput(), active(), kv(), gpu())
+    return (
+        request_rate(),
+        error_rate(
+            "The alert HighErrorRate also asks for some traffic, so one failure may colour this without an alert.",
+            links=(ERRORS,),
+        ),
+        p99_latency(),
+        throughput(),
+        active(),
+        kv(),
+        gpu(),
+    )
 
 
 def request_rate() -> Panel:
@@ -91,22 +103,6 @@ def request_rate() -> Panel:
         decimals=1,
         idle="no requests",
         links=(PERFORMANCE,),
-    )
-
-
-def error_rate() -> Panel:
-    limit = alert_limit("error_ratio")
-    return gauge(
-        "Error Rate",
-        "Share of requests that fail by the server's fault, over 1 minute, of the worst server. "
-        "The alert HighErrorRate also asks for some traffic, so one failure may colour this without an alert.",
-        now(or_idle(f"max(server:vllm_request_errors:ratio_rate1m{HERE})", f"server:vllm_requests:rate1m{HERE}")),
-        unit="percentunit",
-        top=4 * limit,
-        thresholds=up_to(limit),
-        idle="no requests",
-        decimals=1,
-        links=(ERRORS,),
     )
 
 

@@ -7,7 +7,7 @@ from grafana.builder.colours import plain, steps, up_to, words
 from grafana.builder.limits import alert_limit, limit_near
 from grafana.builder.lines import bars, timeseries
 from grafana.builder.numbers import gauge
-from grafana.builder.panel import Panel, Query
+from grafana.builder.panel import Json, Panel, Query
 from grafana.builder.states import state_timeline
 from grafana.builder.table import Column, table
 from grafana.builder.variables import query
@@ -29,50 +29,33 @@ SOME = '{instance=~"$host", kind="some"}'
 
 
 def left() -> tuple[Panel, ...]:
-    cpu, memory = alert_limit("host_cpu_ratio"), alert_limit("host_memory_ratio")
     idle = f"sum by (instance) (rate(vllm_host_cpu_seconds_total{IDLE}[$__rate_interval]))"
     return (
-        gauge(
+        share(
             "CPU",
             "Share of the CPU time in use, of the busiest host.",
-            now(f"max(1 - {idle} / on (instance) vllm_host_cpus{ON})"),
-            unit="percentunit",
-            top=1,
-            thresholds=up_to(cpu),
-            width=4,
-            decimals=0,
+            f"1 - {idle} / on (instance) vllm_host_cpus{ON}",
+            up_to(alert_limit("host_cpu_ratio")),
         ),
-        gauge(
+        share(
             "Memory",
             "Share of the host's memory that is not available, of the fullest host.",
-            now(f"max(1 - vllm_host_memory_available_bytes{ON} / vllm_host_memory_total_bytes{ON})"),
-            unit="percentunit",
-            top=1,
-            thresholds=up_to(memory),
-            width=4,
-            decimals=0,
+            f"1 - vllm_host_memory_available_bytes{ON} / vllm_host_memory_total_bytes{ON}",
+            up_to(alert_limit("host_memory_ratio")),
         ),
-        gauge(
+        share(
             "/dev/shm",
             "Share of the shared memory in use, of the fullest host. vLLM's processes talk through it: full, they die.",
-            now(f"max(1 - vllm_host_shm_free_bytes{ON} / vllm_host_shm_size_bytes{ON})"),
-            unit="percentunit",
-            top=1,
-            thresholds=steps((0, "green"), (0.8, "yellow"), (0.95, "red")),
-            width=4,
-            decimals=0,
+            f"1 - vllm_host_shm_free_bytes{ON} / vllm_host_shm_size_bytes{ON}",
+            steps((0, "green"), (0.8, "yellow"), (0.95, "red")),
         ),
-        gauge(
+        share(
             "GPU Memory",
             "Share of its memory in use, of the fullest GPU. vLLM takes 90 % and more when it starts, by design: what "
             "counts is whether it grows, which the time line below shows.",
-            now(f"max(vllm_gpu_memory_used_bytes{OF_GPU} / vllm_gpu_memory_total_bytes{OF_GPU})"),
-            unit="percentunit",
-            top=1,
-            thresholds=plain(),
+            f"vllm_gpu_memory_used_bytes{OF_GPU} / vllm_gpu_memory_total_bytes{OF_GPU}",
+            plain(),
             missing=NO_GPU,
-            width=4,
-            decimals=0,
         ),
         gauge(
             "Hottest GPU",
@@ -85,19 +68,28 @@ def left() -> tuple[Panel, ...]:
             width=4,
             decimals=0,
         ),
-        gauge(
+        share(
             "Disk",
             "Share in use of the fullest file system that can be written.",
-            now(
-                f"max(1 - vllm_host_filesystem_free_bytes{ON} / (vllm_host_filesystem_size_bytes{ON} > 0)"
-                f" unless on (instance, mountpoint) vllm_host_filesystem_read_only{ON} == 1)"
-            ),
-            unit="percentunit",
-            top=1,
-            thresholds=steps((0, "green"), (0.85, "yellow"), (0.95, "red")),
-            width=4,
-            decimals=0,
+            f"1 - vllm_host_filesystem_free_bytes{ON} / (vllm_host_filesystem_size_bytes{ON} > 0)"
+            f" unless on (instance, mountpoint) vllm_host_filesystem_read_only{ON} == 1",
+            steps((0, "green"), (0.85, "yellow"), (0.95, "red")),
         ),
+    )
+
+
+def share(title: str, description: str, expr: str, thresholds: Json, missing: str = "unknown") -> Panel:
+    """The largest share of all that `expr` gives."""
+    return gauge(
+        title,
+        description,
+        now(f"max({expr})"),
+        unit="percentunit",
+        top=1,
+        thresholds=thresholds,
+        missing=missing,
+        width=4,
+        decimals=0,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from grafana.builder.colours import nothing_is, plain, steps
 from grafana.builder.panel import LAST, Json, Link, Panel, Query
 
@@ -43,23 +45,18 @@ def verdict(
     title: str, description: str, query: Query, *, mappings: tuple[Json, ...], width: int, height: int, missing: str
 ) -> Panel:
     """A word and a name on a coloured background, to be read from across the room."""
-    return Panel(
-        "stat",
+    panel = stat(
         title,
         description,
-        "none",
-        (query,),
-        width,
-        height,
-        options={
-            **_STAT,
-            "colorMode": "background",
-            "textMode": "value_and_name",
-            "orientation": "horizontal",
-            "reduceOptions": LAST,
-        },
-        defaults=_coloured(plain(), missing, None) | {"mappings": list(mappings)},
+        query,
+        unit="none",
+        width=width,
+        height=height,
+        mappings=mappings,
+        missing=missing,
+        shown="value_and_name",
     )
+    return replace(panel, options={**panel.options, "colorMode": "background", "orientation": "horizontal"})
 
 
 def tiles(
@@ -73,24 +70,22 @@ def tiles(
     height: int = 6,
 ) -> Panel:
     """A coloured tile a series with its name on it, which leads to `url`."""
-    return Panel(
-        "stat",
+    panel = stat(
         title,
         description,
-        "none",
-        (query,),
-        width,
-        height,
-        options={
-            **_STAT,
-            "colorMode": "background",
-            "textMode": "name",
-            "orientation": "auto",
-            "reduceOptions": LAST,
-            "text": {"titleSize": 16},
-        },
-        defaults=_coloured(plain(), "no servers", None)
-        | {"mappings": list(mappings), "links": [{"title": "this server", "url": url, "targetBlank": False}]},
+        query,
+        unit="none",
+        width=width,
+        height=height,
+        mappings=mappings,
+        missing="no servers",
+        shown="name",
+    )
+    links = [{"title": "this server", "url": url, "targetBlank": False}]
+    return replace(
+        panel,
+        options={**panel.options, "colorMode": "background", "text": {"titleSize": 16}},
+        defaults={**panel.defaults, "links": links},
     )
 
 
