@@ -66,7 +66,9 @@ class World:
     @property
     def settings(self) -> Settings:
         addresses = " ".join(f"{HOST}:{server.port}" for server in self.servers)
-        return Settings(targets=parse_targets(addresses, socket.gethostname(), "the demo"), ports=self.ports)
+        targets = parse_targets(addresses, socket.gethostname(), "the demo")
+        # Not this host's directory of counts: real servers may write there, and are no part of the demo.
+        return Settings(targets=targets, ports=self.ports, monitor_dir=str(self.layout.run / "inside"))
 
     @property
     def journal(self) -> Path:
