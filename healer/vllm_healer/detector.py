@@ -24,5 +24,5 @@ class Detector:
 
     def supporting(self, incident: Incident) -> frozenset[str]:
         """The names of the incident's alerts that support an action. An alert labelled healable="false" never does."""
-        healable = {alert.name for alert in incident.alerts if alert.labels.get("healable") != "false"}
+        healable = {alert.name for alert in incident.alerts if alert.healable}
         return self.alerts & healable

@@ -46,6 +46,11 @@ class Alert:
         """The server that the alert names, or ''."""
         return self.labels.get("server", "")
 
+    @property
+    def healable(self) -> bool:
+        """False if its rule says that only a person can do something about it."""
+        return self.labels.get("healable") != "false"
+
 
 class IncidentState(StrEnum):
     OPEN = "open"  # being looked at; no action in flight

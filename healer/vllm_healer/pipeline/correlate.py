@@ -40,6 +40,8 @@ def correlate(
 ) -> tuple[Correlation, ...]:
     """The decisions, one a server, sorted by name. `alerts` belong to no incident yet; resolved ones open nothing.
 
+    Neither do those that only a person can do something about: such as that a process died, which is said for a quarter
+    of an hour. An incident of these alone would have nothing to wait for. They join one that is open.
     Alertmanager resolves late, so an alert of a server that was healed less than `reopen_after` seconds ago may be an
     echo. It is not attached to the closed incident either: if it still fires after that time, it is a new one.
     """
@@ -64,9 +66,14 @@ def choose_admitted(
     waiting = tuple(alerts)
     strangers = {incident.server for incident in open_incidents} - listed
     admitted = listed | strangers
-    new = dict.fromkeys(alert.server for alert in waiting if alert.server and alert.server not in admitted)
+    new = dict.fromkeys(alert.server for alert in waiting if alert.server not in admitted and may_open(alert))
     admitted |= set(list(new)[: max(0, STRANGERS - len(strangers))])
     return tuple(alert for alert in waiting if alert.server in admitted)
+
+
+def may_open(alert: Alert) -> bool:
+    """True if an incident may begin with the alert, not only have it among others."""
+    return alert.healable and alert.server != ""
 
 
 def names(alerts: Iterable[Alert]) -> str:
@@ -89,6 +96,8 @@ def _place(
         return Correlation(
             Move.ATTACH, server, alerts, f"{fired} joined incident {known.id} of {plain_name(server)}", known.id
         )
+    if not any(map(may_open, alerts)):
+        return Correlation(Move.IGNORE, server, alerts, f"{fired} for {plain_name(server)} is for people alone")
     ago = _healed_ago(closed, now)
     if ago is not None and ago < reopen_after:
         again = f"looked at again in {reopen_after - ago:.0f} s if it still fires"

@@ -124,7 +124,7 @@ def _still_firing(incident: Incident, active: tuple[Alert, ...]) -> frozenset[st
         alert.name
         for alert in active
         if alert.server == incident.server
-        and alert.labels.get("healable") != "false"
+        and alert.healable
         and (
             (alert.standing is Standing.SENT and alert.name in names)
             or (alert.standing is Standing.UNKNOWN and alert.name in told)

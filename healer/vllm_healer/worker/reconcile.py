@@ -13,7 +13,7 @@ from vllm_healer.elapsed import elapsed
 from vllm_healer.errors import Blind
 from vllm_healer.leftover import answered_by_another
 from vllm_healer.model import Alert, Canary, Health, Incident, IncidentState, Instant, RunState, Standing, Target
-from vllm_healer.pipeline.correlate import names
+from vllm_healer.pipeline.correlate import may_open, names
 from vllm_healer.pipeline.gather import PATIENT_CANARY, observe
 from vllm_healer.pipeline.watchdog import missing_watchdog
 from vllm_healer.presence import serves_nobody
@@ -99,7 +99,7 @@ class Reconciler:
         for server, alerts in by_server.items():
             if server in incidents:
                 self._deps.journal.attach(incidents[server].id, alerts)
-            elif self._settled(server, now):
+            elif any(map(may_open, alerts)) and self._settled(server, now):
                 words = f"Alertmanager says that {names(alerts)} fires for {server}, and no incident was open"
                 self._deps.journal.open_incident(server, tuple(alerts), now, words)
 
@@ -134,7 +134,8 @@ class Reconciler:
         now = self._deps.clock.now()
         standings = {(alert.server, alert.name): alert.standing for alert in active}
         self._missed = {incident.id: self._missed[incident.id] for incident in incidents if incident.id in self._missed}
-        firing = {alert.server for alert in active if alert.standing in (Standing.SENT, Standing.UNKNOWN)}
+        sent = (alert for alert in active if alert.standing in (Standing.SENT, Standing.UNKNOWN))
+        firing = {alert.server for alert in sent if alert.healable}
         for incident in incidents:
             if incident.state is not IncidentState.OPEN or incident.server in firing:
                 self._missed.pop(incident.id, None)
@@ -146,7 +147,7 @@ class Reconciler:
 
     def _why_gone(self, incident: Incident, standings: Mapping[tuple[str, str], Standing], now: Instant) -> str:
         """Words for where its alerts went; '' while they may be back."""
-        unresolved = [alert for alert in incident.alerts if alert.firing]
+        unresolved = [alert for alert in incident.alerts if alert.firing and alert.healable]
         held_back = {standing.value for alert in unresolved if (standing := standings.get((alert.server, alert.name)))}
         missing = [alert for alert in unresolved if (alert.server, alert.name) not in standings]
         if not missing:

@@ -49,7 +49,7 @@ def held_back(active: Iterable[Alert], listed: Iterable[str]) -> dict[str, tuple
     wanted = destructive_alerts()
     found: dict[str, list[Alert]] = {server: [] for server in listed}
     for alert in active:
-        if alert.server in found and alert.name in wanted and alert.labels.get("healable") != "false":
+        if alert.server in found and alert.name in wanted and alert.healable:
             found[alert.server].append(alert)
     return {
         server: tuple(alerts)

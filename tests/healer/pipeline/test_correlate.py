@@ -74,6 +74,20 @@ def test_an_alert_without_a_server_is_ignored_and_said_so(cases: ModuleType) -> 
     )
 
 
+def test_an_alert_for_people_alone_opens_nothing_and_joins_what_is_open(cases: ModuleType) -> None:
+    died, down = cases.alert("VllmProcessDied", healable="false"), cases.alert("VllmDown", healable="true")
+    words = "VllmProcessDied for gpu1:8000 is for people alone"
+    assert correlate([died], [], {}, cases.NOW, REOPEN) == (Correlation(Move.IGNORE, "gpu1:8000", (died,), words),)
+    assert correlate([died, down], [], {}, cases.NOW, REOPEN)[0].alerts == (died, down)
+    assert correlate([died], [cases.incident("VllmDown")], {}, cases.NOW, REOPEN)[0].move is Move.ATTACH
+
+
+def test_strangers_with_alerts_for_people_alone_take_no_others_place(cases: ModuleType) -> None:
+    storm = [cases.alert(server=f"stranger{number}:8000", healable="false") for number in range(STRANGERS)]
+    another = cases.alert(server="another:8000")
+    assert choose_admitted([*storm, another], [], frozenset()) == (another,)
+
+
 def test_a_resolved_alert_opens_nothing(cases: ModuleType) -> None:
     assert correlate([cases.alert(firing=False)], [], {}, cases.NOW, REOPEN) == ()
 

@@ -23,6 +23,20 @@ def test_an_alertmanager_that_was_just_restarted_and_knows_nothing_closes_no_inc
     assert world.states() == {IncidentState.RESOLVED: 1}
 
 
+def test_an_alert_for_people_alone_opens_no_incident_and_keeps_none_open(world: Any) -> None:
+    world.run(16)
+    world.fire("VllmProcessDied", healable="false")
+    world.run(60)
+    assert world.states() == {}
+    world.fire("VllmQueueOverload")
+    world.run(20)
+    assert any("VllmProcessDied" in line and "VllmQueueOverload" in line for line in world.history())
+    world.resolve()
+    world.fire("VllmProcessDied", healable="false")
+    world.run(60)
+    assert world.states() == {IncidentState.RESOLVED: 1}
+
+
 def test_a_lost_webhook_about_a_server_with_an_open_incident_is_made_up_for(world: Any) -> None:
     world.run(16)
     world.fire("VllmQueueOverload")

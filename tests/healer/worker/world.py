@@ -196,15 +196,15 @@ class World:
     def alert(self, name: str, server: str = SERVER) -> Alert:
         return alert(name, server)
 
-    def fire(self, name: str, server: str = SERVER) -> None:
+    def fire(self, name: str, server: str = SERVER, **labels: str) -> None:
         """The alert is active in Alertmanager, and its webhook has arrived."""
-        self.fire_unheard(name, server)
-        self.journal.record_alerts((alert(name, server),), self.clock.now())
+        self.fire_unheard(name, server, **labels)
+        self.journal.record_alerts((alert(name, server, **labels),), self.clock.now())
 
-    def fire_unheard(self, name: str, server: str = SERVER) -> None:
+    def fire_unheard(self, name: str, server: str = SERVER, **labels: str) -> None:
         """The alert is active in Alertmanager, and its webhook was lost."""
         if (name, server) not in {(known.name, known.server) for known in self.alerts}:
-            self.alerts.append(alert(name, server))
+            self.alerts.append(alert(name, server, **labels))
 
     def forget(self) -> None:
         """Alertmanager has no alert any more, and no webhook says that one is resolved."""
@@ -238,8 +238,8 @@ class World:
         return {state: count for state, count in self.journal.incident_counts().items() if count}
 
 
-def alert(name: str, server: str = SERVER) -> Alert:
-    labels = {"alertname": name, **({"server": server} if server else {})}
+def alert(name: str, server: str = SERVER, **more: str) -> Alert:
+    labels = {"alertname": name, **({"server": server} if server else {}), **more}
     if name == "Watchdog":
         labels["part_of"] = "vllm-monitor"
     if name == "VllmDown":
