@@ -42,7 +42,9 @@ class Machine:
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         flags = ["--run", str(self.run), "--env", str(self.env)]
         line = [sys.executable, "-m", "deploy.native", command, *flags, *arguments]
-        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+        # What is set for all tests would win over the file.
+        environ = {name: value for name, value in os.environ.items() if name != "VLLM_MONITOR_DIR"}
+        return subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=240, check=False)
 
     def settings(self, **more: str) -> None:
         lines = {

@@ -292,7 +292,7 @@ def test_a_stopped_engine_shows_by_the_age_of_its_last_step(scene: Scene) -> Non
     wait_for(lambda: scene.value("vllm_requests_in_flight") == 0)
 
 
-STALL_LIMIT, FOUND_WITHIN = 12.0, 20.0  # seconds; the limit, a canary that is sent after a third of it, and the probes
+SHORTEST_LIMIT, AFTER_IT = 12.0, 8.0  # seconds; the limit follows the steps seen, and the probes come after it
 
 
 def test_an_engine_that_stands_still_under_load_is_stalled_when_its_limit_is_over(scene: Scene) -> None:
@@ -302,10 +302,10 @@ def test_an_engine_that_stands_still_under_load_is_stalled_when_its_limit_is_ove
         engine, began = scene.engine(), time.monotonic()
         os.kill(engine, signal.SIGSTOP)
         try:
-            until("the stall", lambda: scene.value("vllm_server_stalled") == 1, 2 * FOUND_WITHIN)
-            seconds = time.monotonic() - began
-            assert scene.value("vllm_server_stall_limit_seconds") == STALL_LIMIT
-            assert STALL_LIMIT <= seconds <= FOUND_WITHIN
+            until("the stall", lambda: scene.value("vllm_server_stalled") == 1, 60.0)
+            seconds, limit = time.monotonic() - began, scene.value("vllm_server_stall_limit_seconds")
+            assert limit >= SHORTEST_LIMIT
+            assert limit <= seconds <= limit + AFTER_IT
         finally:
             os.kill(engine, signal.SIGCONT)
         wait_for(lambda: scene.value("vllm_server_stalled") == 0)
