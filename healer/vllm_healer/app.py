@@ -31,6 +31,7 @@ from vllm_healer.web import Control, WebDeps, create_app, make_server, read_toke
 from vllm_healer.web.server import Server
 from vllm_healer.worker.deps import Deps
 from vllm_healer.worker.loop import Worker
+from vllm_healer.worker.pruner import Pruner
 
 log = logging.getLogger(__name__)
 
@@ -108,12 +109,12 @@ def run(config: Config) -> None:
         own.mode(config.mode.value)
         _watch(journal, own)
         own.differences((one.server, one.kind) for one in compare_watched(config))
-        worker = Worker(make_deps(config, journal, clock, own))
+        worker, pruner = Worker(make_deps(config, journal, clock, own)), Pruner(journal, clock, config.retention)
         deps = WebDeps(config=config, journal=journal, worker=worker, clock=clock, metrics=own, token=token)
         # Before the worker starts: a healer that nobody can reach, not even to pause it, must not act.
         server = make_server(create_app(deps), *split_listen(config.listen))
         log.info("listening on %s, mode %s, targets: %s", config.listen, config.mode.value, _servers(config))
-        _work_and_serve(worker, server, Control(deps))
+        _work_and_serve(worker, pruner, server, Control(deps))
 
 
 def _watch(journal: Journal, own: HealerMetrics) -> None:
@@ -122,15 +123,17 @@ def _watch(journal: Journal, own: HealerMetrics) -> None:
     own.journal_free.set_function(journal.free)
 
 
-def _work_and_serve(worker: Worker, server: Server, control: Control) -> None:
+def _work_and_serve(worker: Worker, pruner: Pruner, server: Server, control: Control) -> None:
     _stop_on_signal()
     try:
         control.start()
         worker.start()
+        pruner.start()
         server.run()
     finally:
         control.close()
         log.info("stopping; what is unfinished is in the journal")
+        pruner.stop()
         worker.stop()
 
 

@@ -16,6 +16,7 @@ from vllm_healer.errors import ConfigError
 from vllm_healer.model import Target
 from vllm_healer.net.http_config import HttpConfig
 from vllm_healer.registry import remediations
+from vllm_healer.retention import Retention
 
 ENVIRONMENT = "VLLM_HEALER_"  # VLLM_HEALER_MODE, _LISTEN, _TOKEN_FILE, _JOURNAL, _PROMETHEUS_URL, _ALERTMANAGER_URL
 
@@ -66,12 +67,13 @@ class Config:
     alertmanager_http_config: HttpConfig = field(default_factory=HttpConfig)
     alertmanager_receiver: str = "healer"  # the receiver in Alertmanager's configuration that sends to this healer
     limits: Limits = field(default_factory=Limits)
+    retention: Retention = field(default_factory=Retention)
     remediations: tuple[str, ...] = ()  # names of those allowed; the others are only reported
     targets: tuple[Target, ...] = ()
     watched: tuple[str, ...] = ()  # servers that are watched; () is not known. Compared with targets, and nothing else
     reconcile_seconds: float = 15.0  # between two comparisons with Alertmanager and the supervisors
     fallback_webhook_file: str = ""  # holds the URL of a Slack-compatible webhook, for when alerts cannot travel
-    max_body_bytes: int = 10 * 1024 * 1024  # of one webhook request: about 10,000 alerts
+    max_body_bytes: int = 16 * 1024 * 1024  # of one webhook request: about 16,000 alerts
 
 
 SETTINGS = ("mode", "listen", "token_file", "journal", "prometheus_url", "alertmanager_url")  # also set by variables
@@ -104,6 +106,7 @@ def load(
             "alertmanager_receiver", Config.alertmanager_receiver
         ),
         limits=_limits(file["limits"].section(Limits.__dataclass_fields__, "limits")),
+        retention=_retention(file["retention"].section(Retention.__dataclass_fields__, "retention")),
         remediations=_remediations(file["remediations"]),
         targets=read_targets(file["targets"].items("targets"), base, hostname),
         watched=_watched(file["watched"], hostname),
@@ -162,6 +165,14 @@ def _limits(given: Mapping[str, Value]) -> Limits:
         max_signal_age=given["max_signal_age"].number("max_signal_age", 1, Limits.max_signal_age),
         reopen_after=given["reopen_after"].number("reopen_after", 0, Limits.reopen_after),
         give_up_after=given["give_up_after"].whole("give_up_after", 1, Limits.give_up_after),
+    )
+
+
+def _retention(given: Mapping[str, Value]) -> Retention:
+    """A day at least: the webhooks and comparisons of an incident that was just closed still find it."""
+    return Retention(
+        incidents_days=given["incidents_days"].number("incidents_days", 1, Retention.incidents_days),
+        alerts_days=given["alerts_days"].number("alerts_days", 1, Retention.alerts_days),
     )
 
 

@@ -71,7 +71,7 @@ def conclude(connection: Connection, action: int, verdict: Verdict, seconds: flo
 
 def settle(connection: Connection, server: str | None, words: str, now: Instant) -> None:
     """Lets failed actions of this server, or of all, hold nothing back any more: it works, or a person says so."""
-    failed = _failed(server)
+    failed = which_hold_back(server)
     for row in connection.execute(select(actions).where(*failed)).all():
         permit = _permit(row)
         entries.append(connection, permit.plan.incident, "note", f"{_deed(permit.plan)} is settled: {words}", now)
@@ -80,7 +80,7 @@ def settle(connection: Connection, server: str | None, words: str, now: Instant)
 
 def unsettled(connection: Connection, server: str) -> bool:
     """True if a failed action of this server still holds its pool back."""
-    return connection.scalars(select(actions.c.id).where(*_failed(server)).limit(1)).first() is not None
+    return connection.scalars(select(actions.c.id).where(*which_hold_back(server)).limit(1)).first() is not None
 
 
 def get(connection: Connection, action: int) -> Permit:
@@ -106,7 +106,7 @@ def lessons(connection: Connection) -> tuple[Lesson, ...]:
 
 def failing(connection: Connection) -> dict[tuple[str, str], int]:
     """Counts how often in a row each (server, remediation) did not help; those that helped since are not in it."""
-    servers = select(actions.c.server).where(*_failed(None))
+    servers = select(actions.c.server).where(*which_hold_back(None))
     ended = select(actions).where(actions.c.server.in_(servers), actions.c.destructive.is_(True))
     counts: dict[tuple[str, str], int] = {}
     over: set[tuple[str, str]] = set()
@@ -122,7 +122,8 @@ def failing(connection: Connection) -> dict[tuple[str, str], int]:
     return counts
 
 
-def _failed(server: str | None) -> tuple[ColumnElement[bool], ...]:
+def which_hold_back(server: str | None) -> tuple[ColumnElement[bool], ...]:
+    """The conditions for failed actions of this server, or of all, that still hold their pool back."""
     failed = actions.c.verification == Verification.FAILED.value, actions.c.settled.is_(None)
     return failed if server is None else (actions.c.server == server, *failed)
 

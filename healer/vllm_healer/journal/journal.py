@@ -7,30 +7,20 @@ import shutil
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Self
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import (
-    actions,
-    alerts,
-    entries,
-    findings,
-    incidents,
-    ledger,
-    memory,
-    mounts,
-    schema,
-    store,
-    tidy,
-)
+from vllm_healer.journal import actions, alerts, entries, findings, incidents, ledger, memory, mounts, prune, store
 from vllm_healer.journal.admission import Admission
+from vllm_healer.journal.cached import CachedReader
 from vllm_healer.journal.ledger import Check
 from vllm_healer.journal.lock import FileLock
+from vllm_healer.journal.prepare import prepare
 from vllm_healer.journal.probe import Probe
 from vllm_healer.journal.reader import JournalReader
-from vllm_healer.journal.values import IncidentSummary, Recorded, StoredAlert, Unfinished
+from vllm_healer.journal.values import Recorded
 from vllm_healer.journal.writer import Writer
 from vllm_healer.model import (
     Alert,
@@ -45,15 +35,14 @@ from vllm_healer.model import (
     Verdict,
 )
 from vllm_healer.ports import Clock
-
-T = TypeVar("T")
+from vllm_healer.retention import Retention
 
 # Shorter than Alertmanager's own patience (its group_interval, 15 s here), so that it hears 503 instead of nothing.
 ACKNOWLEDGE_SECONDS = 10.0
 PROBE_SECONDS = 1.0  # between two writes that only show that it can be written, however many ask
 
 
-class Journal(JournalReader):
+class Journal(CachedReader):
     """Raises JournalError when something was not written; then nothing of that call is in the file."""
 
     def __init__(self, path: Path, lock: FileLock, clock: Clock, admission: Admission) -> None:
@@ -63,10 +52,9 @@ class Journal(JournalReader):
         self._clock = clock
         self._admission = admission
         self._probe = Probe(PROBE_SECONDS)
-        self._engine = _prepare(path, lock, admission)
+        self._engine = prepare(path, lock, admission)
         self._writer = Writer(self._engine, path)
-        self._recent: dict[str, tuple[int, object]] = {}
-        super().__init__(path, store.reader_engine(path))
+        super().__init__(path, store.reader_engine(path), lambda: self._writer.commits)
 
     @classmethod
     def open(
@@ -103,32 +91,18 @@ class Journal(JournalReader):
         self._engine.dispose()
         self._lock.release()
 
-    # The worker asks these every second. Nobody else can write: an answer holds until this process commits something.
-
-    def unassigned(self) -> tuple[StoredAlert, ...]:
-        return self._unchanged("unassigned", super().unassigned)
-
-    def open_incidents(self) -> tuple[Incident, ...]:
-        return self._unchanged("open_incidents", super().open_incidents)
-
-    def incident_counts(self) -> dict[IncidentState, int]:
-        return self._unchanged("incident_counts", super().incident_counts)
-
-    def summaries(self) -> tuple[IncidentSummary, ...]:
-        return self._unchanged("summaries", super().summaries)
-
-    def unfinished(self) -> tuple[Unfinished, ...]:
-        return self._unchanged("unfinished", super().unfinished)
-
-    def failing(self) -> dict[tuple[str, str], int]:
-        return self._unchanged("failing", super().failing)
-
-    def paused(self) -> str:
-        return self._unchanged("paused", super().paused)
-
     def on_error(self, tell: Callable[[], None]) -> None:
         """Has `tell` called, in the caller's thread, for each write that failed."""
         self._writer.on_error = tell
+
+    def prune(self, now: Instant, retention: Retention) -> int:
+        """Removes a few rows that are older than that and needed by nobody, and returns how many; 0: there are none."""
+        old = self._read(lambda connection: prune.choose(connection, now, retention))
+        return self._writer.submit(lambda connection: prune.remove(connection, old)) if old else 0
+
+    def give_back(self) -> bool:
+        """Gives some of the space that was freed back to the disk. True if there is more."""
+        return self._writer.submit(store.give_back)
 
     def size(self) -> int:
         """Bytes of the file and its write-ahead log."""
@@ -252,51 +226,10 @@ class Journal(JournalReader):
 
         self._writer.submit(write)
 
-    def _unchanged(self, name: str, read: Callable[[], T]) -> T:
-        """The answer of last time, or a new one if there was a commit since."""
-        commits = self._writer.commits  # before reading: what is committed meanwhile is read again next time
-        known = self._recent.get(name)
-        if known is not None and known[0] == commits:
-            return cast(T, known[1])
-        answer = read()
-        self._recent[name] = commits, answer
-        return answer
-
 
 def _settle(connection: Connection, server: str | None, words: str, now: Instant) -> None:
     actions.settle(connection, server, words, now)
     findings.settle(connection, server, words, now)
-
-
-def _prepare(path: Path, lock: FileLock, admission: Admission) -> Engine:
-    """The writing engine of a file that exists, works with the write-ahead log and has our tables.
-
-    Raises JournalError for an empty file where the lock says that a journal was there: pause and cooldowns are lost.
-    """
-    if lock.guarded and path.is_file() and not path.stat().st_size:
-        raise JournalError(
-            f"journal {path} is empty, and {lock.path.name} says that there was one: pause, cooldowns and history are "
-            "lost; put a copy of it back or, to begin anew, remove the empty file"
-        )
-    store.create_file(path)
-    engine = store.writer_engine(path)
-    try:
-        with store.journal_errors(path), engine.begin() as connection:
-            _check(connection, path)
-            tidy.tidy(connection, admission)
-    except JournalError:
-        engine.dispose()
-        raise
-    lock.guard()
-    return engine
-
-
-def _check(connection: Connection, path: Path) -> None:
-    store.require_wal(connection, path)
-    store.require_trusted(path)  # again: by now its log is there, and in a shared directory others might have made it
-    schema.create(connection)
-    schema.check(connection, path)
-    schema.complete(connection)
 
 
 def _this_process() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +18,13 @@ from vllm_healer.trust import distrust_file, trusted_users
 
 # Another program (a backup, a sqlite3 shell) may hold the file for a moment; Alertmanager waits longer than this.
 BUSY_SECONDS = 5
+
+LOG_BYTES = 16 * 1024 * 1024  # of the write-ahead log between storms; SQLite keeps some 4 MiB of it in use
+
+PAGES = 64  # given back to the disk in one transaction, of 4 KiB each
+SPARE = 256  # free pages that stay for what comes next: a file that shrinks and grows all day gains nothing
+# Bytes of an earlier release's file that is rewritten at the start: in less than a second, by way of a temporary file.
+CONVERTED = 48 * 1024 * 1024
 
 FULL = "its disk is full: nothing was acknowledged, Alertmanager sends it again; free some space"
 
@@ -108,6 +115,33 @@ def require_wal(connection: Connection, path: Path) -> None:
         raise JournalError(f"journal {path}: SQLite has no write-ahead log there (mode {mode}); use a local disk")
 
 
+def let_shrink(engine: Engine, path: Path) -> None:
+    """Lets a file of an earlier release give free pages back, once, by writing it anew.
+
+    A large one stays as it is: what is freed in it is used again, so that it grows no more. Raises sqlite3.Error.
+    """
+    with closing(engine.raw_connection()) as connection:  # in no transaction, as VACUUM demands
+        cursor = connection.cursor()
+        if cursor.execute("PRAGMA auto_vacuum").fetchone()[0] or path.stat().st_size > CONVERTED:
+            return
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        cursor.execute("VACUUM")
+
+
+def give_back(connection: Connection) -> bool:
+    """Gives a few free pages at the end of the file back to the disk. True if there are more."""
+    excess = _pragma(connection, "freelist_count") - SPARE
+    if excess <= 0 or not _pragma(connection, "auto_vacuum"):
+        return False
+    for _ in range(min(excess, PAGES)):
+        connection.exec_driver_sql("PRAGMA incremental_vacuum(1)")  # the driver takes one step of it, so one page
+    return excess > PAGES
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+
 @contextmanager
 def _access(path: Path) -> Iterator[None]:
     try:
@@ -133,8 +167,12 @@ def _engine(database: str, begin: str, uri: bool = False) -> Engine:
 
 
 def _durable(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """Sets FULL, which syncs the write-ahead log in every commit; NORMAL would lose the last ones in a power cut."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    """Sets FULL, which syncs the write-ahead log in every commit; NORMAL would lose the last ones in a power cut.
+
+    A new file can give free pages back, and a log that a storm has made long is cut after it.
+    """
+    size = f"journal_size_limit={LOG_BYTES}"
+    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", size):
         connection.cursor().execute(f"PRAGMA {pragma}")
 
 

@@ -20,7 +20,7 @@ from vllm_healer.web.door import WEBHOOK, Door
 from vllm_healer.web.page import render, render_brief
 
 SENTENCES = 20  # of the history on the page: what fits one screen
-PARSING = threading.BoundedSemaphore(2)  # bodies that are parsed at once: one of 10 MiB takes many times that
+PARSING = threading.BoundedSemaphore(2)  # bodies that are parsed at once: one of 16 MiB takes many times that
 ALERTS = 1000  # journalled in one transaction, so that nobody waits long for the disk
 
 

@@ -11,6 +11,7 @@ import pytest
 from vllm_healer.config import Config, Limits, Mode, load, server_name
 from vllm_healer.errors import ConfigError
 from vllm_healer.registry import remediations
+from vllm_healer.retention import Retention
 
 Write = Callable[[str], Path]
 
@@ -55,7 +56,8 @@ def test_reads_everything(write: Write, tmp_path: Path) -> None:
             "alertmanager_url: https://a/am\nreconcile_seconds: 30\nmax_body_bytes: 4096\n"
             "remediations: [restart_engine]\n"
             "limits:\n  cooldown_seconds: {restart_engine: 600}\n  budget_per_hour: 2\n  minimum_healthy: 1\n"
-            "  max_signal_age: 20\n  reopen_after: 60\n  give_up_after: 3\n" + TARGET
+            "  max_signal_age: 20\n  reopen_after: 60\n  give_up_after: 3\n"
+            "retention: {incidents_days: 30, alerts_days: 1.5}\n" + TARGET
         )
     )
     assert config.mode is Mode.ACT
@@ -67,7 +69,14 @@ def test_reads_everything(write: Write, tmp_path: Path) -> None:
     assert (config.token_file, config.journal) == (str(tmp_path / "token"), str(tmp_path / "j.sqlite"))
     assert (config.reconcile_seconds, config.max_body_bytes, config.remediations) == (30.0, 4096, ("restart_engine",))
     assert (config.limits.cooldown("restart_engine"), config.limits.cooldown("reap_orphans")) == (600.0, 60.0)
+    assert config.retention == Retention(30.0, 1.5)
     assert config.limits == Limits({**Limits().cooldown_seconds, "restart_engine": 600.0}, 2, 1, 20.0, 60.0, 3)
+
+
+def test_a_retention_of_less_than_a_day_is_refused(write: Write) -> None:
+    """What was just closed is looked at again for minutes."""
+    with pytest.raises(ConfigError, match=r"healer\.yml line 1: alerts_days must be a number of at least 1, not 0"):
+        read(write("retention: {alerts_days: 0}\n"))
 
 
 def test_a_target_has_its_defaults(write: Write) -> None:
@@ -295,6 +304,7 @@ def test_the_shipped_policy_is_a_dry_run_that_says_the_defaults() -> None:
     shipped, defaults = load(SHIPPED, {}, {}), load(None, {}, {})
     assert shipped.mode is Mode.DRY_RUN
     assert shipped.limits == defaults.limits
+    assert (shipped.retention, shipped.max_body_bytes) == (Retention(90, 7), 16 * 1024 * 1024)
     assert shipped.targets == ()
     assert set(shipped.remediations) == set(remediations())
 

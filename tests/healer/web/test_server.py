@@ -138,7 +138,7 @@ def test_a_body_of_20_megabytes_is_refused_before_it_is_sent(
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert answer.status == 413
-        assert json.loads(answer.read())["error"] == "the body is larger than 10485760 bytes"
+        assert json.loads(answer.read())["error"] == "the body is larger than 16777216 bytes"
     count = deps.metrics.registry.get_sample_value("vllm_healer_webhook_requests_total", {"code": "413"})
     assert count == 1
 
