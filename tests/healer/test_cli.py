@@ -115,7 +115,7 @@ def test_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert (ended.value.code, capsys.readouterr().out.split()[0]) == (0, "vllm-healer")
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"explain", "simulate"}))
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"backup", "explain", "simulate"}))
 def test_a_configuration_that_is_not_there_is_1(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--config", "/nowhere/healer.yml"]) == 1
     captured = capsys.readouterr()
@@ -203,6 +203,17 @@ def test_explains_one_incident_and_no_other(shell: Shell, cases: ModuleType) -> 
     assert "#1  incident   it hangs" in out
     assert "it is gone" not in out
     assert [entry["words"] for entry in json.loads(shell.run("explain", "2", "--json")[1])] == ["it is gone"]
+
+
+def test_copies_the_journal_once(shell: Shell) -> None:
+    shell.make_journal()
+    copy = shell.folder / "copy.sqlite"
+    code, out, _ = shell.run("backup", str(copy), "--json")
+    assert (code, json.loads(out)["bytes"]) == (0, copy.stat().st_size)
+    assert shell.run("history", "--journal", str(copy))[0] == 0
+    code, out, err = shell.run("backup", str(copy))
+    assert (code, out) == (1, "")
+    assert err == f"vllm-healer: {copy} exists and is not overwritten; give another name, or remove it first\n"
 
 
 def test_an_unknown_incident_is_1_and_says_where_the_known_are(shell: Shell) -> None:

@@ -1,4 +1,4 @@
-"""history and explain: read the journal, also while a healer is running."""
+"""history, explain and backup: read the journal, also while a healer is running."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from vllm_healer.config import Config
 from vllm_healer.errors import JournalError
 from vllm_healer.journal import Entry, Journal
+from vllm_healer.journal.backup import backup as copy_journal
 
 
 def history(config: Config, arguments: argparse.Namespace) -> int:
@@ -28,6 +29,13 @@ def explain(config: Config, arguments: argparse.Namespace) -> int:
             f"no incident {arguments.incident} in {config.journal}; `vllm-healer history` shows the known ones"
         )
     _print(entries, arguments.json)
+    return 0
+
+
+def backup(config: Config, arguments: argparse.Namespace) -> int:
+    size = copy_journal(Path(config.journal), arguments.file)
+    done = {"journal": config.journal, "copy": str(arguments.file), "bytes": size}
+    print(json.dumps(done) if arguments.json else f"copied {config.journal} to {arguments.file}: {size} bytes")
     return 0
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "check-config": "service",
     "history": "journal",
     "explain": "journal",
+    "backup": "journal",
     "pause": "control",
     "resume": "control",
     "simulate": "preview",
@@ -78,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     history.add_argument("--limit", type=_count, default=50, metavar="N", help="how many (default 50)")
     explain = add("explain", "print everything about one incident, in order")
     explain.add_argument("incident", type=_count, metavar="INCIDENT", help="its number in `vllm-healer history`")
+    backup = add("backup", "copy the journal, also while the healer runs; overwrites nothing")
+    backup.add_argument("file", type=Path, metavar="FILE", help="the copy, closed to other users (mode 0600)")
     for name, words in (
         ("pause", "stop acting until resumed; diagnosing goes on"),
         ("resume", "act again, also on what was given up"),
