@@ -7,7 +7,9 @@ from vllm_healer.model import Look, Signal, Signals
 # What the part inside vLLM adds: one engine of several that stands still, an API server that does nothing.
 ENGINE_AGE = "server:vllm_engine_progress_age_seconds:max"
 SILENT = "server:vllm_api_server_silent_seconds:max"
+SILENT_LIMIT = "server:vllm_api_server_silent_limit_seconds:max"  # longer than it ever did and came back
 FROM_INSIDE = frozenset({ENGINE_AGE, SILENT})
+MOTIONLESS = "server:vllm_api_server_motionless_seconds:max"  # from outside: stopped, or silent without computing
 WORTH_SAYING = 5.0  # seconds: an API server writes each quarter of one, and is read each second
 
 

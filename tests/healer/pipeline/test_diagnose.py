@@ -10,7 +10,7 @@ import pytest
 from vllm_healer.detector import Detector
 from vllm_healer.model import Diagnosis, Facts, Health, Incident, Look, ProcessRef, RunState, Signal, Signals
 from vllm_healer.pipeline.diagnose import diagnose
-from vllm_healer.progress import ENGINE_AGE, SILENT
+from vllm_healer.progress import ENGINE_AGE, SILENT, SILENT_LIMIT
 from vllm_healer.registry import detectors
 
 
@@ -19,7 +19,7 @@ def seen(cases: ModuleType, *names: str, **changes: object) -> Diagnosis:
 
 
 def test_the_documented_order() -> None:
-    ordered = ["orphans", "engine_dead", "engine_stalled", "overload"]
+    ordered = ["orphans", "engine_dead", "api_server_frozen", "engine_stalled", "overload"]
     assert [name for name in detectors() if name in ordered] == ordered
 
 
@@ -136,6 +136,14 @@ def test_a_late_health_is_no_death(cases: ModuleType) -> None:
     found = seen(cases, look=cases.SATURATED, signals=cases.signals(stalled=0.0, progress_age=1.0))
     assert found.cause == "unknown"
     assert found.evidence.startswith("/health did not answer in time: a busy server is slow, not dead")
+
+
+def test_a_frozen_api_server_is_no_overload_however_long_its_queue_was(cases: ModuleType) -> None:
+    more = {SILENT: Signal(26.0, 4.0), SILENT_LIMIT: Signal(20.0, 4.0)}
+    signals = replace(cases.signals(stalled=0.0, progress_age=1.0, waiting=412.0), more=more)
+    deaf = Look(Health.TIMEOUT, None, None, None)
+    given = {"look": deaf, "signals": signals, "was_ready": True}
+    assert seen(cases, "VllmApiServerFrozen", "VllmQueueOverload", **given).cause == "api_server_frozen"
 
 
 def test_a_strange_answer_is_unknown(cases: ModuleType) -> None:

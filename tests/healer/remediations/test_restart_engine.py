@@ -34,8 +34,8 @@ def test_permits_nothing_by_itself(cases: ModuleType) -> None:
     assert RestartEngine().plan(cases.incident(), Diagnosis("engine_dead", ""), cases.facts()).allowed is False
 
 
-def test_serves_a_stalled_and_a_dead_engine_and_never_an_overloaded_one() -> None:
-    assert RestartEngine.causes == {"engine_dead", "engine_stalled"}
+def test_serves_what_hangs_or_is_dead_and_never_an_overloaded_server() -> None:
+    assert RestartEngine.causes == {"api_server_frozen", "engine_dead", "engine_stalled"}
 
 
 def test_stops_the_whole_tree_before_it_starts_it_again(cases: ModuleType) -> None:
