@@ -17,7 +17,9 @@ CODES = ("200", "400", "401", "413", "415", "503")
 DROPPED = ("left_out", "unreadable")
 REASONS = (
     "blind",
+    "breaker",
     "budget",
+    "budget_in_all",
     "cooldown",
     "dry_run",
     "gave_up",

@@ -6,7 +6,7 @@ bytes -> Alert -> Incident -> Diagnosis -> Plan -> Refusal | Permit -> Result ->
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import takewhile
 
@@ -340,6 +340,7 @@ class LedgerEntry:
     incarnation: str = ""  # the one it acted on
     stopped: bool = False  # it had begun to stop the server and did not start it again
     dropped: bool = False  # given up before anything was done: it says nothing about the remedy
+    took: float = 0.0  # seconds from the intent until it was proven to help; 0: it was not
 
 
 @dataclass(frozen=True)
@@ -347,7 +348,8 @@ class Ledger:
     """The earlier actions in the journal, read in the same transaction that reserves."""
 
     paused: str = ""  # who paused it and why; '' when it is not paused
-    entries: tuple[LedgerEntry, ...] = ()  # newest first: all unfinished, and those of an hour or the longest cooldown
+    entries: tuple[LedgerEntry, ...] = ()  # newest first: unfinished ones, those near the plan, the last ones anywhere
+    resumed: int = 0  # the newest action when a person ran `resume` last: what was before it breaks nothing any more
 
     def failed_in_a_row(self, server: str, remediation: str) -> int:
         """Counts how often in a row, up to now, this remediation did not help this server."""
@@ -357,4 +359,4 @@ class Ledger:
 
     def without(self, action: int) -> Ledger:
         """Leaves this action out."""
-        return Ledger(self.paused, tuple(entry for entry in self.entries if entry.action != action))
+        return replace(self, entries=tuple(entry for entry in self.entries if entry.action != action))

@@ -19,7 +19,10 @@ class Remediation:
 
     causes: ClassVar[frozenset[str]] = frozenset()  # the diagnoses it serves
     destructive: ClassVar[bool] = True  # kills, restarts or changes something: every guard applies
-    cooldown: ClassVar[float] = 300.0  # seconds before it may run on the same server again, unless healer.yml says
+    reversible: ClassVar[bool] = (
+        False  # its effect ends by itself or is taken back without loss: the breaker lets it be
+    )
+    cooldown: ClassVar[float] = 300.0  # seconds before it may run again there; not once a run's own time was measured
     proven_within: ClassVar[float] = math.inf  # seconds from the intent, if that is sooner than the start_timeout
     look_again: ClassVar[bool] = False  # once proven, it is looked whether anything else is wrong; False: healed
 

@@ -129,7 +129,9 @@ def test_an_unknown_key_is_named_with_its_line_and_the_known_ones(shell: Shell) 
     shell.healer.config.write_text("mode: act\nlimits:\n  budget: 7\n")
     code, _, err = shell.run("check-config")
     assert code == 1
-    assert err.startswith("vllm-healer: healer.yml line 3: unknown key 'budget' in limits; known: budget_per_hour, ")
+    assert err.startswith(
+        "vllm-healer: healer.yml line 3: unknown key 'budget' in limits; known: breaker_after, breaker_hours, "
+    )
 
 
 def test_check_config_prints_what_takes_effect(shell: Shell) -> None:
@@ -153,7 +155,7 @@ def test_check_config_tells_each_server_that_is_only_watched_or_only_listed(shel
 def test_check_config_prints_json(shell: Shell) -> None:
     code, out, _ = shell.run("check-config", "--json")
     printed = json.loads(out)
-    assert (code, printed["mode"], printed["limits"]["budget_per_hour"]) == (0, "dry_run", 3)
+    assert (code, printed["mode"], printed["limits"]["budget_per_hour"]) == (0, "dry_run", 6)
 
 
 def test_check_config_prints_no_token(shell: Shell, stage: ModuleType) -> None:

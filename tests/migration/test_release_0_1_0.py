@@ -103,7 +103,7 @@ def test_its_healer_yml_is_taken(tmp_path: Path) -> None:
     for file, servers in (("healer.yml", list(SERVERS)), ("shipped_healer.yml", [])):
         config = load_healer(RECORDED / file, {"HOME": str(tmp_path)}, {}, hostname="gpu1")
         assert [target.server for target in config.targets] == servers
-        assert config.remediations == ("notify_only", "reap_orphans", "restart_engine")
+        assert tuple(config.remediations) == ("notify_only", "reap_orphans", "restart_engine")
 
 
 def test_its_env_is_taken_with_every_setting_that_it_had(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vllm_healer.config.checks import check_address, check_secret, check_url, server_name
 from vllm_healer.config.http_configs import read_http_config
+from vllm_healer.config.limits import Limits, read_limits
 from vllm_healer.config.targets import read_targets
 from vllm_healer.config.yaml_lines import Value, read_file
 from vllm_healer.errors import ConfigError
@@ -28,31 +29,6 @@ class Mode(StrEnum):
     ACT = "act"
 
 
-def own_cooldowns() -> dict[str, float]:
-    """The cooldown in seconds that each destructive remediation declares."""
-    return {name: one.cooldown for name, one in remediations().items() if one.destructive}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The brakes. Each bounds what one wrong diagnosis can break."""
-
-    cooldown_seconds: dict[str, float] = field(default_factory=own_cooldowns)
-    budget_per_hour: int = 3  # destructive actions per server; what three restarts do not cure, a fourth will not
-    minimum_healthy: int = 0  # other servers of the pool that must be healthy; 0 fits a single server, fleets want >= 1
-    max_signal_age: float = 15.0  # seconds; a sample older than three scrapes says nothing of now
-    reopen_after: float = 120.0  # seconds in which an echo of a closed incident opens none: Alertmanager resolves late
-    give_up_after: int = 5  # times in a row that one remedy may not help a server; more need a person, not time
-
-    def cooldown(self, remediation: str) -> float:
-        """The cooldown in seconds; for a remediation that is not known, the longest there is."""
-        return self.cooldown_seconds.get(remediation, self.longest_cooldown)
-
-    @property
-    def longest_cooldown(self) -> float:
-        return max([*self.cooldown_seconds.values(), *own_cooldowns().values()])
-
-
 @dataclass(frozen=True)
 class Config:
     """All settings. `load` makes it."""
@@ -68,12 +44,16 @@ class Config:
     alertmanager_receiver: str = "healer"  # the receiver in Alertmanager's configuration that sends to this healer
     limits: Limits = field(default_factory=Limits)
     retention: Retention = field(default_factory=Retention)
-    remediations: tuple[str, ...] = ()  # names of those allowed; the others are only reported
+    remediations: Mapping[str, Mode] = field(default_factory=dict)  # those allowed; the others are only reported
     targets: tuple[Target, ...] = ()
     watched: tuple[str, ...] = ()  # servers that are watched; () is not known. Compared with targets, and nothing else
     reconcile_seconds: float = 15.0  # between two comparisons with Alertmanager and the supervisors
     fallback_webhook_file: str = ""  # holds the URL of a Slack-compatible webhook, for when alerts cannot travel
     max_body_bytes: int = 16 * 1024 * 1024  # of one webhook request: about 16,000 alerts
+
+    def mode_of(self, remediation: str) -> Mode:
+        """The mode that holds for a remediation: one of its own makes it no bolder than the healer is."""
+        return self.mode if self.mode is Mode.DRY_RUN else self.remediations.get(remediation, self.mode)
 
 
 SETTINGS = ("mode", "listen", "token_file", "journal", "prometheus_url", "alertmanager_url")  # also set by variables
@@ -105,8 +85,8 @@ def load(
         alertmanager_receiver=file["alertmanager_receiver"].scalar(
             "alertmanager_receiver", Config.alertmanager_receiver
         ),
-        limits=_limits(file["limits"].section(Limits.__dataclass_fields__, "limits")),
         retention=_retention(file["retention"].section(Retention.__dataclass_fields__, "retention")),
+        limits=read_limits(file["limits"].section(Limits.__dataclass_fields__, "limits")),
         remediations=_remediations(file["remediations"]),
         targets=read_targets(file["targets"].items("targets"), base, hostname),
         watched=_watched(file["watched"], hostname),
@@ -143,29 +123,24 @@ def _watched(value: Value, hostname: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(server_name(address, hostname) for address in addresses))
 
 
-def _remediations(value: Value) -> tuple[str, ...]:
-    """The names of the allowed remediations; each must be known."""
-    known = remediations()
-    items = [(item.scalar("a remediation's name"), item.where) for item in value.items("remediations")]
-    for name, where in items:
-        if name not in known:
-            raise ConfigError(f"{where}: unknown remediation {name!r}; known: {', '.join(known)}")
-    return tuple(name for name, _ in items)
+def _remediations(value: Value) -> dict[str, Mode]:
+    """The allowed remediations with the mode of each, `act` unless the item says more: `- restart_engine: dry_run`."""
+    allowed: dict[str, Mode] = {}
+    for item in value.items("remediations"):
+        name, mode = _remediation(item)
+        if name not in remediations():
+            raise ConfigError(f"{item.where}: unknown remediation {name!r}; known: {', '.join(remediations())}")
+        allowed[name] = mode
+    return allowed
 
 
-def _limits(given: Mapping[str, Value]) -> Limits:
-    cooldowns = given["cooldown_seconds"].mapping(remediations(), "cooldown_seconds")
-    own = {
-        name: value.number(f"cooldown_seconds.{name}", 0, Limits().cooldown(name)) for name, value in cooldowns.items()
-    }
-    return Limits(
-        cooldown_seconds={**own_cooldowns(), **own},
-        budget_per_hour=given["budget_per_hour"].whole("budget_per_hour", 0, Limits.budget_per_hour),
-        minimum_healthy=given["minimum_healthy"].whole("minimum_healthy", 0, Limits.minimum_healthy),
-        max_signal_age=given["max_signal_age"].number("max_signal_age", 1, Limits.max_signal_age),
-        reopen_after=given["reopen_after"].number("reopen_after", 0, Limits.reopen_after),
-        give_up_after=given["give_up_after"].whole("give_up_after", 1, Limits.give_up_after),
-    )
+def _remediation(item: Value) -> tuple[str, Mode]:
+    if not isinstance(item.data, dict):
+        return item.scalar("a remediation's name"), Mode.ACT
+    if len(item.data) != 1:
+        raise item.wrong("a remediation", "one name", "begin each with '- '")
+    ((name, mode),) = item.data.items()
+    return name, _mode(mode.scalar(name), f"{mode.where}: {name}")
 
 
 def _retention(given: Mapping[str, Value]) -> Retention:

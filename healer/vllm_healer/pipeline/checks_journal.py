@@ -9,6 +9,7 @@ from vllm_healer.config import Mode
 from vllm_healer.elapsed import elapsed
 from vllm_healer.model import LedgerEntry, Refusal
 from vllm_healer.pipeline.case import Case
+from vllm_healer.registry import remediations
 
 HOUR = 3600.0
 
@@ -55,12 +56,32 @@ def gave_up(case: Case) -> Refusal | None:
 
 def cooldown(case: Case) -> Refusal | None:
     """Refuses the same action so soon: a remedy that did not help needs time to show it, or a person."""
-    plan, allowed = case.plan, case.limits.cooldown(case.plan.remediation)
-    ages = [age for entry, age in ages_on_server(case) if entry.remediation == plan.remediation]
-    if not ages or min(ages) >= allowed:
+    plan = case.plan
+    same = [(entry, age) for entry, age in ages_on_server(case) if entry.remediation == plan.remediation]
+    times = [age for _, age in same]
+    allowed = case.limits.cooldown(plan.remediation, next((entry.took for entry, _ in same if entry.took), 0.0))
+    if not times or min(times) >= allowed:
         return None
-    left = f"{allowed - min(ages):.0f} s of {allowed:.0f} s left"
-    return Refusal("cooldown", f"{plan.remediation} ran on {plan.server} {min(ages):.0f} s ago: {left}")
+    left = f"{allowed - min(times):.0f} s of {allowed:.0f} s left"
+    return Refusal("cooldown", f"{plan.remediation} ran on {plan.server} {min(times):.0f} s ago: {left}")
+
+
+def breaker(case: Case) -> Refusal | None:
+    """Refuses what ran so often in some hours, whether it helped or not: the fault comes back, and has a cause.
+
+    What undoes itself costs nothing and may be repeated. A person who resumes begins the count anew.
+    """
+    plan, limits = case.plan, case.limits
+    known = remediations().get(plan.remediation)
+    if known is not None and known.reversible:
+        return None
+    recent = (entry for entry, age in ages_on_server(case) if age < limits.breaker_hours * HOUR)
+    same = (entry for entry in recent if entry.remediation == plan.remediation and not entry.dropped)
+    done = sum(entry.action > case.ledger.resumed for entry in same)
+    if done < limits.breaker_after:
+        return None
+    words = f"{plan.remediation} ran on {plan.server} {done} times within {limits.breaker_hours:g} h"
+    return Refusal("breaker", f"{words}: a person must find out why, then run `vllm-healer resume`")
 
 
 def budget(case: Case) -> Refusal | None:
@@ -70,6 +91,15 @@ def budget(case: Case) -> Refusal | None:
     if done < allowed:
         return None
     return Refusal("budget", f"{done} actions on {case.plan.server} within an hour, {allowed} are allowed")
+
+
+def budget_in_all(case: Case) -> Refusal | None:
+    """Refuses more actions in an hour on all servers than allowed: so many faults at once have one cause."""
+    done = sum(age < HOUR for _, age in ages(case))
+    allowed = case.limits.budget_per_hour_in_all
+    if done < allowed:
+        return None
+    return Refusal("budget_in_all", f"{done} actions on all servers within an hour, {allowed} are allowed")
 
 
 def not_allowed(case: Case) -> Refusal | None:
@@ -89,7 +119,12 @@ def dry_run(case: Case) -> Refusal | None:
 
 
 def ages_on_server(case: Case) -> list[tuple[LedgerEntry, float]]:
-    """The server's earlier actions, each with the seconds since it that are certain.
+    """The server's earlier actions, newest first, each with the seconds since it that are certain."""
+    return [(entry, age) for entry, age in ages(case) if entry.server == case.plan.server]
+
+
+def ages(case: Case) -> list[tuple[LedgerEntry, float]]:
+    """The earlier actions, newest first, each with the seconds since it that are certain.
 
     After a reboot `elapsed` vouches for no more than this boot's uptime. But an action is also older than each that
     followed it, by the time between the two: without that, a host that was just rebooted would count every action
@@ -101,4 +136,4 @@ def ages_on_server(case: Case) -> list[tuple[LedgerEntry, float]]:
         age = max(elapsed(entry.at, case.facts.now), age + elapsed(entry.at, later))
         later = entry.at
         found.append((entry, age))
-    return [(entry, age) for entry, age in found if entry.server == case.plan.server]
+    return found

@@ -27,7 +27,7 @@ class Decision:
 
     def against(self, ledger: Ledger) -> Refusal | None:
         """The first reason not to carry out the plan, or None. The worker asks inside the journal's reservation."""
-        return guard(self.plan, self.facts, ledger, self.config.limits, self.config.mode)
+        return guard(self.plan, self.facts, ledger, self.config.limits, self.config.mode_of(self.plan.remediation))
 
 
 def decide(incident: Incident, sources: Sources, earlier: Look | None = None, canary: float = QUICK_CANARY) -> Decision:

@@ -28,7 +28,9 @@ CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     checks_world.minimum_healthy,
     checks_journal.gave_up,
     checks_journal.cooldown,
+    checks_journal.breaker,
     checks_journal.budget,
+    checks_journal.budget_in_all,
     checks_journal.not_allowed,
     checks_journal.dry_run,
 )

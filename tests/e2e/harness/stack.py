@@ -39,6 +39,8 @@ remediations: [restart_engine, reap_orphans]
 limits:
   cooldown_seconds: {{restart_engine: 5, reap_orphans: 5}}
   budget_per_hour: 1000
+  budget_per_hour_in_all: 1000
+  breaker_after: 1000
   reopen_after: 15
 targets:
   - server: localhost:{port}

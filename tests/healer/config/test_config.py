@@ -39,7 +39,7 @@ def read(path: Path) -> Config:
 
 def test_without_a_file_it_is_a_dry_run_without_targets() -> None:
     config = load(None, {"XDG_STATE_HOME": "/state"}, {})
-    assert (config.mode, config.targets, config.remediations) == (Mode.DRY_RUN, (), ())
+    assert (config.mode, config.targets, config.remediations) == (Mode.DRY_RUN, (), {})
     assert (config.listen, config.journal) == ("127.0.0.1:9856", "/state/vllm-healer/journal.sqlite")
 
 
@@ -57,6 +57,7 @@ def test_reads_everything(write: Write, tmp_path: Path) -> None:
             "remediations: [restart_engine]\n"
             "limits:\n  cooldown_seconds: {restart_engine: 600}\n  budget_per_hour: 2\n  minimum_healthy: 1\n"
             "  max_signal_age: 20\n  reopen_after: 60\n  give_up_after: 3\n"
+            "  budget_per_hour_in_all: 9\n  breaker_after: 4\n  breaker_hours: 2\n"
             "retention: {incidents_days: 30, alerts_days: 1.5}\n" + TARGET
         )
     )
@@ -67,10 +68,25 @@ def test_reads_everything(write: Write, tmp_path: Path) -> None:
         "https://a/am",
     )
     assert (config.token_file, config.journal) == (str(tmp_path / "token"), str(tmp_path / "j.sqlite"))
-    assert (config.reconcile_seconds, config.max_body_bytes, config.remediations) == (30.0, 4096, ("restart_engine",))
+    assert (config.reconcile_seconds, config.max_body_bytes, config.remediations) == (
+        30.0,
+        4096,
+        {"restart_engine": Mode.ACT},
+    )
     assert (config.limits.cooldown("restart_engine"), config.limits.cooldown("reap_orphans")) == (600.0, 60.0)
     assert config.retention == Retention(30.0, 1.5)
-    assert config.limits == Limits({**Limits().cooldown_seconds, "restart_engine": 600.0}, 2, 1, 20.0, 60.0, 3)
+    assert config.limits == Limits({"restart_engine": 600.0}, 2, 9, 4, 2.0, 1, 20.0, 60.0, 3)
+
+
+def test_one_remediation_may_only_say_what_it_would_do(write: Write) -> None:
+    config = read(write("mode: act\nremediations:\n  - reap_orphans\n  - restart_engine: dry_run\n"))
+    assert tuple(config.remediations) == ("reap_orphans", "restart_engine")
+    assert (config.mode_of("reap_orphans"), config.mode_of("restart_engine")) == (Mode.ACT, Mode.DRY_RUN)
+
+
+def test_a_remediation_that_acts_does_not_outdo_the_mode(write: Write) -> None:
+    config = read(write("mode: dry_run\nremediations:\n  - restart_engine: act\n"))
+    assert config.mode_of("restart_engine") is Mode.DRY_RUN
 
 
 def test_a_retention_of_less_than_a_day_is_refused(write: Write) -> None:
@@ -129,7 +145,7 @@ def test_a_remediation_that_is_not_known_takes_the_longest_cooldown() -> None:
         ),
         (
             "limits:\n  budget: 3\n",
-            r"line 2: unknown key 'budget' in limits; known: budget_per_hour, cooldown_seconds, ",
+            r"line 2: unknown key 'budget' in limits; known: breaker_after, breaker_hours, budget_per_hour, ",
         ),
         (
             "limits:\n  cooldown_seconds:\n    restart: 3\n",
@@ -138,6 +154,16 @@ def test_a_remediation_that_is_not_known_takes_the_longest_cooldown() -> None:
         ("mode: of\n", r"healer\.yml line 1: mode: unknown mode 'of'; known: act, dry_run"),
         ("mode: [act]\n", r"line 1: mode must be a single value, not a list"),
         ("mode: act\nmode: dry_run\n", r"line 2: 'mode' is there twice, first on healer\.yml line 1; remove one"),
+        (
+            "remediations:\n  - restart_engine: of\n",
+            r"healer\.yml line 2: restart_engine: unknown mode 'of'; known: act, dry_run",
+        ),
+        ("remediations:\n  - restart: act\n", r"line 2: unknown remediation 'restart'; known: .*restart_engine"),
+        (
+            "remediations:\n  - {reap_orphans: act, restart_engine: act}\n",
+            r"line 2: a remediation must be one name, not keys; begin each with '- '",
+        ),
+        ("limits: {breaker_after: 0}\n", r"breaker_after must be a number of at least 1, not 0"),
         ("remediations: [restart]\n", r"line 1: unknown remediation 'restart'; known: .*restart_engine"),
         (
             "remediations: restart_engine\n",

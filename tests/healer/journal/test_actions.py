@@ -76,13 +76,13 @@ def test_the_check_sees_what_was_done_before(journal: Journal, permit: Permit, p
     assert journal.unfinished() == ()
 
 
-def test_the_ledger_has_unfinished_actions_of_other_pools_but_not_finished_ones(
+def test_the_ledger_has_actions_of_other_pools_for_the_budget_of_all(
     journal: Journal, permit: Permit, cases: ModuleType
 ) -> None:
     elsewhere = cases.plan(incident=1, server="gpu2:8000", pool="embed")
-    assert [entry.action for entry in journal.ledger(elsewhere).entries] == [permit.action]
+    assert [(entry.action, entry.finished) for entry in journal.ledger(elsewhere).entries] == [(permit.action, False)]
     journal.conclude(permit.action, GAVE_UP, 600.0, cases.at(600))
-    assert journal.ledger(elsewhere).entries == ()
+    assert [(entry.action, entry.finished) for entry in journal.ledger(elsewhere).entries] == [(permit.action, True)]
 
 
 def test_the_ledger_knows_a_server_that_changed_its_pool(journal: Journal, permit: Permit, cases: ModuleType) -> None:

@@ -77,6 +77,30 @@ def test_a_failed_action_is_unsettled_until_the_server_was_seen_to_work(
     assert (last.kind, last.words) == ("note", "restart_engine of gpu1:8000 is settled: it answers again")
 
 
+@pytest.mark.parametrize(
+    ("verdict", "outcome", "took"),
+    [(RECOVERED, Outcome.DONE, 42.0), (GAVE_UP, Outcome.DONE, 0.0), (RECOVERED, Outcome.ALREADY, 0.0)],
+)
+def test_the_ledger_says_how_long_an_action_of_ours_took_to_prove_itself(
+    journal: Journal, plan: Plan, cases: ModuleType, verdict: Verdict, outcome: Outcome, took: float
+) -> None:
+    """What another restarted says nothing about our own restart."""
+    act(journal, plan, verdict, cases, outcome=outcome)
+    assert [entry.took for entry in entries(journal, plan)] == [took]
+
+
+def test_the_ledger_says_which_action_was_the_last_before_a_person_resumed(
+    journal: Journal, plan: Plan, cases: ModuleType
+) -> None:
+    assert journal.ledger(plan).resumed == 0
+    act(journal, plan, RECOVERED, cases)
+    journal.resume("ann", cases.at(100))
+    act(journal, plan, RECOVERED, cases)
+    assert journal.ledger(plan).resumed == 1
+    journal.resume("ann", cases.at(200))
+    assert journal.ledger(plan).resumed == 2
+
+
 def test_settling_is_told_once(journal: Journal, plan: Plan, cases: ModuleType) -> None:
     act(journal, plan, GAVE_UP, cases)
     journal.settle(plan.server, "it answers again", cases.at(900))

@@ -6,9 +6,11 @@ from dataclasses import replace
 from types import ModuleType
 
 from vllm_healer.config import Limits, Mode
-from vllm_healer.model import Instant, Ledger, Refusal
+from vllm_healer.model import Instant, Ledger, LedgerEntry, Refusal
 
-LIMITS = Limits()  # cooldown 300 s, 3 actions an hour
+LIMITS = Limits()  # a restart rests for 300 s, 6 actions an hour and server, 20 in all, 3 of a kind in 4 hours
+WIDE = replace(LIMITS, breaker_after=1000)  # for the budgets alone
+THREE = replace(WIDE, budget_per_hour=3)
 
 
 def test_refuses_while_the_healer_is_paused(cases: ModuleType) -> None:
@@ -127,6 +129,30 @@ def test_the_cooldown_ends(cases: ModuleType) -> None:
     assert cases.judge(ledger=Ledger(entries=(cases.earlier(ago=300.0),))) is None
 
 
+def test_after_a_restart_that_helped_the_cooldown_is_what_it_took_and_a_minute(cases: ModuleType) -> None:
+    """A small model that answered 40 s after the intent; a large one that took 15 minutes."""
+    small, large = cases.earlier(ago=99.0, took=40.0), cases.earlier(ago=950.0, took=900.0)
+    assert cases.judge(ledger=Ledger(entries=(small,))) == Refusal(
+        "cooldown", "restart_engine ran on gpu1:8000 99 s ago: 1 s of 100 s left"
+    )
+    assert cases.judge(ledger=Ledger(entries=(replace(small, at=cases.at(-100.0)),))) is None
+    assert cases.reason(cases.judge(ledger=Ledger(entries=(large,)))) == "cooldown"
+
+
+def test_a_restart_that_did_not_help_rests_as_the_last_one_that_did(cases: ModuleType) -> None:
+    failed = cases.earlier(action=2, ago=130.0, recovered=False)
+    helped = cases.earlier(action=1, ago=9000.0, took=60.0)
+    facts = cases.facts(look=cases.REFUSED)
+    assert cases.judge(facts, Ledger(entries=(failed, helped))) is None
+    assert cases.reason(cases.judge(facts, Ledger(entries=(failed,)))) == "cooldown"
+
+
+def test_a_cooldown_that_healer_yml_names_holds_whatever_was_measured(cases: ModuleType) -> None:
+    ledger = Ledger(entries=(cases.earlier(ago=60.0, took=900.0),))
+    limits = replace(LIMITS, cooldown_seconds={"restart_engine": 30.0})
+    assert cases.judge(ledger=ledger, limits=limits) is None
+
+
 def test_the_cooldown_is_of_one_remediation_on_one_server(cases: ModuleType) -> None:
     entries = (cases.earlier(ago=60.0, remediation="reap_orphans"), cases.earlier(ago=60.0, server="gpu2:8000"))
     assert cases.judge(ledger=Ledger(entries=entries)) is None
@@ -154,10 +180,53 @@ def test_after_a_reboot_the_cooldown_takes_the_longer_wait(cases: ModuleType) ->
 
 
 def test_refuses_when_the_budget_of_the_hour_is_spent(cases: ModuleType) -> None:
-    entries = tuple(cases.earlier(ago=ago) for ago in (400.0, 1600.0, 3599.0))
-    assert cases.judge(ledger=Ledger(entries=entries)) == Refusal(
-        "budget", "3 actions on gpu1:8000 within an hour, 3 are allowed"
+    entries = tuple(cases.earlier(ago=ago) for ago in (400.0, 800.0, 1200.0, 1600.0, 2000.0, 3599.0))
+    assert cases.judge(ledger=Ledger(entries=entries), limits=WIDE) == Refusal(
+        "budget", "6 actions on gpu1:8000 within an hour, 6 are allowed"
     )
+    assert cases.judge(ledger=Ledger(entries=entries[1:]), limits=WIDE) is None
+
+
+def test_refuses_when_all_servers_together_have_spent_their_hour(cases: ModuleType) -> None:
+    """Each of another pool: no lock, no budget of one server sees it."""
+    many = tuple(cases.earlier(action=n, server=f"gpu{n}:8000", pool=f"pool {n}") for n in range(20, 0, -1))
+    assert cases.judge(ledger=Ledger(entries=many)) == Refusal(
+        "budget_in_all", "20 actions on all servers within an hour, 20 are allowed"
+    )
+    assert cases.judge(ledger=Ledger(entries=many[1:])) is None
+    old = tuple(replace(one, at=cases.at(-3601.0)) for one in many)
+    assert cases.judge(ledger=Ledger(entries=old)) is None
+
+
+def three(cases: ModuleType, **changes: object) -> tuple[LedgerEntry, ...]:
+    """Restarts that helped, 1, 2 and 3 hours ago."""
+    return tuple(cases.earlier(action=n, ago=(4 - n) * 3600.0, **changes) for n in (3, 2, 1))
+
+
+def test_the_third_restart_in_four_hours_is_the_last_even_if_each_helped(cases: ModuleType) -> None:
+    assert cases.judge(ledger=Ledger(entries=three(cases))) == Refusal(
+        "breaker",
+        "restart_engine ran on gpu1:8000 3 times within 4 h: a person must find out why, then run `vllm-healer resume`",
+    )
+    assert cases.reason(cases.judge(cases.facts(look=cases.REFUSED), Ledger(entries=three(cases)))) == "breaker"
+
+
+def test_the_breaker_closes_when_four_hours_are_over_or_a_person_resumes(cases: ModuleType) -> None:
+    hours_later = cases.facts(now=cases.at(3601.0))
+    assert cases.judge(hours_later, Ledger(entries=three(cases))) is None
+    assert cases.judge(ledger=Ledger(entries=three(cases), resumed=1)) is None
+
+
+def test_the_breaker_counts_one_remediation_on_one_server_that_did_something(cases: ModuleType) -> None:
+    assert cases.judge(ledger=Ledger(entries=three(cases, remediation="reap_orphans"))) is None
+    assert cases.judge(ledger=Ledger(entries=three(cases, server="gpu2:8000"))) is None
+    assert cases.judge(ledger=Ledger(entries=three(cases, dropped=True))) is None
+
+
+def test_how_often_and_in_how_many_hours_can_be_set(cases: ModuleType) -> None:
+    ledger = Ledger(entries=three(cases))
+    assert cases.judge(ledger=ledger, limits=replace(LIMITS, breaker_hours=2.5)) is None
+    assert cases.judge(ledger=ledger, limits=replace(LIMITS, breaker_after=4)) is None
 
 
 def test_the_budget_counts_every_remediation_of_that_server_and_no_other(cases: ModuleType) -> None:
@@ -170,13 +239,13 @@ def test_the_budget_counts_every_remediation_of_that_server_and_no_other(cases: 
 def test_a_reboot_does_not_make_old_actions_young(cases: ModuleType) -> None:
     entries = tuple(cases.earlier(action=3 - n, ago=ago) for n, ago in enumerate((0.0, 2000.0, 4000.0)))
     minutes_later = Instant(cases.NOW.wall + 900.0, 800.0, "boot-b")
-    assert cases.judge(cases.facts(now=minutes_later), Ledger(entries=entries)) is None
+    assert cases.judge(cases.facts(now=minutes_later), Ledger(entries=entries), limits=THREE) is None
 
 
 def test_a_reboot_does_not_make_young_actions_old(cases: ModuleType) -> None:
     entries = tuple(cases.earlier(action=3 - n, ago=ago) for n, ago in enumerate((0.0, 1000.0, 2000.0)))
     next_day = Instant(cases.NOW.wall + 86_400.0, 800.0, "boot-b")
-    assert cases.reason(cases.judge(cases.facts(now=next_day), Ledger(entries=entries))) == "budget"
+    assert cases.reason(cases.judge(cases.facts(now=next_day), Ledger(entries=entries), limits=THREE)) == "budget"
 
 
 def test_refuses_what_healer_yml_does_not_list(cases: ModuleType) -> None:

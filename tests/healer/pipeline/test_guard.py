@@ -34,7 +34,9 @@ def test_the_documented_order() -> None:
         "minimum_healthy",
         "gave_up",
         "cooldown",
+        "breaker",
         "budget",
+        "budget_in_all",
         "not_allowed",
         "dry_run",
     ]
@@ -89,10 +91,15 @@ def test_removing_one_reason_after_the_other_shows_the_next(cases: ModuleType) -
     state["ledger"] = Ledger(entries=(recovered, recovered, recovered))
     assert better() == "minimum_healthy"
     assert better(healthy_others=1) == "cooldown"
-    spent = replace(recovered, at=cases.at(-400.0))
-    state["ledger"] = Ledger(entries=(spent, spent, spent))
+    spent = [replace(recovered, action=9 - n, at=cases.at(-400.0)) for n in range(6)]
+    state["ledger"] = Ledger(entries=tuple(spent))
+    assert better() == "breaker"
+    state["ledger"] = Ledger(entries=tuple(spent), resumed=9)
     assert better() == "budget"
-    state["ledger"] = Ledger(entries=(spent,))
+    elsewhere = [replace(one, server=f"gpu{n}:8000", pool="other") for n, one in enumerate([*spent] * 4)]
+    state["ledger"] = Ledger(entries=tuple(elsewhere))
+    assert better() == "budget_in_all"
+    state["ledger"] = Ledger(entries=(spent[0],))
     assert better() == "not_allowed"
     state["plan"] = cases.plan()
     assert better() == "dry_run"

@@ -14,7 +14,9 @@ from vllm_healer.pipeline.decide import decide_on
 def decide(
     incident: Incident, facts: Facts, ledger: Ledger | None = None, mode: Mode = Mode.ACT
 ) -> tuple[Plan, Refusal | None]:
-    decision = decide_on(incident, facts, Config(mode=mode, remediations=("restart_engine", "reap_orphans")))
+    decision = decide_on(
+        incident, facts, Config(mode=mode, remediations=dict.fromkeys(("restart_engine", "reap_orphans"), Mode.ACT))
+    )
     return decision.plan, decision.against(ledger or Ledger())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from vllm_healer.config import Mode
 from vllm_healer.errors import TemporaryError
 from vllm_healer.model import Health, IncidentState, ProcessRef, RunState, Target
 
@@ -59,7 +60,7 @@ def test_an_engine_left_behind_after_our_own_restart_is_reaped_before_the_time_i
 
 def test_orphans_that_may_not_be_reaped_do_not_end_the_waiting_for_our_own_restart(world: Any) -> None:
     world.server.heals = False
-    world.set_config(remediations=("restart_engine",))
+    world.set_config(remediations={"restart_engine": Mode.ACT})
     world.run(16)
     world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
     world.fire("VllmDown")

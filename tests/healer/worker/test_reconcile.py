@@ -151,7 +151,7 @@ def test_only_the_watchdog_is_back_after_a_restart_of_alertmanager_and_nothing_i
 
 
 def test_what_is_missing_and_down_stays_open_until_it_is_said_to_be_resolved(world: Any) -> None:
-    world.set_config(remediations=())
+    world.set_config(remediations={})
     end(world)
     world.fire("VllmDown")
     world.run(20)

@@ -227,6 +227,7 @@ def test_a_wall_clock_that_steps_back_ten_minutes_forgets_no_cooldown(world: Any
     world.run(16)
     world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
     world.fire("VllmDown")
+    world.set_config(limits=Limits(cooldown_seconds={"restart_engine": 300.0}))
     world.run(20)
     world.clock.wall -= 600
     world.run(130)  # past the echo of the healed incident
@@ -234,6 +235,34 @@ def test_a_wall_clock_that_steps_back_ten_minutes_forgets_no_cooldown(world: Any
     world.run(60)
     assert world.server.restarts == 1
     assert any(line.startswith("refusal") and "s left" in line for line in world.history())
+
+
+def test_a_restart_that_proved_itself_rests_for_what_it_took_and_a_minute(world: Any) -> None:
+    """The fake server is back within seconds; before it ever was, a restart would rest for five minutes."""
+    world.run(16)
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.fire("VllmDown")
+    world.run(150)  # past the echo of the healed incident
+    world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+    world.run(30)
+    assert world.server.restarts == 2
+
+
+def test_the_fourth_restart_in_four_hours_waits_for_a_person(world: Any) -> None:
+    """Each of the three helped, and the server ended again."""
+    world.run(16)
+    world.fire("VllmDown")
+    for _ in range(4):
+        world.server.state, world.server.health = RunState.EXITED, Health.REFUSED
+        world.run(300)
+    assert world.server.restarts == 3
+    assert any("refused: breaker, restart_engine ran on gpu1:8000 3 times" in line for line in world.history())
+    world.worker = world.new_worker()
+    world.run(60)
+    assert world.server.restarts == 3
+    world.journal.resume("anna: it was the power supply", world.clock.now())
+    world.run(60)
+    assert world.server.restarts == 4
 
 
 def test_a_lost_webhook_is_made_up_for_by_asking_alertmanager(world: Any) -> None:
@@ -386,7 +415,7 @@ def test_a_slow_server_that_answers_late_has_come_back_all_the_same(world: Any) 
 
 def test_gives_up_on_a_server_whose_starts_all_fail_until_a_person_resumes(world: Any) -> None:
     """H03: with the brakes set wide, a server that is down, and over restarts of the healer."""
-    world.set_config(limits=Limits(cooldown_seconds={"restart_engine": 4.0}, budget_per_hour=1000))
+    world.set_config(limits=Limits(cooldown_seconds={"restart_engine": 4.0}, budget_per_hour=1000, breaker_after=1000))
     world.server.heals = False
     world.run(16)
     world.fire("VllmDown")

@@ -158,7 +158,7 @@ class World:
         self.config = Config(
             mode=Mode.ACT,
             limits=Limits(),
-            remediations=("restart_engine", "reap_orphans", "notify_only"),
+            remediations=dict.fromkeys(("restart_engine", "reap_orphans", "notify_only"), Mode.ACT),
             targets=(Target(SERVER, "http://127.0.0.1:8000", "pool", "fake", start_timeout=600.0),),
         )
         self.worker = self.new_worker()
