@@ -14,6 +14,7 @@ class Detector:
     """
 
     alerts: ClassVar[frozenset[str]] = frozenset()  # alert names that support an action on this cause
+    hints: ClassVar[frozenset[str]] = frozenset()  # names of those that support none, and are a reason to look for it
     destructive_may_help: ClassVar[bool] = False  # True: the guard lets a destructive remediation answer this cause
     series: ClassVar[frozenset[str]] = frozenset()  # series with the label `server` to be read into facts.signals.more
     order: ClassVar[int] = 100  # lower is asked first, and the first that recognises its cause wins

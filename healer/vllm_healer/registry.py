@@ -33,6 +33,11 @@ def alerts() -> frozenset[str]:
     return frozenset(name for detector in detectors().values() for name in detector.alerts)
 
 
+def hints() -> frozenset[str]:
+    """The names of alerts that are a reason to look for some cause, and support no action."""
+    return frozenset(name for detector in detectors().values() for name in detector.hints)
+
+
 def series() -> frozenset[str]:
     """The series of Prometheus that detectors read beyond those of every decision."""
     return frozenset(name for detector in detectors().values() for name in detector.series)

@@ -105,6 +105,11 @@ def test_what_the_healer_may_act_on_is_labelled_so(name: str) -> None:
     assert "true" in {alert["labels"]["healable"] for alert in alerts() if alert["alert"] == name}
 
 
+@pytest.mark.parametrize("name", sorted(registry.hints()))
+def test_what_the_healer_looks_after_is_an_alert_that_it_does_not_act_on(name: str) -> None:
+    assert {alert["labels"]["healable"] for alert in alerts() if alert["alert"] == name} == {"false"}
+
+
 @pytest.mark.parametrize("file", ALERT_FILES, ids=lambda file: file.name)
 def test_no_group_has_labels_which_prometheus_2_refuses(file: Path) -> None:
     assert [group["name"] for group in yaml.safe_load(file.read_text())["groups"] if "labels" in group] == []

@@ -15,6 +15,7 @@ class EngineStalled(Detector):
     """Needs a fresh stall from the exporter, a failed canary of the healer's own, and nothing that contradicts them."""
 
     alerts = frozenset({"VllmEngineStalled"})
+    hints = frozenset({"VllmCanaryFailing"})
     destructive_may_help = True
     series = FROM_INSIDE
     order = 30

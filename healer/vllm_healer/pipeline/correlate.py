@@ -9,6 +9,7 @@ from enum import StrEnum
 from vllm_healer.elapsed import elapsed
 from vllm_healer.model import Alert, Incident, IncidentState, Instant
 from vllm_healer.names import plain_name
+from vllm_healer.registry import hints
 
 # Open incidents of servers that are not listed: more than a person reads, and few enough to cost nothing.
 STRANGERS = 50
@@ -40,8 +41,9 @@ def correlate(
 ) -> tuple[Correlation, ...]:
     """The decisions, one a server, sorted by name. `alerts` belong to no incident yet; resolved ones open nothing.
 
-    Neither do those that only a person can do something about: such as that a process died, which is said for a quarter
-    of an hour. An incident of these alone would have nothing to wait for. They join one that is open.
+    Neither do those that only a person can do something about and no detector looks for: such as that a process died,
+    which is said for a quarter of an hour. An incident of these alone would have nothing to wait for. They join one.
+
     Alertmanager resolves late, so an alert of a server that was healed less than `reopen_after` seconds ago may be an
     echo. It is not attached to the closed incident either: if it still fires after that time, it is a new one.
     """
@@ -73,7 +75,7 @@ def choose_admitted(
 
 def may_open(alert: Alert) -> bool:
     """True if an incident may begin with the alert, not only have it among others."""
-    return alert.healable and alert.server != ""
+    return alert.server != "" and (alert.healable or alert.name in hints())
 
 
 def names(alerts: Iterable[Alert]) -> str:

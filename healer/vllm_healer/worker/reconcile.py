@@ -135,7 +135,7 @@ class Reconciler:
         standings = {(alert.server, alert.name): alert.standing for alert in active}
         self._missed = {incident.id: self._missed[incident.id] for incident in incidents if incident.id in self._missed}
         sent = (alert for alert in active if alert.standing in (Standing.SENT, Standing.UNKNOWN))
-        firing = {alert.server for alert in sent if alert.healable}
+        firing = {alert.server for alert in sent if may_open(alert)}
         for incident in incidents:
             if incident.state is not IncidentState.OPEN or incident.server in firing:
                 self._missed.pop(incident.id, None)
@@ -147,7 +147,7 @@ class Reconciler:
 
     def _why_gone(self, incident: Incident, standings: Mapping[tuple[str, str], Standing], now: Instant) -> str:
         """Words for where its alerts went; '' while they may be back."""
-        unresolved = [alert for alert in incident.alerts if alert.firing and alert.healable]
+        unresolved = [alert for alert in incident.alerts if alert.firing and may_open(alert)]
         held_back = {standing.value for alert in unresolved if (standing := standings.get((alert.server, alert.name)))}
         missing = [alert for alert in unresolved if (alert.server, alert.name) not in standings]
         if not missing:

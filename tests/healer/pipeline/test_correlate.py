@@ -82,8 +82,13 @@ def test_an_alert_for_people_alone_opens_nothing_and_joins_what_is_open(cases: M
     assert correlate([died], [cases.incident("VllmDown")], {}, cases.NOW, REOPEN)[0].move is Move.ATTACH
 
 
+def test_an_alert_for_people_that_is_a_reason_to_look_opens_an_incident(cases: ModuleType) -> None:
+    failing = cases.alert("VllmCanaryFailing", healable="false")
+    assert correlate([failing], [], {}, cases.NOW, REOPEN)[0].move is Move.NEW
+
+
 def test_strangers_with_alerts_for_people_alone_take_no_others_place(cases: ModuleType) -> None:
-    storm = [cases.alert(server=f"stranger{number}:8000", healable="false") for number in range(STRANGERS)]
+    storm = [cases.alert("VllmProcessDied", f"stranger{number}:8000", healable="false") for number in range(STRANGERS)]
     another = cases.alert(server="another:8000")
     assert choose_admitted([*storm, another], [], frozenset()) == (another,)
 
