@@ -9,6 +9,8 @@ from __future__ import annotations
 USER = "vllm-monitor"
 GUARDED = ("prometheus", "alertmanager")
 TOKEN = "healer_token"  # between Alertmanager and the healer
+OPERATOR_TOKEN = "healer_operator_token"  # for people, who pause the healer over HTTP
+READ_TOKEN = "healer_read_token"  # for programs that look at its incidents
 WEB = "web.yml"  # --web.config.file: https://prometheus.io/docs/prometheus/latest/configuration/https/
 CLIENT = "client.yml"  # --http.config.file of promtool and amtool
 
@@ -22,7 +24,7 @@ def password_name(part: str) -> str:
 SECRETS = {
     "prometheus": tuple(map(password_name, GUARDED)),  # it scrapes both, and sends alerts
     "alertmanager": (TOKEN, password_name("alertmanager")),
-    "healer": (TOKEN, *map(password_name, GUARDED)),
+    "healer": (TOKEN, OPERATOR_TOKEN, READ_TOKEN, *map(password_name, GUARDED)),
     "grafana": (password_name("prometheus"),),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import yaml
 
-from deploy.config.access import GUARDED, TOKEN, basic_auth
+from deploy.config.access import GUARDED, OPERATOR_TOKEN, READ_TOKEN, TOKEN, basic_auth
 from deploy.config.keys import KNOWN
 from deploy.config.settings import Settings
 from deploy.config.site import Site
@@ -55,6 +55,8 @@ def render_healer(source: Source, settings: Settings, servers: tuple[Listed, ...
     own = {
         "listen": site.listen["healer"],
         "token_file": str(site.secrets["healer"] / TOKEN),
+        "operator_token_file": str(site.secrets["healer"] / OPERATOR_TOKEN),
+        "read_token_file": str(site.secrets["healer"] / READ_TOKEN),
         "journal": journal or str(site.state["healer"] / "journal.sqlite"),
         "prometheus_url": f"http://{site.addresses['prometheus']}",
         "alertmanager_url": f"http://{site.addresses['alertmanager']}",

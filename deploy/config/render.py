@@ -43,7 +43,7 @@ class Rendered:
 
     @property
     def token(self) -> Path:
-        """The secret between Alertmanager, people and the healer."""
+        """The secret between Alertmanager and the healer."""
         return self.secrets / TOKEN
 
     def password(self, part: str) -> Path:

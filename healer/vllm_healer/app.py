@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -27,7 +26,7 @@ from vllm_healer.ports import Clock
 from vllm_healer.probes import Probes
 from vllm_healer.promapi import Prometheus
 from vllm_healer.registry import alerts
-from vllm_healer.web import Control, WebDeps, create_app, make_server, read_token
+from vllm_healer.web import Control, Tokens, WebDeps, create_app, make_server
 from vllm_healer.web.server import Server
 from vllm_healer.worker.deps import Deps
 from vllm_healer.worker.loop import Worker
@@ -99,8 +98,8 @@ def _post(webhook_file: str, words: str) -> str:
 
 def run(config: Config) -> None:
     """Serves until SIGTERM or SIGINT. Raises JournalLocked, JournalError or ConfigError before it does anything."""
-    token = partial(read_token, config.token_file)
-    token()  # a healer that lets nobody in would hear nothing
+    tokens = Tokens.of(config)
+    tokens.check()  # a healer that lets nobody in would hear nothing
     sys.setswitchinterval(SWITCH_SECONDS)
     clock = SystemClock()
     admission = Admission(frozenset(target.server for target in config.targets), alerts())
@@ -110,9 +109,11 @@ def run(config: Config) -> None:
         _watch(journal, own)
         own.differences((one.server, one.kind) for one in compare_watched(config))
         worker, pruner = Worker(make_deps(config, journal, clock, own)), Pruner(journal, clock, config.retention)
-        deps = WebDeps(config=config, journal=journal, worker=worker, clock=clock, metrics=own, token=token)
+        deps = WebDeps(config=config, journal=journal, worker=worker, clock=clock, metrics=own, tokens=tokens.read)
         # Before the worker starts: a healer that nobody can reach, not even to pause it, must not act.
         server = make_server(create_app(deps), *split_listen(config.listen))
+        if tokens.warning():
+            log.warning(tokens.warning())
         log.info("listening on %s, mode %s, targets: %s", config.listen, config.mode.value, _servers(config))
         _work_and_serve(worker, pruner, server, Control(deps))
 

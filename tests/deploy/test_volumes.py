@@ -174,7 +174,13 @@ def test_each_part_is_given_the_passwords_that_it_needs_and_no_other(fill: Fill,
         "docker-proxy": set(),
         "exporter": set(),
         "grafana": {"admin_password", "prometheus_password"},
-        "healer": {"healer_token", "alertmanager_password", "prometheus_password"},
+        "healer": {
+            "healer_token",
+            "healer_operator_token",
+            "healer_read_token",
+            "alertmanager_password",
+            "prometheus_password",
+        },
         "prometheus": {"alertmanager_password", "prometheus_password"},
     }
     for part in ("prometheus", "alertmanager"):

@@ -81,11 +81,12 @@ def _owners(journal: Path) -> set[int]:
 def _over_http(config: Config, verb: str, words: str) -> str:
     """The URL where it was done, or '' when nobody listens there. Raises Blind when it was not done."""
     from vllm_healer.net.client import Refused, RequestFailed, request
-    from vllm_healer.web import read_token
+    from vllm_healer.web import Right, Tokens
 
     url = f"http://{config.listen}/{verb}"
     _check_listener(config)
-    headers = [("Authorization", f"Bearer {read_token(config.token_file)}"), ("Content-Type", "application/json")]
+    (token,) = Tokens.of(config).read(Right.OPERATE)
+    headers = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json")]
     try:
         answer = request("POST", url, SECONDS, headers, json.dumps({"reason": words}).encode())
     except Refused:

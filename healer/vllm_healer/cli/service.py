@@ -14,6 +14,7 @@ import yaml
 from vllm_healer import app
 from vllm_healer.cli.logs import start_logging
 from vllm_healer.config import Config, check_trusted, compare_watched
+from vllm_healer.web import Tokens
 
 
 def serve(config: Config, arguments: argparse.Namespace) -> int:
@@ -30,8 +31,9 @@ def check_config(config: Config, arguments: argparse.Namespace) -> int:
     if arguments.config:
         folder = os.path.dirname(os.path.realpath(arguments.config))
         check_trusted(arguments.config, frozenset({os.stat(arguments.config).st_uid, os.stat(folder).st_uid}))
-    for difference in compare_watched(config):
-        print(f"warning: {difference}", file=sys.stderr)
+    for words in (*map(str, compare_watched(config)), Tokens.of(config).warning()):
+        if words:
+            print(f"warning: {words}", file=sys.stderr)
     values = json.dumps(asdict(config), indent=2)
     print(values if arguments.json else yaml.safe_dump(json.loads(values), sort_keys=False).rstrip())
     return 0

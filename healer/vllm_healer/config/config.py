@@ -19,7 +19,7 @@ from vllm_healer.net.http_config import HttpConfig
 from vllm_healer.registry import remediations
 from vllm_healer.retention import Retention
 
-ENVIRONMENT = "VLLM_HEALER_"  # VLLM_HEALER_MODE, _LISTEN, _TOKEN_FILE, _JOURNAL, _PROMETHEUS_URL, _ALERTMANAGER_URL
+ENVIRONMENT = "VLLM_HEALER_"  # before the names of SETTINGS in capitals
 
 
 class Mode(StrEnum):
@@ -35,7 +35,9 @@ class Config:
 
     mode: Mode = Mode.DRY_RUN
     listen: str = "127.0.0.1:9856"
-    token_file: str = ""  # the bearer token of Alertmanager's webhook and of pause and resume; `serve` needs it
+    token_file: str = ""  # the bearer token of Alertmanager's webhook; `serve` needs it
+    operator_token_file: str = ""  # the token of pause and resume over HTTP, which reads too; '': token_file's is
+    read_token_file: str = ""  # the token that only reads incidents and the page; '': none does
     journal: str = ""  # the SQLite file; `load` fills in $XDG_STATE_HOME/vllm-healer/journal.sqlite
     prometheus_url: str = "http://127.0.0.1:9090"
     prometheus_http_config: HttpConfig = field(default_factory=HttpConfig)  # how it lets the healer in
@@ -56,7 +58,8 @@ class Config:
         return self.mode if self.mode is Mode.DRY_RUN else self.remediations.get(remediation, self.mode)
 
 
-SETTINGS = ("mode", "listen", "token_file", "journal", "prometheus_url", "alertmanager_url")  # also set by variables
+TOKEN_FILES = ("token_file", "operator_token_file", "read_token_file")
+SETTINGS = ("mode", "listen", *TOKEN_FILES, "journal", "prometheus_url", "alertmanager_url")  # also set by variables
 NO_FILE = Value(None, "the defaults")
 
 
@@ -77,6 +80,8 @@ def load(
         mode=_mode(*given["mode"]),
         listen=check_address(*given["listen"]),
         token_file=check_secret(*given["token_file"]),
+        operator_token_file=check_secret(*given["operator_token_file"]),
+        read_token_file=check_secret(*given["read_token_file"]),
         journal=given["journal"][0] or str(_state_directory(env) / "journal.sqlite"),
         prometheus_url=check_url(*given["prometheus_url"]),
         prometheus_http_config=read_http_config(file["prometheus_http_config"], "prometheus_http_config", base),

@@ -59,7 +59,8 @@ def _before(deps: WebDeps, door: Door) -> Response | None:
     foreign, authorization = _foreign(deps.config.listen), request.headers.get("Authorization", "")
     if foreign is None and request.path in OPEN_PATHS:
         return None
-    refusal = door.judge(authorization)  # by whatever name: a page that leads here has no token, and a proxy passes it
+    # By whatever name, for who has the token: a page that leads here has none, and a proxy passes it on.
+    refusal = door.judge(authorization, request.path)
     return None if refusal is None else told(foreign or refusal)
 
 

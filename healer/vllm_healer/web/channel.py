@@ -37,7 +37,7 @@ class Parser(HTTPRequestParser):
         too_large = isinstance(self.error, RequestEntityTooLarge)
         if self.body_rcv is None or (self.error and not too_large):
             return False
-        refusal = self._door.judge_body(self.headers, too_large)
+        refusal = self._door.judge_body(self.headers, self.path, too_large)
         if refusal is not None:
             self._refuse(refusal)
         return refusal is not None

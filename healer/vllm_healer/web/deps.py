@@ -11,6 +11,7 @@ from vllm_healer.journal import Entry, Recorded
 from vllm_healer.metrics import HealerMetrics
 from vllm_healer.model import Alert, Incident, Instant
 from vllm_healer.ports import Clock
+from vllm_healer.web.auth import Right
 
 
 class WebJournal(Protocol):
@@ -50,4 +51,4 @@ class WebDeps:
     worker: WebWorker
     clock: Clock
     metrics: HealerMetrics
-    token: Callable[[], str] = field(repr=False)  # `read_token` of its file; raises ConfigError
+    tokens: Callable[[Right], tuple[str, ...]] = field(repr=False)  # those that have the right; raises ConfigError

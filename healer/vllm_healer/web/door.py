@@ -10,13 +10,14 @@ from typing import Any
 from waitress.utilities import Error
 
 from vllm_healer.errors import ConfigError
-from vllm_healer.web.auth import allowed
+from vllm_healer.web.auth import Right, Tokens, allowed
 from vllm_healer.web.deps import WebDeps
 from vllm_healer.web.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
 WEBHOOK = "/alerts"
+OPERATING = frozenset({"/pause", "/resume"})
 OPEN_PATHS = frozenset({"/", "/metrics", "/-/healthy", "/-/ready"})
 RETRY_SECONDS = 15  # Alertmanager's group_interval: it does not send sooner anyway
 
@@ -39,25 +40,26 @@ class Door:
     """Judges requests. Any thread may call it."""
 
     def __init__(self, deps: WebDeps) -> None:
-        self._token = deps.token
+        self._tokens, self._settings = deps.tokens, Tokens.of(deps.config).settings
         self._limit = deps.config.max_body_bytes
         self.refusals = Refusals(deps.metrics)
 
-    def judge(self, authorization: str) -> Denial | None:
-        """The refusal of who has no token. The token is read now: Alertmanager and the CLI read it at each use too."""
+    def judge(self, authorization: str, path: str) -> Denial | None:
+        """The refusal of who has no token for this path. It is read now, as Alertmanager and the CLI do at each use."""
+        right = right_for(path)
         try:
-            token = self._token()
+            tokens = self._tokens(right)
         except ConfigError as error:
             log.error("nobody is let in: %s", error)
             return again("the healer cannot read its token now", "see the healer's log; send it again later")
-        if allowed(authorization, token):
+        if allowed(authorization, tokens):
             return None
-        fix = "send 'Authorization: Bearer' with the token of token_file"
+        fix = f"send 'Authorization: Bearer' with the token of {' or '.join(self._settings(right))}"
         return Denial(401, "Unauthorized", "no or wrong bearer token", fix, {"WWW-Authenticate": "Bearer"})
 
-    def judge_body(self, headers: Mapping[str, str], too_large: bool) -> Denial | None:
+    def judge_body(self, headers: Mapping[str, str], path: str, too_large: bool) -> Denial | None:
         """The refusal of a request whose body was not read yet; `headers` are named as in WSGI, without HTTP_."""
-        return self.judge(headers.get("AUTHORIZATION", "")) or (self.too_large() if too_large else None)
+        return self.judge(headers.get("AUTHORIZATION", ""), path) or (self.too_large() if too_large else None)
 
     def busy(self) -> Denial:
         """The words about a webhook that would wait too long. It was read, so that its connection can be used again."""
@@ -77,6 +79,13 @@ class Door:
 def again(error: str, fix: str) -> Denial:
     """The refusal of what can pass: Alertmanager sends again what is answered with 5xx, and drops 4xx."""
     return Denial(503, "Service Unavailable", error, fix, {"Retry-After": str(RETRY_SECONDS)})
+
+
+def right_for(path: str) -> Right:
+    """The right that this path asks for; on one that is not known, to read."""
+    if is_webhook(path):
+        return Right.ALERTS
+    return Right.OPERATE if path.rstrip("/") in OPERATING else Right.READ
 
 
 def is_webhook(path: str) -> bool:

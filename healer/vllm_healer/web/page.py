@@ -56,7 +56,7 @@ BRIEF = """<!doctype html>
 <p>Mode: <strong>{{ mode }}</strong>{% if mode == "dry_run" %} (only says what it would do){% endif %}.
 {% if paused %}<strong>Paused</strong>.{% else %}Not paused.{% endif %} Open incidents: {{ incidents }}.</p>
 <p>Which, and why, is for who may read its files: <code>vllm-healer history</code>, or this page with
-<code>Authorization: Bearer</code> and the token of <code>token_file</code>.</p>
+<code>Authorization: Bearer</code> and a token that may read.</p>
 </html>
 """
 

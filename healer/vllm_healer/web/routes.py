@@ -113,7 +113,7 @@ def ready(deps: WebDeps) -> Response:
 def page(deps: WebDeps, door: Door) -> Response:
     """The page with what a person wants to know first: all of it for who has the token, else numbers without words."""
     journal, mode = deps.journal, deps.config.mode.value
-    if door.judge(request.headers.get("Authorization", "")) is not None:
+    if door.judge(request.headers.get("Authorization", ""), request.path) is not None:
         text = render_brief(mode, bool(journal.paused()), len(journal.open_incidents()))
     else:
         text = render(mode, journal.paused(), journal.open_incidents(), journal.history(SENTENCES))

@@ -48,11 +48,13 @@ def test_an_empty_file_is_the_defaults(write: Write) -> None:
 
 
 def test_reads_everything(write: Write, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("t")
-    (tmp_path / "token").chmod(0o600)
+    for name in ("token", "operator", "reader"):
+        (tmp_path / name).write_text("t")
+        (tmp_path / name).chmod(0o600)
     config = read(
         write(
-            "mode: act\nlisten: 0.0.0.0:1\ntoken_file: token\njournal: j.sqlite\nprometheus_url: http://p:9090/\n"
+            "mode: act\nlisten: 0.0.0.0:1\ntoken_file: token\noperator_token_file: operator\nread_token_file: reader\n"
+            "journal: j.sqlite\nprometheus_url: http://p:9090/\n"
             "alertmanager_url: https://a/am\nreconcile_seconds: 30\nmax_body_bytes: 4096\n"
             "remediations: [restart_engine]\n"
             "limits:\n  cooldown_seconds: {restart_engine: 600}\n  budget_per_hour: 2\n  minimum_healthy: 1\n"
@@ -72,6 +74,10 @@ def test_reads_everything(write: Write, tmp_path: Path) -> None:
         30.0,
         4096,
         {"restart_engine": Mode.ACT},
+    )
+    assert (config.operator_token_file, config.read_token_file) == (
+        str(tmp_path / "operator"),
+        str(tmp_path / "reader"),
     )
     assert (config.limits.cooldown("restart_engine"), config.limits.cooldown("reap_orphans")) == (600.0, 60.0)
     assert config.retention == Retention(30.0, 1.5)

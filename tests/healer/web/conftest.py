@@ -115,7 +115,7 @@ def metrics() -> HealerMetrics:
 @pytest.fixture
 def deps(fake_journal: FakeJournal, worker: FakeWorker, metrics: HealerMetrics, cases: ModuleType) -> WebDeps:
     config = Config(mode=Mode.DRY_RUN, max_body_bytes=10_000)
-    return WebDeps(config, fake_journal, worker, StandingClock(cases.NOW), metrics, lambda: TOKEN)
+    return WebDeps(config, fake_journal, worker, StandingClock(cases.NOW), metrics, lambda _: (TOKEN,))
 
 
 @pytest.fixture

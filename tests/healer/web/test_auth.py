@@ -61,11 +61,13 @@ def test_says_that_none_is_set() -> None:
 
 def test_the_token_is_never_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        assert allowed(f"Bearer {read_token(token_file(tmp_path, SECRET))}", SECRET)
-        assert not allowed("Bearer guess", SECRET)
+        assert allowed(f"Bearer {read_token(token_file(tmp_path, SECRET))}", [SECRET])
+        assert not allowed("Bearer guess", [SECRET])
     assert caplog.text == ""
 
 
 @pytest.mark.parametrize("header", [f"Bearer {SECRET}", f"bearer {SECRET}", f"Bearer  {SECRET} "])
 def test_the_scheme_is_a_word_in_any_case(header: str) -> None:
-    assert allowed(header, SECRET)
+    assert allowed(header, [SECRET])
+    assert allowed(header, ["another-word", SECRET])
+    assert not allowed(header, [])

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from vllm_healer.errors import ConfigError
 from vllm_healer.metrics import HealerMetrics
-from vllm_healer.web import WebDeps, create_app
+from vllm_healer.web import Right, WebDeps, create_app
 
 ALERT = {
     "status": "firing",
@@ -211,7 +211,7 @@ def test_a_large_notification_is_journalled_in_parts(
 def test_a_new_token_is_taken_at_once(deps: WebDeps) -> None:
     """Alertmanager reads its file at each use."""
     tokens = ["first-token"]
-    client = create_app(replace(deps, token=lambda: tokens[0])).test_client()
+    client = create_app(replace(deps, tokens=lambda _: (tokens[0],))).test_client()
 
     def post(token: str) -> int:
         return client.post("/alerts", data=BODY, headers={"Authorization": f"Bearer {token}"}).status_code
@@ -224,10 +224,10 @@ def test_a_new_token_is_taken_at_once(deps: WebDeps) -> None:
 def test_while_the_token_cannot_be_read_nobody_is_let_in_and_alertmanager_comes_again(
     deps: WebDeps, caplog: pytest.LogCaptureFixture, authorized: dict[str, str]
 ) -> None:
-    def gone() -> str:
+    def gone(right: Right) -> tuple[str, ...]:
         raise ConfigError("token_file /run/token: No such file or directory; create it")
 
-    answer = create_app(replace(deps, token=gone)).test_client().post("/alerts", data=BODY, headers=authorized)
+    answer = create_app(replace(deps, tokens=gone)).test_client().post("/alerts", data=BODY, headers=authorized)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "15")
     assert "/run" not in answer.text
     assert "nobody is let in: token_file /run/token: No such file or directory" in caplog.text

@@ -21,7 +21,7 @@ LIMIT = 2000  # bytes of a body
 def client(world: Any) -> FlaskClient:
     """The webhook of the world's healer."""
     config = replace(world.config, max_body_bytes=LIMIT)
-    deps = WebDeps(config, world.journal, world.worker, world.clock, world.own, lambda: "correct-horse")
+    deps = WebDeps(config, world.journal, world.worker, world.clock, world.own, lambda _: ("correct-horse",))
     return create_app(deps).test_client()
 
 
