@@ -51,9 +51,9 @@ def _choose(connection: Connection, now: Instant, retention: Retention) -> Itera
         query = select(table.c.id).where(table.c.incident.in_(over))
         yield Old(table, _ids(connection, query), table.c.incident.is_not(None))
     forgotten = select(actions.c.id).where(actions.c.incident.in_(over), actions.c.id.not_in(_remembered()))
-    yield Old(actions, _ids(connection, forgotten), actions.c.verification.is_not(None))
+    yield Old(actions, _ids(connection, forgotten.where(_not_newest(actions))), actions.c.verification.is_not(None))
     empty = over.where(*(~exists().where(table.c.incident == incidents.c.id) for table in (alerts, entries, actions)))
-    yield Old(incidents, _ids(connection, empty), not_(which_are_open()))
+    yield Old(incidents, _ids(connection, empty.where(_not_newest(incidents))), not_(which_are_open()))
 
 
 def _of_none(now: Instant, retention: Retention) -> tuple[tuple[Table, ColumnElement[bool]], ...]:
@@ -82,6 +82,11 @@ def _remembered() -> Select[int]:
     place = func.row_number().over(partition_by=actions.c.pool, order_by=actions.c.id.desc())
     newest = select(actions.c.id, place.label("place")).where(actions.c.destructive.is_(True)).subquery()
     return select(newest.c.id).where(newest.c.place <= ENTRIES)
+
+
+def _not_newest(table: Table) -> ColumnElement[bool]:
+    """The condition for all rows but the newest, whose number would be given again if it were gone."""
+    return table.c.id < select(func.max(table.c.id)).scalar_subquery()
 
 
 def _older(table: Table, name: str, now: Instant, days: float) -> ColumnElement[bool]:

@@ -73,12 +73,27 @@ def test_an_incident_goes_with_all_that_belongs_to_it_after_ninety_days(
     incident = journal.open_incident(alert.server, [alert], cases.NOW, "fires")
     journal.note_finding(incident.id, "engine_stalled", "restart_engine", replace=True)
     journal.set_state(incident.id, IncidentState.RESOLVED, "it is gone", days(1))
+    newer = journal.open_incident("gpu2:8000", [], days(80), "fires")
     before = rows(path)
     assert prune_all(journal, days(90.9)) == 1  # the sentence of the alert, which was heard without an incident
     assert rows(path) == {**before, "entries": before["entries"] - 1}
     prune_all(journal, days(91.1))
-    assert rows(path) == dict.fromkeys(before, 0)
-    assert journal.summaries() == ()
+    assert rows(path) == {"alerts": 0, "entries": 1, "incidents": 1, "actions": 0, "steps": 0}
+    assert [one.id for one in journal.summaries()] == [newer.id]
+
+
+def test_the_number_of_what_is_gone_is_not_given_again(
+    journal: Journal, plan: Plan, cases: ModuleType, days: Callable[[float], Instant]
+) -> None:
+    """A person has resumed after action 1: no later one may be taken for it."""
+    told = cases.plan(incident=plan.incident, remediation="notify_only", destructive=False)
+    act(journal, told, RECOVERED, cases.NOW)
+    journal.set_state(plan.incident, IncidentState.RESOLVED, "it is gone", cases.NOW)
+    prune_all(journal, days(91))
+    later = journal.open_incident(plan.server, [], days(91), "fires")
+    permit = journal.reserve(cases.plan(incident=later.id), days(91), allow)
+    assert isinstance(permit, Permit)
+    assert (later.id, permit.action) == (2, 2)
 
 
 def test_alerts_of_no_incident_go_after_seven_days_with_their_sentences(
