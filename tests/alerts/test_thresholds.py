@@ -94,11 +94,18 @@ def test_an_alert_compares_with_the_number_of_the_server_else_of_its_model_else_
     output_of(tools.promtool, "test", "rules", file)
 
 
-def test_an_alert_on_a_host_compares_with_the_highest_of_its_servers() -> None:
-    text = "host_cpu_ratio: {value: 0.9, reason: x, overrides: [{server: a, value: 0.99}]}"
+@pytest.mark.parametrize(("name", "hardest"), [("host_cpu_ratio", "max"), ("host_disk_free_ratio", "min")])
+def test_an_alert_on_a_host_compares_with_the_number_of_its_servers_that_is_hardest_to_pass(
+    name: str, hardest: str
+) -> None:
+    text = f"{name}: {{value: 0.9, reason: x, overrides: [{{server: a, value: 0.99}}]}}"
     rules = yaml.safe_load(render(parse(text)))["groups"][0]["rules"]
-    assert rules[1]["record"] == "instance:vllm_threshold:host_cpu_ratio"
-    assert rules[1]["expr"].startswith("max by (instance) (")
+    assert [rule["record"] for rule in rules] == [
+        "instance:vllm_exporter:group",
+        f"server:vllm_threshold:{name}",
+        f"instance:vllm_threshold:{name}",
+    ]
+    assert rules[2]["expr"].startswith(f"{hardest} by (instance) (")
 
 
 @pytest.mark.parametrize(
