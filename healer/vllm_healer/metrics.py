@@ -16,6 +16,7 @@ VERIFICATION_BUCKETS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800
 CODES = ("200", "400", "401", "413", "415", "503")
 DROPPED = ("left_out", "unreadable")
 REASONS = (
+    "blast_radius",
     "blind",
     "breaker",
     "budget",
@@ -31,10 +32,13 @@ REASONS = (
     "not_allowed",
     "not_destructive_cause",
     "not_firing",
+    "observer_fault",
     "paused",
     "pool_locked",
     "pool_unverified",
+    "server_paused",
     "stale_data",
+    "traced",
     "unlisted_target",
 )
 

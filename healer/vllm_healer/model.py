@@ -128,6 +128,7 @@ class SupervisorView:
     last_start: float = 0.0  # when the supervisor started it last, in its own seconds since the epoch; 0: not known
     restarts_itself: bool | None = None  # whether the supervisor restarts what exits; None: it does not say
     forwarded: bool = False  # another program listens on its port for it, and accepts also where nobody is behind
+    traced: str = ""  # which of its processes another one debugs; '' when none is seen to
     no_way_back: str = ""  # why it could not be started again once it is stopped; '' when nothing speaks against it
     detail: str = ""
 
@@ -236,6 +237,12 @@ class Facts:
     watchdog: bool = False  # our Prometheus' Watchdog alert is active in Alertmanager
     watchdog_problem: str = ""  # why it is not, in words
     healthy_others: int = 0  # servers of the same pool, this one excluded, that are healthy and not stalled
+    pool_size: int = 1  # listed servers of its pool, this one included
+    listed: int = 1  # servers in healer.yml
+    looking_bad: frozenset[str] = (
+        frozenset()
+    )  # listed servers, this one included, that Prometheus does not call healthy
+    other_looks: Mapping[str, Look] = field(default_factory=dict)  # the healer's own looks at some of these
     blind: tuple[str, ...] = ()
     earlier: Look | None = None  # an earlier look of this incident, to compare `work` with
     max_signal_age: float = 15.0  # seconds; Limits.max_signal_age: an older sample is no evidence

@@ -130,7 +130,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_known_ones(shell: Shell) 
     code, _, err = shell.run("check-config")
     assert code == 1
     assert err.startswith(
-        "vllm-healer: healer.yml line 3: unknown key 'budget' in limits; known: breaker_after, breaker_hours, "
+        "vllm-healer: healer.yml line 3: unknown key 'budget' in limits; known: blast_radius_percent, "
     )
 
 

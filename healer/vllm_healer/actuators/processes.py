@@ -8,6 +8,7 @@ their members are not known one by one.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -111,6 +112,26 @@ def user_of(pid: int, proc: Path = PROC) -> int:
         return os.stat(proc / str(pid)).st_uid
     except OSError:
         return UNKNOWN_USER
+
+
+def find_traced(refs: Iterable[ProcessRef], proc: Path = PROC) -> str:
+    """Words for which of these processes is debugged, and by whom; '' when none is seen to be."""
+    for ref in refs:
+        tracer = tracer_of(ref.pid, proc)
+        if tracer:
+            by = read_process(tracer, proc)
+            return f"{by.title if by else 'a process'} (pid {tracer}) debugs {ref.title} (pid {ref.pid})"
+    return ""
+
+
+def tracer_of(pid: int, proc: Path = PROC) -> int:
+    """The process that traces this one, as a debugger does; 0 for none, or when the process is gone or hidden."""
+    try:
+        status = (proc / str(pid) / "status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    found = re.search(r"^TracerPid:\s*([0-9]+)$", status, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def still_alive(refs: Iterable[ProcessRef], proc: Path = PROC) -> tuple[ProcessRef, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vllm_healer.actuators.listeners import find_stranger, holds, port_uids
-from vllm_healer.actuators.processes import PROC, Snapshot, read_snapshot, send, still_alive, user_of
+from vllm_healer.actuators.processes import PROC, Snapshot, find_traced, read_snapshot, send, still_alive, user_of
 from vllm_healer.actuators.supervisor_rpc import TIMEOUT, Supervisor, parse_autorestart, parse_program_file
 from vllm_healer.actuators.supervisor_view import Place, is_ours, make_view
 from vllm_healer.actuators.vllm_http import ask_server
@@ -54,7 +54,8 @@ class Supervisord:
         if not is_ours(info, pid, snapshot, place):
             return view
         no_way_back = missing_file(parse_program_file(config), pid, self._proc) if view.tree else ""
-        return self._with_stranger(replace(view, no_way_back=no_way_back), target, snapshot)
+        view = replace(view, no_way_back=no_way_back, traced=find_traced(view.tree, self._proc))
+        return self._with_stranger(view, target, snapshot)
 
     def stop(self, target: Target, grace: float) -> None:
         """Returns at once. supervisord kills after its own stopwaitsecs and cannot be told another `grace`."""

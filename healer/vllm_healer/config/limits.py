@@ -25,6 +25,8 @@ class Limits:
     budget_per_hour_in_all: int = 20  # actions on all servers: more than that is no repair but an outage with a cause
     breaker_after: int = 3  # times within breaker_hours; what three restarts did not cure for good, a fourth will not
     breaker_hours: float = 4.0  # half of a shift: somebody is there to be told
+    blast_radius_percent: float = 50.0  # of a pool's servers that may be acted on within an hour, and two always may
+    blast_radius_servers: int = 5  # of them at most, however large the pool is
     minimum_healthy: int = 0  # other servers of the pool that must be healthy; 0 fits a single server, fleets want >= 1
     max_signal_age: float = 15.0  # seconds; a sample older than three scrapes says nothing of now
     reopen_after: float = 120.0  # seconds in which an echo of a closed incident opens none: Alertmanager resolves late
@@ -61,6 +63,8 @@ def read_limits(given: Mapping[str, Value]) -> Limits:
         budget_per_hour_in_all=whole("budget_per_hour_in_all", 0),
         breaker_after=whole("breaker_after", 1),
         breaker_hours=number("breaker_hours", 1),
+        blast_radius_percent=number("blast_radius_percent", 0),
+        blast_radius_servers=whole("blast_radius_servers", 0),
         minimum_healthy=whole("minimum_healthy", 0),
         max_signal_age=number("max_signal_age", 1),
         reopen_after=number("reopen_after", 0),

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vllm_healer.config import Limits, Mode
+from vllm_healer.elapsed import elapsed
 from vllm_healer.model import NO_INCARNATION, Facts, Ledger, LedgerEntry, Plan
 from vllm_healer.presence import serves_nobody
+
+HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,29 @@ class Case:
     def down_by_own_look(self) -> bool:
         """True if it serves nobody, as far as the healer's own look and the supervisor tell."""
         return serves_nobody(self.facts.look, self.facts.supervisor)
+
+    def ages_on_server(self) -> list[tuple[LedgerEntry, float]]:
+        """The server's earlier actions, newest first, each with the seconds since it that are certain."""
+        return [(entry, age) for entry, age in self.ages() if entry.server == self.plan.server]
+
+    def within(self, seconds: float) -> list[LedgerEntry]:
+        """The earlier actions on all servers in the last so many seconds, newest first."""
+        return [entry for entry, age in self.ages() if age < seconds]
+
+    def ages(self) -> list[tuple[LedgerEntry, float]]:
+        """The earlier actions, newest first, each with the seconds since it that are certain.
+
+        After a reboot `elapsed` vouches for no more than this boot's uptime. But an action is also older than each that
+        followed it, by the time between the two: without that, a host that was just rebooted would count every action
+        since its installation as one of this hour.
+        """
+        found: list[tuple[LedgerEntry, float]] = []
+        age, later = 0.0, self.facts.now
+        for entry in sorted(self.ledger.entries, key=lambda entry: entry.action, reverse=True):
+            age = max(elapsed(entry.at, self.facts.now), age + elapsed(entry.at, later))
+            later = entry.at
+            found.append((entry, age))
+        return found
 
     def same_pool(self) -> tuple[LedgerEntry, ...]:
         return tuple(entry for entry in self.ledger.entries if entry.pool == self.plan.pool)

@@ -6,12 +6,9 @@ They are keyed by server, pool and remediation, never by an alert: two alerts of
 from __future__ import annotations
 
 from vllm_healer.config import Mode
-from vllm_healer.elapsed import elapsed
-from vllm_healer.model import LedgerEntry, Refusal
-from vllm_healer.pipeline.case import Case
+from vllm_healer.model import Refusal
+from vllm_healer.pipeline.case import HOUR, Case
 from vllm_healer.registry import remediations
-
-HOUR = 3600.0
 
 
 def paused(case: Case) -> Refusal | None:
@@ -57,7 +54,7 @@ def gave_up(case: Case) -> Refusal | None:
 def cooldown(case: Case) -> Refusal | None:
     """Refuses the same action so soon: a remedy that did not help needs time to show it, or a person."""
     plan = case.plan
-    same = [(entry, age) for entry, age in ages_on_server(case) if entry.remediation == plan.remediation]
+    same = [(entry, age) for entry, age in case.ages_on_server() if entry.remediation == plan.remediation]
     times = [age for _, age in same]
     allowed = case.limits.cooldown(plan.remediation, next((entry.took for entry, _ in same if entry.took), 0.0))
     if not times or min(times) >= allowed:
@@ -75,7 +72,7 @@ def breaker(case: Case) -> Refusal | None:
     known = remediations().get(plan.remediation)
     if known is not None and known.reversible:
         return None
-    recent = (entry for entry, age in ages_on_server(case) if age < limits.breaker_hours * HOUR)
+    recent = (entry for entry, age in case.ages_on_server() if age < limits.breaker_hours * HOUR)
     same = (entry for entry in recent if entry.remediation == plan.remediation and not entry.dropped)
     done = sum(entry.action > case.ledger.resumed for entry in same)
     if done < limits.breaker_after:
@@ -86,7 +83,7 @@ def breaker(case: Case) -> Refusal | None:
 
 def budget(case: Case) -> Refusal | None:
     """Refuses more actions in an hour than allowed: a fault that comes back that often is not cured by them."""
-    done = sum(age < HOUR for _, age in ages_on_server(case))
+    done = sum(age < HOUR for _, age in case.ages_on_server())
     allowed = case.limits.budget_per_hour
     if done < allowed:
         return None
@@ -95,7 +92,7 @@ def budget(case: Case) -> Refusal | None:
 
 def budget_in_all(case: Case) -> Refusal | None:
     """Refuses more actions in an hour on all servers than allowed: so many faults at once have one cause."""
-    done = sum(age < HOUR for _, age in ages(case))
+    done = len(case.within(HOUR))
     allowed = case.limits.budget_per_hour_in_all
     if done < allowed:
         return None
@@ -116,24 +113,3 @@ def dry_run(case: Case) -> Refusal | None:
         return None
     what = f"{case.plan.remediation} on {case.plan.server}"
     return Refusal("dry_run", f"dry run: would have run {what}, everything else allowed it")
-
-
-def ages_on_server(case: Case) -> list[tuple[LedgerEntry, float]]:
-    """The server's earlier actions, newest first, each with the seconds since it that are certain."""
-    return [(entry, age) for entry, age in ages(case) if entry.server == case.plan.server]
-
-
-def ages(case: Case) -> list[tuple[LedgerEntry, float]]:
-    """The earlier actions, newest first, each with the seconds since it that are certain.
-
-    After a reboot `elapsed` vouches for no more than this boot's uptime. But an action is also older than each that
-    followed it, by the time between the two: without that, a host that was just rebooted would count every action
-    since its installation as one of this hour.
-    """
-    found: list[tuple[LedgerEntry, float]] = []
-    age, later = 0.0, case.facts.now
-    for entry in sorted(case.ledger.entries, key=lambda entry: entry.action, reverse=True):
-        age = max(elapsed(entry.at, case.facts.now), age + elapsed(entry.at, later))
-        later = entry.at
-        found.append((entry, age))
-    return found

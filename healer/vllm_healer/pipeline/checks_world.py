@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import fields
 
 from vllm_healer.model import Refusal, RunState, Signal, Signals
-from vllm_healer.pipeline.case import Case
-from vllm_healer.registry import detectors
+from vllm_healer.pipeline.case import HOUR, Case
+from vllm_healer.pipeline.gather import most
+from vllm_healer.proof import Evidence, answers
+from vllm_healer.registry import detectors, remediations
 
 BY_A_PERSON = frozenset({RunState.STOPPED, RunState.STOPPING})
 
@@ -71,6 +73,20 @@ def watchdog(case: Case) -> Refusal | None:
     return Refusal("blind", f"{problem}: the alerts cannot be trusted")
 
 
+def observer_fault(case: Case) -> Refusal | None:
+    """Refuses when most servers look bad and our own look finds one of them well: who looks is what is wrong then."""
+    facts = case.facts
+    if not most(len(facts.looking_bad), facts.listed):
+        return None
+    well = [server for server, look in facts.other_looks.items() if not answers(Evidence(None, look, None)).missing]
+    if not well:
+        return None
+    words = (
+        f"{len(facts.looking_bad)} of {facts.listed} servers look bad to Prometheus, and {well[0]} answers the healer"
+    )
+    return Refusal("observer_fault", f"{words}: look at Prometheus and the exporters first")
+
+
 def never_ready(case: Case) -> Refusal | None:
     """Refuses a server that never worked: it is not broken but unfinished, and a restart repeats the same mistake."""
     if case.facts.seen_ready:
@@ -88,6 +104,20 @@ def intended_state(case: Case) -> Refusal | None:
         return None
     words = f"{server} is {state.value} by a person: the healer starts nothing that a person stopped"
     return Refusal("intended_state", words)
+
+
+def server_paused(case: Case) -> Refusal | None:
+    """Refuses while the server itself says that it is paused or asleep: a weight update looks like a hang."""
+    if case.facts.look is None or case.facts.look.paused is not True:
+        return None
+    words = f"{case.plan.server} says that it is paused or asleep: only who did that should end it"
+    return Refusal("server_paused", words)
+
+
+def traced(case: Case) -> Refusal | None:
+    """Refuses while somebody debugs the server: it stands still because of that, and the evidence would be lost."""
+    words = case.facts.supervisor.traced if case.facts.supervisor is not None else ""
+    return Refusal("traced", f"somebody is looking into {case.plan.server}: {words}") if words else None
 
 
 def no_way_back(case: Case) -> Refusal | None:
@@ -115,6 +145,26 @@ def minimum_healthy(case: Case) -> Refusal | None:
     if others >= needed or case.down_by_own_look():
         return None
     return Refusal("minimum_healthy", f"{others} other healthy servers in pool {case.plan.pool}, {needed} are needed")
+
+
+def blast_radius(case: Case) -> Refusal | None:
+    """Refuses when too many servers of the pool were acted on within the hour: what breaks so many is not in each.
+
+    Two may always be: a pool of two or three is healed as well. What serves nobody is not made worse, and what is taken
+    back without loss breaks nothing.
+    """
+    plan, limits = case.plan, case.limits
+    known = remediations().get(plan.remediation)
+    if case.down_by_own_look() or (known is not None and known.reversible):
+        return None
+    others = {entry.server for entry in case.within(HOUR) if entry.pool == plan.pool and not entry.dropped}
+    touched = len(others | {plan.server})
+    share = int(case.facts.pool_size * limits.blast_radius_percent / 100)
+    allowed = max(2, min(limits.blast_radius_servers, share))
+    if touched <= allowed:
+        return None
+    words = f"{touched} of {case.facts.pool_size} servers in pool {plan.pool} would be acted on within an hour"
+    return Refusal("blast_radius", f"{words}, {allowed} are allowed: a person should look for a common cause")
 
 
 def _known(signals: Signals) -> list[tuple[str, Signal]]:

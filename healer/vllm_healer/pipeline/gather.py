@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from vllm_healer.errors import Blind
 from vllm_healer.model import (
     Alert,
@@ -22,6 +24,8 @@ from vllm_healer.registry import series
 
 QUICK_CANARY = 5.0  # seconds; the exporter's have waited 8 s, twice or more, by the time that this one is sent
 PATIENT_CANARY = 30.0
+MANY = 3  # listed servers from which on "most of them look bad" says something about who looks
+OTHER_LOOKS = 2  # looks at other servers, when most look bad: two that are down are found down in milliseconds
 
 
 def gather(incident: Incident, sources: Sources, earlier: Look | None = None, canary: float = QUICK_CANARY) -> Facts:
@@ -38,6 +42,8 @@ def gather(incident: Incident, sources: Sources, earlier: Look | None = None, ca
     )  # first: it takes up to 23 s, and the rest is to be of now
     active = _active(target, sources, blind)
     missing = missing_watchdog(active)
+    healthy = _healthy_others(target, sources, blind)
+    bad = sources.listed - healthy
     memory = sources.journal.memory(target.server)
     return Facts(
         now=sources.clock.now(),
@@ -54,7 +60,11 @@ def gather(incident: Incident, sources: Sources, earlier: Look | None = None, ca
         still_firing=_still_firing(incident, active),
         watchdog=not missing,
         watchdog_problem=missing,
-        healthy_others=_healthy_others(target, sources, blind),
+        healthy_others=sum(one.pool == target.pool and one.server in healthy for one in sources.config.targets),
+        pool_size=sum(one.pool == target.pool for one in sources.config.targets),
+        listed=len(sources.listed),
+        looking_bad=bad,
+        other_looks=_other_looks(target, bad, sources, canary) if most(len(bad), len(sources.listed)) else {},
         blind=tuple(blind),
     )
 
@@ -66,6 +76,19 @@ def observe(target: Target, sources: Sources, blind: list[str]) -> SupervisorVie
     except Blind as error:
         blind.append(f"supervisor: {error}")
         return None
+
+
+def most(bad: int, listed: int) -> bool:
+    """True if so many servers look bad at once that whoever says so may be what is wrong."""
+    return listed >= MANY and 2 * bad > listed
+
+
+def _other_looks(target: Target, bad: Collection[str], sources: Sources, canary: float) -> dict[str, Look]:
+    """Our own looks at others that Prometheus does not call healthy."""
+    if canary > QUICK_CANARY:  # an action is being followed: what is decided is decided after it
+        return {}
+    others = [one for one in sources.config.targets if one.server in bad and one.server != target.server]
+    return {one.server: sources.eyes.look(one, canary=canary) for one in others[:OTHER_LOOKS]}
 
 
 def _look_and_observe(
@@ -132,12 +155,13 @@ def _still_firing(incident: Incident, active: tuple[Alert, ...]) -> frozenset[st
     )
 
 
-def _healthy_others(target: Target, sources: Sources, blind: list[str]) -> int:
-    others = frozenset(t.server for t in sources.config.targets if t.pool == target.pool and t.server != target.server)
+def _healthy_others(target: Target, sources: Sources, blind: list[str]) -> frozenset[str]:
+    """The listed servers beside this one that Prometheus calls healthy."""
+    others = sources.listed - {target.server}
     if not others:
-        return 0
+        return frozenset()
     try:
-        return len(sources.prometheus.healthy(others, sources.config.limits.max_signal_age))
+        return sources.prometheus.healthy(others, sources.config.limits.max_signal_age)
     except Blind as error:
         blind.append(f"Prometheus: {error}")
-        return 0
+        return frozenset()

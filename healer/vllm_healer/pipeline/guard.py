@@ -19,13 +19,17 @@ CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     checks_world.stale_data,
     checks_world.not_firing,
     checks_world.watchdog,
+    checks_world.observer_fault,
     checks_world.never_ready,
     checks_world.intended_state,
+    checks_world.server_paused,
+    checks_world.traced,
     checks_world.no_way_back,
     checks_world.incarnation_changed,
     checks_journal.pool_locked,
     checks_journal.pool_unverified,
     checks_world.minimum_healthy,
+    checks_world.blast_radius,
     checks_journal.gave_up,
     checks_journal.cooldown,
     checks_journal.breaker,
@@ -36,7 +40,7 @@ CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
 )
 
 # Refusals that end by themselves, mostly within seconds. After any other a person is needed.
-PASSING = frozenset({"blind", "incarnation_changed", "not_firing", "pool_locked", "stale_data"})
+PASSING = frozenset({"blind", "incarnation_changed", "not_firing", "observer_fault", "pool_locked", "stale_data"})
 
 
 def guard(plan: Plan, facts: Facts, ledger: Ledger, limits: Limits, mode: Mode) -> Refusal | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -12,13 +15,16 @@ from vllm_healer.actuators.processes import (
     Process,
     Snapshot,
     choose_api_server,
+    find_traced,
     parse_key,
     parse_process,
     read_process,
     send,
+    tracer_of,
 )
 from vllm_healer.model import ProcessRef
 
+PTRACE_SEIZE = 0x4206  # ptrace(2): attach without a stop
 STAT = b"4712 (VLLM::EngineCor) S 4711 4711 4711 0 -1 4194304 9 0 0 0 12 3 0 0 20 0 15 0 99100 655360 1200 18446744"
 
 
@@ -148,3 +154,29 @@ def test_never_signals_itself() -> None:
 
 def test_a_process_that_is_gone_is_not_an_error() -> None:
     assert send(ProcessRef(2**22 + 1, 1, "worker", "VLLM::Worker"), signal.SIGKILL) is False
+
+
+def test_names_the_debugger_of_a_process(tmp_path: Path) -> None:
+    """The field of proc_pid_status(5); a container may not trace its own processes, so it is made up."""
+    (tmp_path / "8").mkdir()
+    (tmp_path / "8" / "status").write_text("Name:\tvllm\nTracerPid:\t9\nUid:\t0\t0\t0\t0\n")
+    (tmp_path / "9").mkdir()
+    (tmp_path / "9" / "stat").write_text("9 (gdb) S 1 " + " ".join(["0"] * 17) + " 77 0")
+    (tmp_path / "9" / "cmdline").write_text("gdb\0-p\x008\0")
+    (tmp_path / "10").mkdir()
+    (tmp_path / "10" / "status").write_text("Name:\tvllm\nTracerPid:\t0\n")
+    engine, server, gone = (ProcessRef(pid, 1, "engine_core", "VLLM::EngineCore") for pid in (8, 10, 11))
+    assert find_traced((server, engine), tmp_path) == "gdb -p 8 (pid 9) debugs VLLM::EngineCore (pid 8)"
+    assert find_traced((server, gone), tmp_path) == ""
+
+
+def test_sees_a_tracer_that_attaches_and_goes() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            assert tracer_of(child.pid) == 0
+            if ctypes.CDLL(None).ptrace(PTRACE_SEIZE, child.pid, None, None) != 0:
+                pytest.skip("this host lets nobody trace")
+            assert tracer_of(child.pid) == os.getpid()
+        finally:
+            child.kill()
+    assert tracer_of(child.pid) == 0

@@ -60,6 +60,7 @@ def test_reads_everything(write: Write, tmp_path: Path) -> None:
             "limits:\n  cooldown_seconds: {restart_engine: 600}\n  budget_per_hour: 2\n  minimum_healthy: 1\n"
             "  max_signal_age: 20\n  reopen_after: 60\n  give_up_after: 3\n"
             "  budget_per_hour_in_all: 9\n  breaker_after: 4\n  breaker_hours: 2\n"
+            "  blast_radius_percent: 25\n  blast_radius_servers: 3\n"
             "retention: {incidents_days: 30, alerts_days: 1.5}\n" + TARGET
         )
     )
@@ -81,7 +82,7 @@ def test_reads_everything(write: Write, tmp_path: Path) -> None:
     )
     assert (config.limits.cooldown("restart_engine"), config.limits.cooldown("reap_orphans")) == (600.0, 60.0)
     assert config.retention == Retention(30.0, 1.5)
-    assert config.limits == Limits({"restart_engine": 600.0}, 2, 9, 4, 2.0, 1, 20.0, 60.0, 3)
+    assert config.limits == Limits({"restart_engine": 600.0}, 2, 9, 4, 2.0, 25.0, 3, 1, 20.0, 60.0, 3)
 
 
 def test_one_remediation_may_only_say_what_it_would_do(write: Write) -> None:
@@ -151,7 +152,7 @@ def test_a_remediation_that_is_not_known_takes_the_longest_cooldown() -> None:
         ),
         (
             "limits:\n  budget: 3\n",
-            r"line 2: unknown key 'budget' in limits; known: breaker_after, breaker_hours, budget_per_hour, ",
+            r"line 2: unknown key 'budget' in limits; known: blast_radius_percent, blast_radius_servers, ",
         ),
         (
             "limits:\n  cooldown_seconds:\n    restart: 3\n",

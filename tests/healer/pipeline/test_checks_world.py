@@ -190,3 +190,99 @@ def test_a_server_that_is_down_is_healed_whatever_is_left_of_its_pool(cases: Mod
 
 def test_a_single_server_is_healed_by_default(cases: ModuleType) -> None:
     assert cases.judge(cases.facts(healthy_others=0)) is None
+
+
+SUSPECT = {"listed": 4, "looking_bad": frozenset({"gpu1:8000", "gpu2:8000", "gpu3:8000"})}
+
+
+def test_refuses_when_most_servers_look_bad_and_one_of_them_answers_the_healer(cases: ModuleType) -> None:
+    looks = {"gpu2:8000": cases.REFUSED, "gpu3:8000": cases.WELL}
+    assert cases.judge(cases.facts(**SUSPECT, other_looks=looks)) == Refusal(
+        "observer_fault",
+        "3 of 4 servers look bad to Prometheus, and gpu3:8000 answers the healer: "
+        "look at Prometheus and the exporters first",
+    )
+
+
+def test_when_the_healer_finds_the_others_bad_too_they_are(cases: ModuleType) -> None:
+    looks = {"gpu2:8000": cases.REFUSED, "gpu3:8000": cases.HUNG}
+    assert cases.judge(cases.facts(**SUSPECT, other_looks=looks)) is None
+
+
+@pytest.mark.parametrize(
+    ("listed", "bad"), [(2, ("gpu1:8000", "gpu2:8000")), (4, ("gpu1:8000", "gpu2:8000")), (3, ("gpu1:8000",))]
+)
+def test_two_servers_or_half_of_them_are_no_sign_of_a_broken_observer(
+    cases: ModuleType, listed: int, bad: tuple[str, ...]
+) -> None:
+    facts = cases.facts(listed=listed, looking_bad=frozenset(bad), other_looks={"gpu2:8000": cases.WELL})
+    assert cases.judge(facts) is None
+
+
+def test_refuses_a_server_that_says_it_is_paused_or_asleep(cases: ModuleType) -> None:
+    facts = cases.facts(look=replace(cases.HUNG, paused=True))
+    assert cases.judge(facts) == Refusal(
+        "server_paused", "gpu1:8000 says that it is paused or asleep: only who did that should end it"
+    )
+
+
+def test_a_server_that_does_not_say_whether_it_is_paused_may_be_restarted(cases: ModuleType) -> None:
+    """Without dev mode nobody can pause it."""
+    assert cases.judge(cases.facts(look=replace(cases.HUNG, paused=None))) is None
+
+
+def test_refuses_while_somebody_debugs_it(cases: ModuleType) -> None:
+    view = cases.supervisor(traced="gdb -p 4712 (pid 99) debugs VLLM::EngineCore (pid 4712)")
+    assert cases.judge(cases.facts(supervisor=view)) == Refusal(
+        "traced",
+        "somebody is looking into gpu1:8000: gdb -p 4712 (pid 99) debugs VLLM::EngineCore (pid 4712)",
+    )
+
+
+def touched(cases: ModuleType, count: int, ago: float = 3000.0, **changes: object) -> Ledger:
+    """Restarts of so many other servers of the pool, each of which helped."""
+    each = range(count, 0, -1)
+    return Ledger(entries=tuple(cases.earlier(action=n, ago=ago, server=f"gpu{n + 1}:8000", **changes) for n in each))
+
+
+def test_refuses_to_act_on_more_than_half_of_a_pool_within_an_hour(cases: ModuleType) -> None:
+    facts = cases.facts(pool_size=6)
+    assert cases.judge(facts, touched(cases, 2)) is None
+    assert cases.judge(facts, touched(cases, 3)) == Refusal(
+        "blast_radius",
+        "4 of 6 servers in pool chat would be acted on within an hour, 3 are allowed: "
+        "a person should look for a common cause",
+    )
+
+
+def test_refuses_the_sixth_server_of_a_large_pool(cases: ModuleType) -> None:
+    facts = cases.facts(pool_size=100)
+    assert cases.judge(facts, touched(cases, 4)) is None
+    assert cases.reason(cases.judge(facts, touched(cases, 5))) == "blast_radius"
+
+
+def test_the_radius_can_be_set(cases: ModuleType) -> None:
+    facts = cases.facts(pool_size=100)
+    wide = replace(LIMITS, blast_radius_percent=10.0, blast_radius_servers=20)
+    assert cases.judge(facts, touched(cases, 9), limits=wide) is None
+    assert cases.reason(cases.judge(facts, touched(cases, 10), limits=wide)) == "blast_radius"
+
+
+def test_both_servers_of_a_small_pool_are_healed(cases: ModuleType) -> None:
+    assert cases.judge(cases.facts(pool_size=2), touched(cases, 1)) is None
+
+
+def test_what_is_down_or_was_acted_on_long_ago_or_elsewhere_or_not_at_all_is_outside_of_the_radius(
+    cases: ModuleType,
+) -> None:
+    facts = cases.facts(pool_size=4)
+    assert cases.reason(cases.judge(facts, touched(cases, 2))) == "blast_radius"
+    assert cases.judge(cases.facts(pool_size=4, look=cases.REFUSED), touched(cases, 2)) is None
+    assert cases.judge(facts, touched(cases, 2, ago=3601.0)) is None
+    assert cases.judge(facts, touched(cases, 2, pool="embed")) is None
+    assert cases.judge(facts, touched(cases, 2, dropped=True)) is None
+
+
+def test_the_same_server_again_widens_no_radius(cases: ModuleType) -> None:
+    again = Ledger(entries=tuple(cases.earlier(action=n, ago=2000.0) for n in (2, 1)))
+    assert cases.judge(cases.facts(pool_size=4), again) is None

@@ -25,13 +25,17 @@ def test_the_documented_order() -> None:
         "stale_data",
         "not_firing",
         "watchdog",
+        "observer_fault",
         "never_ready",
         "intended_state",
+        "server_paused",
+        "traced",
         "no_way_back",
         "incarnation_changed",
         "pool_locked",
         "pool_unverified",
         "minimum_healthy",
+        "blast_radius",
         "gave_up",
         "cooldown",
         "breaker",
@@ -49,7 +53,11 @@ def test_removing_one_reason_after_the_other_shows_the_next(cases: ModuleType) -
         signals=cases.signals(age=99.0),
         still_firing=frozenset(),
         watchdog=False,
+        listed=3,
+        looking_bad=frozenset({"gpu1:8000", "gpu2:8000"}),
+        other_looks={"gpu2:8000": cases.WELL},
         seen_ready=False,
+        look=replace(cases.HUNG, paused=True),
         supervisor=cases.supervisor(RunState.STOPPED, incarnation=Incarnation("other")),
         healthy_others=0,
     )
@@ -79,10 +87,14 @@ def test_removing_one_reason_after_the_other_shows_the_next(cases: ModuleType) -
     assert better() == "stale_data"
     assert better(signals=cases.signals()) == "not_firing"
     assert better(still_firing=frozenset({"VllmEngineStalled"})) == "blind"
-    assert better(watchdog=True) == "never_ready"
+    assert better(watchdog=True) == "observer_fault"
+    assert better(other_looks={"gpu2:8000": cases.REFUSED}) == "never_ready"
     assert better(seen_ready=True) == "intended_state"
     other = cases.supervisor(incarnation=Incarnation("other"))
-    assert better(supervisor=replace(other, no_way_back="it was run with --rm")) == "no_way_back"
+    debugged = replace(other, traced="gdb (pid 9) debugs vllm (pid 8)", no_way_back="it was run with --rm")
+    assert better(supervisor=debugged) == "server_paused"
+    assert better(look=cases.HUNG) == "traced"
+    assert better(supervisor=replace(debugged, traced="")) == "no_way_back"
     assert better(supervisor=other) == "incarnation_changed"
     assert better(supervisor=cases.supervisor()) == "pool_locked"
     state["ledger"] = Ledger(entries=entries[1:])
@@ -90,7 +102,11 @@ def test_removing_one_reason_after_the_other_shows_the_next(cases: ModuleType) -
     recovered = replace(last, recovered=True)
     state["ledger"] = Ledger(entries=(recovered, recovered, recovered))
     assert better() == "minimum_healthy"
-    assert better(healthy_others=1) == "cooldown"
+    near = [replace(recovered, action=n, server=f"gpu{n}:8000") for n in (7, 8)]
+    state["ledger"] = Ledger(entries=(*near, recovered, recovered, recovered))
+    assert better(healthy_others=1) == "blast_radius"
+    state["ledger"] = Ledger(entries=(recovered, recovered, recovered))
+    assert better() == "cooldown"
     spent = [replace(recovered, action=9 - n, at=cases.at(-400.0)) for n in range(6)]
     state["ledger"] = Ledger(entries=tuple(spent))
     assert better() == "breaker"

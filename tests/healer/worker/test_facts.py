@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,3 +105,36 @@ def test_a_canary_that_is_answered_with_an_error_is_no_hang(
     world.run(30)
     assert world.server.restarts == 0
     assert any(status in line for line in world.history() if line.startswith("diagnosis"))
+
+
+def pool_of(world: Any, count: int) -> None:
+    first = world.config.targets[0]
+    others = [replace(first, server=f"gpu{n}:8000", url=f"http://127.0.0.1:{8000 + n}") for n in range(2, count + 1)]
+    world.set_config(targets=(first, *others))
+
+
+def test_where_prometheus_calls_most_servers_bad_the_healer_looks_at_others_itself(world: Any) -> None:
+    """All names lead to the one fake server, which answers after its first, failed canary."""
+    pool_of(world, 3)
+    hang(world)
+    looked: list[str] = []
+    look = world.server.look
+
+    def seen(target: Target, canary: float) -> Look:
+        looked.append(target.server)
+        world.server.answers = target.server != "gpu1:8000"
+        found: Look = look(target, canary)
+        return found
+
+    world.server.look = seen
+    world.run(30)
+    assert world.server.restarts == 0
+    assert {"gpu2:8000", "gpu3:8000"} <= set(looked)
+    assert any("refused: observer_fault, 3 of 3 servers look bad" in line for line in world.history())
+
+
+def test_two_servers_are_not_looked_at_for_each_other(world: Any) -> None:
+    pool_of(world, 2)
+    hang(world)
+    world.run(10)
+    assert world.server.restarts == 1
