@@ -65,11 +65,19 @@ class Pages:
     def __init__(self, engines: int) -> None:
         self._began = time.monotonic()
         self._series = [*of_vllm(engines), *of_the_exporter()]
+        self._text: dict[int, bytes] = {}
 
     def text(self) -> bytes:
-        """vLLM's families that the rules read, as the newest release has them, and the exporter's of the server."""
-        scrapes = (time.monotonic() - self._began) / SCRAPE
-        return "".join(f"{name} {start + step * scrapes:.3f}\n" for name, step, start in self._series).encode()
+        """vLLM's families that the rules read, as the newest release has them, and the exporter's of the server.
+
+        All servers show the same for a second: to write a hundred pages would take the time that is measured.
+        """
+        second = int(time.monotonic() - self._began)
+        if (page := self._text.get(second)) is None:
+            lines = (f"{name} {start + step * second / SCRAPE:.3f}\n" for name, step, start in self._series)
+            page = "".join(lines).encode()
+            self._text = {second: page}
+        return page
 
 
 Series = tuple[str, float, float]  # name with labels, growth at a scrape, first value

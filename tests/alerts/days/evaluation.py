@@ -29,6 +29,7 @@ MUTED = {
     'alertname!="VllmDown", healable!="true", notify!="people", server!=""': ("server", 'alertname="VllmDown"'),
     'alertname!="HostUnreachable", host!=""': ("host", 'alertname="HostUnreachable"'),
 }
+SEVERITIES = ("critical", "warning", "info")
 NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 GOT = re.compile(r'\{alertname="(\w+)", of="(\w+)"\} ([\d.E+]+)')
 # Half of the CPU time of short runs is the collector's, and two runs share two cores.
@@ -56,7 +57,7 @@ def evaluate(promtool: str, seed: str, series: Iterable[Line], scrapes: int) -> 
             f' "of", "{severity}", "", "")',
             "eval_time": span,
         }
-        for severity in ("critical", "warning", "info")
+        for severity in SEVERITIES
     ]
     interval = f"{SCRAPE}s"
     test = {"interval": interval, "input_series": list(series), "promql_expr_test": asked}
@@ -72,7 +73,7 @@ def evaluate(promtool: str, seed: str, series: Iterable[Line], scrapes: int) -> 
     said = done.stdout + done.stderr
     if done.returncode and "got:" not in said:
         raise RuntimeError(f"promtool: {said[:2000]}")
-    return Told(*(minutes(severity, said) for severity in ("critical", "warning", "info")))
+    return Told(*(minutes(severity, said) for severity in SEVERITIES))
 
 
 def told(severity: str) -> str:
