@@ -6,7 +6,8 @@ HealerError
 ├── BadPayload         a webhook body that is not an Alertmanager notification (HTTP 400)
 │   └── BadEncoding    one whose Content-Encoding is not known or does not fit (HTTP 415)
 ├── JournalError       the journal could not be written or read; nothing was acknowledged
-│   └── JournalLocked  another healer holds the journal; the message names the holder
+│   ├── JournalLocked  another healer holds the journal; the message names the holder
+│   └── NotWaiting     there is no such request to approve, or it was answered or has expired (HTTP 409)
 ├── Blind              a source that a decision needs did not answer; no action is taken
 ├── Superseded         another incarnation lives than the one to act on; it is left alone
 ├── TemporaryError     an actuator could not do it now; may be tried again after `delay` seconds
@@ -42,6 +43,10 @@ class JournalError(HealerError):
 
 class JournalLocked(JournalError):
     """Another healer holds the journal."""
+
+
+class NotWaiting(JournalError):
+    """There is no such request to approve (any more)."""
 
 
 class Blind(HealerError):

@@ -16,6 +16,7 @@ VERIFICATION_BUCKETS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800
 CODES = ("200", "400", "401", "413", "415", "503")
 DROPPED = ("left_out", "unreadable")
 REASONS = (
+    "approval",
     "blast_radius",
     "blind",
     "breaker",
@@ -26,6 +27,7 @@ REASONS = (
     "gave_up",
     "incarnation_changed",
     "intended_state",
+    "maintenance",
     "minimum_healthy",
     "never_ready",
     "no_way_back",

@@ -282,6 +282,11 @@ class Refusal:
     words: str
 
 
+APPROVAL = "approval"  # the reason of a refusal that a person is asked to lift
+# Seconds from asking to an answer, and from an approval to the action: what was judged is old by then.
+APPROVAL_EXPIRES = 900.0
+
+
 @dataclass(frozen=True)
 class Permit:
     """A journalled intent: the reservation of the pool, the cooldown and the budget, in one transaction."""
@@ -350,12 +355,35 @@ class LedgerEntry:
     took: float = 0.0  # seconds from the intent until it was proven to help; 0: it was not
 
 
+class Consent(StrEnum):
+    """A person's answer to a request for approval."""
+
+    APPROVED = "approved"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """The request that a person allow one remediation on one incarnation for one incident, and what became of it."""
+
+    id: int
+    incident: int
+    server: str
+    remediation: str
+    asked: Instant
+    answer: Consent | None = None  # None: nobody has answered
+    answered: Instant | None = None
+    words: str = ""  # who answered, and why
+    used_by: int = 0  # the action that was begun on it; 0: none
+
+
 @dataclass(frozen=True)
 class Ledger:
     """The earlier actions in the journal, read in the same transaction that reserves."""
 
     paused: str = ""  # who paused it and why; '' when it is not paused
     entries: tuple[LedgerEntry, ...] = ()  # newest first: unfinished ones, those near the plan, the last ones anywhere
+    approval: Approval | None = None  # the newest request for the plan's remediation, incident and incarnation
     resumed: int = 0  # the newest action when a person ran `resume` last: what was before it breaks nothing any more
 
     def failed_in_a_row(self, server: str, remediation: str) -> int:

@@ -25,6 +25,7 @@ from vllm_healer.cli import main
 from vllm_healer.cli.main import COMMANDS
 from vllm_healer.clock import SystemClock
 from vllm_healer.journal import Journal
+from vllm_healer.model import Refusal
 
 SERVER = "gpu1:8000"
 EXITED = {"state": 100, "statename": "EXITED", "pid": 0, "start": 10, "stop": 20, "now": 900, "spawnerr": ""}
@@ -115,7 +116,7 @@ def test_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert (ended.value.code, capsys.readouterr().out.split()[0]) == (0, "vllm-healer")
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"backup", "explain", "simulate"}))
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"approve", "backup", "explain", "refuse", "simulate"}))
 def test_a_configuration_that_is_not_there_is_1(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--config", "/nowhere/healer.yml"]) == 1
     captured = capsys.readouterr()
@@ -130,7 +131,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_known_ones(shell: Shell) 
     code, _, err = shell.run("check-config")
     assert code == 1
     assert err.startswith(
-        "vllm-healer: healer.yml line 3: unknown key 'budget' in limits; known: blast_radius_percent, "
+        "vllm-healer: healer.yml line 3: unknown key 'budget' in limits; known: approval, blast_radius_percent, "
     )
 
 
@@ -244,6 +245,21 @@ def test_pauses_in_the_journal_when_no_healer_runs(shell: Shell, monkeypatch: py
     assert (code, json.loads(out)) == (0, {"state": "resumed", "through": f"{shell.folder}/journal.sqlite"})
     with shell.journal() as journal:
         assert journal.paused() == ""
+
+
+def test_answers_an_approval_in_the_journal_when_no_healer_runs(
+    shell: Shell, cases: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: "anna")
+    clock = SystemClock()
+    with closing(Journal.open(shell.folder / "journal.sqlite", clock)) as journal:
+        incident = journal.open_incident(cases.SERVER, [], clock.now(), "stalled")
+        plan = cases.plan(incident=incident.id)
+        journal.reserve(plan, clock.now(), lambda ledger: Refusal("approval", "it needs approval"))
+    assert shell.run("approve", "1", "--reason", "seen")[:2] == (0, f"approved through {shell.folder}/journal.sqlite\n")
+    code, _, err = shell.run("refuse", "1")
+    assert (code, err) == (1, "vllm-healer: approval 1 was approved already: anna: seen\n")
+    assert "there is no approval 9" in shell.run("approve", "9")[2]
 
 
 def test_a_user_without_a_name_can_pause(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

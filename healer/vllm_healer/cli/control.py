@@ -1,4 +1,4 @@
-"""pause and resume: through the running healer's socket, over HTTP, or straight in the journal when none runs.
+"""Orders of people: through the running healer's socket, over HTTP, or straight in the journal when none runs.
 
 The socket needs nothing that takes long to import, so the rest is imported where it is needed.
 """
@@ -9,12 +9,15 @@ import argparse
 import getpass
 import json
 import os
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from vllm_healer import unix_socket
 from vllm_healer.config import Config
-from vllm_healer.errors import Blind, JournalError
+from vllm_healer.errors import Blind, JournalError, NotWaiting
 from vllm_healer.printable import one_line
 
 SECONDS = 10.0  # for an answer; the journal's disk may be slow
@@ -23,45 +26,64 @@ EVERYWHERE = ("0.0.0.0", "[::]")  # addresses to listen on; who connects to one 
 QUOTED = 200  # characters of another program's answer
 
 
+@dataclass(frozen=True)
+class Order:
+    """An order: pause, resume, approve or refuse, with who gives it and why."""
+
+    verb: str
+    words: str
+    approval: int = 0  # the number of the request that is answered; 0: none is
+
+
 def pause(config: Config, arguments: argparse.Namespace) -> int:
-    return _switch(config, arguments, "pause")
+    return _give(config, arguments, "pause")
 
 
 def resume(config: Config, arguments: argparse.Namespace) -> int:
-    return _switch(config, arguments, "resume")
+    return _give(config, arguments, "resume")
 
 
-def _switch(config: Config, arguments: argparse.Namespace, verb: str) -> int:
-    words = f"{_user()}: {arguments.reason or 'no reason given'}"
-    here = "" if arguments.listen else _here(config, verb, words)  # --listen names a healer by its address
-    where = here or _over_http(config, verb, words) or _in_journal(config, verb, words)
+def approve(config: Config, arguments: argparse.Namespace) -> int:
+    return _give(config, arguments, "approve", arguments.approval)
+
+
+def refuse(config: Config, arguments: argparse.Namespace) -> int:
+    return _give(config, arguments, "refuse", arguments.approval)
+
+
+def _give(config: Config, arguments: argparse.Namespace, verb: str, approval: int = 0) -> int:
+    order = Order(verb, f"{_user()}: {arguments.reason or 'no reason given'}", approval)
+    here = "" if arguments.listen else _here(config, order)  # --listen names a healer by its address
+    where = here or _over_http(config, order) or _in_journal(config, order)
     print(json.dumps({"state": f"{verb}d", "through": where}) if arguments.json else f"{verb}d through {where}")
     return 0
 
 
-def _here(config: Config, verb: str, words: str) -> str:
+def _here(config: Config, order: Order) -> str:
     """Does it without the network: by the running healer's socket, or in a journal that no healer holds.
 
     Returns where, '' when there is neither. Nobody who takes the healer's port while it is away is asked, and so given
     the token.
     """
-    by_socket = _over_socket(config, verb, words)
+    by_socket = _over_socket(config, order)
     if by_socket or not Path(config.journal).exists():
         return by_socket
     try:
-        return _in_journal(config, verb, words)
+        return _in_journal(config, order)
+    except NotWaiting:
+        raise
     except JournalError:  # held by a healer that has no socket, or not for this user
         return ""
 
 
-def _over_socket(config: Config, verb: str, words: str) -> str:
+def _over_socket(config: Config, order: Order) -> str:
     """The socket where it was done, or '' when none is there that this user may use. Raises Blind when it failed."""
     path = unix_socket.beside(config.journal)
     try:
         with unix_socket.connect(path, SECONDS) as connection:
             if unix_socket.peer(connection) not in _owners(Path(config.journal)):
                 return ""  # somebody else's, in a directory that others may write
-            connection.sendall(json.dumps({"verb": verb, "words": words}).encode() + b"\n")
+            connection.sendall(json.dumps(asdict(order)).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 answer = json.loads(lines.readline(LINE) or b"{}")
     except TimeoutError:
@@ -78,17 +100,18 @@ def _owners(journal: Path) -> set[int]:
     return {0, os.geteuid()} | ({journal.stat().st_uid} if journal.exists() else set())
 
 
-def _over_http(config: Config, verb: str, words: str) -> str:
+def _over_http(config: Config, order: Order) -> str:
     """The URL where it was done, or '' when nobody listens there. Raises Blind when it was not done."""
     from vllm_healer.net.client import Refused, RequestFailed, request
     from vllm_healer.web import Right, Tokens
 
-    url = f"http://{config.listen}/{verb}"
+    url = f"http://{config.listen}/{order.verb}"
     _check_listener(config)
     (token,) = Tokens.of(config).read(Right.OPERATE)
     headers = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json")]
+    body = {"reason": order.words, **({"approval": order.approval} if order.approval else {})}
     try:
-        answer = request("POST", url, SECONDS, headers, json.dumps({"reason": words}).encode())
+        answer = request("POST", url, SECONDS, headers, json.dumps(body).encode())
     except Refused:
         return ""
     except RequestFailed as error:
@@ -115,14 +138,21 @@ def _check_listener(config: Config) -> None:
         )
 
 
-def _in_journal(config: Config, verb: str, words: str) -> str:
+def _in_journal(config: Config, order: Order) -> str:
     """Writes it for a healer that starts later. Raises JournalLocked when one runs after all."""
     from vllm_healer.clock import SystemClock
     from vllm_healer.journal import Journal
+    from vllm_healer.model import Consent, Instant
 
     clock = SystemClock()
     with closing(Journal.open(Path(config.journal), clock)) as journal:
-        (journal.pause if verb == "pause" else journal.resume)(words, clock.now())
+        orders: dict[str, Callable[[str, Instant], None]] = {
+            "pause": journal.pause,
+            "resume": journal.resume,
+            "approve": partial(journal.answer, order.approval, Consent.APPROVED),
+            "refuse": partial(journal.answer, order.approval, Consent.REFUSED),
+        }
+        orders[order.verb](order.words, clock.now())
     return config.journal
 
 

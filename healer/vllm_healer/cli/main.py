@@ -26,6 +26,8 @@ COMMANDS = {
     "backup": "journal",
     "pause": "control",
     "resume": "control",
+    "approve": "control",
+    "refuse": "control",
     "simulate": "preview",
 }
 
@@ -86,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         ("resume", "act again, also on what was given up"),
     ):
         add(name, words).add_argument("--reason", default="", metavar="WORDS", help="kept in the journal")
+    for name, words in (
+        ("approve", "allow what the healer asks for; it is done within seconds, if all else still allows it"),
+        ("refuse", "forbid what the healer asks for, as long as this incident lasts"),
+    ):
+        answer = add(name, words)
+        answer.add_argument("approval", type=_count, metavar="APPROVAL", help="its number in `vllm-healer history`")
+        answer.add_argument("--reason", default="", metavar="WORDS", help="kept in the journal")
     simulate = add("simulate", "say what would be done about a webhook's payload; changes nothing")
     simulate.add_argument("payload", type=Path, metavar="PAYLOAD.json", help="what Alertmanager would send, version 4")
     return parser

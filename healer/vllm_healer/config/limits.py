@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vllm_healer.config.windows import Window, read_windows
 from vllm_healer.config.yaml_lines import Value
 from vllm_healer.registry import remediations
 
@@ -31,6 +32,8 @@ class Limits:
     max_signal_age: float = 15.0  # seconds; a sample older than three scrapes says nothing of now
     reopen_after: float = 120.0  # seconds in which an echo of a closed incident opens none: Alertmanager resolves late
     give_up_after: int = 5  # times in a row that one remedy may not help a server; more need a person, not time
+    maintenance: tuple[Window, ...] = ()  # when nothing is done, since people work there
+    approval: tuple[Window, ...] = ()  # what a person has to approve first
 
     def cooldown(self, remediation: str, took: float = 0.0) -> float:
         """The cooldown in seconds from the intent. `took`: what it took to prove itself last time; 0 is not known.
@@ -69,6 +72,8 @@ def read_limits(given: Mapping[str, Value]) -> Limits:
         max_signal_age=number("max_signal_age", 1),
         reopen_after=number("reopen_after", 0),
         give_up_after=whole("give_up_after", 1),
+        maintenance=read_windows(given["maintenance"], "maintenance"),
+        approval=read_windows(given["approval"], "approval"),
     )
 
 

@@ -6,11 +6,11 @@ from sqlalchemy import ColumnElement, Connection, Row, Update, insert, select, u
 
 from vllm_healer.elapsed import elapsed
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import codec, entries, incidents, schema
+from vllm_healer.journal import approvals, codec, entries, incidents, schema
 from vllm_healer.journal.ledger import Check, read_ledger
 from vllm_healer.journal.schema import actions, steps
 from vllm_healer.journal.values import Unfinished
-from vllm_healer.model import Instant, Lesson, Outcome, Permit, Plan, Refusal, Result, Verdict, Verification
+from vllm_healer.model import APPROVAL, Instant, Lesson, Outcome, Permit, Plan, Refusal, Result, Verdict, Verification
 from vllm_healer.printable import gist, one_line
 
 # The worker asks again every few seconds; the same answer is written again only after this, to show that it holds.
@@ -28,6 +28,8 @@ def reserve(connection: Connection, plan: Plan, now: Instant, check: Check) -> P
     if refusal is None:
         return _intend(connection, plan, now)
     _refuse(connection, plan, refusal, now)
+    if refusal.reason == APPROVAL:
+        approvals.ask(connection, plan, now)
     return refusal
 
 
@@ -160,6 +162,7 @@ def _intend(connection: Connection, plan: Plan, now: Instant) -> Permit:
     action = int(connection.execute(insert(actions).values(**values).returning(actions.c.id)).scalar_one())
     words = f"{_deed(plan)} is intended: {plan.reason}"
     entries.append(connection, plan.incident, "intent", words, now, {"action": action, "incarnation": plan.incarnation})
+    approvals.use(connection, plan, action)
     return Permit(action, plan, now)
 
 

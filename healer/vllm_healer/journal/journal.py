@@ -12,7 +12,19 @@ from typing import Self
 from sqlalchemy import Connection
 
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import actions, alerts, entries, findings, incidents, ledger, memory, mounts, prune, store
+from vllm_healer.journal import (
+    actions,
+    alerts,
+    approvals,
+    entries,
+    findings,
+    incidents,
+    ledger,
+    memory,
+    mounts,
+    prune,
+    store,
+)
 from vllm_healer.journal.admission import Admission
 from vllm_healer.journal.cached import CachedReader
 from vllm_healer.journal.ledger import Check
@@ -24,6 +36,7 @@ from vllm_healer.journal.values import Recorded
 from vllm_healer.journal.writer import Writer
 from vllm_healer.model import (
     Alert,
+    Consent,
     Incident,
     IncidentState,
     Instant,
@@ -35,6 +48,7 @@ from vllm_healer.model import (
     Verdict,
 )
 from vllm_healer.ports import Clock
+from vllm_healer.printable import one_line
 from vllm_healer.retention import Retention
 
 # Shorter than Alertmanager's own patience (its group_interval, 15 s here), so that it hears 503 instead of nothing.
@@ -212,6 +226,10 @@ class Journal(CachedReader):
         self._writer.submit(
             lambda connection: memory.remember(connection, server, incarnation, ready, tree, now, alive)
         )
+
+    def answer(self, request: int, given: Consent, words: str, now: Instant) -> None:
+        """Writes a person's answer to a request for approval; `words` say who and why. Raises NotWaiting."""
+        self._writer.submit(lambda connection: approvals.answer(connection, request, given, one_line(words), now))
 
     def pause(self, words: str, now: Instant) -> None:
         """Stops actions until `resume`, also over restarts of the healer; `words` say who and why."""

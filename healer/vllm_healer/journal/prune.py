@@ -15,7 +15,7 @@ from vllm_healer.journal import schema
 from vllm_healer.journal.actions import which_hold_back
 from vllm_healer.journal.incidents import which_are_open
 from vllm_healer.journal.ledger import ENTRIES
-from vllm_healer.journal.schema import actions, alerts, entries, findings, incidents, steps
+from vllm_healer.journal.schema import actions, alerts, approvals, entries, findings, incidents, steps
 from vllm_healer.model import Instant
 from vllm_healer.retention import Retention
 
@@ -104,5 +104,6 @@ def _remove(connection: Connection, old: Old) -> int:
     if old.table is actions:
         connection.execute(delete(steps).where(steps.c.action.in_(old.ids)))
     elif old.table is incidents:
-        connection.execute(delete(findings).where(findings.c.incident.in_(old.ids)))
+        for table in (findings, approvals):
+            connection.execute(delete(table).where(table.c.incident.in_(old.ids)))
     return connection.execute(delete(old.table).where(old.table.c.id.in_(old.ids), old.still)).rowcount

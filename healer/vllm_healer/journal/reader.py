@@ -9,10 +9,10 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, Engine
 
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import actions, alerts, entries, findings, incidents, ledger, memory, schema
+from vllm_healer.journal import actions, alerts, approvals, entries, findings, incidents, ledger, memory, schema
 from vllm_healer.journal.store import journal_errors, read_only_engine
 from vllm_healer.journal.values import Entry, IncidentSummary, StoredAlert, Unfinished
-from vllm_healer.model import Incident, IncidentState, Instant, Ledger, Lesson, Plan, TargetMemory
+from vllm_healer.model import Approval, Incident, IncidentState, Instant, Ledger, Lesson, Plan, TargetMemory
 
 T = TypeVar("T")
 
@@ -55,6 +55,10 @@ class JournalReader:
     def summaries(self) -> tuple[IncidentSummary, ...]:
         """The open incidents, the newest closed ones, and those for which a person is needed; oldest first."""
         return self._read(findings.summaries)
+
+    def waiting_approvals(self, now: Instant) -> tuple[Approval, ...]:
+        """The requests for approval that can be answered now, oldest first."""
+        return self._read(lambda connection: approvals.waiting(connection, now))
 
     def last_closed(self, server: str) -> tuple[Incident, Instant] | None:
         """The server's newest closed incident and when it was closed."""

@@ -152,6 +152,23 @@ trees = Table(
 )
 
 
+# What a person is asked to approve; a table of its own, as `findings` is.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("incident", ForeignKey("incidents.id"), nullable=False, index=True),
+    Column("server", String, nullable=False),
+    Column("remediation", String, nullable=False),
+    Column("incarnation", String, nullable=False),
+    Column("answer", String, nullable=True),  # null: nobody has answered
+    Column("words", Text, nullable=False),  # who answered, and why
+    Column("used_by", Integer, nullable=False),  # the action that was begun on it; 0: none
+    *instant_columns("asked"),
+    *instant_columns("answered", nullable=True),
+)
+
+
 def create(connection: Connection) -> None:
     """Makes the tables in an empty file. In a file that has them, or another program's, see `check` and `complete`."""
     if inspect(connection).get_table_names():
@@ -164,6 +181,7 @@ def complete(connection: Connection) -> None:
     """Adds what an earlier release did not have, and what that release, run again, does not see."""
     WAITING.create(connection, checkfirst=True)
     findings.create(connection, checkfirst=True)
+    approvals.create(connection, checkfirst=True)
 
 
 def check(connection: Connection, path: Path) -> None:

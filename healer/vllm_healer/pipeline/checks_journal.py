@@ -6,7 +6,8 @@ They are keyed by server, pool and remediation, never by an alert: two alerts of
 from __future__ import annotations
 
 from vllm_healer.config import Mode
-from vllm_healer.model import Refusal
+from vllm_healer.elapsed import elapsed
+from vllm_healer.model import APPROVAL_EXPIRES, Consent, Refusal
 from vllm_healer.pipeline.case import HOUR, Case
 from vllm_healer.registry import remediations
 
@@ -107,8 +108,39 @@ def not_allowed(case: Case) -> Refusal | None:
     return Refusal("not_allowed", words)
 
 
+def maintenance(case: Case) -> Refusal | None:
+    """Refuses in a window of healer.yml in which people work on the server."""
+    plan, now = case.plan, case.facts.now.wall
+    windows = (one for one in case.limits.maintenance if one.covers(plan.server, plan.pool, plan.remediation))
+    window = next((one for one in windows if one.holds(now)), None)
+    return Refusal("maintenance", f"{plan.server} is in maintenance ({window})") if window else None
+
+
+def approval(case: Case) -> Refusal | None:
+    """Refuses what a person has to approve and has not, or not lately. One approval is for one action.
+
+    It is asked last: nobody is asked to approve what something else refuses.
+    """
+    plan, known = case.plan, case.ledger.approval
+    windows = (one for one in case.limits.approval if one.covers(plan.server, plan.pool, plan.remediation))
+    window = next((one for one in windows if one.holds(case.facts.now.wall)), None)
+    if window is None:
+        return None
+    what = f"{plan.remediation} on {plan.server} needs a person's approval ({window})"
+    if known is None or (known.answer is None and elapsed(known.asked, case.facts.now) >= APPROVAL_EXPIRES):
+        return Refusal("approval", f"{what}: it is asked for now")
+    if known.answer is None:
+        return Refusal("approval", f"{what}: `vllm-healer approve {known.id}`")
+    if known.answer is Consent.REFUSED:
+        return Refusal("approval", f"{what}: refused by {known.words}")
+    used = known.used_by in {entry.action for entry in case.ledger.entries}
+    if used or known.answered is None or elapsed(known.answered, case.facts.now) >= APPROVAL_EXPIRES:
+        return Refusal("approval", f"{what}: the last approval was used or has expired, it is asked for anew")
+    return None
+
+
 def dry_run(case: Case) -> Refusal | None:
-    """Refuses unless the mode is 'act'. It is asked last, so that its refusal means: everything else allowed it."""
+    """Refuses unless the mode is 'act'. Its refusal means: everything else allowed it, but for an approval."""
     if case.mode is Mode.ACT:
         return None
     what = f"{case.plan.remediation} on {case.plan.server}"

@@ -16,6 +16,7 @@ CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     checks_world.not_destructive_cause,
     checks_world.blind,
     checks_journal.paused,
+    checks_journal.maintenance,
     checks_world.stale_data,
     checks_world.not_firing,
     checks_world.watchdog,
@@ -37,6 +38,7 @@ CHECKS: tuple[Callable[[Case], Refusal | None], ...] = (
     checks_journal.budget_in_all,
     checks_journal.not_allowed,
     checks_journal.dry_run,
+    checks_journal.approval,
 )
 
 # Refusals that end by themselves, mostly within seconds. After any other a person is needed.

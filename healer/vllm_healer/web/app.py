@@ -11,13 +11,14 @@ import time
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from vllm_healer.errors import BadEncoding, BadPayload, JournalError
+from vllm_healer.errors import BadEncoding, BadPayload, JournalError, NotWaiting
 from vllm_healer.web import routes
 from vllm_healer.web.deps import WebDeps
 from vllm_healer.web.door import OPEN_PATHS, Denial, Door, again, is_webhook
 from vllm_healer.web.hosts import is_loopback, is_own_host
 
 EXTENSION = "vllm_healer"  # key of the Door in app.extensions
+NOTHING_TO_ANSWER = "see /incidents for what waits for approval"
 NOTHING_ACCEPTED = "nothing was accepted; send it again later"
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",  # the page runs and loads nothing
@@ -88,6 +89,7 @@ def _after(deps: WebDeps, door: Door, response: Response) -> Response:
 
 def _register_errors(app: Flask, door: Door) -> None:
     app.register_error_handler(BadPayload, lambda error: told(_bad_payload(error)))
+    app.register_error_handler(NotWaiting, lambda error: told(Denial(409, "Conflict", str(error), NOTHING_TO_ANSWER)))
     app.register_error_handler(JournalError, lambda error: told(again(str(error), NOTHING_ACCEPTED)))
     app.register_error_handler(RequestEntityTooLarge, lambda _: told(door.too_large()))
     app.register_error_handler(HTTPException, lambda error: told(_other(error)))

@@ -1,7 +1,7 @@
-"""Pause and resume by a Unix socket beside the journal: a way for people that no alert and no stranger can fill.
+"""Orders by a Unix socket beside the journal: a way for people that no alert and no stranger can fill.
 
 One line of JSON each way: {"verb": "pause", "words": "who: why"} is answered with {"paused": "who: why"}, or with
-{"error": "what is wrong"}.
+{"error": "what is wrong"}. `approve` and `refuse` have the number of a request, too: {"approval": 3}.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from vllm_healer import unix_socket
 from vllm_healer.errors import JournalError
+from vllm_healer.model import Consent, Instant
 from vllm_healer.web.deps import WebDeps
 
 log = logging.getLogger(__name__)
@@ -73,13 +76,21 @@ class Control:
         try:
             asked = json.loads(line)
             verb, words = str(asked["verb"]), str(asked["words"])
-        except (ValueError, TypeError, KeyError, RecursionError):
+            number = int(asked.get("approval", 0))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {"error": "expected one line of JSON with verb and words"}
-        switch = {"pause": self._deps.journal.pause, "resume": self._deps.journal.resume}.get(verb)
-        if switch is None:
-            return {"error": "unknown verb; known: pause, resume"}
+        journal = self._deps.journal
+        orders: dict[str, Callable[[str, Instant], None]] = {
+            "pause": journal.pause,
+            "resume": journal.resume,
+            "approve": partial(journal.answer, number, Consent.APPROVED),
+            "refuse": partial(journal.answer, number, Consent.REFUSED),
+        }
+        order = orders.get(verb)
+        if order is None:
+            return {"error": "unknown verb; known: pause, resume, approve, refuse"}
         try:
-            switch(words, self._deps.clock.now())
+            order(words, self._deps.clock.now())
             self._deps.worker.wake()
             return {"paused": self._deps.journal.paused()}
         except JournalError as error:

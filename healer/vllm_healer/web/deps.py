@@ -9,7 +9,7 @@ from typing import Protocol
 from vllm_healer.config import Config
 from vllm_healer.journal import Entry, Recorded
 from vllm_healer.metrics import HealerMetrics
-from vllm_healer.model import Alert, Incident, Instant
+from vllm_healer.model import Alert, Approval, Consent, Incident, Instant
 from vllm_healer.ports import Clock
 from vllm_healer.web.auth import Right
 
@@ -28,6 +28,12 @@ class WebJournal(Protocol):
     def pause(self, words: str, now: Instant) -> None: ...
 
     def resume(self, words: str, now: Instant) -> None: ...
+
+    def answer(self, request: int, given: Consent, words: str, now: Instant) -> None:
+        """Writes a person's answer. Raises NotWaiting when there is nothing to answer."""
+        ...
+
+    def waiting_approvals(self, now: Instant) -> tuple[Approval, ...]: ...
 
     def open_incidents(self) -> tuple[Incident, ...]: ...
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from jinja2 import Environment
 
 from vllm_healer.journal import Entry
-from vllm_healer.model import Incident
+from vllm_healer.model import Approval, Incident
 from vllm_healer.names import plain_name
 
 TEMPLATE = """<!doctype html>
@@ -34,6 +34,17 @@ td:first-child { white-space: nowrap }
 {% endfor %}
 </table>
 {% else %}<p>None.</p>{% endif %}
+{% if waiting %}
+<h2>Waiting for approval</h2>
+<table>
+<tr><th>Since</th><th>Incident</th><th>Server</th><th>What</th><th>Answer</th></tr>
+{% for one in waiting %}
+<tr><td>{{ one.asked.wall | time }}</td><td>{{ one.incident }}</td><td>{{ one.server | plain_name }}</td>
+<td>{{ one.remediation }}</td>
+<td><code>vllm-healer approve {{ one.id }}</code> or <code>refuse {{ one.id }}</code></td></tr>
+{% endfor %}
+</table>
+{% endif %}
 <h2>Last entries of the journal</h2>
 {% if entries %}
 <table>
@@ -66,9 +77,16 @@ def render_brief(mode: str, paused: bool, incidents: int) -> str:
     return BRIEF_PAGE.render(mode=mode, paused=paused, incidents=incidents)
 
 
-def render(mode: str, paused: str, incidents: Sequence[Incident], entries: Sequence[Entry]) -> str:
+def render(
+    mode: str,
+    paused: str,
+    incidents: Sequence[Incident],
+    entries: Sequence[Entry],
+    waiting: Sequence[Approval] = (),
+) -> str:
     """The whole page, newest entry first."""
-    return PAGE.render(mode=mode, paused=paused, incidents=incidents, entries=list(reversed(entries)))
+    newest_first = list(reversed(entries))
+    return PAGE.render(mode=mode, paused=paused, incidents=incidents, entries=newest_first, waiting=waiting)
 
 
 def utc(wall: float) -> str:

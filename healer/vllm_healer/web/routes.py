@@ -12,9 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from vllm_healer import webhook
-from vllm_healer.errors import JournalError
+from vllm_healer.errors import BadPayload, JournalError
 from vllm_healer.journal import Recorded
-from vllm_healer.model import Alert
+from vllm_healer.model import Alert, Consent
 from vllm_healer.web.deps import WebDeps
 from vllm_healer.web.door import WEBHOOK, Door
 from vllm_healer.web.page import render, render_brief
@@ -29,6 +29,8 @@ def register(app: Flask, deps: WebDeps, door: Door) -> None:
     app.add_url_rule(WEBHOOK, "alerts", lambda: alerts(deps, door), methods=["POST"], strict_slashes=False)
     app.add_url_rule("/pause", "pause", lambda: pause(deps), methods=["POST"])
     app.add_url_rule("/resume", "resume", lambda: resume(deps), methods=["POST"])
+    app.add_url_rule("/approve", "approve", lambda: answer(deps, Consent.APPROVED), methods=["POST"])
+    app.add_url_rule("/refuse", "refuse", lambda: answer(deps, Consent.REFUSED), methods=["POST"])
     app.add_url_rule("/incidents", "incidents", lambda: incidents(deps), methods=["GET"])
     app.add_url_rule("/metrics", "metrics", lambda: metrics(deps), methods=["GET"])
     app.add_url_rule("/-/healthy", "healthy", healthy, methods=["GET"])
@@ -76,10 +78,23 @@ def resume(deps: WebDeps) -> Response:
     return jsonify(paused=deps.journal.paused())
 
 
+def answer(deps: WebDeps, given: Consent) -> Response:
+    """Takes a person's answer to a request for approval: the JSON body has its number, and may give a `reason`."""
+    body = request.get_json(silent=True)
+    number = body.get("approval") if isinstance(body, dict) else None
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise BadPayload('expected JSON with the number of a request: {"approval": 3}')
+    deps.journal.answer(number, given, _reason(), deps.clock.now())
+    deps.worker.wake()
+    return jsonify(approval=number, answer=given.value)
+
+
 def incidents(deps: WebDeps) -> Response:
     """The open incidents with their alerts, for programs."""
     found = [asdict(incident) for incident in deps.journal.open_incidents()]
-    return jsonify(mode=deps.config.mode.value, paused=deps.journal.paused(), incidents=found)
+    waiting = [asdict(one) for one in deps.journal.waiting_approvals(deps.clock.now())]
+    paused = deps.journal.paused()
+    return jsonify(mode=deps.config.mode.value, paused=paused, incidents=found, approvals=waiting)
 
 
 def metrics(deps: WebDeps) -> Response:
@@ -116,7 +131,8 @@ def page(deps: WebDeps, door: Door) -> Response:
     if door.judge(request.headers.get("Authorization", ""), request.path) is not None:
         text = render_brief(mode, bool(journal.paused()), len(journal.open_incidents()))
     else:
-        text = render(mode, journal.paused(), journal.open_incidents(), journal.history(SENTENCES))
+        waiting = journal.waiting_approvals(deps.clock.now())
+        text = render(mode, journal.paused(), journal.open_incidents(), journal.history(SENTENCES), waiting)
     return Response(text, mimetype="text/html")
 
 

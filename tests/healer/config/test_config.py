@@ -152,7 +152,7 @@ def test_a_remediation_that_is_not_known_takes_the_longest_cooldown() -> None:
         ),
         (
             "limits:\n  budget: 3\n",
-            r"line 2: unknown key 'budget' in limits; known: blast_radius_percent, blast_radius_servers, ",
+            r"line 2: unknown key 'budget' in limits; known: approval, blast_radius_percent, ",
         ),
         (
             "limits:\n  cooldown_seconds:\n    restart: 3\n",

@@ -6,7 +6,8 @@ from dataclasses import replace
 from types import ModuleType
 
 from vllm_healer.config import Limits, Mode
-from vllm_healer.model import Instant, Ledger, LedgerEntry, Refusal
+from vllm_healer.config.windows import Window
+from vllm_healer.model import Approval, Consent, Instant, Ledger, LedgerEntry, Refusal
 
 LIMITS = Limits()  # a restart rests for 300 s, 6 actions an hour and server, 20 in all, 3 of a kind in 4 hours
 WIDE = replace(LIMITS, breaker_after=1000)  # for the budgets alone
@@ -16,6 +17,68 @@ THREE = replace(WIDE, budget_per_hour=3)
 def test_refuses_while_the_healer_is_paused(cases: ModuleType) -> None:
     ledger = Ledger(paused="ann: maintenance until six")
     assert cases.judge(ledger=ledger) == Refusal("paused", "the healer is paused: ann: maintenance until six")
+
+
+ALWAYS = Window()
+
+
+def test_refuses_in_a_maintenance_window_of_the_server(cases: ModuleType) -> None:
+    limits = replace(LIMITS, maintenance=(replace(ALWAYS, servers=("gpu2:8000",)), replace(ALWAYS, pools=("chat",))))
+    assert cases.judge(limits=limits) == Refusal("maintenance", "gpu1:8000 is in maintenance (always)")
+
+
+def test_a_maintenance_window_of_another_or_of_another_time_refuses_nothing(cases: ModuleType) -> None:
+    over = replace(ALWAYS, ends=cases.NOW.wall)
+    limits = replace(LIMITS, maintenance=(replace(ALWAYS, servers=("gpu2:8000",)), over))
+    assert cases.judge(limits=limits) is None
+
+
+NEEDED = replace(LIMITS, approval=(replace(ALWAYS, remediations=("restart_engine",)),))
+WHAT = "restart_engine on gpu1:8000 needs a person's approval (always)"
+
+
+def request(cases: ModuleType, **changes: object) -> Ledger:
+    asked = Approval(3, 7, "gpu1:8000", "restart_engine", cases.at(-60.0))
+    return Ledger(approval=replace(asked, **changes))  # type: ignore[arg-type]
+
+
+def approved(cases: ModuleType, ago: float = 10.0, **changes: object) -> Ledger:
+    given = {"answer": Consent.APPROVED, "answered": cases.at(-ago), "words": "anna"}
+    return request(cases, **given, **changes)
+
+
+def test_refuses_what_a_person_has_to_approve_and_says_how(cases: ModuleType) -> None:
+    assert cases.judge(limits=NEEDED) == Refusal("approval", f"{WHAT}: it is asked for now")
+    assert cases.judge(ledger=request(cases), limits=NEEDED) == Refusal("approval", f"{WHAT}: `vllm-healer approve 3`")
+    assert cases.judge(plan=cases.plan(remediation="reap_orphans"), limits=NEEDED) is None
+
+
+def test_what_is_approved_is_done_within_a_quarter_of_an_hour_and_once(cases: ModuleType) -> None:
+    assert cases.judge(ledger=approved(cases), limits=NEEDED) is None
+    assert cases.reason(cases.judge(ledger=approved(cases, ago=900.0), limits=NEEDED)) == "approval"
+    used = replace(approved(cases, used_by=1), entries=(cases.earlier(ago=400.0),))
+    assert cases.reason(cases.judge(ledger=used, limits=NEEDED)) == "approval"
+
+
+def test_the_action_that_uses_the_approval_may_be_resumed(cases: ModuleType) -> None:
+    """After a crash of the healer it is judged anew, on a ledger without itself."""
+    used = replace(approved(cases, used_by=1), entries=(cases.earlier(ago=400.0),))
+    assert cases.judge(ledger=used.without(1), limits=NEEDED) is None
+
+
+def test_what_a_person_refused_is_not_done(cases: ModuleType) -> None:
+    refused = request(cases, answer=Consent.REFUSED, answered=cases.at(-10.0), words="anna: I am at it")
+    assert cases.judge(ledger=refused, limits=NEEDED) == Refusal("approval", f"{WHAT}: refused by anna: I am at it")
+
+
+def test_what_expired_unanswered_is_asked_for_again(cases: ModuleType) -> None:
+    assert cases.judge(ledger=request(cases, asked=cases.at(-900.0)), limits=NEEDED) == Refusal(
+        "approval", f"{WHAT}: it is asked for now"
+    )
+
+
+def test_nobody_is_asked_in_dry_run(cases: ModuleType) -> None:
+    assert cases.reason(cases.judge(limits=NEEDED, mode=Mode.DRY_RUN)) == "dry_run"
 
 
 def test_refuses_while_another_server_of_the_pool_is_being_healed(cases: ModuleType) -> None:

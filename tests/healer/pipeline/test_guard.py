@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import ModuleType
 
 from vllm_healer.config import Limits, Mode
+from vllm_healer.config.windows import Window
 from vllm_healer.model import Diagnosis, Facts, Incarnation, Ledger, RunState
 from vllm_healer.pipeline.guard import CHECKS
 
@@ -22,6 +23,7 @@ def test_the_documented_order() -> None:
         "not_destructive_cause",
         "blind",
         "paused",
+        "maintenance",
         "stale_data",
         "not_firing",
         "watchdog",
@@ -43,6 +45,7 @@ def test_the_documented_order() -> None:
         "budget_in_all",
         "not_allowed",
         "dry_run",
+        "approval",
     ]
 
 
@@ -70,7 +73,7 @@ def test_removing_one_reason_after_the_other_shows_the_next(cases: ModuleType) -
         "ledger": ledger,
         "plan": plan,
         "mode": Mode.DRY_RUN,
-        "limits": replace(LIMITS, minimum_healthy=1),
+        "limits": replace(LIMITS, minimum_healthy=1, maintenance=(Window(),), approval=(Window(),)),
     }
 
     def better(**changes: object) -> str:
@@ -84,6 +87,8 @@ def test_removing_one_reason_after_the_other_shows_the_next(cases: ModuleType) -
     assert better() == "blind"
     assert better(blind=()) == "paused"
     state["ledger"] = Ledger(entries=entries)
+    assert better() == "maintenance"
+    state["limits"] = replace(LIMITS, minimum_healthy=1, approval=(Window(),))
     assert better() == "stale_data"
     assert better(signals=cases.signals()) == "not_firing"
     assert better(still_firing=frozenset({"VllmEngineStalled"})) == "blind"
@@ -120,6 +125,8 @@ def test_removing_one_reason_after_the_other_shows_the_next(cases: ModuleType) -
     state["plan"] = cases.plan()
     assert better() == "dry_run"
     state["mode"] = Mode.ACT
+    assert better() == "approval"
+    state["limits"] = LIMITS
     assert better() == ""
 
 

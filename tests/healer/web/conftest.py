@@ -13,10 +13,10 @@ from flask.testing import FlaskClient
 
 from tests.patience import PATIENCE
 from vllm_healer.config import Config, Mode
-from vllm_healer.errors import JournalError
+from vllm_healer.errors import JournalError, NotWaiting
 from vllm_healer.journal import Entry, Recorded
 from vllm_healer.metrics import HealerMetrics
-from vllm_healer.model import Alert, Incident, Instant
+from vllm_healer.model import Alert, Approval, Consent, Incident, Instant
 from vllm_healer.web import WebDeps, create_app
 
 TOKEN = "correct-horse"
@@ -34,6 +34,8 @@ class FakeJournal:
     recorded: list[Alert] = field(default_factory=list)
     incidents: tuple[Incident, ...] = ()
     entries: tuple[Entry, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    answers: list[tuple[int, Consent, str]] = field(default_factory=list)
     pause_words: str = ""
     resumed: str = ""
     trouble: str = ""  # raised by every method
@@ -64,6 +66,16 @@ class FakeJournal:
     def resume(self, words: str, now: Instant) -> None:
         self.check_writable()
         self.pause_words, self.resumed = "", words
+
+    def answer(self, request: int, given: Consent, words: str, now: Instant) -> None:
+        self.check_writable()
+        if request not in {one.id for one in self.approvals}:
+            raise NotWaiting(f"there is no approval {request}")
+        self.answers.append((request, given, words))
+
+    def waiting_approvals(self, now: Instant) -> tuple[Approval, ...]:
+        self.check_writable()
+        return self.approvals
 
     def open_incidents(self) -> tuple[Incident, ...]:
         self.check_writable()

@@ -13,6 +13,7 @@ import pytest
 from tests.patience import PATIENCE
 from vllm_healer import unix_socket
 from vllm_healer.config import Config
+from vllm_healer.model import Approval, Consent, Instant
 from vllm_healer.web import Control, WebDeps
 
 
@@ -47,6 +48,18 @@ def test_pauses_and_resumes(control: Control, journal_path: Path, fake_journal: 
     assert (fake_journal.resumed, worker.woken) == ("anna: upgraded", 2)
 
 
+def test_approves_and_refuses_by_number(control: Control, journal_path: Path, fake_journal: Any, worker: Any) -> None:
+    fake_journal.approvals = (Approval(3, 7, "gpu1:8000", "restart_engine", Instant(0.0, 0.0, "boot")),)
+    control.start()
+    assert "paused" in say(journal_path, b'{"verb": "approve", "words": "anna: go on", "approval": 3}')
+    assert "paused" in say(journal_path, b'{"verb": "refuse", "words": "anna: wait", "approval": 3}')
+    assert fake_journal.answers == [(3, Consent.APPROVED, "anna: go on"), (3, Consent.REFUSED, "anna: wait")]
+    assert worker.woken == 2
+    assert say(journal_path, b'{"verb": "approve", "words": "x", "approval": 4}') == {"error": "there is no approval 4"}
+    assert "expected one line" in say(journal_path, b'{"verb": "approve", "words": "x", "approval": []}')["error"]
+    assert say(journal_path, b'{"verb": "approve", "words": "no number"}') == {"error": "there is no approval 0"}
+
+
 def test_nobody_but_the_owner_may_connect(control: Control, journal_path: Path) -> None:
     control.start()
     assert unix_socket.beside(str(journal_path)).stat().st_mode & 0o777 == 0o600
@@ -60,8 +73,8 @@ def test_nobody_but_the_owner_may_connect(control: Control, journal_path: Path) 
         (b"[]", "expected one line of JSON"),
         (b'{"verb": "pause"}', "expected one line of JSON"),
         (b"[" * 4000, "expected one line of JSON"),
-        (b'{"verb": ["pause"], "words": ""}', "unknown verb; known: pause, resume"),
-        (b'{"verb": "restart", "words": ""}', "unknown verb; known: pause, resume"),
+        (b'{"verb": ["pause"], "words": ""}', "unknown verb; known: pause, resume, approve, refuse"),
+        (b'{"verb": "restart", "words": ""}', "unknown verb; known: pause, resume, approve, refuse"),
     ],
 )
 def test_says_what_it_expects(control: Control, journal_path: Path, fake_journal: Any, line: bytes, words: str) -> None:

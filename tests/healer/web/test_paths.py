@@ -10,14 +10,50 @@ import pytest
 from flask.testing import FlaskClient
 
 from vllm_healer.journal import Entry
+from vllm_healer.model import Approval, Consent, Instant
 from vllm_healer.web import WebDeps, create_app
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/pause"), ("POST", "/resume"), ("GET", "/incidents")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/pause"), ("POST", "/resume"), ("POST", "/approve"), ("GET", "/incidents")]
+)
 def test_control_needs_the_token(client: FlaskClient, fake_journal: Any, method: str, path: str) -> None:
     fake_journal.pause_words = "alice"
     assert client.open(path, method=method).status_code == 401
     assert fake_journal.pause_words == "alice"
+
+
+@pytest.mark.parametrize(("path", "given"), [("/approve", Consent.APPROVED), ("/refuse", Consent.REFUSED)])
+def test_answers_what_waits_for_approval(
+    client: FlaskClient, authorized: dict[str, str], fake_journal: Any, path: str, given: Consent
+) -> None:
+    fake_journal.approvals = (Approval(3, 7, "gpu1:8000", "restart_engine", Instant(0.0, 0.0, "boot")),)
+    assert client.post(path, json={"approval": 3}).status_code == 401
+    answer = client.post(path, json={"approval": 3, "reason": "anna: seen"}, headers=authorized)
+    assert (answer.status_code, answer.json) == (200, {"approval": 3, "answer": given.value})
+    assert fake_journal.answers == [(3, given, "anna: seen")]
+
+
+@pytest.mark.parametrize("body", [{}, {"approval": "3"}, {"approval": True}, [3], {"approval": 3.0}])
+def test_an_answer_without_the_number_of_a_request_is_refused(
+    client: FlaskClient, authorized: dict[str, str], fake_journal: Any, body: object
+) -> None:
+    assert client.post("/approve", json=body, headers=authorized).status_code == 400
+    assert fake_journal.answers == []
+
+
+def test_an_answer_to_what_nobody_asked_is_a_conflict(client: FlaskClient, authorized: dict[str, str]) -> None:
+    answer = client.post("/approve", json={"approval": 9}, headers=authorized)
+    assert (answer.status_code, (answer.json or {})["error"]) == (409, "there is no approval 9")
+
+
+def test_shows_what_waits_for_approval(client: FlaskClient, authorized: dict[str, str], fake_journal: Any) -> None:
+    assert "Waiting for approval" not in client.get("/", headers=authorized).text
+    fake_journal.approvals = (Approval(3, 7, "gpu1:8000", "restart_engine", Instant(0.0, 0.0, "boot")),)
+    assert "<code>vllm-healer approve 3</code>" in client.get("/", headers=authorized).text
+    shown = client.get("/incidents", headers=authorized).json or {}
+    assert shown["approvals"][0]["remediation"] == "restart_engine"
+    assert "approve 3" not in client.get("/").text
 
 
 def test_pauses_and_resumes_with_a_reason(

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from vllm_healer.config import Limits, Mode
-from vllm_healer.errors import PermanentError, TemporaryError
-from vllm_healer.model import Health, IncidentState, Look, ProcessRef, RunState, Target
+from vllm_healer.config.windows import Window
+from vllm_healer.errors import NotWaiting, PermanentError, TemporaryError
+from vllm_healer.model import Consent, Health, IncidentState, Look, ProcessRef, RunState, Target
 
 
 def test_a_stalled_engine_is_restarted_once_and_verified(world: Any) -> None:
@@ -411,6 +412,56 @@ def test_a_slow_server_that_answers_late_has_come_back_all_the_same(world: Any) 
     world.run(30)
     assert world.server.restarts == 1
     assert world.states() == {IncidentState.HEALED: 1}
+
+
+def needing_approval(world: Any) -> None:
+    world.set_config(limits=Limits(approval=(Window(remediations=("restart_engine",)),)))
+    world.run(16)
+    world.hang()
+    world.fire("VllmEngineStalled")
+
+
+def test_a_restart_that_needs_approval_waits_for_it_and_is_then_done_once(world: Any) -> None:
+    needing_approval(world)
+    world.run(30)
+    assert world.server.restarts == 0
+    assert any(line.startswith("approval: approval 1 is asked for: restart_engine") for line in world.history())
+    world.worker = world.new_worker()  # the request outlives the healer
+    world.journal.answer(1, Consent.APPROVED, "anna: seen", world.clock.now())
+    world.run(10)
+    assert world.server.restarts == 1
+    world.stalled = 0.0
+    world.run(60)
+    assert world.states() == {IncidentState.HEALED: 1}
+
+
+def test_a_restart_that_a_person_refused_is_not_done(world: Any) -> None:
+    needing_approval(world)
+    world.run(10)
+    world.journal.answer(1, Consent.REFUSED, "anna: I am at it", world.clock.now())
+    world.run(2000)
+    assert world.server.restarts == 0
+    assert any("refused by anna: I am at it" in line for line in world.history())
+    assert len([line for line in world.history() if line.startswith("approval") and "is asked for" in line]) == 1
+
+
+def test_an_approval_that_comes_too_late_is_asked_for_anew(world: Any) -> None:
+    needing_approval(world)
+    world.run(950)
+    with pytest.raises(NotWaiting, match="has expired"):
+        world.journal.answer(1, Consent.APPROVED, "anna", world.clock.now())
+    world.journal.answer(2, Consent.APPROVED, "anna", world.clock.now())
+    world.run(10)
+    assert world.server.restarts == 1
+
+
+def test_an_approval_of_a_process_that_another_restarted_meanwhile_is_worth_nothing(world: Any) -> None:
+    needing_approval(world)
+    world.run(10)
+    world.server.life += 1
+    world.journal.answer(1, Consent.APPROVED, "anna", world.clock.now())
+    world.run(30)
+    assert world.server.restarts == 0
 
 
 def test_gives_up_on_a_server_whose_starts_all_fail_until_a_person_resumes(world: Any) -> None:
