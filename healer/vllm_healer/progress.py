@@ -9,6 +9,8 @@ ENGINE_AGE = "server:vllm_engine_progress_age_seconds:max"
 SILENT = "server:vllm_api_server_silent_seconds:max"
 SILENT_LIMIT = "server:vllm_api_server_silent_limit_seconds:max"  # longer than it ever did and came back
 FROM_INSIDE = frozenset({ENGINE_AGE, SILENT})
+CORE_SILENT = "server:vllm_engine_core_silent_seconds:max"  # one of its engine cores does nothing, idle or not
+CORE_LIMIT = "server:vllm_threshold:engine_core_frozen_seconds"
 MOTIONLESS = "server:vllm_api_server_motionless_seconds:max"  # from outside: stopped, or silent without computing
 WORTH_SAYING = 5.0  # seconds: an API server writes each quarter of one, and is read each second
 
@@ -16,6 +18,12 @@ WORTH_SAYING = 5.0  # seconds: an API server writes each quarter of one, and is 
 def fresh(signal: Signal | None, max_age: float) -> float | None:
     """The signal's value, or None when it is absent or too old to be evidence."""
     return signal.value if signal is not None and signal.age <= max_age else None
+
+
+def reached(value: Signal | None, limit: Signal | None, max_age: float) -> bool:
+    """True if both are known and fresh, and the value has reached the limit."""
+    now, allowed = fresh(value, max_age), fresh(limit, max_age)
+    return now is not None and allowed is not None and now >= allowed
 
 
 def moved(earlier: Look | None, look: Look) -> bool:

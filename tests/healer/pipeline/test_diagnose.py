@@ -27,8 +27,8 @@ def test_a_hung_server_that_looks_healthy_is_stalled(cases: ModuleType) -> None:
     assert seen(cases).cause == "engine_stalled"
 
 
-def test_one_engine_of_several_that_hangs_is_told_though_another_answers(cases: ModuleType) -> None:
-    """It is no cause yet: nothing is done about it."""
+def test_one_engine_of_several_that_hangs_is_told_at_the_first_look_though_another_answers(cases: ModuleType) -> None:
+    """It is no cause yet: nothing is done about it before a second look."""
     signals = replace(cases.signals(progress_age=14.0, stall_limit=12.0), more={ENGINE_AGE: Signal(14.0, 4.0)})
     found = seen(cases, look=cases.WELL, signals=signals)
     assert found.cause == "none"
