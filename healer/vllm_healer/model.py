@@ -191,6 +191,7 @@ class Signals:
     canary_failures: Signal | None = None
     orphans: Signal | None = None
     more: Mapping[str, Signal] = field(default_factory=dict)  # by series: what detectors read beyond these
+    faults: Mapping[str, Signal] = field(default_factory=dict)  # by failure mode: 1 while an alert tells of it
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,7 @@ class Facts:
     seen_ready: bool = False  # this target was verified ready at least once, ever
     was_ready: bool = False  # and so was the very process that runs now
     last_alive: str = ""  # key of the newest incarnation that the healer has seen alive
+    last_was_ready: bool = False  # and whether that one was ready once
     first_seen: Instant | None = None  # when the healer first saw the incarnation that runs now; None: just now
     still_firing: frozenset[str] = frozenset()  # names of its alerts that are active and may support an action
     watchdog: bool = False  # our Prometheus' Watchdog alert is active in Alertmanager
@@ -255,6 +257,7 @@ class Diagnosis:
     cause: str  # the detector's module name, or 'starting', 'none', 'unknown'
     evidence: str
     supporting_alerts: frozenset[str] = frozenset()  # alert names that must still fire for an action on this cause
+    advice: str = ""  # what a person does about it, in words; '' where the remediation says it
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ SERIES = {
     "canary_failures": "vllm_canary_consecutive_failures",
     "orphans": "vllm_process_orphans",
 }
+FAULT, MODE = "server_mode:vllm_fault:group", "failure_mode"  # one sample for each failure mode that an alert tells of
 HEALTHY, STALLED = 'vllm_probe_health{result="ok",%s}', "vllm_server_stalled{%s}"
 
 _TERM = "healer_term"
@@ -39,7 +40,7 @@ _CUT = 1.0  # seconds: the header Date, by which an answer is dated, has whole o
 
 def signals_query(server: str, more: frozenset[str]) -> str:
     """The query for one server. `more` names series beyond SERIES; the name of each is its field."""
-    series = {**SERIES, **{name: name for name in sorted(more)}}
+    series = {**SERIES, **{name: name for name in sorted(more)}, FAULT: FAULT}
     return _query({field: f"{name}{{server={quote(server)}}}" for field, name in series.items()})
 
 
@@ -63,11 +64,14 @@ def parse_signals(answer: object, at: float, who: str) -> Signals:
     `at`: when it was answered, in seconds since the epoch; so too below.
     """
     fresh: dict[str, Signal] = {}
-    for field, _, signal in parse_samples(answer, at, who):
-        if field not in fresh or signal.age < fresh[field].age:
-            fresh[field] = signal
+    faults: dict[str, Signal] = {}
+    for field, labels, signal in parse_samples(answer, at, who):
+        kept, name = (faults, labels.get(MODE, "")) if field == FAULT else (fresh, field)
+        if name not in kept or signal.age < kept[name].age:
+            kept[name] = signal
     more = {field: signal for field, signal in fresh.items() if field not in SERIES}
-    return Signals(**{field: signal for field, signal in fresh.items() if field in SERIES}, more=more)
+    known = {field: signal for field, signal in fresh.items() if field in SERIES}
+    return Signals(**known, more=more, faults=faults)
 
 
 def parse_healthy(answer: object, at: float, max_age: float, who: str) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 from vllm_healer.config import Limits, Mode
 from vllm_healer.handle import Handle
@@ -95,6 +96,26 @@ def facts(**changes: object) -> Facts:
         "healthy_others": 1,
     }
     return Facts(**{**base, **changes})  # type: ignore[arg-type]
+
+
+def told(mode: str, age: float = 4.0, **values: float) -> Signals:
+    """The samples of a server of which an alert tells this failure mode."""
+    return replace(signals(**values), faults={mode: Signal(1.0, age)})
+
+
+def died_of(mode: str, age: float = 4.0) -> Facts:
+    """It is down, its supervisor has given up, and an alert says why."""
+    return facts(look=REFUSED, supervisor=supervisor(RunState.FATAL), signals=told(mode, age))
+
+
+def hangs_by(mode: str) -> Facts:
+    """It hangs, and an alert says why."""
+    return facts(signals=told(mode))
+
+
+def lives_with(mode: str, age: float = 4.0) -> Facts:
+    """It answers, works, and an alert tells of something."""
+    return facts(look=WELL, signals=told(mode, age, stalled=0.0, progress_age=1.0))
 
 
 def plan(**changes: object) -> Plan:

@@ -22,10 +22,15 @@ from vllm_healer.model import (
     Target,
 )
 from vllm_healer.presence import serves_nobody
+from vllm_healer.progress import fresh
 
 # A dead engine answers 503 for up to 4.6 s and its process is gone after 5.1 s (measured on vLLM 0.32); twice that is
 # long enough to know that it does not exit by itself.
 EXITS_WITHIN = 10.0
+
+# The seconds for which a start has been in its present phase. One that proceeds is slow, not hung.
+PHASE = "server:vllm_start_phase_seconds:max"
+PROCEEDS = 300.0  # seconds in one phase; the longest but loading weights take a minute or two on GPUs
 
 # Answers that a start may give: nobody listens yet, or what stands before it says so.
 NOT_YET = frozenset({Health.REFUSED, Health.UNHEARD, Health.UNAVAILABLE, Health.GATEWAY})
@@ -36,6 +41,7 @@ class EngineDead(Detector):
 
     alerts = frozenset({"VllmDown"})
     destructive_may_help = True
+    series = frozenset({PHASE})
     order = 20
 
     def detect(self, incident: Incident, facts: Facts) -> Diagnosis | None:
@@ -43,7 +49,7 @@ class EngineDead(Detector):
         if look is None or supervisor is None or target is None:
             return None
         age = incarnation_age(facts)
-        if not facts.was_ready and starting(look, supervisor, age, target):
+        if not facts.was_ready and starting(look, supervisor, age, target, in_phase(facts)):
             return Diagnosis("starting", starting_words(supervisor, age, target), self.supporting(incident))
         if not serves_nobody(look, supervisor):
             return None
@@ -62,20 +68,29 @@ def incarnation_age(facts: Facts) -> float:
     return elapsed(facts.first_seen, facts.now) if facts.first_seen is not None else 0.0
 
 
-def starting(look: Look, supervisor: SupervisorView, age: float, target: Target) -> bool:
-    """True if it may still be starting. Its engine cannot have died before it was ready: a 503 is a start's, too."""
+def in_phase(facts: Facts) -> float | None:
+    """The seconds that it has been in its present phase, by the exporter; None where that is not known."""
+    return fresh(facts.signals.more.get(PHASE), facts.max_signal_age) if facts.signals is not None else None
+
+
+def starting(look: Look, supervisor: SupervisorView, age: float, target: Target, phase: float | None) -> bool:
+    """True if it may still be starting. Its engine cannot have died before it was ready: a 503 is a start's, too.
+
+    `phase`: seconds in its present phase. A start that takes longer than allowed and proceeds is left to end.
+    """
     if look.health not in NOT_YET or supervisor.state not in ALIVE:
         return False
     if supervisor.incarnation.key == NO_INCARNATION.key:
         return supervisor.state is RunState.STARTING  # between two tries of the supervisor
-    return age < target.start_timeout
+    return age < target.start_timeout or (phase is not None and phase < PROCEEDS)
 
 
 def starting_words(supervisor: SupervisorView, age: float, target: Target) -> str:
     if supervisor.incarnation.key == NO_INCARNATION.key:
         return f"the supervisor is starting it again ({supervisor.detail or 'no process yet'})"
     pid, allowed = supervisor.incarnation.pid, target.start_timeout
-    return f"pid {pid} has been starting for {age:.0f} s of {allowed:.0f} s allowed, since it was first seen"
+    late = "; it takes longer than that, and proceeds" if age >= allowed else ""
+    return f"pid {pid} has been starting for {age:.0f} s of {allowed:.0f} s allowed, since it was first seen{late}"
 
 
 def dead_words(look: Look, supervisor: SupervisorView, watched: float, deaf: str) -> str:

@@ -43,7 +43,7 @@ def whole_server(facts: Facts, signals: Signals, look: Look) -> str:
 
 
 def without_canary(facts: Facts, signals: Signals, look: Look) -> str:
-    """The same of a server that refuses canaries, as pooling models do, or one without the healer's key.
+    """Words for the same on a server that refuses canaries, as pooling models do, or one without the healer's key.
 
     The exporter waits for twice as long then. Two looks of the healer's own see values that do not move, and either
     requests that run, or the exporter's own canaries unanswered.

@@ -47,8 +47,6 @@ def unexplained(facts: Facts) -> Diagnosis:
 def _unexplained(facts: Facts) -> Diagnosis:
     if facts.look is None:
         return Diagnosis("unknown", _blind_words(facts) or "the server was not looked at")
-    if facts.look.paused is True:
-        return Diagnosis("unknown", "paused: someone sent /pause; only who paused it should resume it")
     if facts.look.health is Health.SCALING:
         return Diagnosis("none", "it says that it scales: it answers every request with 503 until it has")
     if facts.look.health is not Health.OK:

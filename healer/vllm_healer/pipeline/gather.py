@@ -45,6 +45,7 @@ def gather(incident: Incident, sources: Sources, earlier: Look | None = None, ca
     healthy = _healthy_others(target, sources, blind)
     bad = sources.listed - healthy
     memory = sources.journal.memory(target.server)
+    last_alive = next(reversed(memory.trees), "")
     return Facts(
         now=sources.clock.now(),
         target=target,
@@ -55,7 +56,8 @@ def gather(incident: Incident, sources: Sources, earlier: Look | None = None, ca
         max_signal_age=sources.config.limits.max_signal_age,
         seen_ready=memory.seen_ready,
         was_ready=supervisor is not None and supervisor.incarnation.key == memory.ready_incarnation,
-        last_alive=next(reversed(memory.trees), ""),
+        last_alive=last_alive,
+        last_was_ready=last_alive != "" and last_alive == memory.ready_incarnation,
         first_seen=_first_seen(supervisor, memory),
         still_firing=_still_firing(incident, active),
         watchdog=not missing,

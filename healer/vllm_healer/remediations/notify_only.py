@@ -21,7 +21,7 @@ class NotifyOnly(Remediation):
     destructive = False
 
     def reason(self, diagnosis: Diagnosis, facts: Facts) -> str:
-        return WHY.get(diagnosis.cause, OTHERWISE)
+        return diagnosis.advice or WHY.get(diagnosis.cause, OTHERWISE)
 
     def waits(self, diagnosis: Diagnosis) -> bool:
         return diagnosis.cause == "starting"

@@ -16,7 +16,13 @@ GRACE = 2.0  # seconds from SIGTERM to SIGKILL: a stalled engine answers nobody,
 class RestartEngine(Remediation):
     """Restarts an engine that cannot come back by itself. Requests in flight and the prefix cache are lost."""
 
-    causes = frozenset({"api_server_frozen", "engine_dead", "engine_stalled"})
+    causes = frozenset(
+        {
+            "api_server_frozen", "collective_hang", "cuda_error", "engine_dead", "engine_stalled",
+            "gpu_memory_exhausted", "kernel_stall", "node_lost", "oom_kill", "poison_request", "start_hung",
+            "worker_dead",
+        }
+    )  # fmt: skip
     cooldown = 300.0  # twice a small model's load time: a restart that did not help needs time to show it, or a person
 
     def reason(self, diagnosis: Diagnosis, facts: Facts) -> str:

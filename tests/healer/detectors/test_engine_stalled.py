@@ -182,7 +182,9 @@ def test_one_engine_of_several_must_stand_still_at_a_second_look(cases: ModuleTy
     assert one_of_several(cases, earlier=None) is None
 
 
-def test_one_engine_of_several_is_left_alone_while_the_server_is_paused_or_not_called_stalled(cases: ModuleType) -> None:
+def test_one_engine_of_several_is_left_alone_while_the_server_is_paused_or_not_called_stalled(
+    cases: ModuleType,
+) -> None:
     assert one_of_several(cases, look=replace(cases.WELL, paused=True)) is None
     signals = replace(cases.signals(stalled=0.0), more={ENGINE_AGE: Signal(44.0, 4.0)})
     assert one_of_several(cases, signals=signals) is None

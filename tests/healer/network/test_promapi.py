@@ -63,6 +63,19 @@ def test_reads_what_detectors_ask_for_beyond_the_usual(server: Any) -> None:
     assert 'vllm_preemptions_total{server="gpu1:8000"}' in query
 
 
+def test_reads_each_failure_mode_that_alerts_tell_of(server: Any) -> None:
+    term = "server_mode:vllm_fault:group"
+    samples = [
+        sample(f"{term}/{kind}", value, failure_mode=mode)
+        for mode in ("gpu_fault", "cuda_error")
+        for kind, value in (("value", "1"), ("age", "3"))
+    ]
+    server.say_json(QUERY, vector(*samples))
+    found = Prometheus(server.url).signals("gpu1:8000", frozenset())
+    assert found.faults == {"gpu_fault": Signal(1.0, 3.0), "cuda_error": Signal(1.0, 3.0)}
+    assert found.more == {}
+
+
 def test_an_empty_answer_means_that_every_series_is_absent(server: Any) -> None:
     server.say_json(QUERY, vector())
     assert Prometheus(server.url).signals("gpu1:8000", frozenset()) == Signals()

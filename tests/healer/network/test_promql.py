@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vllm_healer.promql import SERIES, healthy_query, signals_query
+from vllm_healer.promql import FAULT, SERIES, healthy_query, signals_query
 
 pytestmark = pytest.mark.real
 
@@ -66,6 +66,19 @@ def test_a_recorded_series_that_a_detector_reads_comes_with_its_age_too(promtool
     }
     query = signals_query("gpu1:8000", frozenset({name}))
     evaluate(promtool, tmp_path, {f'{name}{{server="gpu1:8000"}}': "3 3 3"}, query, expected)
+
+
+def test_each_failure_mode_that_alerts_tell_of_comes_with_its_age(promtool: str, tmp_path: Path) -> None:
+    expected = {
+        f'{FAULT}{{failure_mode="cuda_error", healer_term="{FAULT}/value", server="gpu1:8000"}}': 1.0,
+        f'{{failure_mode="cuda_error", healer_term="{FAULT}/age", server="gpu1:8000"}}': 2.0,
+        f'{FAULT}{{failure_mode="worker_dead", healer_term="{FAULT}/value", server="gpu1:8000"}}': 1.0,
+        f'{{failure_mode="worker_dead", healer_term="{FAULT}/age", server="gpu1:8000"}}': 2.0,
+    }
+    series = {
+        f'{FAULT}{{server="gpu1:8000", failure_mode="{mode}"}}': "1 1 1" for mode in ("cuda_error", "worker_dead")
+    }
+    evaluate(promtool, tmp_path, series, signals_query("gpu1:8000", frozenset()), expected)
 
 
 def test_a_name_that_needs_escapes_matches_itself_and_nothing_else(promtool: str, tmp_path: Path) -> None:

@@ -129,7 +129,10 @@ def test_a_dead_engine_is_found_without_prometheus_and_the_guard_decides(cases: 
 
 def test_says_that_it_is_paused(cases: ModuleType) -> None:
     found = seen(cases, look=replace(cases.HUNG, paused=True, canary=None))
-    assert found == Diagnosis("unknown", "paused: someone sent /pause; only who paused it should resume it")
+    assert (found.cause, found.evidence) == (
+        "paused",
+        "it is paused: someone sent /pause or /sleep, and new requests wait",
+    )
 
 
 def test_a_late_health_is_no_death(cases: ModuleType) -> None:

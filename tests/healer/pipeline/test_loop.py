@@ -6,9 +6,10 @@ from dataclasses import replace
 from types import ModuleType
 
 from vllm_healer.config import Config, Mode
-from vllm_healer.model import NO_INCARNATION, Facts, Incident, IncidentState, Ledger, Plan, Refusal, RunState
+from vllm_healer.model import NO_INCARNATION, Facts, Incident, IncidentState, Ledger, Plan, Refusal, RunState, Signal
 from vllm_healer.pipeline.correlate import Move, correlate
 from vllm_healer.pipeline.decide import decide_on
+from vllm_healer.progress import SILENT, SILENT_LIMIT
 
 
 def decide(
@@ -117,3 +118,26 @@ def test_a_dead_server_without_an_alert_that_may_be_healed_is_left_alone(cases: 
     assert decide(incident, facts)[1] == Refusal(
         "not_firing", "none of the incident's alerts supports an action on engine_dead"
     )
+
+
+def test_a_frozen_api_server_is_restarted_though_it_looks_saturated(cases: ModuleType) -> None:
+    more = {SILENT: Signal(26.0, 4.0), SILENT_LIMIT: Signal(20.0, 4.0)}
+    facts = cases.facts(
+        look=replace(cases.SATURATED, canary=None), signals=replace(cases.signals(stalled=0.0), more=more),
+        was_ready=True, still_firing=frozenset({"VllmApiServerFrozen"}),
+    )  # fmt: skip
+    plan, refusal = decide(cases.incident("VllmApiServerFrozen"), facts)
+    assert (plan.remediation, plan.diagnosis.cause, refusal) == ("restart_engine", "api_server_frozen", None)
+
+
+def test_a_death_on_a_faulty_gpu_is_left_to_a_person_with_what_to_do(cases: ModuleType) -> None:
+    facts = replace(cases.died_of("gpu_fault"), still_firing=frozenset({"VllmDown"}))
+    plan, refusal = decide(cases.incident("VllmDown"), facts)
+    assert (plan.remediation, plan.destructive, refusal) == ("notify_only", False, None)
+    assert plan.reason.startswith("take the GPU out of use")
+
+
+def test_a_death_whose_reason_is_known_is_healed_under_its_name(cases: ModuleType) -> None:
+    facts = replace(cases.died_of("oom_kill"), still_firing=frozenset({"VllmDown"}))
+    plan, refusal = decide(cases.incident("VllmDown"), facts)
+    assert (plan.remediation, plan.diagnosis.cause, refusal) == ("restart_engine", "oom_kill", None)

@@ -23,6 +23,11 @@ def test_says_why_nothing_is_done(cases: ModuleType, cause: str, words: str) -> 
     assert NotifyOnly().plan(cases.incident(), Diagnosis(cause, ""), cases.facts()).reason == words
 
 
+def test_says_what_a_person_does_where_the_detector_knows(cases: ModuleType) -> None:
+    found = Diagnosis("load_failure", "its model cannot be loaded", advice="free the disk")
+    assert NotifyOnly().plan(cases.incident(), found, cases.facts()).reason == "free the disk"
+
+
 def test_is_never_destructive(cases: ModuleType) -> None:
     assert NotifyOnly().plan(cases.incident(), Diagnosis("unknown", ""), cases.facts()).destructive is False
 

@@ -35,7 +35,17 @@ def test_permits_nothing_by_itself(cases: ModuleType) -> None:
 
 
 def test_serves_what_hangs_or_is_dead_and_never_an_overloaded_server() -> None:
-    assert RestartEngine.causes == {"api_server_frozen", "engine_dead", "engine_stalled"}
+    hangs = {"api_server_frozen", "collective_hang", "engine_stalled", "kernel_stall", "start_hung"}
+    deaths = {
+        "cuda_error",
+        "engine_dead",
+        "gpu_memory_exhausted",
+        "node_lost",
+        "oom_kill",
+        "poison_request",
+        "worker_dead",
+    }
+    assert RestartEngine.causes == hangs | deaths
 
 
 def test_stops_the_whole_tree_before_it_starts_it_again(cases: ModuleType) -> None:

@@ -1,0 +1,31 @@
+"""CUDA error: why a server died, once an alert says so, and only then."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from vllm_healer.detectors.cuda_error import CudaError
+from vllm_healer.model import Diagnosis, Facts
+
+
+def detect(cases: ModuleType, facts: Facts) -> Diagnosis | None:
+    return CudaError().detect(cases.incident("VllmDown"), facts)
+
+
+def test_explains_a_death_that_a_restart_may_cure(cases: ModuleType) -> None:
+    found = detect(cases, cases.died_of("cuda_error"))
+    assert found is not None
+    assert found.cause == "cuda_error"
+    assert found.evidence.endswith(": /health is refused and the supervisor says fatal")
+    assert found.supporting_alerts == {"VllmDown"}
+    assert CudaError.destructive_may_help
+
+
+def test_is_quiet_for_a_server_that_has_survived_it(cases: ModuleType) -> None:
+    """It logged the error minutes ago, was restarted by its supervisor and serves."""
+    assert detect(cases, cases.lives_with("cuda_error")) is None
+
+
+def test_is_quiet_for_a_death_that_no_alert_explains(cases: ModuleType) -> None:
+    assert detect(cases, cases.died_of("something_else")) is None
+    assert detect(cases, cases.died_of("cuda_error", age=15.1)) is None
