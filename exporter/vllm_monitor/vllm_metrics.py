@@ -21,22 +21,8 @@ from prometheus_client.registry import Collector
 from vllm_monitor.nvidia import read_gpu
 from vllm_monitor.process import this_process
 from vllm_monitor.requests import RecordedRequests
+from vllm_monitor.stats import LATENCY, SHORT
 
-LATENCY = (
-    0.01,
-    0.05,
-    0.1,
-    0.5,
-    1.0,
-    2.0,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-    120.0,
-    300.0,
-)  # as many programs read them, and some above
-FIRST_TOKEN = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 FLUSH_SECONDS = 1.0
 MOST = 8192  # requests that wait to be counted; then the caller counts them
 LOGGER = logging.getLogger("vllm_monitor")
@@ -61,7 +47,7 @@ class VLLMMetrics(Collector):
             registry=None,
         )
         self._ttft_latency = Histogram(
-            "vllm_time_to_first_token_seconds", "Seconds to the first token.", buckets=FIRST_TOKEN, registry=None
+            "vllm_time_to_first_token_seconds", "Seconds to the first token.", buckets=SHORT, registry=None
         )
         self._tokens_generated = Counter("vllm_tokens_generated", "Tokens generated.", registry=None)
         self._throughput = Gauge(

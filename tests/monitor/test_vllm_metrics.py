@@ -56,6 +56,24 @@ def test_reads_see_what_was_recorded_just_before(fresh: Any) -> None:
     assert fresh.ttft_latency._sum._value == pytest.approx(0.3)
 
 
+def test_its_histograms_have_the_bounds_of_the_part_inside_and_those_that_programs_read(
+    fresh: VLLMMetrics, registry: CollectorRegistry
+) -> None:
+    """Else one family would have two sets of bounds, by whoever is scraped."""
+    fresh.record_request(latency=1.5, ttft=0.1)
+    text = generate_latest(registry).decode()
+
+    def bounds(name: str) -> list[float]:
+        return [float(line.split('"')[1]) for line in text.splitlines() if line.startswith(f"{name}_bucket")][:-1]
+
+    assert bounds("vllm_request_latency_seconds") == [
+        0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300,
+    ]  # fmt: skip
+    assert bounds("vllm_time_to_first_token_seconds") == [
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60,
+    ]  # fmt: skip
+
+
 def test_it_can_be_built_twice_and_the_newer_one_is_served(registry: CollectorRegistry) -> None:
     VLLMMetrics(registry).record_request(1.0)
     VLLMMetrics(registry).record_request(1.0, "error")
