@@ -1,4 +1,7 @@
-"""Looks up host names with a deadline: getaddrinfo has none and may block for as long as the resolver likes."""
+"""Looks up host names with a deadline: getaddrinfo has none and may block for as long as the resolver likes.
+
+The healer has a dns.py of its own, which keeps no answer: it asks seldom, and a server that it healed may have moved.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Looks up host names with a deadline: getaddrinfo has none and may block for as long as the resolver likes."""
+"""Looks up host names with a deadline: getaddrinfo has none and may block for as long as the resolver likes.
+
+The exporter has a dns.py of its own, which keeps answers for a while and imports less: it asks each second.
+"""
 
 from __future__ import annotations
 

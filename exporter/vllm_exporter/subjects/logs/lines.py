@@ -14,8 +14,6 @@ from typing import NamedTuple
 from vllm_exporter.facts.values import Role
 
 LIMIT = 2048  # bytes of a line that are read: its meaning stands in front, text that users sent behind
-MAX_NAME = 64  # characters of a process's name; vLLM's have 30 at most
-LEVELS = frozenset((b"DEBUG", b"INFO", b"WARNING", b"ERROR", b"CRITICAL"))
 QUIET = frozenset((b"DEBUG", b"INFO"))
 LOUD = frozenset((b"ERROR", b"CRITICAL"))
 
