@@ -118,8 +118,7 @@ def error_type(exchange: Exchange) -> ErrorType | None:
     if exchange.status >= 400:
         return _refused(exchange.status, exchange.error)
     if exchange.error or exchange.raised or not exchange.complete:
-        by_words = _by_words(exchange.error)
-        return by_words if by_words in ("engine_dead", "oom") else "in_stream"
+        return "oom" if _by_words(exchange.error) == "oom" else "in_stream"  # an engine that died breaks its streams
     return "client_abort" if exchange.left else None
 
 

@@ -125,7 +125,7 @@ def test_an_answer_in_one_piece_has_no_first_token(scene: Scene) -> None:
         (answer(503), "overload"),
         (answer(500, DEAD), "engine_dead"),
         (stream(b"data: {}\n\n", b'data: {"error": {"message": "no"}}\n\n'), "in_stream"),
-        (stream(b"data: " + DEAD), "engine_dead"),
+        (stream(b"data: " + DEAD), "in_stream"),
     ],
 )
 def test_a_failure_counts_by_its_type(scene: Scene, application: Application, type: str) -> None:
