@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.harness.figures import Baseline, figures, table
 from tests.e2e.harness.journal_reader import JournalFile
+from tests.e2e.harness.paired import Interval, interval, more_percent, quantile
 from tests.e2e.harness.processes import Stat, end_session, in_session, parse_stat
 from tests.e2e.harness.timeline import Timeline
 from tests.e2e.harness.vllm_server import find_script, parse_values
@@ -98,3 +99,24 @@ def test_gives_up_waiting_and_names_what_did_not_come() -> None:
 def test_finds_no_script_where_the_variable_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_MONITOR_REAL_VLLM", "/nonexistent/real-vllm")
     assert find_script() is None
+
+
+def test_a_medians_interval_is_that_of_the_sign_test() -> None:
+    """Ranks 2 and 9 of 10, 6 and 15 of 20: tables of the sign test at 95 %."""
+    assert interval([float(number) for number in range(10, 0, -1)]) == Interval(2.0, 5.5, 9.0)
+    assert interval([float(number) for number in range(1, 21)]) == Interval(6.0, 10.5, 15.0)
+
+
+def test_the_interval_of_too_few_values_is_all_of_them() -> None:
+    assert interval([3.0, 1.0, 2.0]) == Interval(1.0, 2.0, 3.0)
+
+
+def test_differences_are_taken_turn_by_turn() -> None:
+    assert more_percent([110.0, 45.0], [100.0, 50.0]) == pytest.approx([10.0, -10.0])
+    with pytest.raises(ValueError, match="argument 2"):
+        more_percent([1.0], [1.0, 2.0])
+
+
+def test_a_quantile_is_a_value_that_was_there() -> None:
+    assert quantile([float(number) for number in range(1, 101)], 0.99) == 99.0
+    assert quantile([5.0], 0.999) == 5.0
