@@ -49,4 +49,4 @@ def proof(facts: Facts) -> str:
     motionless = fresh(more.get(MOTIONLESS), age)
     if motionless is None:
         return ""
-    return f"its API server has neither answered nor computed for {motionless:.0f} s and more"
+    return f"its API server has done nothing for {motionless:.0f} s and more, as seen from outside"

@@ -43,11 +43,11 @@ def test_finds_one_whose_part_inside_has_missed_every_tick(cases: ModuleType) ->
     )
 
 
-def test_finds_one_without_the_part_inside_that_neither_answers_nor_computes(cases: ModuleType) -> None:
+def test_finds_one_without_the_part_inside_that_does_nothing_as_seen_from_outside(cases: ModuleType) -> None:
     found = detect(cases, signals(motionless=60.0))
     assert found is not None
     assert found.evidence == (
-        "its API server has neither answered nor computed for 60 s and more, though pid 4711 lives; "
+        "its API server has done nothing for 60 s and more, as seen from outside, though pid 4711 lives; "
         "/health got no answer"
     )
 

@@ -122,6 +122,13 @@ SERVER_PAUSED = Family(
     "vllm_server_paused", "gauge", "1 if the server says it is paused, 0 if not, absent if it is silent.", ("server",)
 )
 SERVER_SLEEPING = Family("vllm_server_sleeping", "gauge", "1 if the engine sleeps, else 0.", ("server",))
+SERVER_UNACCEPTED_CONNECTIONS = Family(
+    "vllm_server_unaccepted_connections",
+    "gauge",
+    "Connections to a server of this host that it has not accepted, while /health gets no answer; absent when it does, "
+    "and when its queue is full.",
+    ("server",),
+)
 SERVER_METRICS_READABLE = Family(
     "vllm_server_metrics_readable", "gauge", "1 if /metrics was read and had vllm: families, else 0.", ("server",)
 )

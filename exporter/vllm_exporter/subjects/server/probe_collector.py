@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from functools import partial
 
 from vllm_exporter.config.addresses import split_address
 from vllm_exporter.config.config import TargetConfig
+from vllm_exporter.config.local_servers import local_ports
 from vllm_exporter.errors import NoData
 from vllm_exporter.facts.events import RequestsFailed
 from vllm_exporter.facts.facts import EngineSteps, Gpus, Sights, Trees
+from vllm_exporter.linux.accept_queue import unaccepted
 from vllm_exporter.log import log
 from vllm_exporter.metrics.family import Row
 from vllm_exporter.net.http import Origin
@@ -52,6 +56,7 @@ class ProbeCollector(Collector):
         names.SERVER_READY_AGE_SECONDS,
         names.SERVER_PAUSED,
         names.SERVER_SLEEPING,
+        names.SERVER_UNACCEPTED_CONNECTIONS,
         names.SERVER_METRICS_READABLE,
         names.NUM_RUNNING_SEQUENCES,
         names.NUM_WAITING_SEQUENCES,
@@ -70,6 +75,7 @@ class ProbeCollector(Collector):
         probe = context.config.probe
         self._memory = ProbeMemory(context.config.state_dir, context.proc)
         known = self._memory.recall(context.clock.monotonic()) if context.config.targets else {}
+        ports = local_ports(context.config.targets, socket.gethostname())
         self._watches = [
             Watch(
                 target.server,
@@ -79,6 +85,7 @@ class ProbeCollector(Collector):
                 context.clock,
                 target.deep_probes,
                 known.get(target.server),
+                partial(unaccepted, ports[target.server]) if target.server in ports else lambda: None,
             )
             for target in context.config.targets
         ]

@@ -20,6 +20,7 @@ def rows(server: str, sighting: ProbeResult) -> Iterator[Row]:
     for result in HEALTH_RESULTS:
         yield (names.PROBE_HEALTH, (server, result)), result == sight.health
     yield (names.PROBE_HEALTH_SECONDS, of_server), sighting.health_seconds
+    yield from _known(server, (names.SERVER_UNACCEPTED_CONNECTIONS, sighting.unaccepted))
     yield (names.SERVER_READY, of_server), sight.health == "ok"
     yield (names.SERVER_METRICS_READABLE, of_server), sight.values is not None
     yield from _progress(server, sight)

@@ -52,6 +52,7 @@ class ProbeResult:
     traffic: Mapping[str, BlockCounts] = field(default_factory=dict)  # by engine
     about: ServerInfo = NOTHING_SAID
     deep: Mapping[DeepProbe, DeepAnswer] = field(default_factory=dict)  # those that the server offers
+    unaccepted: int | None = None  # connections that wait to be accepted, while /health gets no answer
 
 
 class Watch:
@@ -66,7 +67,9 @@ class Watch:
         clock: Clock,
         deep: bool = False,
         memory: Memory | None = None,
+        unaccepted: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`unaccepted` counts the connections that wait to be accepted, where that can be known."""
         self.name = name
         self._api = api
         self._interval = probe.interval
@@ -75,6 +78,8 @@ class Watch:
         self._traffic = BlockTraffic()
         self._lock = threading.Lock()  # guards _progress and the fields below
         self._health_seconds = 0.0
+        self._count_unaccepted = unaccepted
+        self._unaccepted: int | None = None
         self._reading: EngineReading | None = None
         self._problem = ""
         self._about = ServerInfo()
@@ -117,7 +122,8 @@ class Watch:
             )
             deep = {probe: answer for probe, answer in self._deep.items() if answer.supported}
             canary = self._progress.canary
-            return ProbeResult(sight, canary, self._health_seconds, reading, self._traffic_now(), about, deep)
+            seconds, waiting = self._health_seconds, self._unaccepted
+            return ProbeResult(sight, canary, seconds, reading, self._traffic_now(), about, deep, waiting)
 
     def saw_process(self, identity: Identity) -> None:
         """Learns which of this host's processes the server is, from another collector."""
@@ -173,8 +179,10 @@ class Watch:
         now = self._clock.monotonic()
         if health in ("refused", "503"):
             self._forget()
+        waiting = self._count_unaccepted() if health == "timeout" else None
         with self._lock:
             self._health_seconds = now - started
+            self._unaccepted = waiting
             self._progress.saw_health(now, health)
         return health
 

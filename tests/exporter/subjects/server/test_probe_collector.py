@@ -72,6 +72,7 @@ EVERYTHING = ProbeResult(
     {"0": BlockCounts(30, 5)},
     ServerInfo("0.32.0", ("tiny", "lora"), 5.0),
     {"check_health": DeepAnswer(True, 0.003)},
+    12,
 )
 
 

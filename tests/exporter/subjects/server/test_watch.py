@@ -132,6 +132,24 @@ def test_families_that_are_missing_are_said_too(api: FakeApi, watch: Watch, cloc
     assert "no vllm: families" in sighting.sight.problem
 
 
+def test_unaccepted_connections_are_counted_only_while_health_gets_no_answer(api: FakeApi, clock: FakeClock) -> None:
+    asked: list[int] = []
+
+    def unaccepted() -> int:
+        asked.append(7)
+        return 7
+
+    watch = Watch("gpu1:8000", api, ProbeConfig(), True, clock, unaccepted=unaccepted)
+    shown = []
+    for answer in ("ok", "timeout", "refused"):
+        api.answer = answer
+        look(watch, clock)
+        sighting = watch.sighting()
+        assert sighting is not None
+        shown.append(sighting.unaccepted)
+    assert (shown, asked) == ([None, 7, None], [7])
+
+
 def test_the_others_are_told_what_they_need(api: FakeApi, watch: Watch, clock: FakeClock) -> None:
     api.blocks = {"0": Blocks(100, 25, 74), "1": Blocks(100, 5, 94)}
     look(watch, clock, 2)
