@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.alerts.days.course import FLEET, HOUR
+from tests.alerts.days.course import FLEET, HOUR, line
 from tests.alerts.days.evaluation import evaluate, needed_groups
 from tests.alerts.days.made_up import courses, series
 from tests.alerts.toolchain import COMMAND_SECONDS, Tools
@@ -36,6 +36,12 @@ def test_people_are_told_of_a_server_that_ends_on_such_a_day_and_that_nobody_sta
     ]
     told = evaluate(tools.promtool, SEED, series(SEED, first, fleet), scrapes)
     assert set(told.pages) == {"VllmDownUnhealed"}
+
+
+def test_a_series_is_written_as_promtool_reads_it() -> None:
+    values = [None, None, 1.0, 1.0, 1.0, 2.5, None, None, 3.0, None, 4e9]
+    written = line("up", {"job": "x"}, values)
+    assert written == {"series": 'up{job="x"}', "values": "_x2 1x2 2.5 stale _x1 3 stale 4000000000"}
 
 
 def test_a_seed_means_the_same_day_each_time_and_another_seed_another_day() -> None:

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 SCRAPE = 15  # seconds
 HOUR = 3600 // SCRAPE  # scrapes
@@ -116,14 +117,18 @@ def _rate(chance: random.Random, word: str, hour: float) -> float:
 
 
 def line(name: str, labels: dict[str, str], values: Sequence[float | None]) -> Line:
-    """promtool's input; what is not shown ends the series, as a scrape without it does."""
+    """promtool's input, where 1x3 is 1 and three times more; what is not shown ends the series, as a scrape without it
+    does."""
     inside = ",".join(f'{key}="{value}"' for key, value in labels.items())
-    texts, before = [], False
-    for value in values:
+    texts: list[str] = []
+    before = False
+    for value, times in ((value, len(list(same))) for value, same in groupby(values)):
         if value is None:
-            texts.append("stale" if before else "_")
+            texts += ["stale"] if before else []
+            texts += [f"_x{times - before}"] if times > before else []
         else:
-            texts.append(f"{value:.0f}" if value >= 1e6 else f"{value:.6g}")
+            text = f"{value:.0f}" if value >= 1e6 else f"{value:.6g}"
+            texts.append(f"{text}x{times - 1}" if times > 1 else text)
         before = value is not None
     return {"series": f"{name}{{{inside}}}", "values": " ".join(texts)}
 

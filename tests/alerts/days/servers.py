@@ -50,13 +50,13 @@ def _of_engine(
         for one in moments
     ]
     gauges = {
-        "num_requests_running": [float(min(200, round(6 * one))) for one in rate],
+        "num_requests_running": [float(min(200, round(4 * one))) for one in rate],
         "num_requests_waiting": [float(one) for one in queue],
         "kv_cache_usage_perc": [min(0.99, 0.1 * one) for one in rate],
     }
     for name, values in gauges.items():
         yield line(f"vllm:{name}", labels, shown(values, up))
-    for name, each in (("generation_tokens_total", 200.0), ("prompt_tokens_total", 800.0)):
+    for name, each in (("generation_tokens_total", 240.0), ("prompt_tokens_total", 800.0)):
         yield line(f"vllm:{name}", labels, shown(total([each * one for one in rate], began), up))
     yield line("vllm:request_success_total", labels | {"finished_reason": "stop"}, shown(total(rate, began), up))
     for name, (usual, burst, long) in HISTOGRAMS.items():
@@ -115,7 +115,7 @@ def _gauges(chance: random.Random, moments: Sequence[Moment]) -> dict[str, list[
             chance.uniform(0, 25) if one.word == "long_prompts" else 0.0 for one in moments
         ],
         "vllm_server_metrics_readable": [float(one.answers) for one in moments],
-        "vllm_server_load_requests": [0.0 if one.word == "asleep" else round(6 * one.rate) for one in moments],
+        "vllm_server_load_requests": [0.0 if one.word == "asleep" else round(4 * one.rate) for one in moments],
         "vllm_canary_consecutive_failures": [float(one.word == "long_prompts") for one in moments],
         "vllm_canary_success": [float(one.word != "long_prompts") for one in moments],
         "vllm_cgroup_cpu_periods_total": total(periods),
@@ -196,7 +196,7 @@ def _inside(
         "vllm_inside_disabled": [0.0 for _ in moments],
         "vllm_inside_steps_lost_total": lost,
         "vllm_inside_requests_lost_total": [0.0 for _ in moments],
-        "vllm_requests_in_flight": [float(round(6 * one.rate)) for one in moments],
+        "vllm_requests_in_flight": [float(round(4 * one.rate)) for one in moments],
         "vllm_request_oldest_seconds": [chance.uniform(0, 900) * (one.rate > 0.5) for one in moments],
     }.items():
         yield line(name, labels, shown(gauge, alive))
