@@ -8,6 +8,7 @@ from __future__ import annotations
 
 USER = "vllm-monitor"
 GUARDED = ("prometheus", "alertmanager")
+ADMIN = "grafana_password"  # of Grafana's user admin, where `make up` starts one natively
 TOKEN = "healer_token"  # between Alertmanager and the healer
 OPERATOR_TOKEN = "healer_operator_token"  # for people, who pause the healer over HTTP
 READ_TOKEN = "healer_read_token"  # for programs that look at its incidents

@@ -87,6 +87,7 @@ GROUPS = (
             Key("HEALER_PORT", "Port of the healer.", "9856"),
             Key("PROMETHEUS_PORT", "Port of Prometheus.", "9090"),
             Key("ALERTMANAGER_PORT", "Port of Alertmanager.", "9093"),
+            Key("GRAFANA_PORT", "Port of Grafana: that of the containers, or one that is installed.", "3000"),
         ),
     ),
     Group(
@@ -113,7 +114,6 @@ GROUPS = (
         "Containers",
         "These mean nothing where the parts run natively.",
         (
-            Key("GRAFANA_PORT", "Port of Grafana, on loopback.", "3000"),
             Key("LOKI_PORT", "Port of Loki, on loopback.", "3100"),
             Key("MONITOR_SUBNET", "Network of the containers, when something else has this one.", "172.16.98.0/24"),
             Key("MONITOR_GATEWAY", "Address of this host in it; the exporter listens there too.", "172.16.98.1"),
@@ -126,7 +126,8 @@ GROUPS = (
         (
             Key(
                 GRAFANA_URL,
-                "Address of Grafana as people reach it, for links. In containers: that of `make up`.",
+                "Address of Grafana as people reach it, for links. Without it: that of `make up`. "
+                "Natively, none is started where this names one.",
                 example="https://grafana.example.org",
                 check=check_url,
             ),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.config.access import GUARDED, SECRETS, TOKEN, WEB, password_name
+from deploy.config.access import ADMIN, GUARDED, SECRETS, TOKEN, WEB, password_name
 from deploy.config.addresses import HOST
 from deploy.config.alertmanager import render_alertmanager
 from deploy.config.carried import Carrier, read_own
 from deploy.config.compare import compare_servers, list_healed
 from deploy.config.files import keep_secret, read_secret, run_directory, sync_directory
+from deploy.config.grafana import PASSWORD, address, render_grafana
 from deploy.config.parts import choose_mode, choose_servers, render_exporter, render_healer
 from deploy.config.prometheus import render_prometheus
 from deploy.config.settings import Settings
@@ -19,6 +20,8 @@ from deploy.config.site import Site, native_site
 from deploy.config.sources import Source, listed_servers, read_source
 from deploy.config.targets import Target
 from deploy.config.web import render_access
+
+_NAMING_FILES = ("exporter", "alertmanager")  # whose configuration may name files of the user's
 
 
 @dataclass(frozen=True)
@@ -57,23 +60,41 @@ class Rendered:
 
 
 def render(
-    root: Path, home: Path, out: Path, settings: Settings, hostname: str, apart: Collection[str] = ()
+    root: Path,
+    home: Path,
+    out: Path,
+    settings: Settings,
+    hostname: str,
+    apart: Collection[str] = (),
+    with_grafana: bool = False,
 ) -> Rendered:
     """Renders the checkout (`root`) and the user's files in `home` into `out`. An error leaves the old files whole.
 
     `apart`: parts that run as another user, who gets copies of the files that the configuration names.
+    `with_grafana`: one runs beside the parts, and messages link to it.
     """
     out = out.resolve()
     site = native_site(settings.ports, out)
+    if with_grafana:
+        settings = replace(settings, grafana_url=address(settings.grafana_port))
     computed = compute(root, home, settings, hostname, site)
     run_directory(out)
     for name in SECRETS["healer"]:
         keep_secret(out / "secrets" / name)
     parts = {**computed.files, **_with_access(computed.files, out)}
-    parts |= {part: _carried(part, parts[part], out / "config") for part in apart if part != "prometheus"}
+    parts |= {part: _carried(part, parts[part], out / "config") for part in apart if part in _NAMING_FILES}
+    if with_grafana:
+        parts["grafana"] = _grafana_files(root, out, settings, site)
     files = {_native_name(part, name): text for part, texts in parts.items() for name, text in texts.items()}
     changed = sync_directory(out / "config", files)
     return Rendered(out / "config", out / "secrets", computed, changed)
+
+
+def _grafana_files(root: Path, out: Path, settings: Settings, site: Site) -> dict[str, str]:
+    config, prometheus = out / "config" / "grafana", site.addresses["prometheus"]
+    files = render_grafana(root / "grafana", config, out / "data" / "grafana", settings.grafana_port, prometheus)
+    files[PASSWORD] = read_secret(keep_secret(out / "secrets" / ADMIN))
+    return files | {name: read_secret(out / "secrets" / name) for name in SECRETS["grafana"]}
 
 
 def _with_access(files: Mapping[str, Mapping[str, str]], out: Path) -> dict[str, dict[str, str]]:

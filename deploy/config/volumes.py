@@ -12,6 +12,7 @@ from deploy.config.access import GUARDED, SECRETS, WEB, password_name
 from deploy.config.carried import carry_files, read_from
 from deploy.config.files import new_secret, read_secret, sync_directory
 from deploy.config.filled import Filled
+from deploy.config.grafana import PASSWORD
 from deploy.config.prometheus import TARGETS
 from deploy.config.render import compute
 from deploy.config.settings import Settings
@@ -28,7 +29,6 @@ USERS = {
     "grafana": 472,
     "docker-proxy": 0,
 }
-PASSWORD = "admin_password"  # of Grafana
 
 
 def fill_volumes(checkout: Path, out: Path, settings: Settings, hostname: str) -> Filled:

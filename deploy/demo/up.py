@@ -9,6 +9,7 @@ import time
 
 from deploy.config.access import USER
 from deploy.config.files import private_directory, write_if_changed
+from deploy.config.grafana import OVERVIEW, address
 from deploy.demo.calm import wait_ready
 from deploy.demo.errors import DemoError
 from deploy.demo.files import exporter_yml, healer_yml
@@ -31,21 +32,22 @@ def up(world: World) -> int:
         write_if_changed(world.run / "healer.yml", healer_yml(world))
         write_world(world)
         with contextlib.redirect_stdout(io.StringIO()):  # the words of `make up`, which is not what was asked for
-            bring_up(world.layout, world.settings, demo_programs(world))
+            plan = bring_up(world.layout, world.settings, demo_programs(world))
         wait_ready(world)
-    print(words(world, time.monotonic() - began))
+    print(words(world, time.monotonic() - began, plan.grafana.installed is not None))
     return 0
 
 
-def words(world: World, seconds: float) -> str:
+def words(world: World, seconds: float, with_grafana: bool = False) -> str:
     """Says what a person wants to know after the start."""
     servers = {server.words: server.name for server in world.servers}
+    boards = {"boards": f"{address(world.first_port)}{OVERVIEW} (admin)"} if with_grafana else {}
     return "\n".join(
         [
             f"the demo is ready after {seconds:.0f} s: the healer acts, on simulated servers only",
             table(servers),
             "Open",
-            table({**world.links, "log in": f"{USER}, passwords in {world.run / 'secrets'}"}),
+            table({**boards, **world.links, "log in": f"{USER}, passwords in {world.run / 'secrets'}"}),
             "Try",
             table(
                 {

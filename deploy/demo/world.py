@@ -68,7 +68,8 @@ class World:
         addresses = " ".join(f"{HOST}:{server.port}" for server in self.servers)
         targets = parse_targets(addresses, socket.gethostname(), "the demo")
         # Not this host's directory of counts: real servers may write there, and are no part of the demo.
-        return Settings(targets=targets, ports=self.ports, monitor_dir=str(self.layout.run / "inside"))
+        inside = str(self.layout.run / "inside")
+        return Settings(targets=targets, ports=self.ports, grafana_port=self.first_port, monitor_dir=inside)
 
     @property
     def journal(self) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.errors import DeployError
 from deploy.native.down import down
 from deploy.native.layout import Layout, alone, check_owner
-from deploy.native.status import PARTS, ask, logs, send_test, status
+from deploy.native.status import LOGS, ask, logs, send_test, status
 from deploy.native.up import up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("status", parents=[common], help="state, pid, uptime and address of each part")
     command.add_argument("--json", action="store_true")
     command = commands.add_parser("logs", parents=[common], help="the last lines of each log")
-    command.add_argument("part", nargs="?", default="", help=", ".join(PARTS))
+    command.add_argument("part", nargs="?", default="", help=", ".join(LOGS))
     command.add_argument("--follow", action="store_true", help="show what comes, until Ctrl-C")
     commands.add_parser("test-message", parents=[common], help="send one harmless alert to every channel")
     command = commands.add_parser("query", parents=[common], help="ask Prometheus")

@@ -20,7 +20,8 @@ import psutil
 from deploy.errors import NativeError
 from deploy.native.layout import Layout
 
-USERS = {part: f"vllm-{part}" for part in ("exporter", "prometheus", "alertmanager")}
+USERS = {part: f"vllm-{part}" for part in ("exporter", "prometheus", "alertmanager", "grafana")}
+_TRUSTED = ("exporter", "prometheus", "alertmanager")  # Grafana knows no password but Prometheus'
 _EXPORTER_GROUPS = ("systemd-journal", "adm")  # read the journal and /var/log; those that are there
 _PASSING = 0o711  # others pass through, and look at nothing
 
@@ -74,7 +75,8 @@ def choose_accounts(layout: Layout, programs: Mapping[str, str], exporter_user: 
     if os.geteuid() != 0:
         return Accounts({})
     found, warnings = dict[str, Account](), []
-    for part, user in {**USERS, "exporter": exporter_user or USERS["exporter"]}.items():
+    for part in programs:
+        user = (exporter_user if part == "exporter" else "") or USERS[part]
         account, problem = ROOT, ""
         if user != "root":
             account, problem = _usable(user, user != USERS[part], programs[part], layout.run)
@@ -85,8 +87,8 @@ def choose_accounts(layout: Layout, programs: Mapping[str, str], exporter_user: 
 
 
 def trusted_users() -> frozenset[int]:
-    """Returns the uids whose listeners may be told a secret: root's, this user's, and those that exist of USERS."""
-    ours = (account.uid for name in USERS.values() if (account := find_account(name)))
+    """Returns the uids whose listeners may be told a secret: root's, this user's, and those of parts that know it."""
+    ours = (account.uid for part in _TRUSTED if (account := find_account(USERS[part])))
     return frozenset({0, os.geteuid(), *ours})
 
 

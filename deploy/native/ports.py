@@ -19,7 +19,7 @@ _LISTENING = "0A"  # TCP_LISTEN (include/net/tcp_states.h)
 def check_ports(ports: Mapping[str, int], ours: Collection[int]) -> None:
     """Raises PortInUse for the first port (part -> port) that a process outside `ours` (pids) holds."""
     for part, port in ports.items():
-        if not is_free(port) and not _is_ours(port, ours):
+        if not is_free(port) and not is_ours(port, ours):
             raise PortInUse(
                 f"port {port} is in use by {owner(port)}: stop that process, or set {part.upper()}_PORT in .env"
             )
@@ -70,7 +70,7 @@ def owner(port: int) -> str:
     return f"a process of another user (`sudo ss -ltnp 'sport = :{port}'` names it)"
 
 
-def _is_ours(port: int, ours: Collection[int]) -> bool:
+def is_ours(port: int, ours: Collection[int]) -> bool:
     pids = _listening(port)
     return bool(pids) and pids <= set(ours)
 

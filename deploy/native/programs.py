@@ -27,7 +27,7 @@ _START_SECONDS = 2
 _START_RETRIES = 3
 _CUT = re.compile(r"\n|\s[;#]")  # supervisord ends a value at ' ;' or ' #'
 _UNQUOTABLE = re.compile(r"[\"\n]|\s[;#]")  # and knows no escape for '"' in an environment
-_LISTEN = re.compile(r"(?:--web\.listen-address=|--listen )(\S+)")
+_LISTEN = re.compile(r"(?:--web\.listen-address=|--listen |cfg:server\.root_url=http://)(\S+)")
 
 _BINARIES = {
     "prometheus": ("prometheus",),

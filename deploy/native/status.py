@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from deploy.config.access import GUARDED, USER
+from deploy.config.access import ADMIN, GUARDED, USER
 from deploy.config.addresses import HOST
 from deploy.config.alertmanager_api import Alertmanager
 from deploy.config.files import read_secret
@@ -21,7 +21,7 @@ from deploy.native.programs import parse_addresses
 from deploy.native.supervisor import ProcessState, Supervisor
 
 PARTS = ("exporter", "healer", "prometheus", "alertmanager")
-_LOGS = (*PARTS, "supervisord")
+LOGS = (*PARTS, "grafana", "supervisord")  # grafana: where one is installed
 _LOG_LINES = 40
 
 
@@ -39,14 +39,18 @@ def status(layout: Layout, as_json: bool) -> int:
 
 def logs(layout: Layout, part: str, follow: bool) -> int:
     """Prints the last lines of one part's log or of all. With `follow`, tail takes over and shows what comes."""
-    if part and part not in _LOGS:
-        raise NativeError(f"no part {part!r}; known: {', '.join(_LOGS)}")
-    paths = [layout.log(name) for name in ([part] if part else PARTS)]
+    if part and part not in LOGS:
+        raise NativeError(f"no part {part!r}; known: {', '.join(LOGS)}")
+    paths = [layout.log(name) for name in ([part] if part else _running_parts(layout))]
     if follow:
         os.execvp("tail", ["tail", "-n", "10", "-F", *map(str, paths)])
     for path in paths:
         print(f"==> {path} <==", *last_lines(path, _LOG_LINES), sep="\n")
     return 0
+
+
+def _running_parts(layout: Layout) -> tuple[str, ...]:
+    return (*PARTS, *(("grafana",) if "grafana" in read_addresses(layout) else ()))
 
 
 def ask(layout: Layout, expression: str) -> int:
@@ -92,7 +96,9 @@ def render_table(processes: Sequence[ProcessState], addresses: Mapping[str, str]
 def login(layout: Layout) -> str:
     """Says where the passwords are, and none of them."""
     files = " and ".join(str(layout.password(part)) for part in GUARDED)
-    return f"Prometheus and Alertmanager ask for a user and a password: {USER}, and that in {files}"
+    said = f"Prometheus and Alertmanager ask for a user and a password: {USER}, and that in {files}"
+    admin = f"; Grafana: admin, and that in {layout.run / 'secrets' / ADMIN}"
+    return said + admin * ("grafana" in read_addresses(layout))
 
 
 def runs(process: ProcessState) -> bool:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from deploy.config.access import USER
+from deploy.config.access import ADMIN, USER
 from deploy.config.files import private_directory, write_if_changed
+from deploy.config.grafana import OVERVIEW
 from deploy.config.keys import KNOWN
 from deploy.config.render import Rendered, render
 from deploy.config.settings import Settings, load_settings
@@ -26,12 +27,19 @@ from deploy.native.health import read_dry_run, read_server_states, wait_until_he
 from deploy.native.layout import Layout
 from deploy.native.leftovers import find_leftovers, stop_leftovers
 from deploy.native.monitor_dir import choose_owner, make_monitor_dir
+from deploy.native.own_grafana import Choice, choose_grafana, grafana_program
 from deploy.native.ports import check_ports
 from deploy.native.programs import Program, choose_programs, find_binary, render_conf
 from deploy.native.reloading import choose_reloads, read_applied, reload_and_check, write_applied
 from deploy.native.supervisor import RUNNING, Applied, Supervisor
 
-_PAGES = {"exporter": "/metrics", "healer": "/", "prometheus": "/alerts", "alertmanager": "/#/alerts"}
+_PAGES = {
+    "exporter": "/metrics",
+    "healer": "/",
+    "prometheus": "/alerts",
+    "alertmanager": "/#/alerts",
+    "grafana": OVERVIEW,
+}
 _MODES = {
     True: "dry run: it says what it would do and touches nothing",
     False: "ACTS: it restarts servers that healer.yml lists",
@@ -46,7 +54,8 @@ class Plan:
     settings: Settings
     rendered: Rendered
     programs: tuple[Program, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...]
+    grafana: Choice
 
 
 def up(layout: Layout) -> int:
@@ -121,7 +130,7 @@ def report(layout: Layout, plan: Plan, left: str = "") -> str:
         "Log in": passwords,
         "Healer": _MODES[dry_run],
         "People": plan.settings.people.words(),
-        "Boards": _boards(layout, plan.settings),
+        "Boards": _boards(layout, plan),
     }
     return "\n".join(
         [
@@ -163,10 +172,16 @@ def _prepare(
     for part in ("exporter", "healer"):
         check_source(layout, part, settings)
     _check_alertmanager(settings)
-    accounts = _accounts(layout, settings) if users else Accounts({})
-    rendered = render(layout.root, layout.home, layout.run, settings, socket.gethostname(), accounts.apart)
-    parts = (with_user(one, accounts) for one in choose_programs(layout, settings, rendered))
-    programs = (*parts, *others)
+    grafana = choose_grafana(layout, settings, _supervised(supervisor))
+    accounts = _accounts(layout, settings, grafana) if users else Accounts({})
+    with_grafana = grafana.installed is not None
+    rendered = render(
+        layout.root, layout.home, layout.run, settings, socket.gethostname(), accounts.apart, with_grafana
+    )
+    parts = choose_programs(layout, settings, rendered)
+    if grafana.installed:
+        parts += (grafana_program(grafana.installed, rendered.config / "grafana", settings.grafana_port),)
+    programs = (*(with_user(one, accounts) for one in parts), *others)
     _check([find_binary("promtool"), "check", "config", str(rendered.file("prometheus"))])
     _check([find_binary("amtool"), "check-config", str(rendered.file("alertmanager"))])
     for program in programs:
@@ -177,7 +192,7 @@ def _prepare(
     if "exporter" in accounts.apart:
         _warn_of_what_is_closed(layout, rendered, accounts.of["exporter"])
     write_if_changed(layout.conf, render_conf(layout, programs))
-    return Plan(settings, rendered, programs, accounts.warnings)
+    return Plan(settings, rendered, programs, accounts.warnings, grafana)
 
 
 def _check_alertmanager(settings: Settings) -> None:
@@ -201,9 +216,11 @@ def _warn_of_what_is_closed(layout: Layout, rendered: Rendered, account: Account
     print(_check(command, choose_environment(os.environ), Path("/"), account), end="", file=sys.stderr)
 
 
-def _accounts(layout: Layout, settings: Settings) -> Accounts:
+def _accounts(layout: Layout, settings: Settings, grafana: Choice) -> Accounts:
     programs = {"exporter": str(layout.program("vllm-exporter"))}
     programs |= {name: find_binary(name) for name in ("prometheus", "alertmanager")}
+    if grafana.installed:
+        programs["grafana"] = grafana.installed.command[0]
     return choose_accounts(layout, programs, settings.exporter_user)
 
 
@@ -264,15 +281,11 @@ def _revive(supervisor: Supervisor, applied: Applied) -> tuple[str, ...]:
     return down
 
 
-def _boards(layout: Layout, settings: Settings) -> str:
+def _boards(layout: Layout, plan: Plan) -> str:
+    settings = plan.settings
     if settings.grafana_token:
         try:
             return publish(Grafana(settings.grafana_url, settings.grafana_token), layout, settings.ports.prometheus)
         except NativeError as error:
             return f"not uploaded: {error}"
-    dashboards = layout.root / "grafana" / "dashboards"
-    return (
-        f"import {dashboards}/*.json into a Grafana, or set GRAFANA_URL"
-        if dashboards.is_dir()
-        else "none in this checkout"
-    )
+    return plan.grafana.why or f"in Grafana: user admin, password in {layout.run / 'secrets' / ADMIN}"

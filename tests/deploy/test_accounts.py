@@ -11,7 +11,7 @@ import pytest
 
 from deploy.errors import NativeError
 from deploy.native import accounts
-from deploy.native.accounts import Account, Accounts, choose_accounts, first_closed, hand_over
+from deploy.native.accounts import Account, Accounts, choose_accounts, first_closed, hand_over, trusted_users
 from deploy.native.layout import Layout
 from deploy.native.programs import Program, render_conf
 from deploy.native.up import with_user
@@ -56,6 +56,15 @@ def test_each_part_but_the_healer_gets_a_user_of_its_own_made_once(layout: Layou
     assert chosen.warnings == ()
     users["vllm-exporter"] = Account("vllm-exporter", 77, 77)
     assert choose_accounts(layout, PROGRAMS, "").of["exporter"].uid == 77
+
+
+def test_a_grafana_that_is_started_gets_a_user_too_who_is_told_nothing(
+    layout: Layout, users: dict[str, Account]
+) -> None:
+    users["vllm-grafana"] = Account("vllm-grafana", 904, 904)
+    chosen = choose_accounts(layout, {**PROGRAMS, "grafana": "/bin/grafana"}, "")
+    assert chosen.of["grafana"].name == "vllm-grafana"
+    assert trusted_users() == {0, 901, 902, 903}
 
 
 def test_the_exporter_runs_as_the_user_of_the_settings(layout: Layout, users: dict[str, Account]) -> None:

@@ -50,6 +50,7 @@ class Machine:
         lines = {
             "VLLM_TARGETS": "127.0.0.1:1",
             "VLLM_MONITOR_DIR": str(self.inside),
+            "GRAFANA_URL": "https://grafana.example.org",  # whether or not this machine has one
             **{f"{part}_PORT": str(port) for part, port in self.ports.items()},
             **more,
         }
@@ -111,6 +112,53 @@ def test_up_runs_everything_applies_changes_and_down_stops_it(machine: Machine) 
     assert machine.call("status").returncode == 1
     assert (machine.run / "data" / "healer" / "journal.sqlite").exists()
     assert machine.call("down").stdout == "nothing was running\n"
+
+
+GRAFANA = """#!{python}
+# Stands in for Grafana: reads what it is given, and is well when all of it is there.
+import configparser, http.server, pathlib, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/api/health" else 404)
+        self.end_headers()
+
+if "--help" not in sys.argv:
+    given = dict(word.split("=", 1) for word in sys.argv[2:])
+    ini = configparser.RawConfigParser()
+    ini.read(given["--config"])
+    home = pathlib.Path(ini["dashboards"]["default_home_dashboard_path"])
+    assert sys.argv[1] == "server" and home.read_text()
+    assert pathlib.Path(ini["security"]["admin_password"][8:-1]).read_text()
+    pathlib.Path(ini["paths"]["data"], "grafana.db").touch()
+    address = ini["server"]["http_addr"], int(ini["server"]["http_port"])
+    http.server.HTTPServer(address, Handler).serve_forever()
+"""
+
+
+def test_an_installed_grafana_is_one_more_part(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "grafana" / "bin" / "grafana"
+    for file, text in (
+        (program, GRAFANA.format(python=sys.executable)),
+        (program.parents[1] / "conf/defaults.ini", ""),
+    ):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    port = str(free_port())
+    machine.settings(GRAFANA_URL="", GRAFANA_PORT=port)
+    first = machine.call("up")
+    assert first.returncode == 0, first.stderr
+    assert f"http://127.0.0.1:{port}/d/vllm-monitor-overview" in first.stdout
+    assert f"Boards  in Grafana: user admin, password in {machine.run}/secrets/grafana_password" in first.stdout
+    assert (machine.run / "data" / "grafana" / "grafana.db").exists()
+    assert f"http://127.0.0.1:{port}\n" in machine.call("status").stdout
+    assert "was up already: nothing changed" in machine.call("up").stdout
+    machine.settings(GRAFANA_PORT=port)
+    assert "stopped grafana" in machine.call("up").stdout
 
 
 def users_of(machine: Machine) -> dict[str, str]:
