@@ -56,6 +56,7 @@ class Healer:
     port: int
     environment: Mapping[str, str] = field(default_factory=dict)
     main: str = MAIN
+    around: tuple[str, ...] = ()  # a program that runs it as its own process, as strace -D does
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -74,7 +75,7 @@ class Healer:
     def start(self, *options: str) -> None:
         """Until it is ready."""
         with (self.folder / "log").open("ab") as log:
-            command = [sys.executable, "-c", self.main, "serve", "--config", str(self.config), *options]
+            command = [*self.around, sys.executable, "-c", self.main, "serve", "--config", str(self.config), *options]
             environment = {**os.environ, **self.environment}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         wait_for(self.ready, "the healer", lambda: self.log()[-2000:])
