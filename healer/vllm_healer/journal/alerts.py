@@ -6,21 +6,20 @@ a stale copy: Alertmanager resolves what Prometheus stopped sending, and takes i
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Row, Update, and_, bindparam, func, insert, or_, select, update
 
-from vllm_healer.journal import entries, schema
+from vllm_healer.journal import schema
 from vllm_healer.journal.admission import CLOSED, Admission, Room, shortened
 from vllm_healer.journal.bounds import bounded
 from vllm_healer.journal.codec import texts_from_json, to_json
 from vllm_healer.journal.schema import alerts, incidents
+from vllm_healer.journal.sentences import tell
 from vllm_healer.journal.values import Recorded, StoredAlert
 from vllm_healer.model import Alert, Instant, Standing
-from vllm_healer.names import plain_name
 
 T = TypeVar("T")
 Key = tuple[str, str, bool]  # fingerprint, period, firing
@@ -28,8 +27,6 @@ Key = tuple[str, str, bool]  # fingerprint, period, firing
 # Twice as many, for fingerprints and periods, are below every database's limit of bound values (SQLite
 # before 3.32: 999).
 CHUNK = 400
-# A notification with more new alerts than this is a storm: one sentence tells of it, the rows have the rest.
-SENTENCES = 20
 # Of one incident. What fires is bounded by `admission`; of what has ended the newest are enough.
 MEMBERS = 200
 
@@ -51,11 +48,6 @@ _LEAVE_CLOSED = _ENDED.where(alerts.c.incident.in_(select(incidents.c.id).where(
 )
 _FIRE_AGAIN = _ENDED.values(over=False)
 _END = update(alerts).where(alerts.c.firing.is_(True), alerts.c.fingerprint.in_(_FINGERPRINTS)).values(over=True)
-_INCIDENTS = (
-    select(alerts.c.fingerprint, alerts.c.incident)
-    .where(alerts.c.fingerprint.in_(_FINGERPRINTS), alerts.c.firing.is_(True))
-    .order_by(alerts.c.id)
-)
 _place = func.row_number().over(partition_by=alerts.c.incident, order_by=(alerts.c.over, alerts.c.id.desc()))
 _ranked = (
     select(alerts, _place.label("place")).where(alerts.c.incident.in_(_ROWS), alerts.c.firing.is_(True)).subquery()
@@ -70,18 +62,31 @@ class _Known(NamedTuple):
     holds: bool  # it fires and is not over
 
 
-def record(connection: Connection, heard: Sequence[Alert], now: Instant, admission: Admission) -> Recorded:
-    """Inserts what is new, counts what is not, and notes which firing ones are over. Strangers find little room."""
-    alike = [shortened(bounded(alert), admission) for alert in heard]
-    known = _known(connection, alike)
+def record(
+    connection: Connection, notifications: Sequence[Sequence[Alert]], now: Instant, admission: Admission
+) -> list[Recorded]:
+    """Inserts what is new, counts what is not, and notes which firing ones are over. Strangers find little room.
+
+    Notifications that wait together are recorded together, in their order: a statement costs the same for one and for
+    many, and while other threads compute each is a wait.
+    """
+    alike = [[shortened(bounded(alert), admission) for alert in heard] for heard in notifications]
+    known = _known(connection, [alert for heard in alike for alert in heard])
     admitted = _admit(connection, alike, known, admission)
-    if admitted:
+    if any(admitted):
         _record(connection, admitted, known, now)
-    firing = sum(alert.firing for alert in heard) - sum(alert.firing for alert in admitted)
-    return Recorded(stored=len(admitted), left_out=firing)
+    return [
+        Recorded(
+            stored=len(taken), left_out=sum(alert.firing for alert in heard) - sum(alert.firing for alert in taken)
+        )
+        for heard, taken in zip(notifications, admitted, strict=True)
+    ]
 
 
-def _record(connection: Connection, heard: Sequence[Alert], known: Mapping[Key, _Known], now: Instant) -> None:
+def _record(
+    connection: Connection, notifications: Sequence[Sequence[Alert]], known: Mapping[Key, _Known], now: Instant
+) -> None:
+    heard = [alert for each in notifications for alert in each]
     new = _unknown(heard, known)
     _insert(connection, new, now)
     _update(connection, _COUNT, sorted({known[key].id for key in map(_key, heard) if key in known}))
@@ -90,7 +95,7 @@ def _record(connection: Connection, heard: Sequence[Alert], known: Mapping[Key, 
     for chunk in _chunks([alert.fingerprint for alert in latest if not alert.firing]):
         # Alertmanager holds one alert per fingerprint, so its end ends every period of it.
         connection.execute(_END, {"fingerprints": chunk})
-    _tell(connection, new, now)
+    tell(connection, _by_notification(notifications, new), now)
 
 
 def assign(
@@ -127,26 +132,28 @@ def of_incidents(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[
 
 
 def _admit(
-    connection: Connection, alike: list[Alert], known: Mapping[Key, _Known], admission: Admission
-) -> list[Alert]:
-    """The alerts that are held already, and those for which there is room. The end of a stranger's alert that is not
-    held is nothing to keep."""
-    if admission.listed is None:
-        return alike
+    connection: Connection, notifications: list[list[Alert]], known: Mapping[Key, _Known], admission: Admission
+) -> list[list[Alert]]:
+    """The alerts of each that are held already, and those for which there is room. The end of a stranger's alert that
+    is not held is nothing to keep."""
+    listed = admission.listed
+    if listed is None:
+        return notifications
     held = {key for key, row in known.items() if row.holds}
     fingerprints = {fingerprint for fingerprint, _, _ in held}
-    room = Room(admission, connection, [alert.server for alert in alike if alert.firing and _key(alert) not in held])
-    admitted: list[Alert] = []
-    for alert in alike:
-        if alert.firing:
-            taken = _key(alert) in held or room.take(alert)
-            held |= {_key(alert)} if taken else set()
-        else:
-            taken = alert.server in admission.listed or alert.fingerprint in fingerprints
+    asking = (alert for heard in notifications for alert in heard if alert.firing and _key(alert) not in held)
+    room = Room(admission, connection, [alert.server for alert in asking])
+
+    def take(alert: Alert) -> bool:
+        if not alert.firing:
+            return alert.server in listed or alert.fingerprint in fingerprints
+        taken = _key(alert) in held or room.take(alert)
         if taken:
-            admitted.append(alert)
+            held.add(_key(alert))
             fingerprints.add(alert.fingerprint)
-    return admitted
+        return taken
+
+    return [[alert for alert in heard if take(alert)] for heard in notifications]
 
 
 def _key(alert: Alert) -> Key:
@@ -213,33 +220,10 @@ def _update(connection: Connection, statement: Update, rows: list[int]) -> None:
         connection.execute(statement, {"rows": chunk})
 
 
-def _tell(connection: Connection, new: list[Alert], now: Instant) -> None:
-    if len(new) > SENTENCES:
-        names = ", ".join(f"{name} x{count}" for name, count in Counter(alert.name for alert in new).most_common(5))
-        entries.append(connection, None, "alert", f"{len(new)} alerts came at once: {names}", now)
-        return
-    resolved = [alert.fingerprint for alert in new if not alert.firing]
-    ended = _incidents_of(connection, resolved) if resolved else {}
-    told = [
-        (None if alert.firing else ended.get(alert.fingerprint), sentence(alert), {"labels": alert.labels})
-        for alert in new
-    ]
-    entries.append_all(connection, "alert", told, now)
-
-
-def _incidents_of(connection: Connection, fingerprints: list[str]) -> dict[str, int | None]:
-    """The incidents that the newest firing rows of these belong to."""
-    rows = connection.execute(_INCIDENTS, {"fingerprints": fingerprints})
-    return {row.fingerprint: row.incident for row in rows}
-
-
-def sentence(alert: Alert) -> str:
-    """`VllmDown on gpu1:8000 fires: no answer from the server`."""
-    subject = f"{alert.name} on {plain_name(alert.server)}" if alert.server else alert.name
-    if not alert.firing:
-        return f"{subject} is resolved"
-    summary = alert.annotations.get("summary", "")
-    return f"{subject} fires: {summary}" if summary else f"{subject} fires"
+def _by_notification(notifications: Sequence[Sequence[Alert]], new: Sequence[Alert]) -> list[list[Alert]]:
+    """The new ones of each notification, each once: where it stands first."""
+    left = {_key(alert): alert for alert in new}
+    return [[left.pop(_key(alert)) for alert in heard if _key(alert) in left] for heard in notifications]
 
 
 def _stored(row: Row[tuple[object, ...]]) -> StoredAlert:

@@ -137,9 +137,7 @@ class Journal(CachedReader):
     def record_alerts(self, heard: Sequence[Alert], now: Instant) -> Recorded:
         """Records alerts, on the disk when it returns. Heard again means counted again, not stored again."""
         try:
-            recorded = self._writer.submit(
-                lambda connection: alerts.record(connection, heard, now, self._admission), ACKNOWLEDGE_SECONDS
-            )
+            recorded = self._writer.submit_together(self._record, (heard, now), ACKNOWLEDGE_SECONDS)
         except JournalError:
             self._probe.refused(len(heard))
             raise
@@ -243,6 +241,11 @@ class Journal(CachedReader):
             _settle(connection, None, f"resumed by {words}", now)
 
         self._writer.submit(write)
+
+    def _record(self, connection: Connection, given: Sequence[tuple[Sequence[Alert], Instant]]) -> list[Recorded]:
+        """What came of each notification; they wait for moments, so one time is true of all."""
+        notifications = [heard for heard, _ in given]
+        return alerts.record(connection, notifications, given[-1][1], self._admission)
 
 
 def _settle(connection: Connection, server: str | None, words: str, now: Instant) -> None:

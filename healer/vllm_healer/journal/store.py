@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -105,7 +106,8 @@ def describe(path: Path, error: BaseException | None) -> str:
 
 def changes(connection: Connection) -> int:
     """The number of rows that this connection has changed since it was opened."""
-    return int(connection.exec_driver_sql("SELECT total_changes()").scalar_one())
+    driver: Any = connection.connection.driver_connection
+    return int(driver.total_changes)  # without a statement: it is asked twice in each transaction
 
 
 def require_wal(connection: Connection, path: Path) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from vllm_healer.errors import JournalError
 from vllm_healer.journal.store import changes, journal_errors
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 # More than the web server has threads; a bound so that one transaction stays short.
@@ -23,11 +24,15 @@ BATCH = 64
 
 
 @dataclass
-class _Job:
-    """Work for one caller. `run` may be called twice: again, alone, when a neighbour spoiled the shared transaction."""
+class _Job(Generic[T]):
+    """Work for one caller: what is `given` to `run`, with what others give to the same, if they wait together.
 
-    run: Callable[[Connection], object]
-    done: Future[object] = field(default_factory=Future)
+    It may be run twice: again, alone, when a neighbour spoiled the shared transaction.
+    """
+
+    run: Callable[[Connection, Sequence[Any]], Sequence[T]]
+    given: object = None
+    done: Future[T] = field(default_factory=Future)
 
 
 class Writer:
@@ -38,7 +43,7 @@ class Writer:
         self.on_error: Callable[[], None] = lambda: None  # called for each job that was not written
         self._engine = engine
         self._path = path
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._open = True
         self._thread = threading.Thread(target=self._work, name="journal-writer", daemon=True)
@@ -46,13 +51,21 @@ class Writer:
 
     def submit(self, run: Callable[[Connection], T], timeout: float | None = None) -> T:
         """The job's result; its error is raised. Raises JournalError when it was not written in `timeout` seconds."""
-        job = _Job(run)
+        return self._wait(_Job(lambda connection, _: [run(connection)]), timeout)
+
+    def submit_together(
+        self, run: Callable[[Connection, Sequence[A]], Sequence[T]], given: A, timeout: float | None = None
+    ) -> T:
+        """As `submit`; what waits for the same `run` is given to it at once, and each caller has its own result."""
+        return self._wait(_Job(run, given), timeout)
+
+    def _wait(self, job: _Job[T], timeout: float | None) -> T:
         with self._gate:
             if not self._open:
                 raise JournalError(f"journal {self._path} is closed; the healer is ending")
             self._jobs.put(job)
         try:
-            return job.done.result(timeout)  # type: ignore[return-value]  # the Future carries what `run` returned
+            return job.done.result(timeout)
         except FutureTimeout:
             job.done.cancel()
             self.on_error()
@@ -74,9 +87,9 @@ class Writer:
         while batch := self._next_batch():
             self._commit([job for job in batch if job.done.set_running_or_notify_cancel()])
 
-    def _next_batch(self) -> list[_Job]:
+    def _next_batch(self) -> list[_Job[Any]]:
         """The jobs that wait now, after waiting for the first; none at the end."""
-        batch: list[_Job] = []
+        batch: list[_Job[Any]] = []
         while len(batch) < BATCH and (not batch or not self._jobs.empty()):
             job = self._jobs.get()
             if job is None:
@@ -85,7 +98,7 @@ class Writer:
             batch.append(job)
         return batch
 
-    def _commit(self, batch: list[_Job]) -> None:
+    def _commit(self, batch: list[_Job[Any]]) -> None:
         """Runs the jobs in one transaction; if that fails, each alone, so that nobody pays for another's error."""
         try:
             results, changed = self._transact(batch)
@@ -100,8 +113,20 @@ class Writer:
             for job, result in zip(batch, results, strict=True):
                 job.done.set_result(result)
 
-    def _transact(self, batch: list[_Job]) -> tuple[list[object], bool]:
+    def _transact(self, batch: list[_Job[Any]]) -> tuple[list[object], bool]:
         """The jobs' results, and whether they changed anything."""
         with journal_errors(self._path), self._engine.begin() as connection:
             before = changes(connection)
-            return [job.run(connection) for job in batch], changes(connection) != before
+            return _run(connection, batch), changes(connection) != before
+
+
+def _run(connection: Connection, batch: list[_Job[Any]]) -> list[object]:
+    """The jobs' results, in their order. Those of one kind are done where the first of them stands."""
+    kinds: dict[object, list[_Job[Any]]] = {}
+    for job in batch:
+        kinds.setdefault(job.run, []).append(job)
+    results: dict[int, object] = {}
+    for jobs in kinds.values():
+        answers = jobs[0].run(connection, [job.given for job in jobs])
+        results |= {id(job): answer for job, answer in zip(jobs, answers, strict=True)}
+    return [results[id(job)] for job in batch]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from tests.patience import PATIENCE, wait_for
 from vllm_healer.errors import JournalError
-from vllm_healer.journal import Admission, Journal
+from vllm_healer.journal import Admission, Journal, alerts
 from vllm_healer.journal.store import writer_engine
 from vllm_healer.journal.writer import Writer
 from vllm_healer.model import Alert
@@ -149,3 +149,55 @@ def count_statements(journal: Journal, heard: list[Alert]) -> int:
     journal.record_alerts(heard, journal._clock.now())
     event.remove(journal._engine, "before_cursor_execute", note)
     return len(statements)
+
+
+def test_what_is_given_to_the_same_work_is_done_at_once_and_each_has_its_own_result(writer: Writer) -> None:
+    given: list[list[int]] = []
+    results: dict[int, int] = {}
+
+    def double(connection: Connection, numbers: Sequence[int]) -> list[int]:
+        given.append(list(numbers))
+        return [2 * number for number in numbers]
+
+    def submit(number: int) -> None:
+        results[number] = writer.submit_together(double, number)
+
+    blocker = Blocker(writer)
+    threads = [threading.Thread(target=submit, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: writer._jobs.qsize() == 5)
+    blocker.end()
+    for thread in threads:
+        thread.join()
+    assert [sorted(one) for one in given] == [[0, 1, 2, 3, 4]]
+    assert results == {0: 0, 1: 2, 2: 4, 3: 6, 4: 8}
+
+
+def test_notifications_that_wait_together_are_told_and_answered_each_for_itself(
+    journal: Journal, cases: ModuleType
+) -> None:
+    """A storm of one does not swallow the sentence of another, and what is in both is stored once."""
+    storm = [Alert(f"f{number}", "Storm", True, STARTS, {"alertname": "Storm"}, {}) for number in range(30)]
+    one, ended = cases.alert(), cases.alert(firing=False)
+    answers = journal._writer.submit(
+        lambda connection: alerts.record(connection, [storm, [one, storm[0]], [ended]], cases.NOW, Admission())
+    )
+    assert [answer.stored for answer in answers] == [30, 2, 1]
+    assert sorted(entry.words for entry in journal.history(9)) == [
+        "30 alerts came at once: Storm x30",
+        "VllmEngineStalled on gpu1:8000 fires",
+        "VllmEngineStalled on gpu1:8000 is resolved",
+    ]
+    assert len(journal.unassigned()) == 30
+
+
+def test_of_notifications_that_wait_together_each_hears_what_was_left_out_of_it(
+    journal: Journal, cases: ModuleType
+) -> None:
+    admission = Admission(frozenset({"gpu1:8000"}))
+    strangers = [Alert(f"s{number}", "A", True, STARTS, {"alertname": "A", "server": "x:1"}, {}) for number in range(7)]
+    answers = journal._writer.submit(
+        lambda connection: alerts.record(connection, [strangers[:4], [cases.alert()], strangers], cases.NOW, admission)
+    )
+    assert [(answer.stored, answer.left_out) for answer in answers] == [(4, 0), (1, 0), (5, 2)]
