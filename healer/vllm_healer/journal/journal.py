@@ -243,7 +243,7 @@ class Journal(CachedReader):
         self._writer.submit(write)
 
     def _record(self, connection: Connection, given: Sequence[tuple[Sequence[Alert], Instant]]) -> list[Recorded]:
-        """What came of each notification; they wait for moments, so one time is true of all."""
+        """Records notifications that waited together; they waited for moments, so one time is true of all."""
         notifications = [heard for heard, _ in given]
         return alerts.record(connection, notifications, given[-1][1], self._admission)
 
