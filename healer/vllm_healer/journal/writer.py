@@ -56,7 +56,7 @@ class Writer:
     def submit_together(
         self, run: Callable[[Connection, Sequence[A]], Sequence[T]], given: A, timeout: float | None = None
     ) -> T:
-        """As `submit`; what waits for the same `run` is given to it at once, and each caller has its own result."""
+        """Submits what is given to `run`, at once with what waits for the same; each caller has its own result."""
         return self._wait(_Job(run, given), timeout)
 
     def _wait(self, job: _Job[T], timeout: float | None) -> T:
