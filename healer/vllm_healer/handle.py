@@ -20,6 +20,7 @@ from vllm_healer.model import (
     RunState,
     SupervisorView,
     Target,
+    Verb,
 )
 from vllm_healer.ports import Actuator, Clock
 
@@ -39,12 +40,17 @@ class Handle:
         clock: Clock,
         until: float,
         processes: tuple[ProcessRef, ...] = (),
+        amount: int = 0,
+        verbs: frozenset[Verb] = frozenset(Verb),
     ) -> None:
-        """`incarnation` is the key that the action was decided on, `processes` those that it named. `step` journals a
-        step before it is taken. After `until`, in seconds of the boot clock, nothing is waited for."""
+        """`incarnation` is the key that the action was decided on, `processes` those that it named, `amount` its limit.
+        `step` journals a step before it is taken. After `until`, in seconds of the boot clock, nothing is waited for.
+        A verb that is not in `verbs` raises PermanentError and does nothing."""
         self.target = target
         self.incarnation = incarnation
         self.processes = processes
+        self.amount = amount
+        self._verbs = verbs
         self._actuator = actuator
         self._step = step
         self._clock = clock
@@ -64,6 +70,7 @@ class Handle:
         The supervisor is told first, so that it does not start again what is ended here. Nothing is journalled or done
         when nothing lives. Raises Superseded when another incarnation does, PermanentError when no start could follow.
         """
+        self._declared(Verb.STOP)
         seen = self._same_incarnation()
         if not _runs(seen) and not members(seen, self.incarnation):
             return 0
@@ -80,6 +87,7 @@ class Handle:
 
     def start(self) -> SupervisorView:
         """Starts the server and waits for its new process, not for the model: verification does that."""
+        self._declared(Verb.START)
         self._step("start")
         self._actuator.start(self.target)
         seen, old = self.observe(), (self.incarnation, NO_INCARNATION.key)
@@ -90,11 +98,13 @@ class Handle:
 
     def terminate(self, processes: tuple[ProcessRef, ...], grace: float) -> tuple[ProcessRef, ...]:
         """Sends SIGTERM to exactly these processes and what they started; returns those left after `grace` seconds."""
+        self._declared(Verb.SIGNAL)
         self._step("terminate")
         return self._signal(processes, signal.SIGTERM, grace)
 
     def kill(self, processes: tuple[ProcessRef, ...]) -> None:
         """Sends SIGKILL to exactly these processes and waits for their end. Raises TemporaryError when one stays."""
+        self._declared(Verb.SIGNAL)
         self._step("kill")
         self._kill(processes)
 
@@ -103,10 +113,17 @@ class Handle:
 
         Raises Superseded when another incarnation lives by now.
         """
+        self._declared(Verb.HTTP)
         self._same_incarnation()
         self._step(f"http {method} {path}")
         self._same_incarnation()
         return self._actuator.http(self.target, method, path, body, max(1.0, self._left()))
+
+    def _declared(self, verb: Verb) -> None:
+        """Raises PermanentError for what the remediation does not declare: no defect in one makes it reach further."""
+        if verb not in self._verbs:
+            declared = ", ".join(sorted(self._verbs)) or "none"
+            raise PermanentError(f"the remediation does not declare the verb {verb} (it declares {declared})")
 
     def _same_incarnation(self) -> SupervisorView:
         """The supervisor's view of the incarnation that the action was decided on. Raises Superseded for another."""

@@ -275,6 +275,7 @@ class Plan:
     verify: bool = False  # a non-destructive plan that still waits for the server to come back
     allowed: bool = False  # healer.yml lists the remediation; set by `choose`, judged by the guard
     processes: tuple[ProcessRef, ...] = ()  # exactly these are ended, by a remediation that names processes
+    amount: int = 0  # how much of it, for a remediation that sets a limit; 0: it sets none
 
 
 @dataclass(frozen=True)
@@ -336,6 +337,15 @@ class Lesson:
     cause: str
     recovered: bool
     seconds: float  # from intent to verified
+
+
+class Verb(StrEnum):
+    """The verbs by which an action changes something."""
+
+    STOP = "stop"
+    START = "start"
+    SIGNAL = "signal"
+    HTTP = "http"
 
 
 STOP_STEP = "stop"  # the step that ends a server; a ledger entry tells by it whether an action has begun to

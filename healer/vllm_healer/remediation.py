@@ -6,7 +6,7 @@ import math
 from typing import ClassVar
 
 from vllm_healer.handle import Handle
-from vllm_healer.model import Diagnosis, Facts, Incident, Plan, Result
+from vllm_healer.model import Diagnosis, Facts, Incident, Plan, Result, Verb
 from vllm_healer.proof import Evidence, Proof, answers
 
 
@@ -19,12 +19,16 @@ class Remediation:
 
     causes: ClassVar[frozenset[str]] = frozenset()  # the diagnoses it serves
     destructive: ClassVar[bool] = True  # kills, restarts or changes something: every guard applies
-    reversible: ClassVar[bool] = (
-        False  # its effect ends by itself or is taken back without loss: the breaker lets it be
-    )
+    verbs: ClassVar[frozenset[Verb]] = frozenset()  # its blast radius on the one server: the handle takes no other
+    reversible: ClassVar[bool] = False  # its effect ends by itself, or is taken back without loss: no breaker
+    optional: ClassVar[bool] = False  # planned only if healer.yml lists it and it is possible; else the next one
     cooldown: ClassVar[float] = 300.0  # seconds before it may run again there; not once a run's own time was measured
     proven_within: ClassVar[float] = math.inf  # seconds from the intent, if that is sooner than the start_timeout
     look_again: ClassVar[bool] = False  # once proven, it is looked whether anything else is wrong; False: healed
+
+    def possible(self, facts: Facts) -> bool:
+        """True if it can be done there at all, as far as the facts tell. Only one that is optional is asked."""
+        return True
 
     def plan(self, incident: Incident, diagnosis: Diagnosis, facts: Facts) -> Plan:
         """Names the one incarnation it is decided on. `choose` adds whether healer.yml allows it."""
@@ -54,6 +58,13 @@ class Remediation:
         After a crash of the healer it is called again from its beginning: what is done already must not be done twice.
         """
         raise NotImplementedError
+
+    def take_back(self, handle: Handle) -> str:
+        """Undoes it once it has a verdict, and returns what was done in words; '' if there is nothing to undo.
+
+        It may be called more than once, and never is when the healer dies before it: an effect must also end by itself.
+        """
+        return ""
 
     def untouched(self, plan: Plan, facts: Facts) -> bool:
         """True if nothing has reached the server although a step was journalled: then the plan is judged anew."""

@@ -35,6 +35,19 @@ def act(plan: Plan, handle: Handle, using: Remediations | None = None) -> Result
         return Result(Outcome.FAILED, f"{what} failed with {type(error).__name__}: {error}; a person must look")
 
 
+def take_back(plan: Plan, handle: Handle, using: Remediations | None = None) -> str:
+    """Undoes what can be taken back; returns words about it, or about why it was not. Raises JournalError as `act`."""
+    known = (remediations() if using is None else using).get(plan.remediation)
+    if known is None:
+        return ""
+    try:
+        return known.take_back(handle)
+    except JournalError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the plug-in boundary: it ends by itself, and the verdict does not wait
+        return f"it could not be taken back and ends by itself: {error}"
+
+
 def untouched(plan: Plan, facts: Facts, using: Remediations | None = None) -> bool:
     """True if the plan's remediation says that nothing has reached the server, whatever step was journalled."""
     known = remediations() if using is None else using

@@ -8,6 +8,8 @@ from vllm_healer.config import Limits, Mode
 from vllm_healer.elapsed import elapsed
 from vllm_healer.model import NO_INCARNATION, Facts, Ledger, LedgerEntry, Plan
 from vllm_healer.presence import serves_nobody
+from vllm_healer.registry import remediations
+from vllm_healer.remediation import Remediation
 
 HOUR = 3600.0
 
@@ -32,6 +34,15 @@ class Case:
             and not last.recovered
             and last.incarnation in (self.facts.last_alive, NO_INCARNATION.key)
         )
+
+    def remediation(self) -> Remediation | None:
+        """The remediation of the plan; None for one that is gone, of which the worst is thought."""
+        return remediations().get(self.plan.remediation)
+
+    def reversible(self) -> bool:
+        """True if what it does ends by itself or is taken back without loss."""
+        known = self.remediation()
+        return known is not None and known.reversible
 
     def down_by_own_look(self) -> bool:
         """True if it serves nobody, as far as the healer's own look and the supervisor tell."""
@@ -61,4 +72,9 @@ class Case:
         return found
 
     def same_pool(self) -> tuple[LedgerEntry, ...]:
-        return tuple(entry for entry in self.ledger.entries if entry.pool == self.plan.pool)
+        """The actions in the pool that might have taken a server away: what is taken back without loss has not."""
+        known = remediations()
+        safe = {name for name, one in known.items() if one.reversible}
+        mine = self.plan.server
+        near = (entry for entry in self.ledger.entries if entry.pool == self.plan.pool)
+        return tuple(e for e in near if e.remediation not in safe or (e.server == mine and not e.finished))

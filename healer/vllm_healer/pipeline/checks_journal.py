@@ -9,7 +9,6 @@ from vllm_healer.config import Mode
 from vllm_healer.elapsed import elapsed
 from vllm_healer.model import APPROVAL_EXPIRES, Consent, Refusal
 from vllm_healer.pipeline.case import HOUR, Case
-from vllm_healer.registry import remediations
 
 
 def paused(case: Case) -> Refusal | None:
@@ -36,7 +35,7 @@ def pool_unverified(case: Case) -> Refusal | None:
     A server that is down by our own look serves nobody and may be tried, within its own cooldown and budget.
     """
     last = max((entry for entry in case.same_pool() if entry.finished), key=lambda entry: entry.action, default=None)
-    if last is None or last.recovered or case.down_by_own_look():
+    if last is None or last.recovered or case.down_by_own_look() or case.reversible():
         return None
     what = f"the last action in pool {case.plan.pool} ({last.remediation} on {last.server})"
     return Refusal("pool_unverified", f"{what} did not help: a person should look first")
@@ -70,8 +69,7 @@ def breaker(case: Case) -> Refusal | None:
     What undoes itself costs nothing and may be repeated. A person who resumes begins the count anew.
     """
     plan, limits = case.plan, case.limits
-    known = remediations().get(plan.remediation)
-    if known is not None and known.reversible:
+    if case.reversible():
         return None
     recent = (entry for entry, age in case.ages_on_server() if age < limits.breaker_hours * HOUR)
     same = (entry for entry in recent if entry.remediation == plan.remediation and not entry.dropped)

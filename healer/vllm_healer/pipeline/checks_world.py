@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from vllm_healer.model import Refusal, RunState, Signal, Signals
+from vllm_healer.model import Refusal, RunState, Signal, Signals, Verb
 from vllm_healer.pipeline.case import HOUR, Case
 from vllm_healer.pipeline.gather import most
 from vllm_healer.proof import Evidence, answers
-from vllm_healer.registry import detectors, remediations
+from vllm_healer.registry import detectors
 
 BY_A_PERSON = frozenset({RunState.STOPPED, RunState.STOPPING})
 
@@ -28,6 +28,9 @@ def unlisted_target(case: Case) -> Refusal | None:
 def not_destructive_cause(case: Case) -> Refusal | None:
     """Refuses unless the cause's own detector says that a destructive action may help; 'unknown' has no detector."""
     cause = case.plan.diagnosis.cause
+    known = case.remediation()
+    if known is not None and known.reversible and cause in known.causes:
+        return None
     detector = detectors().get(cause)
     if detector is not None and detector.destructive_may_help:
         return None
@@ -122,7 +125,10 @@ def traced(case: Case) -> Refusal | None:
 
 def no_way_back(case: Case) -> Refusal | None:
     """Refuses to stop what could not be started again: a hung server that can be looked at is better than none."""
-    words = case.facts.supervisor.no_way_back if case.facts.supervisor is not None else ""
+    known, supervisor = case.remediation(), case.facts.supervisor
+    if known is not None and Verb.STOP not in known.verbs:
+        return None
+    words = supervisor.no_way_back if supervisor is not None else ""
     return Refusal("no_way_back", f"{case.plan.server} could not be started again: {words}") if words else None
 
 
@@ -142,7 +148,7 @@ def minimum_healthy(case: Case) -> Refusal | None:
     A server that is down by our own look takes nothing away from the pool.
     """
     others, needed = case.facts.healthy_others, case.limits.minimum_healthy
-    if others >= needed or case.down_by_own_look():
+    if others >= needed or case.down_by_own_look() or case.reversible():
         return None
     return Refusal("minimum_healthy", f"{others} other healthy servers in pool {case.plan.pool}, {needed} are needed")
 
@@ -154,10 +160,10 @@ def blast_radius(case: Case) -> Refusal | None:
     back without loss breaks nothing.
     """
     plan, limits = case.plan, case.limits
-    known = remediations().get(plan.remediation)
-    if case.down_by_own_look() or (known is not None and known.reversible):
+    if case.down_by_own_look() or case.reversible():
         return None
-    others = {entry.server for entry in case.within(HOUR) if entry.pool == plan.pool and not entry.dropped}
+    near = case.same_pool()
+    others = {entry.server for entry in case.within(HOUR) if entry in near and not entry.dropped}
     touched = len(others | {plan.server})
     share = int(case.facts.pool_size * limits.blast_radius_percent / 100)
     allowed = max(2, min(limits.blast_radius_servers, share))

@@ -15,6 +15,7 @@ from vllm_healer.model import (
     ProcessRef,
     Result,
     SupervisorView,
+    Verb,
 )
 from vllm_healer.proof import Evidence, Proof
 from vllm_healer.remediation import Remediation
@@ -26,6 +27,7 @@ class ReapOrphans(Remediation):
     """Touches only what the actuator proves to be left over; nobody is served by an orphan, so no request is lost."""
 
     causes = frozenset({"orphans"})
+    verbs = frozenset({Verb.SIGNAL})
     cooldown = 60.0  # orphans that were killed do not come back
     proven_within = 30.0  # a killed process is gone and its memory free by then; what stays hangs in the kernel
     look_again = True  # the server that they belonged to may still be down

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from vllm_healer.handle import Handle
 from vllm_healer.leftover import name_unsupervised
-from vllm_healer.model import NO_INCARNATION, Diagnosis, Facts, Outcome, Plan, Result, RunState, SupervisorView
+from vllm_healer.model import NO_INCARNATION, Diagnosis, Facts, Outcome, Plan, Result, RunState, SupervisorView, Verb
 from vllm_healer.proof import Evidence, Proof, answers
 from vllm_healer.remediation import Remediation
 
@@ -23,6 +23,7 @@ class RestartEngine(Remediation):
             "worker_dead",
         }
     )  # fmt: skip
+    verbs = frozenset({Verb.STOP, Verb.SIGNAL, Verb.START})
     cooldown = 300.0  # twice a small model's load time: a restart that did not help needs time to show it, or a person
 
     def reason(self, diagnosis: Diagnosis, facts: Facts) -> str:

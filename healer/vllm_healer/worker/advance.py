@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vllm_healer.elapsed import elapsed
-from vllm_healer.handle import Handle
 from vllm_healer.journal import Unfinished
 from vllm_healer.model import Incident, IncidentState, Outcome, Permit, Refusal, Result
 from vllm_healer.pipeline.act import act, untouched
 from vllm_healer.pipeline.decide import Decision, decide
 from vllm_healer.worker.deps import Deps
 from vllm_healer.worker.follow import Follow
+from vllm_healer.worker.handles import make_handle
 from vllm_healer.worker.recorder import Recorder, log
 
 RETRY_FOR = 120.0  # seconds in which what could not be done now is tried again; after that a person is told
@@ -131,14 +131,7 @@ class Advance:
         if target is None:  # taken off the list while the healer was down
             self._finish(incident, permit, Result(Outcome.FAILED, f"{plan.server} is no longer listed in healer.yml"))
             return
-
-        def step(name: str) -> None:
-            deps.journal.step(permit.action, name, deps.clock.now())
-
-        until = deps.clock.now().boot + ACT_DEADLINE
-        actuator = deps.actuators[target.actuator]
-        handle = Handle(actuator, target, plan.incarnation, step, deps.clock, until, plan.processes)
-        result = act(plan, handle)
+        result = act(plan, make_handle(deps, target, permit, ACT_DEADLINE))
         if result.retry_after and elapsed(permit.at, deps.clock.now()) < RETRY_FOR:
             words = f"{result.words}; tried again in {result.retry_after:.0f} s"
             self._recorder.finding(incident, f"retry {permit.action}", words, kind="note")

@@ -15,6 +15,7 @@ from vllm_healer.model import (
     NO_INCARNATION,
     Incident,
     IncidentState,
+    Outcome,
     Permit,
     Plan,
     Result,
@@ -24,14 +25,18 @@ from vllm_healer.model import (
     Verdict,
     Verification,
 )
+from vllm_healer.pipeline.act import take_back
 from vllm_healer.pipeline.decide import Decision, decide, waiting_plan
 from vllm_healer.pipeline.gather import PATIENT_CANARY
 from vllm_healer.pipeline.learn import learn
 from vllm_healer.pipeline.verify import next_state, overdue, verify
 from vllm_healer.proof import Evidence
+from vllm_healer.registry import remediations
 from vllm_healer.worker.deps import Deps
+from vllm_healer.worker.handles import make_handle
 from vllm_healer.worker.recorder import Recorder, log
 
+TAKE_BACK_DEADLINE = 10.0  # seconds; what is not taken back by then ends by itself
 LOOP_STARTS = 3  # starts while it is waited for that make a crash loop; the exporter counts as many
 
 
@@ -60,6 +65,8 @@ class Follow:
             words = f"{incident.server} did not recover: {decision.diagnosis.evidence}"
             then = IncidentState.OPEN, f"{decision.diagnosis.cause} came up while it was waited for"
             self._conclude(incident, permit, result, Verdict(Verification.FAILED, words), then)
+        elif is_reversible(permit.plan):  # the process is the same all the time, and may hang by now
+            self._recorder.memory(incident).before = decision.facts.look
 
     def failed(self, incident: Incident, permit: Permit, result: Result) -> None:
         """Concludes an action that could not be done: there is nothing to wait for."""
@@ -107,7 +114,7 @@ class Follow:
             permit = unfinished.permit
             verdict = overdue(permit.plan, elapsed(permit.at, now), timeout)
             if verdict.verification is Verification.FAILED:
-                self._conclude(incident, permit, unfinished.result, verdict)
+                self._conclude(incident, permit, unfinished.result, verdict, undo=False)  # what hangs is not asked
 
     def _look(self, incident: Incident, target: Target) -> Decision:
         """Looks as for a decision, keeps what was seen of the server's processes, and tells of a crash loop."""
@@ -176,8 +183,13 @@ class Follow:
         result: Result,
         verdict: Verdict,
         then: tuple[IncidentState, str] | None = None,
+        undo: bool = True,
     ) -> None:
-        deps, now = self._deps, self._deps.clock.now()
+        deps = self._deps
+        taken_back = self._take_back(permit, result) if undo else ""
+        if taken_back:
+            verdict = replace(verdict, words=f"{verdict.words}; {taken_back}")
+        now = deps.clock.now()
         seconds = elapsed(permit.at, now)
         lesson = learn(permit.plan, verdict, seconds, result.outcome)
         if not deps.journal.conclude(permit.action, verdict, seconds, now):
@@ -186,6 +198,19 @@ class Follow:
         if lesson is not None:
             log.info("lesson remediation=%s recovered=%s seconds=%.1f", lesson.remediation, lesson.recovered, seconds)
         self._recorder.state(incident, *(then or next_state(permit.plan, verdict)))
+
+    def _take_back(self, permit: Permit, result: Result) -> str:
+        """Undoes what the action did, where that can be undone. What failed may have reached the server, too."""
+        target = self._deps.target(permit.plan.server)
+        if target is None or result.outcome is Outcome.ALREADY:
+            return ""
+        return take_back(permit.plan, make_handle(self._deps, target, permit, TAKE_BACK_DEADLINE))
+
+
+def is_reversible(plan: Plan) -> bool:
+    """True for an action that is held for a while and taken back."""
+    known = remediations().get(plan.remediation)
+    return known is not None and known.reversible
 
 
 def is_between_starts(supervisor: SupervisorView | None) -> bool:

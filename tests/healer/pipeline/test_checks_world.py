@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.config import Limits
-from vllm_healer.model import Diagnosis, Incarnation, Ledger, Refusal, RunState, Signal, Signals
+from vllm_healer.model import Diagnosis, Facts, Incarnation, Ledger, Plan, Refusal, RunState, Signal, Signals
 
 LIMITS = Limits()
 
@@ -286,3 +286,41 @@ def test_what_is_down_or_was_acted_on_long_ago_or_elsewhere_or_not_at_all_is_out
 def test_the_same_server_again_widens_no_radius(cases: ModuleType) -> None:
     again = Ledger(entries=tuple(cases.earlier(action=n, ago=2000.0) for n in (2, 1)))
     assert cases.judge(cases.facts(pool_size=4), again) is None
+
+
+def throttle(cases: ModuleType, cause: str = "overload") -> Plan:
+    found: Plan = cases.plan(
+        remediation="throttle", diagnosis=Diagnosis(cause, "", frozenset({"VllmQueueOverload"})), amount=20
+    )
+    return found
+
+
+def busy(cases: ModuleType, **changes: object) -> Facts:
+    found: Facts = cases.facts(look=cases.WELL, still_firing=frozenset({"VllmQueueOverload"}), **changes)
+    return found
+
+
+def test_an_overload_may_be_answered_by_what_is_taken_back_without_loss(cases: ModuleType) -> None:
+    assert cases.judge(busy(cases), plan=throttle(cases)) is None
+    assert cases.reason(cases.judge(busy(cases), plan=throttle(cases, "starting"))) == "not_destructive_cause"
+
+
+def test_what_is_taken_back_without_loss_touches_no_pool(cases: ModuleType) -> None:
+    """A throttle holds up no restart of another server, nor one that did not help; and needs no others to serve."""
+    under_way = cases.earlier(action=3, server="gpu2:8000", remediation="throttle", finished=False, recovered=False)
+    in_vain = cases.earlier(action=2, server="gpu3:8000", remediation="throttle", recovered=False)
+    assert cases.judge(ledger=Ledger(entries=(under_way, in_vain))) is None
+    alone = cases.judge(busy(cases, healthy_others=0), plan=throttle(cases), limits=replace(LIMITS, minimum_healthy=1))
+    assert alone is None
+    lost = Ledger(entries=(cases.earlier(server="gpu2:8000", recovered=False),))
+    assert cases.judge(busy(cases), lost, plan=throttle(cases)) is None
+
+
+def test_what_does_not_stop_a_server_needs_no_way_back(cases: ModuleType) -> None:
+    view = cases.supervisor(no_way_back="it was run with --rm")
+    assert cases.judge(busy(cases, supervisor=view), plan=throttle(cases)) is None
+
+
+def test_other_guards_hold_for_it_too(cases: ModuleType) -> None:
+    assert cases.reason(cases.judge(busy(cases, watchdog=False), plan=throttle(cases))) == "blind"
+    assert cases.reason(cases.judge(busy(cases), Ledger(paused="ann"), throttle(cases))) == "paused"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from vllm_healer.model import Diagnosis, Plan
+from vllm_healer.model import Diagnosis, Facts, Plan
 from vllm_healer.pipeline.choose import choose
+from vllm_healer.remediations.notify_only import NotifyOnly
 
 ALL = ("restart_engine", "reap_orphans")
 
@@ -50,6 +53,33 @@ def test_each_cause_has_its_answer(
 ) -> None:
     plan = chosen(cases, cause)
     assert (plan.remediation, plan.destructive, plan.verify) == (remediation, destructive, verify)
+
+
+def overloaded(cases: ModuleType) -> dict[str, Any]:
+    """A server whose throttle can be asked."""
+    target = replace(cases.TARGET, monitor_token_file="/secrets/token")
+    return {"target": target, "look": replace(cases.WELL, work=(16.0, 150.0))}
+
+
+def test_an_overload_is_throttled_where_that_is_allowed_and_possible(cases: ModuleType) -> None:
+    allowed = ("throttle", "notify_only")
+    plan = chosen(cases, "overload", allowed, **overloaded(cases))
+    assert (plan.remediation, plan.destructive, plan.allowed, plan.amount) == ("throttle", True, True, 20)
+    assert chosen(cases, "overload", **overloaded(cases)).remediation == "notify_only"
+    assert chosen(cases, "overload", allowed).remediation == "notify_only"  # no token
+
+
+def test_what_cannot_say_whether_it_is_possible_is_not_planned(cases: ModuleType) -> None:
+    class Broken(NotifyOnly):
+        optional = True
+
+        def possible(self, facts: Facts) -> bool:
+            raise KeyError("x")
+
+    known = {"broken": Broken(), "notify_only": NotifyOnly()}
+    diagnosis = Diagnosis("unknown", "as seen")
+    plan = choose(cases.incident(), diagnosis, cases.facts(), ("broken",), known)
+    assert plan.remediation == "notify_only"
 
 
 def test_what_is_not_allowed_is_planned_all_the_same(cases: ModuleType) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
@@ -81,6 +82,9 @@ class FakeServer:
     tree: tuple[ProcessRef, ...] = ()
     unsupervised: tuple[ProcessRef, ...] = ()
     looked: Callable[[], None] | None = None  # called while it is looked at
+    requests: tuple[float, float] | None = None  # how many run and wait; None: it does not say
+    throttled: int = 0  # how often it was told to
+    limits: list[dict[str, object]] = field(default_factory=list)
     completes: bool = True  # False: a pooling model, to which no canary applies
 
     def observe(self, target: Target) -> SupervisorView:
@@ -118,7 +122,13 @@ class FakeServer:
         return ()
 
     def http(self, target: Target, method: str, path: str, body: object, timeout: float) -> str:
-        raise AssertionError("no shipped remediation asks the server itself")
+        """The throttle of the part inside vLLM."""
+        if method == "PUT":
+            self.throttled += 1
+            self.limits = list(body["limits"])  # type: ignore[index]
+        elif method == "DELETE":
+            self.limits = []
+        return json.dumps({"limits": self.limits, "seconds": 600 if self.limits else 0, "status": 429})
 
     def look(self, target: Target, canary: float) -> Look:
         if self.looked is not None:
@@ -130,7 +140,8 @@ class FakeServer:
         answers = self.answers and self.answer_seconds <= canary
         if answers:
             self.work += 1
-        return Look(Health.OK, Canary(answers, True, self.answer_seconds if answers else canary), None, (self.work,))
+        work = (self.work,) if self.requests is None else (*self.requests, self.work)
+        return Look(Health.OK, Canary(answers, True, self.answer_seconds if answers else canary), None, work)
 
     def _incarnation(self) -> Incarnation:
         if self.state is not RunState.RUNNING:
