@@ -17,8 +17,8 @@ SEED = "morning"
 
 
 def test_nobody_is_told_of_anything_while_servers_are_restarted_and_traffic_comes(tools: Tools) -> None:
-    """From half past seven to half past nine: the restarts of the morning."""
-    first, scrapes = 15 * HOUR // 2, 2 * HOUR
+    """From a quarter to eight until nine: the restarts of the morning."""
+    first, scrapes = 31 * HOUR // 4, 5 * HOUR // 4
     fleet = courses(SEED, first, scrapes)
     for server in FLEET:
         assert {"draining", "exited", "loading", "serving"} <= {one.word for one in fleet[server]}
