@@ -76,7 +76,7 @@ def course(chance: random.Random, number: int, first: int, scrapes: int) -> Iter
     follow: list[tuple[str, int]] = []
     for now in range(scrapes):
         clock = (first + now) % DAY
-        if clock in [hour * HOUR + number * 40 for hour in ROLLING]:
+        if word != "away" and clock in [hour * HOUR + number * 40 for hour in ROLLING]:
             follow, left = [("draining", 4), ("exited", 1), ("loading", _start(chance))], 0
         if left <= 0:
             if not follow and word == "away":

@@ -15,9 +15,9 @@ Served = Sequence[tuple[Server, Sequence[Moment]]]
 
 
 def seen_by_exporter(chance: random.Random, scrapes: int) -> list[bool]:
-    """It is restarted once or twice a day, for two scrapes."""
-    away = {chance.randrange(DAY) + more for more in (0, 1) for _ in range(1)}
-    return [now not in away for now in range(scrapes)]
+    """It is restarted once a day, for two scrapes."""
+    began = chance.randrange(DAY)
+    return [not began <= now < began + 2 for now in range(scrapes)]
 
 
 def of_host(chance: random.Random, host: str, first: int, servers: Served, seen: Sequence[bool]) -> Iterator[Line]:
