@@ -58,6 +58,19 @@ def is_vllm_serve(argv: tuple[str, ...]) -> bool:
     return _SERVER_SCRIPT.fullmatch(words) is not None or (command and rest[:1] == ("serve",))
 
 
+def model_of(argv: tuple[str, ...]) -> str:
+    """The model that a server's command line names, a path or a name; '' when it is not seen there."""
+    if not is_vllm_serve(argv):
+        return ""
+    for at, word in enumerate(argv):
+        if word == "--model" and at + 1 < len(argv):
+            return argv[at + 1]
+        if word.startswith("--model="):
+            return word.partition("=")[2]
+    after = argv[argv.index("serve") + 1 :] if "serve" in argv else ()
+    return after[0] if after and not after[0].startswith("-") else ""
+
+
 def is_python(program: str) -> bool:
     """True for an interpreter, as python3.13t and pypy3 are."""
     return os.path.basename(program).startswith(("python", "pypy"))

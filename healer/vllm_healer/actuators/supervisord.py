@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from vllm_healer.actuators.commands import model_of
 from vllm_healer.actuators.listeners import find_stranger, holds, port_uids
 from vllm_healer.actuators.processes import PROC, Snapshot, find_traced, read_snapshot, send, still_alive, user_of
 from vllm_healer.actuators.supervisor_rpc import TIMEOUT, Supervisor, parse_autorestart, parse_program_file
@@ -53,7 +54,7 @@ class Supervisord:
         view = make_view(info, pid, snapshot, remembered, place, parse_autorestart(config), time.time())
         if not is_ours(info, pid, snapshot, place):
             return view
-        no_way_back = missing_file(parse_program_file(config), pid, self._proc) if view.tree else ""
+        no_way_back = self._no_way_back(view, snapshot, parse_program_file(config), pid) if view.tree else ""
         view = replace(view, no_way_back=no_way_back, traced=find_traced(view.tree, self._proc))
         return self._with_stranger(view, target, snapshot)
 
@@ -78,6 +79,12 @@ class Supervisord:
 
     def _supervisor(self, target: Target) -> Supervisor:
         return Supervisor(target, self._timeout, self._trusted(target), self._proc)
+
+    def _no_way_back(self, view: SupervisorView, snapshot: Snapshot, program: str, pid: int) -> str:
+        """Words for what a start needs and would not find; '' when nothing is seen to be missing."""
+        server = snapshot.processes.get(view.incarnation.pid)
+        model = missing_model(model_of(server.argv), server.pid, self._proc) if server is not None else ""
+        return missing_file(program, pid, self._proc) or model
 
     def _with_stranger(self, view: SupervisorView, target: Target, snapshot: Snapshot) -> SupervisorView:
         known = frozenset(ref.pid for ref in (*view.tree, *view.unsupervised))
@@ -112,6 +119,34 @@ def choose_place(supervisor: Supervisor, pid: int, proc: Path) -> Place:
         return Place.ELSEWHERE
     owned = supervisor.uids <= {0} or supervisor.uids == {user_of(pid, proc)}
     return Place.PORT if owned else Place.UNPROVEN
+
+
+def missing_model(model: str, server_pid: int, proc: Path) -> str:
+    """Words when the model's directory is gone, as after a disk that was unmounted; '' when that is not known.
+
+    Only an absolute path is judged. It must be missing both here and where the server, which may have mounts of its
+    own, looks for it.
+    """
+    root = proc / str(server_pid) / "root"
+    try:
+        if not model.startswith("/") or not os.path.samefile(root, "/"):
+            return ""
+    except OSError:
+        return ""
+    if not (_is_missing(model) and _is_missing(f"{root}{model}")):
+        return ""
+    return f"its model {model} is not there; bring it back, for a start would fail without it"
+
+
+def _is_missing(path: str) -> bool:
+    """True if nothing has that name. What may not be looked at may be there."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def missing_file(path: str, supervisor_pid: int, proc: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vllm_healer.actuators.commands import is_vllm_serve, role_of
+from vllm_healer.actuators.commands import is_vllm_serve, model_of, role_of
 from vllm_healer.actuators.processes import (
     Process,
     Snapshot,
@@ -180,3 +180,20 @@ def test_sees_a_tracer_that_attaches_and_goes() -> None:
         finally:
             child.kill()
     assert tracer_of(child.pid) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "model"),
+    [
+        ("vllm serve /models/llama --port 8000", "/models/llama"),
+        ("/opt/bin/vllm serve --port 8000 --model /models/llama", "/models/llama"),
+        ("python3 -m vllm.entrypoints.openai.api_server --model=/models/llama --port 8000", "/models/llama"),
+        ("vllm serve --config /etc/vllm.yml", ""),
+        ("vllm serve", ""),
+        ("vllm serve --model", ""),
+        ("python3 -m http.server --model /x", ""),
+        ("", ""),
+    ],
+)
+def test_reads_the_model_of_a_server(line: str, model: str) -> None:
+    assert model_of(tuple(line.split())) == model

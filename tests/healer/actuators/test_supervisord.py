@@ -15,7 +15,7 @@ from tests.healer.actuators.acting import handle, reap, restart
 from vllm_healer.actuators import processes
 from vllm_healer.actuators.processes import PROC
 from vllm_healer.actuators.supervisor_rpc import Supervisor
-from vllm_healer.actuators.supervisord import Supervisord, missing_file
+from vllm_healer.actuators.supervisord import Supervisord, missing_file, missing_model
 from vllm_healer.errors import Blind, PermanentError, TemporaryError
 from vllm_healer.handle import Handle
 from vllm_healer.model import NO_INCARNATION, Outcome, ProcessRef, RunState, Target
@@ -49,6 +49,28 @@ def test_says_that_the_file_which_a_start_would_run_is_gone(tmp_path: Path) -> N
     assert missing_file(str(gone), os.getpid(), PROC) == (
         f"supervisord would run {gone}, which is not there; install it, or correct the program's command"
     )
+
+
+def test_says_that_the_model_which_a_start_would_load_is_gone(tmp_path: Path) -> None:
+    """A disk that was unmounted under a server that still runs, or hangs because of it."""
+    there = tmp_path / "model"
+    there.mkdir()
+    assert missing_model(str(there), os.getpid(), PROC) == ""
+    assert missing_model(str(tmp_path / "gone"), os.getpid(), PROC) == (
+        f"its model {tmp_path}/gone is not there; bring it back, for a start would fail without it"
+    )
+
+
+def test_of_a_model_that_is_a_name_or_that_it_cannot_see_it_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "root").symlink_to(tmp_path)  # another root directory than ours
+    assert missing_model("meta-llama/Llama-3.1-8B", os.getpid(), PROC) == ""
+    assert missing_model("", os.getpid(), PROC) == ""
+    assert missing_model("/gone", 7, tmp_path) == ""
+    assert missing_model("/gone", 8, tmp_path) == ""
+    file = tmp_path / "file"
+    file.touch()
+    assert missing_model(f"{file}/below", os.getpid(), PROC) == ""  # not a directory: nothing is concluded
 
 
 def test_of_a_file_that_it_cannot_see_it_says_nothing(tmp_path: Path) -> None:
