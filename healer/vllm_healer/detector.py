@@ -23,6 +23,10 @@ class Detector:
         """The cause with its evidence in words and numbers, or None when it is another."""
         raise NotImplementedError
 
+    def suspected(self, incident: Incident, facts: Facts) -> bool:
+        """True if it is worth a word when it is ruled out: an alert of the incident might mean it."""
+        return bool(self.supporting(incident))
+
     def supporting(self, incident: Incident) -> frozenset[str]:
         """The names of the incident's alerts that support an action. An alert labelled healable="false" never does."""
         healable = {alert.name for alert in incident.alerts if alert.healable}

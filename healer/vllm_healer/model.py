@@ -6,7 +6,7 @@ bytes -> Alert -> Incident -> Diagnosis -> Plan -> Refusal | Permit -> Result ->
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from itertools import takewhile
 
@@ -193,6 +193,11 @@ class Signals:
     more: Mapping[str, Signal] = field(default_factory=dict)  # by series: what detectors read beyond these
     faults: Mapping[str, Signal] = field(default_factory=dict)  # by failure mode: 1 while an alert tells of it
 
+    def ages(self) -> tuple[float, ...]:
+        """The age of each sample that there is, in seconds."""
+        every = (*(getattr(self, each.name) for each in fields(self)), *self.more.values(), *self.faults.values())
+        return tuple(signal.age for signal in every if isinstance(signal, Signal))
+
 
 @dataclass(frozen=True)
 class Target:
@@ -258,6 +263,15 @@ class Diagnosis:
     evidence: str
     supporting_alerts: frozenset[str] = frozenset()  # alert names that must still fire for an action on this cause
     advice: str = ""  # what a person does about it, in words; '' where the remediation says it
+    ruled_out: tuple[str, ...] = field(default=(), compare=False)  # causes that it was asked for before, and is not
+    sample_age: float | None = field(default=None, compare=False)  # seconds, of the oldest sample that counted
+
+    def words(self) -> str:
+        """The cause, its evidence with its age, and what was ruled out, in one sentence."""
+        age = f"samples up to {self.sample_age:.0f} s old" if self.sample_age is not None else ""
+        no = f"ruled out: {', '.join(self.ruled_out)}" if self.ruled_out else ""
+        about = "; ".join(filter(None, (age, no)))
+        return f"{self.cause}: {self.evidence} ({about})" if about else f"{self.cause}: {self.evidence}"
 
 
 @dataclass(frozen=True)

@@ -398,7 +398,7 @@ def test_simulates_what_would_be_done_and_does_nothing(shell: Shell, world: Any,
     code, out, _ = shell.run("simulate", payload(shell, body))
     assert code == 0
     assert out == (
-        f"{SERVER}: engine_dead: /health is 503 and the supervisor says exited\n"
+        f"{SERVER}: engine_dead: /health is 503 and the supervisor says exited (ruled out: orphans, start_hung)\n"
         "  -> would run restart_engine now: restart the engine: /health is 503 and the supervisor says exited\n"
     )
     asked = b"".join(request.body for request in world.requests)

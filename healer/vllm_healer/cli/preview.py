@@ -50,9 +50,7 @@ def _judge(incident: Incident, sources: Sources) -> dict[str, object]:
     decision = decide(incident, sources)
     diagnosis, plan = decision.diagnosis, decision.plan
     refusal = decision.against(sources.journal.ledger(plan))
-    found = (
-        f"{plain_name(incident.server) if incident.server else '(no server)'}: {diagnosis.cause}: {diagnosis.evidence}"
-    )
+    found = f"{plain_name(incident.server) if incident.server else '(no server)'}: {diagnosis.words()}"
     return {
         "server": incident.server,
         "diagnosis": asdict(diagnosis),

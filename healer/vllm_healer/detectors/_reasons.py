@@ -28,6 +28,9 @@ class FailureMode(Detector):
     def mode(self) -> str:
         return type(self).__module__.rpartition(".")[2]
 
+    def suspected(self, incident: Incident, facts: Facts) -> bool:
+        return self.told(facts)
+
     def told(self, facts: Facts) -> bool:
         """True while an alert tells of it, by a fresh sample."""
         return facts.signals is not None and fresh(facts.signals.faults.get(self.mode()), facts.max_signal_age) == 1

@@ -54,6 +54,7 @@ def _plan_from_json(text: str) -> Plan:
     written: dict[str, Any] = json.loads(text)
     diagnosis = written.pop("diagnosis")
     diagnosis["supporting_alerts"] = frozenset(diagnosis["supporting_alerts"])
+    diagnosis["ruled_out"] = tuple(diagnosis.get("ruled_out", ()))
     processes = _tree(written.pop("processes", ()))
     return Plan(**_known(Plan, written), diagnosis=Diagnosis(**_known(Diagnosis, diagnosis)), processes=processes)
 

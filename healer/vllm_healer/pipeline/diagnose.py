@@ -18,11 +18,21 @@ def diagnose(incident: Incident, facts: Facts, using: Detectors | None = None) -
     """
     if facts.target is None:
         return Diagnosis("unknown", facts.target_problem or "the alerts name no listed target")
+    ruled_out: list[str] = []
     for name, detector in (detectors() if using is None else using).items():
         found = _ask(name, detector, incident, facts)
         if found is not None:
-            return _of_whom(found, detector, facts)
-    return unexplained(facts)
+            return _with_context(_of_whom(found, detector, facts), ruled_out, facts)
+        if detector.suspected(incident, facts):
+            ruled_out.append(name)
+    return _with_context(unexplained(facts), ruled_out, facts)
+
+
+def _with_context(found: Diagnosis, ruled_out: list[str], facts: Facts) -> Diagnosis:
+    """Adds what it is not, and how old the oldest sample is that is young enough to be evidence."""
+    known = facts.signals.ages() if facts.signals is not None else ()
+    age = max((age for age in known if age <= facts.max_signal_age), default=None)
+    return replace(found, ruled_out=tuple(ruled_out), sample_age=age)
 
 
 def _of_whom(found: Diagnosis, detector: Detector, facts: Facts) -> Diagnosis:

@@ -69,7 +69,7 @@ class Advance:
             self._tell(incident, decision)
             return
         found = decision.diagnosis
-        self._recorder.finding(incident, found.cause, f"{found.cause}: {found.evidence}")
+        self._recorder.finding(incident, found.cause, found.words())
         answer = self._deps.journal.reserve(decision.plan, self._deps.clock.now(), decision.against)
         if isinstance(answer, Refusal):
             self._deps.own.refusals.labels(reason=answer.reason, server=incident.server).inc()
@@ -87,7 +87,7 @@ class Advance:
 
     def _tell(self, incident: Incident, decision: Decision) -> None:
         found, plan = decision.diagnosis, decision.plan
-        self._recorder.finding(incident, found.cause, f"{found.cause}: {found.evidence}; {plan.reason}")
+        self._recorder.finding(incident, found.cause, f"{found.words()}; {plan.reason}")
         if plan.verify:
             words = f"nothing is done, it is watched: {plan.reason}"
             self._recorder.state(incident, IncidentState.VERIFYING, words, expected=IncidentState.OPEN)

@@ -18,6 +18,18 @@ def seen(cases: ModuleType, *names: str, **changes: object) -> Diagnosis:
     return diagnose(cases.incident(*names), cases.facts(**changes))
 
 
+def test_says_how_old_its_evidence_is_and_what_was_ruled_out(cases: ModuleType) -> None:
+    found = seen(cases, "VllmEngineStalled", signals=replace(cases.signals(), faults={"cuda_error": Signal(1.0, 2.0)}))
+    assert (found.sample_age, found.ruled_out) == (4.0, ("orphans", "cuda_error"))
+    assert found.words().endswith("in 8.0 s (samples up to 4 s old; ruled out: orphans, cuda_error)")
+
+
+def test_an_unexplained_server_shows_what_it_is_not_and_no_age_of_samples_that_do_not_count(cases: ModuleType) -> None:
+    found = seen(cases, "VllmEngineStalled", signals=cases.signals(age=90.0))
+    assert (found.cause, found.sample_age) == ("unknown", None)
+    assert {"orphans", "engine_stalled"} <= set(found.ruled_out)
+
+
 def test_the_documented_order() -> None:
     ordered = ["orphans", "engine_dead", "api_server_frozen", "engine_stalled", "overload"]
     assert [name for name in detectors() if name in ordered] == ordered
