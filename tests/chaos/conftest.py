@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests import ports
+from tests.e2e.harness.vllm_server import NO_SCRIPT, find_script
 
 HELD = pytest.StashKey[list[str]]()
 
@@ -47,6 +48,15 @@ def healer(stage: ModuleType) -> Iterator[Any]:
         running.start()
         yield running
         running.kill()
+
+
+@pytest.fixture
+def script() -> Path:
+    """The script that runs a real vLLM."""
+    found = find_script()
+    if found is None:
+        pytest.skip(NO_SCRIPT)
+    return found
 
 
 @pytest.fixture

@@ -7,18 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness.detection import LOOK_HUNG, SLOW, STALLED, TWO_ENGINES, Fault, running_fleet
-from tests.e2e.harness.vllm_server import NO_SCRIPT, find_script
 
 ONE_OF_TWO = 30.0  # seconds; the project's goal
 WATCHED_FOR = 90.0  # seconds: the prefill takes 45, and a step of 3 s is seen 30 times
-
-
-@pytest.fixture
-def script() -> Path:
-    found = find_script()
-    if found is None:
-        pytest.skip(NO_SCRIPT)
-    return found
 
 
 @pytest.mark.timeout(900)

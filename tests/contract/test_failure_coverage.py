@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ RULES = [
     for rule in group["rules"]
 ]
 EXPRESSIONS = {rule["alert"]: rule["expr"] for rule in RULES}
+
+FAULTS = ROOT / "tests" / "chaos" / "faults"
 
 # Recorded from runs of a real vLLM 0.32: the alert selects a class that the exporter finds in the log.
 RECORDED = {
@@ -42,6 +46,16 @@ def rows() -> dict[str, list[str]]:
     return {number: [cell.strip() for cell in cells.split("|")] for number, cells in found}
 
 
+def shown() -> Iterator[tuple[str, str, str]]:
+    """Mode, fault and alert of each `one.shows(mode, alert, …)` in the faults of real servers."""
+    modules = [ast.parse(file.read_text()) for file in sorted(FAULTS.glob("*.py"))]
+    for fault in (one for module in modules for one in module.body if isinstance(one, ast.FunctionDef)):
+        for call in ast.walk(fault):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "shows":
+                mode, alert = (ast.literal_eval(argument) for argument in call.args[:2])
+                yield mode, fault.name, alert
+
+
 def test_every_failure_mode_has_a_row_with_its_name() -> None:
     modes = yaml.safe_load((ROOT / "prometheus" / "failure_modes.yml").read_text())
     wanted = {mode["id"]: f"`{name}`" for name, mode in modes.items() if "id" in mode}
@@ -63,6 +77,20 @@ def test_who_is_not_seen_is_said_with_a_reason_and_the_others_have_an_alert() ->
 def test_every_test_that_is_named_as_a_proof_is_there() -> None:
     for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)", PAGE):
         assert f"def {name}(" in (ROOT / file).read_text(), (file, name)
+
+
+def test_at_least_fifteen_are_proved_on_a_real_vllm_and_the_page_counts_right() -> None:
+    real = [number for number, cells in rows().items() if "real vLLM" in cells[2]]
+    assert len(real) >= 15
+    assert f"{len(real)} are proved on a real vLLM" in " ".join(PAGE.split())
+
+
+def test_each_fault_that_the_page_times_shows_that_mode_by_an_alert_of_its_row() -> None:
+    known = set(shown())
+    for mode, cells in rows().items():
+        alerts = re.findall(r"\[(\w+)\]\(runbooks/", cells[1])
+        for fault in re.findall(r"`(\w+)` \d+ s", cells[2]):
+            assert any((mode, fault, alert) in known for alert in alerts), (mode, fault)
 
 
 @pytest.mark.parametrize("log", RECORDED)

@@ -90,10 +90,7 @@ class Fleet:
 
     def firing(self) -> set[tuple[str, str]]:
         """(alert, server) of those that fire in Prometheus now."""
-        answer = httpio.get_json(f"{self.stack.urls.prometheus}/api/v1/alerts", timeout=4)
-        alerts = answer["data"]["alerts"] if answer else []
-        labels = [one["labels"] for one in alerts if one["state"] == "firing"]
-        return {(each["alertname"], each.get("server", "")) for each in labels if each["alertname"] in WATCHED}
+        return {(alert, server) for alert, server in self.stack.firing() if alert in WATCHED}
 
     def settle(self) -> None:
         """Waits until all is well and judged as usual, by an exporter that remembers nothing."""

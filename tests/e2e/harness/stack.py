@@ -70,15 +70,17 @@ class Stack:
         with_healer: bool = True,
         others: Sequence[int] = (),
         env: Mapping[str, str] | None = None,
+        exporter: str = _EXPORTER,
     ) -> None:
-        """`others`: ports of servers that are watched, too, but not run by supervisord; `env`: of the parts."""
+        """`others`: ports of servers that are watched, too, but not run by supervisord; `env`: of the parts;
+        `exporter`: its settings."""
         self.run = run
         self.port = vllm_port
         self.logs = run / "logs"
         self.logs.mkdir(parents=True)
         self.supervisor = Supervisor(run, self.logs)
         self.urls, self.token_file, self.parts = _make_parts(
-            run, self.logs, (vllm_port, *others), self.supervisor.url, env or {}
+            run, self.logs, (vllm_port, *others), self.supervisor.url, env or {}, exporter
         )
         if not with_healer:
             del self.parts["healer"]
@@ -153,9 +155,15 @@ class Stack:
         alerts = httpio.get_json(f"{self.urls.alertmanager}/api/v2/alerts?active=true") or []
         return {str(alert["labels"]["alertname"]) for alert in alerts}
 
-    def exported(self, family: str) -> float | None:
-        """The exporter's value of one family of this server."""
-        start = f'{family}{{server="{self.name}"'
+    def firing(self) -> set[tuple[str, str]]:
+        """(alert, server) of those that fire in Prometheus now; the server is '' in alerts of a host."""
+        answer = httpio.get_json(f"{self.urls.prometheus}/api/v1/alerts", timeout=4)
+        labels = [one["labels"] for one in answer["data"]["alerts"] if one["state"] == "firing"] if answer else []
+        return {(str(each["alertname"]), str(each.get("server", ""))) for each in labels}
+
+    def exported(self, family: str, server: str = "") -> float | None:
+        """The exporter's value of one family of a server; of the first one without a name."""
+        start = f'{family}{{server="{server or self.name}"'
         lines = httpio.get_text(f"{self.urls.exporter}/metrics").splitlines()
         return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start)), None)
 
@@ -196,7 +204,7 @@ def running_stack(run: Path, vllm_port: int, with_healer: bool = True) -> Iterat
 
 
 def _make_parts(
-    run: Path, logs: Path, ports: Sequence[int], supervisor: str, env: Mapping[str, str]
+    run: Path, logs: Path, ports: Sequence[int], supervisor: str, env: Mapping[str, str], exporter: str
 ) -> tuple[Urls, Path, dict[str, Part]]:
     """The project's own rendering and command lines, with two files of settings instead of the checkout's."""
     _use_newest_tools()
@@ -207,7 +215,7 @@ def _make_parts(
 
     env_file = run / "env"
     env_file.write_text(_settings(ports))
-    (run / "exporter.yml").write_text(_EXPORTER)
+    (run / "exporter.yml").write_text(exporter)
     (run / "healer.yml").write_text(_HEALER.format(port=ports[0], supervisor=supervisor))
     hostname = socket.gethostname()
     settings = load_settings(env_file, {}, hostname)
