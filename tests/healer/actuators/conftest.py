@@ -19,6 +19,7 @@ PROGRAMS = {
     "wrapped": "false wrapped",
     "stubborn": "false stubborn",
     "frozen": "false",
+    "stopped_whole": "false",
     "orphaned": "false",
     "reused": "false",
     "changed": "false",

@@ -151,6 +151,19 @@ def test_ends_stopped_children(fleet: Any, supervisord: Supervisord) -> None:
     assert processes.still_alive(old.tree) == ()
 
 
+def test_ends_a_stopped_api_server_which_takes_no_notice_of_sigterm(
+    fleet: Any, supervisord: Supervisord, supervised: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restart_engine, "GRACE", 0.2)
+    program = fleet.programs["stopped_whole"]
+    old = program.start(supervisord.observe)
+    os.kill(old.incarnation.pid, signal.SIGSTOP)
+    result, steps = restart(supervisord, program.target, old.incarnation.key)
+    assert (result.outcome, steps) == (Outcome.DONE, ["stop", "start"])
+    assert processes.still_alive(old.tree) == ()
+    supervised.wait_for(lambda: program.starts() == 2, "the second start")
+
+
 def test_starts_what_exited_and_removes_what_it_left(
     fleet: Any, supervisord: Supervisord, supervised: ModuleType
 ) -> None:
