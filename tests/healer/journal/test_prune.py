@@ -225,3 +225,14 @@ def test_a_large_journal_of_an_earlier_release_is_left_as_it_is(
     journal = Journal.open(path, clock)  # type: ignore[arg-type]
     assert not journal.give_back()
     journal.close()
+
+
+def test_every_table_that_names_an_incident_or_an_action_is_pruned_with_it() -> None:
+    """Another one belongs into prune.py too: while its rows are there, what they name cannot go."""
+    naming = {
+        table.name
+        for table in schema.metadata.sorted_tables
+        for key in table.foreign_keys
+        if key.column.table in (schema.incidents, schema.actions)
+    }
+    assert naming == {"alerts", "entries", "actions", "findings", "approvals", "steps"}
