@@ -73,7 +73,8 @@ class Room:
             free = held[alert.name] < OF_NAME
         else:
             others = sum(count for name, count in held.items() if name not in self.admission.telling)
-            free = others < OF_SERVER
+            # What is for people alone opens no incident, and so waits however long it fires.
+            free = others < OF_SERVER and self.waiting < WAITING + OF_SERVER * len(listed)
         held[alert.name] += free
         self.waiting += free
         return free

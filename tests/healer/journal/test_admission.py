@@ -99,6 +99,14 @@ def test_a_flood_about_a_listed_server_leaves_room_for_what_supports_an_action(
     assert "VllmDown" in {member.name for member in guarded.open_incidents()[0].alerts}
 
 
+def test_a_flood_that_opens_no_incident_waits_within_bounds_too(guarded: Journal, cases: ModuleType) -> None:
+    """It comes a few at a time, and an incident never takes it up: what waits is read in each round."""
+    for first in range(0, 1000, 20):
+        guarded.record_alerts([alert(number, LISTED) for number in range(first, first + 20)], cases.NOW)
+    assert len(guarded.unassigned()) == 250
+    assert guarded.record_alerts([alert(1, LISTED, "VllmDown")], cases.NOW) == Recorded(1, 0)
+
+
 def test_what_alertmanager_says_beyond_the_bound_joins_no_incident_and_is_not_told_each_time(
     guarded: Journal, cases: ModuleType
 ) -> None:
