@@ -18,6 +18,7 @@ from vllm_healer.amapi import Alertmanager
 from vllm_healer.clock import SystemClock
 from vllm_healer.config import Config, compare_watched
 from vllm_healer.errors import ConfigError
+from vllm_healer.forensics import Forensics
 from vllm_healer.journal import Admission, Journal, JournalReader
 from vllm_healer.metrics import HealerMetrics
 from vllm_healer.model import ProcessRef
@@ -65,7 +66,8 @@ def make_deps(config: Config, journal: Journal, clock: Clock, own: HealerMetrics
     """Returns the same sources with what is needed to act on them."""
     sources = make_sources(config, journal, clock)
     read = {field.name: getattr(sources, field.name) for field in fields(sources)} | {"journal": journal}
-    return Deps(**read, own=own, tell=fallback(config.fallback_webhook_file))
+    keep = Forensics.beside(config.journal).keep
+    return Deps(**read, own=own, tell=fallback(config.fallback_webhook_file), keep=keep)
 
 
 def fallback(webhook_file: str) -> Callable[[str], bool]:

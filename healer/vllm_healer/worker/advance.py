@@ -13,7 +13,7 @@ from vllm_healer.model import Incident, IncidentState, Outcome, Permit, Refusal,
 from vllm_healer.pipeline.act import act, untouched
 from vllm_healer.pipeline.decide import Decision, decide
 from vllm_healer.worker.deps import Deps
-from vllm_healer.worker.follow import Follow
+from vllm_healer.worker.follow import Follow, is_reversible
 from vllm_healer.worker.handles import make_handle
 from vllm_healer.worker.recorder import Recorder, log
 
@@ -76,7 +76,16 @@ class Advance:
             log.info("incident=%d refused reason=%s: %s", incident.id, answer.reason, answer.words)
             return
         self._recorder.state(incident, IncidentState.ACTING, f"{decision.plan.remediation} is under way")
+        self._keep_evidence(incident, answer, decision)
         self._act(incident, answer)
+
+    def _keep_evidence(self, incident: Incident, permit: Permit, decision: Decision) -> None:
+        """Keeps what an action destroys, before it does. What is taken back destroys nothing."""
+        if is_reversible(permit.plan):
+            return
+        kept = self._deps.keep(permit, decision.facts)
+        if kept:
+            self._recorder.note(incident, "note", f"what was seen before action {permit.action} is kept in {kept}")
 
     def _note_finding(self, incident: Incident, decision: Decision) -> None:
         """Remembers what is wrong. What asks for no action, such as that it looks well again, replaces nothing."""

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from vllm_healer.journal import Journal
 from vllm_healer.metrics import HealerMetrics
+from vllm_healer.model import Facts, Permit
 from vllm_healer.pipeline.sources import Sources
+
+
+def no_evidence(permit: Permit, facts: Facts) -> str:
+    """Keeps nothing."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -17,3 +23,4 @@ class Deps(Sources):
     journal: Journal
     own: HealerMetrics
     tell: Callable[[str], bool]  # the fallback channel, for when alerts cannot travel; True: it was delivered
+    keep: Callable[[Permit, Facts], str] = no_evidence  # keeps what an action destroys; returns where, '' if nowhere

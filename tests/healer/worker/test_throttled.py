@@ -39,6 +39,7 @@ def test_is_throttled_until_the_load_is_less_and_then_no_more(world: Any) -> Non
     assert world.states() == {IncidentState.HEALED: 1}
     assert any("the throttle was taken off" in line for line in world.history() if line.startswith("verdict"))
     assert world.server.restarts == 0
+    assert world.evidence == []  # nothing is destroyed
 
 
 def test_an_overload_that_outlasts_the_throttle_is_for_a_person(world: Any) -> None:

@@ -25,6 +25,14 @@ def test_a_stalled_engine_is_restarted_once_and_verified(world: Any) -> None:
     assert any("restart_engine" in line and line.startswith("intent") for line in world.history())
 
 
+def test_evidence_is_kept_before_a_restart_and_once(world: Any) -> None:
+    world.run(16)
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.run(30)
+    assert (world.evidence, world.server.restarts) == ([0], 1)
+
+
 def test_the_alert_that_lingers_after_the_healing_opens_nothing(world: Any) -> None:
     world.run(16)
     world.hang()

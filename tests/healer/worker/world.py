@@ -16,11 +16,13 @@ from vllm_healer.metrics import HealerMetrics
 from vllm_healer.model import (
     Alert,
     Canary,
+    Facts,
     Health,
     Incarnation,
     IncidentState,
     Instant,
     Look,
+    Permit,
     ProcessRef,
     RunState,
     Signal,
@@ -162,6 +164,7 @@ class World:
     watchdog: bool = True
     told: list[str] = field(default_factory=list)
     channel_up: bool = True
+    evidence: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.alerts = [alert("Watchdog", server="")]
@@ -178,13 +181,27 @@ class World:
         """Also: what a restarted healer is."""
         self.own = own = HealerMetrics()
         deps = Deps(
-            self.config, self.clock, self.journal, self, self, self.server, {"fake": self.server}, own, self.tell
+            self.config,
+            self.clock,
+            self.journal,
+            self,
+            self,
+            self.server,
+            {"fake": self.server},
+            own,
+            self.tell,
+            self.keep,
         )
         return Worker(deps, executor or Inline())
 
     def set_config(self, **changes: Any) -> None:
         self.config = replace(self.config, **changes)
         self.worker = self.new_worker()
+
+    def keep(self, permit: Permit, facts: Facts) -> str:
+        """Where evidence is kept; `evidence` has the restarts that there had been by then."""
+        self.evidence.append(self.server.restarts)
+        return ""
 
     def tell(self, words: str) -> bool:
         """The fallback channel; `told` has what was delivered."""
