@@ -180,12 +180,13 @@ def courses() -> tuple[Panel, ...]:
         timeseries(
             "Requests",
             "Per second, over 1 minute: answered, and failed by the server's fault.",
+            # What is bad lies below: where there is none of it, its line is on the axis and not on what is good.
+            Query(f"sum({FAILED})", "failed", colour=MEANS["failed"]),
             Query(
                 f"sum(server:vllm_requests:rate1m{HERE}) - (sum({FAILED}) or 0 * max({EVERY}))",
                 "answered",
                 colour=MEANS["answered"],
             ),
-            Query(f"sum({FAILED})", "failed", colour=MEANS["failed"]),
             unit="reqps",
             stacked=True,
             missing="no requests",
@@ -206,14 +207,14 @@ def courses() -> tuple[Panel, ...]:
             "Requests in the running batches, and waiting for a place. A queue that stays needs less load or more "
             "replicas, no restart.",
             Query(
-                f"sum(max_over_time(server:vllm_requests_running:sum{HERE}[$__interval]))",
-                "running",
-                colour=MEANS["running"],
-            ),
-            Query(
                 f"sum(max_over_time(server:vllm_requests_waiting:sum{HERE}[$__interval]))",
                 "waiting",
                 colour=MEANS["waiting"],
+            ),
+            Query(
+                f"sum(max_over_time(server:vllm_requests_running:sum{HERE}[$__interval]))",
+                "running",
+                colour=MEANS["running"],
             ),
             stacked=True,
             soft_top=5,

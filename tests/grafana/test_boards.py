@@ -278,7 +278,7 @@ def found_under(value: object, key: str) -> Iterator[Any]:
 
 def test_the_paths_from_a_symptom_name_panels_that_are_there() -> None:
     """In the last column of the table: panels, in italics, of any board; in the first two: words of Overview."""
-    table = page(files.load()).partition("## From a symptom to its cause")[2].partition("## On every board")[0]
+    table = page(files.load()).partition("## From a symptom to its cause")[2].partition("\n## ")[0]
     rows = [row.split("|")[1:-1] for row in table.splitlines() if row.startswith("| ")][1:]
     titles = {panel["title"] for board in BOARDS.values() for panel in panels(board)}
     columns = {column for board in BOARDS.values() for query in asked(board) if (column := query.column)}

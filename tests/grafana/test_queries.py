@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from grafana.builder import files
+from grafana.builder.page import page
 from tests.alerts.toolchain import PROMETHEUS, Tools, output_of
 from tests.grafana.written import BOARDS, Object, asked, everything, marks
 
@@ -48,6 +50,20 @@ def test_every_query_is_expected_to_give_something_in_some_scene() -> None:
     for name, board in BOARDS.items():
         expected = {panel for scene in EXPECTED[name].values() for panel in scene}
         assert {panel for panel, _ in named(board)} - expected == set(), name
+
+
+def test_the_page_says_how_many_panels_have_their_values_checked() -> None:
+    checked = {
+        (name, panel.partition(" / ")[0])
+        for name, scenes in EXPECTED.items()
+        for shown in scenes.values()
+        for panel, values in shown.items()
+        if values and not panel.startswith("annotation ")
+    }
+    assert len(checked) >= 40
+    assert f"expected numbers of {len(checked)} panels, each that asks Prometheus," in page(files.load()).replace(
+        "\n", " "
+    )
 
 
 def named(board: Object) -> Iterator[tuple[str, str]]:
