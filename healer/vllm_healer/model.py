@@ -404,6 +404,22 @@ class Approval:
     used_by: int = 0  # the action that was begun on it; 0: none
 
 
+EVERYTHING = "all"
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """A time in which people work on something, begun by a command."""
+
+    about: str  # EVERYTHING, "server NAME" or "pool NAME"
+    begun: Instant
+    seconds: float
+    words: str  # who began it, and why
+
+    def covers(self, server: str, pool: str) -> bool:
+        return self.about in (EVERYTHING, f"server {server}", f"pool {pool}")
+
+
 @dataclass(frozen=True)
 class Ledger:
     """The earlier actions in the journal, read in the same transaction that reserves."""
@@ -411,6 +427,7 @@ class Ledger:
     paused: str = ""  # who paused it and why; '' when it is not paused
     entries: tuple[LedgerEntry, ...] = ()  # newest first: unfinished ones, those near the plan, the last ones anywhere
     approval: Approval | None = None  # the newest request for the plan's remediation, incident and incarnation
+    maintenance: tuple[Maintenance, ...] = ()  # those begun by a command and not ended, also such as are over by now
     resumed: int = 0  # the newest action when a person ran `resume` last: what was before it breaks nothing any more
 
     def failed_in_a_row(self, server: str, remediation: str) -> int:

@@ -116,7 +116,9 @@ def test_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert (ended.value.code, capsys.readouterr().out.split()[0]) == (0, "vllm-healer")
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"approve", "backup", "explain", "refuse", "simulate"}))
+@pytest.mark.parametrize(
+    "command", sorted(set(COMMANDS) - {"approve", "backup", "explain", "maintenance", "refuse", "simulate"})
+)
 def test_a_configuration_that_is_not_there_is_1(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--config", "/nowhere/healer.yml"]) == 1
     captured = capsys.readouterr()
@@ -260,6 +262,34 @@ def test_answers_an_approval_in_the_journal_when_no_healer_runs(
     code, _, err = shell.run("refuse", "1")
     assert (code, err) == (1, "vllm-healer: approval 1 was approved already: anna: seen\n")
     assert "there is no approval 9" in shell.run("approve", "9")[2]
+
+
+def test_begins_and_ends_maintenance_in_the_journal_when_no_healer_runs(
+    shell: Shell, cases: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: "anna")
+    where = f"through {shell.folder}/journal.sqlite\n"
+    started = shell.run("maintenance", "start", "--for", "90m", "--reason", "new driver")
+    assert started[:2] == (0, f"maintenance of all started {where}")
+    with shell.journal() as journal:
+        (found,) = journal.ledger(cases.plan()).maintenance
+        assert (found.about, found.seconds, found.words) == ("all", 5400.0, "anna: new driver")
+    assert shell.run("maintenance", "end")[:2] == (0, f"maintenance of all ended {where}")
+    with shell.journal() as journal:
+        assert journal.ledger(cases.plan()).maintenance == ()
+
+
+def test_maintenance_of_what_is_not_listed_is_an_error(shell: Shell) -> None:
+    code, _, err = shell.run("maintenance", "start", "--pool", "chatt")
+    assert (code, err) == (1, "vllm-healer: pool 'chatt' is not in healer.yml; known: none\n")
+
+
+@pytest.mark.parametrize("time", ["2", "h", "-1h", "31d", "0m", "1.5h"])
+def test_a_time_that_is_none_is_wrong_use(shell: Shell, time: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["maintenance", "start", f"--for={time}"])
+    assert ended.value.code == 2
+    assert "is no time up to 30d; write 90m, 2h or 3d" in capsys.readouterr().err
 
 
 def test_a_user_without_a_name_can_pause(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vllm_healer import unix_socket
 from vllm_healer.config import Config
-from vllm_healer.errors import Blind, JournalError, NotWaiting
+from vllm_healer.errors import Blind, ConfigError, JournalError, NotWaiting
 from vllm_healer.printable import one_line
 
 SECONDS = 10.0  # for an answer; the journal's disk may be slow
@@ -28,35 +28,68 @@ QUOTED = 200  # characters of another program's answer
 
 @dataclass(frozen=True)
 class Order:
-    """An order: pause, resume, approve or refuse, with who gives it and why."""
+    """An order of a person, with who gives it and why."""
 
     verb: str
     words: str
     approval: int = 0  # the number of the request that is answered; 0: none is
+    about: str = ""  # of maintenance: all, server NAME or pool NAME
+    seconds: float = 0.0  # of maintenance; 0 ends it
+
+    @property
+    def body(self) -> dict[str, object]:
+        """The order as it is sent over HTTP."""
+        more = {"approve": ("approval",), "refuse": ("approval",), "maintenance": ("about", "seconds")}
+        return {"reason": self.words, **{name: getattr(self, name) for name in more.get(self.verb, ())}}
 
 
 def pause(config: Config, arguments: argparse.Namespace) -> int:
-    return _give(config, arguments, "pause")
+    return _give(config, arguments, Order("pause", _words(arguments)), "paused")
 
 
 def resume(config: Config, arguments: argparse.Namespace) -> int:
-    return _give(config, arguments, "resume")
+    return _give(config, arguments, Order("resume", _words(arguments)), "resumed")
 
 
 def approve(config: Config, arguments: argparse.Namespace) -> int:
-    return _give(config, arguments, "approve", arguments.approval)
+    return _give(config, arguments, Order("approve", _words(arguments), arguments.approval), "approved")
 
 
 def refuse(config: Config, arguments: argparse.Namespace) -> int:
-    return _give(config, arguments, "refuse", arguments.approval)
+    return _give(config, arguments, Order("refuse", _words(arguments), arguments.approval), "refused")
 
 
-def _give(config: Config, arguments: argparse.Namespace, verb: str, approval: int = 0) -> int:
-    order = Order(verb, f"{_user()}: {arguments.reason or 'no reason given'}", approval)
+def maintenance(config: Config, arguments: argparse.Namespace) -> int:
+    about = _about(config, arguments)
+    seconds = arguments.seconds if arguments.what == "start" else 0.0
+    order = Order("maintenance", _words(arguments), about=about, seconds=seconds)
+    state = f"maintenance of {about} {'started' if seconds else 'ended'}"
+    return _give(config, arguments, order, state)
+
+
+def _about(config: Config, arguments: argparse.Namespace) -> str:
+    """Names what maintenance is about. Raises ConfigError for a server or pool that is not in healer.yml."""
+    for kind, name, known in (
+        ("server", arguments.server, {target.server for target in config.targets}),
+        ("pool", arguments.pool, {target.pool for target in config.targets}),
+    ):
+        if name and name not in known:
+            raise ConfigError(f"{kind} {name!r} is not in healer.yml; known: {', '.join(sorted(known)) or 'none'}")
+        if name:
+            return f"{kind} {name}"
+    return "all"
+
+
+def _give(config: Config, arguments: argparse.Namespace, order: Order, state: str) -> int:
     here = "" if arguments.listen else _here(config, order)  # --listen names a healer by its address
     where = here or _over_http(config, order) or _in_journal(config, order)
-    print(json.dumps({"state": f"{verb}d", "through": where}) if arguments.json else f"{verb}d through {where}")
+    print(json.dumps({"state": state, "through": where}) if arguments.json else f"{state} through {where}")
     return 0
+
+
+def _words(arguments: argparse.Namespace) -> str:
+    """The words that say who gives the order, and why."""
+    return f"{_user()}: {arguments.reason or 'no reason given'}"
 
 
 def _here(config: Config, order: Order) -> str:
@@ -109,9 +142,8 @@ def _over_http(config: Config, order: Order) -> str:
     _check_listener(config)
     (token,) = Tokens.of(config).read(Right.OPERATE)
     headers = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json")]
-    body = {"reason": order.words, **({"approval": order.approval} if order.approval else {})}
     try:
-        answer = request("POST", url, SECONDS, headers, json.dumps(body).encode())
+        answer = request("POST", url, SECONDS, headers, json.dumps(order.body).encode())
     except Refused:
         return ""
     except RequestFailed as error:
@@ -151,6 +183,7 @@ def _in_journal(config: Config, order: Order) -> str:
             "resume": journal.resume,
             "approve": partial(journal.answer, order.approval, Consent.APPROVED),
             "refuse": partial(journal.answer, order.approval, Consent.REFUSED),
+            "maintenance": partial(journal.maintain, order.about, order.seconds),
         }
         orders[order.verb](order.words, clock.now())
     return config.journal

@@ -28,6 +28,7 @@ COMMANDS = {
     "resume": "control",
     "approve": "control",
     "refuse": "control",
+    "maintenance": "control",
     "simulate": "preview",
 }
 
@@ -95,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
         answer = add(name, words)
         answer.add_argument("approval", type=_count, metavar="APPROVAL", help="its number in `vllm-healer history`")
         answer.add_argument("--reason", default="", metavar="WORDS", help="kept in the journal")
+    maintenance = add("maintenance", "do nothing for a while to a server, a pool or (without either) anything")
+    maintenance.add_argument("what", choices=("start", "end"))
+    about = maintenance.add_mutually_exclusive_group()
+    about.add_argument("--server", default="", metavar="NAME", help="as in healer.yml")
+    about.add_argument("--pool", default="", metavar="NAME", help="as in healer.yml")
+    words = "at most 30d; it ends by itself then (default 2h)"
+    maintenance.add_argument("--for", dest="seconds", type=_duration, default=7200.0, metavar="TIME", help=words)
+    maintenance.add_argument("--reason", default="", metavar="WORDS", help="kept in the journal")
     simulate = add("simulate", "say what would be done about a webhook's payload; changes nothing")
     simulate.add_argument("payload", type=Path, metavar="PAYLOAD.json", help="what Alertmanager would send, version 4")
     return parser
@@ -111,6 +120,14 @@ def _common() -> argparse.ArgumentParser:
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=100)
+
+
+def _duration(text: str) -> float:
+    """The seconds of a time such as 90m, 2h or 3d."""
+    number, unit = text[:-1], {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    if unit is None or not number.isdecimal() or not 0 < int(number) * unit <= 30 * 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time up to 30d; write 90m, 2h or 3d")
+    return float(int(number) * unit)
 
 
 def _count(text: str) -> int:

@@ -20,6 +20,7 @@ from vllm_healer.journal import (
     findings,
     incidents,
     ledger,
+    maintenance,
     memory,
     mounts,
     prune,
@@ -228,6 +229,10 @@ class Journal(CachedReader):
     def answer(self, request: int, given: Consent, words: str, now: Instant) -> None:
         """Writes a person's answer to a request for approval; `words` say who and why. Raises NotWaiting."""
         self._writer.submit(lambda connection: approvals.answer(connection, request, given, one_line(words), now))
+
+    def maintain(self, about: str, seconds: float, words: str, now: Instant) -> None:
+        """Begins maintenance of "all", "server NAME" or "pool NAME"; for 0 seconds it ends it."""
+        self._writer.submit(lambda connection: maintenance.maintain(connection, about, seconds, words, now))
 
     def pause(self, words: str, now: Instant) -> None:
         """Stops actions until `resume`, also over restarts of the healer; `words` say who and why."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select
 
-from vllm_healer.journal import approvals, codec, entries, schema
+from vllm_healer.journal import approvals, codec, entries, maintenance, schema
 from vllm_healer.journal.schema import actions, meta, steps
 from vllm_healer.model import STOP_STEP, Instant, Ledger, LedgerEntry, Outcome, Plan, Refusal, Verification
 from vllm_healer.printable import one_line
@@ -31,7 +31,13 @@ def read_ledger(connection: Connection, plan: Plan) -> Ledger:
     ]
     by_action = {row._mapping["id"]: _entry(connection, row) for row in rows}
     newest_first = tuple(by_action[action] for action in sorted(by_action, reverse=True))
-    return Ledger(paused(connection), newest_first, approvals.find(connection, plan), resumed(connection))
+    return Ledger(
+        paused=paused(connection),
+        entries=newest_first,
+        approval=approvals.find(connection, plan),
+        maintenance=maintenance.begun(connection),
+        resumed=resumed(connection),
+    )
 
 
 def pause(connection: Connection, words: str, now: Instant) -> None:

@@ -42,7 +42,8 @@ def instant_columns(name: str, nullable: bool = False) -> tuple[Column[float], C
 
 
 # key 'schema': the version of these tables; 'paused': who paused the healer and why, absent when nobody did; 'resumed':
-# the newest action when somebody resumed it last; 'probe': what readiness wrote last
+# the newest action when somebody resumed it last; 'maintenance …': one that was begun by a command; 'probe': what
+# readiness wrote last
 meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
 
 incidents = Table(

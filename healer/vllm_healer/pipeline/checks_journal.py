@@ -107,11 +107,15 @@ def not_allowed(case: Case) -> Refusal | None:
 
 
 def maintenance(case: Case) -> Refusal | None:
-    """Refuses in a window of healer.yml in which people work on the server."""
+    """Refuses while people work on the server: in a window of healer.yml, or by `vllm-healer maintenance start`."""
     plan, now = case.plan, case.facts.now.wall
     windows = (one for one in case.limits.maintenance if one.covers(plan.server, plan.pool, plan.remediation))
     window = next((one for one in windows if one.holds(now)), None)
-    return Refusal("maintenance", f"{plan.server} is in maintenance ({window})") if window else None
+    if window is not None:
+        return Refusal("maintenance", f"{plan.server} is in maintenance ({window})")
+    begun = (one for one in case.ledger.maintenance if one.covers(plan.server, plan.pool))
+    held = next((one for one in begun if elapsed(one.begun, case.facts.now) < one.seconds), None)
+    return Refusal("maintenance", f"{plan.server} is in maintenance: {held.words}") if held else None
 
 
 def approval(case: Case) -> Refusal | None:

@@ -23,7 +23,7 @@ class Right(StrEnum):
     """The right that a token gives."""
 
     ALERTS = "alerts"  # POST /alerts
-    OPERATE = "operate"  # pause, resume, approve, refuse
+    OPERATE = "operate"  # pause, resume, approve, refuse, maintenance
     READ = "read"  # incidents and words about servers
 
 

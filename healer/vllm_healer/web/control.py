@@ -1,7 +1,8 @@
 """Orders by a Unix socket beside the journal: a way for people that no alert and no stranger can fill.
 
 One line of JSON each way: {"verb": "pause", "words": "who: why"} is answered with {"paused": "who: why"}, or with
-{"error": "what is wrong"}. `approve` and `refuse` have the number of a request, too: {"approval": 3}.
+{"error": "what is wrong"}. `approve` and `refuse` have the number of a request, too: {"approval": 3}; `maintenance` has
+`about` (all, server NAME or pool NAME) and `seconds`, 0 to end it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -16,13 +18,14 @@ from contextlib import suppress
 from functools import partial
 
 from vllm_healer import unix_socket
-from vllm_healer.errors import JournalError
+from vllm_healer.errors import BadPayload, JournalError
 from vllm_healer.model import Consent, Instant
 from vllm_healer.web.deps import WebDeps
 
 log = logging.getLogger(__name__)
 
 SECONDS = 2.0  # for a client to say what it wants
+LONGEST = 30 * 86400.0  # seconds of maintenance; what is longer belongs into healer.yml
 LINE = 4096  # bytes; the journal keeps 500 characters of the words
 
 
@@ -76,7 +79,11 @@ class Control:
         try:
             asked = json.loads(line)
             verb, words = str(asked["verb"]), str(asked["words"])
-            number = int(asked.get("approval", 0))
+            number, about, seconds = int(asked.get("approval", 0)), asked.get("about", ""), asked.get("seconds", 0)
+            if verb == "maintenance":
+                check_maintenance(about, seconds)
+        except BadPayload as error:
+            return {"error": str(error)}
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {"error": "expected one line of JSON with verb and words"}
         journal = self._deps.journal
@@ -85,13 +92,22 @@ class Control:
             "resume": journal.resume,
             "approve": partial(journal.answer, number, Consent.APPROVED),
             "refuse": partial(journal.answer, number, Consent.REFUSED),
+            "maintenance": partial(journal.maintain, about, seconds),
         }
         order = orders.get(verb)
         if order is None:
-            return {"error": "unknown verb; known: pause, resume, approve, refuse"}
+            return {"error": "unknown verb; known: pause, resume, approve, refuse, maintenance"}
         try:
             order(words, self._deps.clock.now())
             self._deps.worker.wake()
             return {"paused": self._deps.journal.paused()}
         except JournalError as error:
             return {"error": str(error)}
+
+
+def check_maintenance(about: object, seconds: object) -> None:
+    """Raises BadPayload for what is no order about maintenance."""
+    if not isinstance(about, str) or not re.fullmatch(r"all|(server|pool) \S.{0,200}", about):
+        raise BadPayload("about must be all, server NAME or pool NAME")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST:
+        raise BadPayload(f"seconds must be a number from 0, which ends it, to {LONGEST:.0f}")

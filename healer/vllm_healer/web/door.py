@@ -17,7 +17,7 @@ from vllm_healer.web.refusals import Refusals
 log = logging.getLogger(__name__)
 
 WEBHOOK = "/alerts"
-OPERATING = frozenset({"/pause", "/resume", "/approve", "/refuse"})
+OPERATING = frozenset({"/pause", "/resume", "/approve", "/refuse", "/maintenance"})
 OPEN_PATHS = frozenset({"/", "/metrics", "/-/healthy", "/-/ready"})
 RETRY_SECONDS = 15  # Alertmanager's group_interval: it does not send sooner anyway
 

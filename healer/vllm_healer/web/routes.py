@@ -15,6 +15,7 @@ from vllm_healer import webhook
 from vllm_healer.errors import BadPayload, JournalError
 from vllm_healer.journal import Recorded
 from vllm_healer.model import Alert, Consent
+from vllm_healer.web.control import check_maintenance
 from vllm_healer.web.deps import WebDeps
 from vllm_healer.web.door import WEBHOOK, Door
 from vllm_healer.web.page import render, render_brief
@@ -31,6 +32,7 @@ def register(app: Flask, deps: WebDeps, door: Door) -> None:
     app.add_url_rule("/resume", "resume", lambda: resume(deps), methods=["POST"])
     app.add_url_rule("/approve", "approve", lambda: answer(deps, Consent.APPROVED), methods=["POST"])
     app.add_url_rule("/refuse", "refuse", lambda: answer(deps, Consent.REFUSED), methods=["POST"])
+    app.add_url_rule("/maintenance", "maintenance", lambda: maintenance(deps), methods=["POST"])
     app.add_url_rule("/incidents", "incidents", lambda: incidents(deps), methods=["GET"])
     app.add_url_rule("/metrics", "metrics", lambda: metrics(deps), methods=["GET"])
     app.add_url_rule("/-/healthy", "healthy", healthy, methods=["GET"])
@@ -87,6 +89,15 @@ def answer(deps: WebDeps, given: Consent) -> Response:
     deps.journal.answer(number, given, _reason(), deps.clock.now())
     deps.worker.wake()
     return jsonify(approval=number, answer=given.value)
+
+
+def maintenance(deps: WebDeps) -> Response:
+    """Begins or ends maintenance: the JSON body has `about`, `seconds` (0 ends it), and may give a `reason`."""
+    body = request.get_json(silent=True)
+    about, seconds = (body.get("about"), body.get("seconds")) if isinstance(body, dict) else (None, None)
+    check_maintenance(about, seconds)
+    deps.journal.maintain(str(about), float(str(seconds)), _reason(), deps.clock.now())
+    return jsonify(about=about, seconds=seconds)
 
 
 def incidents(deps: WebDeps) -> Response:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from types import ModuleType
 
+import pytest
+
 from vllm_healer.config import Limits, Mode
 from vllm_healer.config.windows import Window
-from vllm_healer.model import Approval, Consent, Instant, Ledger, LedgerEntry, Refusal
+from vllm_healer.model import Approval, Consent, Instant, Ledger, LedgerEntry, Maintenance, Refusal
 
 LIMITS = Limits()  # a restart rests for 300 s, 6 actions an hour and server, 20 in all, 3 of a kind in 4 hours
 WIDE = replace(LIMITS, breaker_after=1000)  # for the budgets alone
@@ -31,6 +33,29 @@ def test_a_maintenance_window_of_another_or_of_another_time_refuses_nothing(case
     over = replace(ALWAYS, ends=cases.NOW.wall)
     limits = replace(LIMITS, maintenance=(replace(ALWAYS, servers=("gpu2:8000",)), over))
     assert cases.judge(limits=limits) is None
+
+
+def begun(cases: ModuleType, about: str, seconds: float = 3600.0) -> Ledger:
+    """A maintenance that a person began ten minutes ago."""
+    return Ledger(maintenance=(Maintenance(about, cases.at(-600.0), seconds, "anna: new driver"),))
+
+
+@pytest.mark.parametrize("about", ["all", "server gpu1:8000", "pool chat"])
+def test_refuses_while_a_person_has_begun_maintenance(cases: ModuleType, about: str) -> None:
+    assert cases.judge(ledger=begun(cases, about)) == Refusal(
+        "maintenance", "gpu1:8000 is in maintenance: anna: new driver"
+    )
+
+
+@pytest.mark.parametrize("about", ["server gpu2:8000", "pool embed", "server chat", "pool gpu1:8000"])
+def test_maintenance_of_another_refuses_nothing(cases: ModuleType, about: str) -> None:
+    assert cases.judge(ledger=begun(cases, about)) is None
+
+
+def test_maintenance_ends_by_itself_and_not_by_a_clock_that_is_set(cases: ModuleType) -> None:
+    assert cases.judge(ledger=begun(cases, "all", seconds=600.0)) is None
+    jumped = Instant(cases.NOW.wall + 86_400.0, cases.NOW.boot, cases.NOW.boot_id)
+    assert cases.reason(cases.judge(cases.facts(now=jumped), begun(cases, "all"))) == "maintenance"
 
 
 NEEDED = replace(LIMITS, approval=(replace(ALWAYS, remediations=("restart_engine",)),))

@@ -36,6 +36,7 @@ class FakeJournal:
     entries: tuple[Entry, ...] = ()
     approvals: tuple[Approval, ...] = ()
     answers: list[tuple[int, Consent, str]] = field(default_factory=list)
+    maintained: list[tuple[str, float, str]] = field(default_factory=list)
     pause_words: str = ""
     resumed: str = ""
     trouble: str = ""  # raised by every method
@@ -72,6 +73,10 @@ class FakeJournal:
         if request not in {one.id for one in self.approvals}:
             raise NotWaiting(f"there is no approval {request}")
         self.answers.append((request, given, words))
+
+    def maintain(self, about: str, seconds: float, words: str, now: Instant) -> None:
+        self.check_writable()
+        self.maintained.append((about, seconds, words))
 
     def waiting_approvals(self, now: Instant) -> tuple[Approval, ...]:
         self.check_writable()

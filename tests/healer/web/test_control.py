@@ -60,6 +60,16 @@ def test_approves_and_refuses_by_number(control: Control, journal_path: Path, fa
     assert say(journal_path, b'{"verb": "approve", "words": "no number"}') == {"error": "there is no approval 0"}
 
 
+def test_begins_and_ends_maintenance(control: Control, journal_path: Path, fake_journal: Any) -> None:
+    control.start()
+    order = b'{"verb": "maintenance", "words": "anna: new driver", "about": "pool chat", "seconds": %d}'
+    assert "paused" in say(journal_path, order % 7200)
+    assert "paused" in say(journal_path, order % 0)
+    assert fake_journal.maintained == [("pool chat", 7200, "anna: new driver"), ("pool chat", 0, "anna: new driver")]
+    wrong = say(journal_path, b'{"verb": "maintenance", "words": "x", "about": "chat", "seconds": 60}')
+    assert wrong == {"error": "about must be all, server NAME or pool NAME"}
+
+
 def test_nobody_but_the_owner_may_connect(control: Control, journal_path: Path) -> None:
     control.start()
     assert unix_socket.beside(str(journal_path)).stat().st_mode & 0o777 == 0o600
@@ -73,8 +83,8 @@ def test_nobody_but_the_owner_may_connect(control: Control, journal_path: Path) 
         (b"[]", "expected one line of JSON"),
         (b'{"verb": "pause"}', "expected one line of JSON"),
         (b"[" * 4000, "expected one line of JSON"),
-        (b'{"verb": ["pause"], "words": ""}', "unknown verb; known: pause, resume, approve, refuse"),
-        (b'{"verb": "restart", "words": ""}', "unknown verb; known: pause, resume, approve, refuse"),
+        (b'{"verb": ["pause"], "words": ""}', "unknown verb; known: pause, resume, approve, refuse, maintenance"),
+        (b'{"verb": "restart", "words": ""}', "unknown verb; known: pause, resume, approve, refuse, maintenance"),
     ],
 )
 def test_says_what_it_expects(control: Control, journal_path: Path, fake_journal: Any, line: bytes, words: str) -> None:

@@ -47,6 +47,35 @@ def test_an_answer_to_what_nobody_asked_is_a_conflict(client: FlaskClient, autho
     assert (answer.status_code, (answer.json or {})["error"]) == (409, "there is no approval 9")
 
 
+def test_begins_and_ends_maintenance(client: FlaskClient, authorized: dict[str, str], fake_journal: Any) -> None:
+    body = {"about": "server gpu1:8000", "seconds": 7200, "reason": "anna: new driver"}
+    assert client.post("/maintenance", json=body).status_code == 401
+    answer = client.post("/maintenance", json=body, headers=authorized)
+    assert (answer.status_code, answer.json) == (200, {"about": "server gpu1:8000", "seconds": 7200})
+    assert fake_journal.maintained == [("server gpu1:8000", 7200.0, "anna: new driver")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"about": "gpu1:8000", "seconds": 60},
+        {"about": "pool ", "seconds": 60},
+        {"about": "all", "seconds": -1},
+        {"about": "all", "seconds": 1e9},
+        {"about": "all", "seconds": True},
+        {"about": "all", "seconds": "60"},
+        {"about": "all", "seconds": float("nan")},
+    ],
+)
+def test_an_order_about_maintenance_that_is_none_is_refused(
+    client: FlaskClient, authorized: dict[str, str], fake_journal: Any, body: object
+) -> None:
+    assert client.post("/maintenance", json=body, headers=authorized).status_code == 400
+    assert fake_journal.maintained == []
+
+
 def test_shows_what_waits_for_approval(client: FlaskClient, authorized: dict[str, str], fake_journal: Any) -> None:
     assert "Waiting for approval" not in client.get("/", headers=authorized).text
     fake_journal.approvals = (Approval(3, 7, "gpu1:8000", "restart_engine", Instant(0.0, 0.0, "boot")),)

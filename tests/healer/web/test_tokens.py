@@ -14,9 +14,10 @@ from vllm_healer.web import Right, Tokens, WebDeps, create_app
 
 NOTIFICATION = json.dumps({"version": "4", "alerts": []})
 POSTS, PAUSES, RESUMES = ("POST", "/alerts"), ("POST", "/pause"), ("POST", "/resume")
+MAINTAINS = ("POST", "/maintenance")
 APPROVES, REFUSES = ("POST", "/approve"), ("POST", "/refuse")
 READS, UNKNOWN = ("GET", "/incidents"), ("GET", "/nowhere")
-EVERYTHING = (POSTS, PAUSES, RESUMES, APPROVES, REFUSES, READS, UNKNOWN)
+EVERYTHING = (POSTS, PAUSES, RESUMES, APPROVES, REFUSES, MAINTAINS, READS, UNKNOWN)
 WORDS = "Last entries of the journal"  # on the page of who may read
 
 
@@ -59,7 +60,7 @@ def reads_words(client: FlaskClient, token: str) -> bool:
 def test_each_token_does_what_it_is_for_and_nothing_else(deps: WebDeps, files: Tokens) -> None:
     client = client_of(deps, files)
     assert allowed(client, "alerts-token") == {POSTS}
-    assert allowed(client, "operate-token") == {PAUSES, RESUMES, APPROVES, REFUSES, READS, UNKNOWN}
+    assert allowed(client, "operate-token") == {PAUSES, RESUMES, APPROVES, REFUSES, MAINTAINS, READS, UNKNOWN}
     assert allowed(client, "readonly-token") == {READS, UNKNOWN}
     assert allowed(client, "another-token") == set()
     assert [reads_words(client, f"{name}-token") for name in ("alerts", "operate", "readonly")] == [False, True, True]

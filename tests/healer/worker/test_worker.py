@@ -422,6 +422,21 @@ def test_a_slow_server_that_answers_late_has_come_back_all_the_same(world: Any) 
     assert world.states() == {IncidentState.HEALED: 1}
 
 
+def test_in_maintenance_nothing_is_done_until_it_ends(world: Any) -> None:
+    world.run(16)
+    world.journal.maintain("pool pool", 3600.0, "anna: new driver", world.clock.now())
+    world.hang()
+    world.fire("VllmEngineStalled")
+    world.run(120)
+    world.worker = world.new_worker()
+    world.run(120)
+    assert world.server.restarts == 0
+    assert any("refused: maintenance, gpu1:8000 is in maintenance: anna: new driver" in x for x in world.history())
+    world.journal.maintain("pool pool", 0.0, "anna: done", world.clock.now())
+    world.run(10)
+    assert world.server.restarts == 1
+
+
 def needing_approval(world: Any) -> None:
     world.set_config(limits=Limits(approval=(Window(remediations=("restart_engine",)),)))
     world.run(16)
