@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PHASES = ("waiting", "answering")  # for an answer, or for its end
 NO_SCOPE: Mapping[str, Any] = {}
+TENANT_LATENCY = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds; few, for there are as many as tenants
 BYTES_A_TOKEN = 4  # of English text, about
 MOST = 4096  # ended requests that wait to be counted: 250 ms at 16,000 a second
 
@@ -127,8 +128,10 @@ class Requests:
             line = failed_request(exchange, failure, self._wall() - (now - exchange.ended))
             self._lines.write({**line, "tenant": tenant, "model_name": model}, now)
             return
-        latency = series.histogram("vllm_request_latency_seconds", LATENCY)
-        series.observe(latency, exchange.ended - exchange.began)
+        seconds = exchange.ended - exchange.began
+        series.observe(series.histogram("vllm_request_latency_seconds", LATENCY), seconds)
+        of_tenant = series.histogram("vllm_tenant_latency_seconds", TENANT_LATENCY, MOST_NAMES + 1, tenant=tenant)
+        series.observe(of_tenant, seconds)
         if exchange.first:
             series.observe(series.histogram("vllm_time_to_first_token_seconds", SHORT), exchange.first - exchange.began)
 

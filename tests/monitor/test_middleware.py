@@ -193,6 +193,8 @@ def test_a_request_counts_for_its_tenant_and_its_model(scene: Scene, monkeypatch
     assert found["vllm_tenant_requests_total tenant=acme status=success"] == [1]
     assert found["vllm_tenant_requests_total tenant=acme status=error"] == [1]
     assert found["vllm_tenant_requests_total tenant=other status=error"] == [1]
+    assert found["vllm_tenant_latency_seconds tenant=acme"][:-1] == [1] + [0] * 7  # the one that was answered
+    assert "vllm_tenant_latency_seconds tenant=other" not in found
     assert found["vllm_model_requests_total model_name=tiny status=success"] == [1]
     assert found["vllm_model_requests_total model_name=tiny status=error"] == [2]
 

@@ -135,6 +135,12 @@ TENANT_REQUESTS_TOTAL = Family(
     "Requests finished, by who asked and status (success, error, aborted); beyond 32 tenants 'other'.",
     ("server", "tenant", "status"),
 )
+TENANT_LATENCY_SECONDS = Family(
+    "vllm_tenant_latency_seconds",
+    "histogram",
+    "Seconds from a request to the end of its answer, by who asked, in few buckets.",
+    ("server", "tenant"),
+)
 TENANT_TOKENS_TOTAL = Family(
     "vllm_tenant_tokens_total",
     "counter",
