@@ -66,6 +66,11 @@ class Client:
         assert self._reader is not None
         return await self._reader.readexactly(number)
 
+    async def until(self, sign: bytes) -> bytes:
+        """Reads up to these bytes of an answer, and no further."""
+        assert self._reader is not None
+        return await self._reader.readuntil(sign)
+
     def shut(self) -> None:
         """Says that nothing more will be sent."""
         assert self._writer is not None
