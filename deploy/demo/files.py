@@ -15,9 +15,8 @@ _HEALER = {
     "mode": "act",
     "limits": {
         "cooldown_seconds": {"restart_engine": 10, "reap_orphans": 10},
-        **dict.fromkeys(
-            ("budget_per_hour", "budget_per_hour_in_all", "breaker_after"), 100
-        ),  # whoever plays breaks much
+        # whoever plays breaks one server often, and each of them
+        **dict.fromkeys(("budget_per_hour", "budget_per_hour_in_all", "breaker_after", "blast_radius_percent"), 100),
         "reopen_after": 25,  # VllmDown of the restart itself is over 20 s after it
     },
     "reconcile_seconds": 5,  # what a person does by hand is seen before the next sentence
