@@ -12,7 +12,7 @@ from grafana.builder.table import Column, table
 from grafana.builder.texts import log_lines
 from grafana.builder.variables import loki
 from grafana.rows import healing
-from grafana.rows.common import HERE, appeared, now, states
+from grafana.rows.common import HERE, appeared, data_age, now, states
 from grafana.rows.requests import error_rate
 
 FAILED = f"vllm_request_errors_total{HERE}"
@@ -41,13 +41,14 @@ SEEN = f"max(vllm_server_ready{HERE})"  # an exporter looks
 SCRAPED = f"max(server:vllm_up:max{HERE} == 1)"
 
 
-def in_range(title: str, description: str, expr: str, colour: str, known: str = SEEN) -> Panel:
+def in_range(title: str, description: str, expr: str, colour: str, known: str = SEEN, width: int = 4) -> Panel:
     """A count over the chosen time; 0 in green only where somebody counts and it did not happen."""
     return stat(
         title,
         f"{description} In the chosen time.",
         now(f"round({expr}) or 0 * {known}"),
         decimals=0,
+        width=width,
         thresholds=any_is(colour),
     )
 
@@ -91,13 +92,15 @@ def much() -> tuple[Panel, ...]:
             out_of_memory(),
             "red",
         ),
-        in_range("Restarts", "Servers that were started anew.", grew("vllm_process_restarts_total"), "orange"),
+        in_range("Restarts", "Servers that were started anew.", grew("vllm_process_restarts_total"), "orange", width=3),
         in_range(
             "Canary failures",
             "One-token requests of the exporter that were not answered.",
             grew("vllm_canary_requests_total", ', result!~"ok|not_applicable"'),
             "orange",
+            width=3,
         ),
+        data_age(),
     )
 
 

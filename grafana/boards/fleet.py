@@ -9,7 +9,7 @@ from grafana.builder.numbers import bar_gauge, stat, tiles
 from grafana.builder.panel import Panel, Query
 from grafana.builder.table import Column, table
 from grafana.builder.variables import choice, query
-from grafana.rows.common import BY_SERVER, EVERY, HERE, STATE, STATE_WORDS, now, states
+from grafana.rows.common import BY_SERVER, EVERY, HERE, STATE, STATE_WORDS, data_age, now, states
 from grafana.rows.health import health
 
 QUANTILE = choice("quantile", "Quantile", "Of the latency panels.", {"P50": "p50", "P95": "p95", "P99": "p99"}, "P99")
@@ -30,12 +30,13 @@ TENANT = query(
 NO_PRICE = "no price is set"
 
 
-def count(title: str, description: str, condition: str, colour: str = "") -> Panel:
+def count(title: str, description: str, condition: str, colour: str = "", width: int = 4) -> Panel:
     expr = f"count({condition}) or 0 * count({EVERY})"
     return stat(
         title,
         description,
         now(expr),
+        width=width,
         height=3,
         decimals=0,
         thresholds=any_is(colour) if colour else None,
@@ -54,15 +55,17 @@ def how_many() -> tuple[Panel, ...]:
             "orange",
         ),
         count("Stalled or down", "Servers that serve nobody.", f"{STATE} > 3 < 6", "red"),
-        count("Unknown", "Servers of which nobody can say how they are.", f"{STATE} == 6", "purple"),
+        count("Unknown", "Servers of which nobody can say how they are.", f"{STATE} == 6", "purple", width=3),
         stat(
             "Versions",
             "How many releases of vLLM are in use. More than one: a rollout, or one that was forgotten.",
             now(f"count(count by (version) (vllm_server_info{HERE}))"),
+            width=3,
             height=3,
             decimals=0,
             thresholds=steps((1, "green"), (2, "yellow")),
         ),
+        data_age(height=3),
     )
 
 

@@ -11,7 +11,7 @@ from grafana.builder.shares import classes, scatter
 from grafana.builder.table import Column, table
 from grafana.builder.texts import text
 from grafana.builder.variables import choice
-from grafana.rows.common import BY_SERVER, HERE
+from grafana.rows.common import BY_SERVER, HERE, data_age
 
 E2E, TTFT, ITL = "server:vllm_e2e_seconds", "server:vllm_ttft_seconds", "server:vllm_inter_token_seconds"
 SIZES = ((0, 1), (1, 4), (4, 16), (16, 64), (64, 256), (256, None))
@@ -31,10 +31,10 @@ def quantile(share: float, family: str) -> str:
 
 
 def percentiles(
-    title: str, description: str, family: str, shares: tuple[tuple[str, float], ...], limit: str = ""
+    title: str, description: str, family: str, shares: tuple[tuple[str, float], ...], limit: str = "", width: int = 7
 ) -> Panel:
     lines = (Query(quantile(share, family), name, colour=MEANS[name]) for name, share in shares)
-    return timeseries(title, description, *lines, unit="s", limit=limit, missing="no requests")
+    return timeseries(title, description, *lines, unit="s", width=width, limit=limit, missing="no requests")
 
 
 def fast() -> tuple[Panel, ...]:
@@ -46,6 +46,7 @@ def fast() -> tuple[Panel, ...]:
             E2E,
             (*usual, ("P99.9", 0.999)),
             limit_near("e2e_p99_seconds", quantile(0.99, E2E)),
+            width=8,
         ),
         percentiles(
             "Time to First Token",
@@ -59,6 +60,7 @@ def fast() -> tuple[Panel, ...]:
             ITL,
             usual,
         ),
+        data_age(height=8),
         heatmap(
             "Latency Heatmap",
             "How many requests a second took how long; what is measured is chosen above. Two bands are two kinds of "

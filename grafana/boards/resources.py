@@ -11,7 +11,7 @@ from grafana.builder.panel import Json, Panel, Query
 from grafana.builder.states import state_timeline
 from grafana.builder.table import Column, table
 from grafana.builder.variables import query
-from grafana.rows.common import HERE, now
+from grafana.rows.common import HERE, data_age, now
 
 HOST = query("host", "Host", "Exporters, one a host.", "label_values(vllm_host_cpus, instance)", every=".*")
 GPU = query("gpu", "GPU", "Numbers of GPUs, as nvidia-smi has them.", "label_values(vllm_gpu_info, gpu_id)", every=".*")
@@ -65,7 +65,7 @@ def left() -> tuple[Panel, ...]:
             top=100,
             thresholds=up_to(alert_limit("gpu_temperature_celsius")),
             missing=NO_GPU,
-            width=4,
+            width=3,
             decimals=0,
         ),
         share(
@@ -74,11 +74,13 @@ def left() -> tuple[Panel, ...]:
             f"1 - vllm_host_filesystem_free_bytes{ON} / (vllm_host_filesystem_size_bytes{ON} > 0)"
             f" unless on (instance, mountpoint) vllm_host_filesystem_read_only{ON} == 1",
             steps((0, "green"), (0.85, "yellow"), (0.95, "red")),
+            width=3,
         ),
+        data_age(height=5),
     )
 
 
-def share(title: str, description: str, expr: str, thresholds: Json, missing: str = "unknown") -> Panel:
+def share(title: str, description: str, expr: str, thresholds: Json, missing: str = "unknown", width: int = 4) -> Panel:
     """The largest share of all that `expr` gives."""
     return gauge(
         title,
@@ -88,7 +90,7 @@ def share(title: str, description: str, expr: str, thresholds: Json, missing: st
         top=1,
         thresholds=thresholds,
         missing=missing,
-        width=4,
+        width=width,
         decimals=0,
     )
 

@@ -9,7 +9,7 @@ from grafana.builder.numbers import bar_gauge
 from grafana.builder.panel import Panel, Query
 from grafana.builder.table import Column, table
 from grafana.rows import healing
-from grafana.rows.common import HERE, now
+from grafana.rows.common import HERE, data_age, now
 
 OF = f'{HERE[:-1]}, model_name=~"$model_name|"}}'
 # An objective that holds for all models together has no such label.
@@ -76,10 +76,11 @@ def kept() -> tuple[Panel, ...]:
             every=MODEL.format(f"group by ({BY}) (server:vllm_slo:target{OF})"),
             widths={"Objective": 120, "Model": 160},
             sort="Budget left",
-            width=14,
+            width=12,
             height=9,
             missing=NO_SLO,
         ),
+        data_age(height=9),
     )
 
 

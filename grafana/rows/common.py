@@ -37,14 +37,16 @@ def or_idle(expr: str, known: str = EVERY) -> str:
     return f"({expr}) or max({known}) * NaN"
 
 
-def data_age(width: int = 2) -> Panel:
+def data_age(height: int = 4) -> Panel:
+    """Stands at the upper right of each board."""
     return stat(
         "Age",
         "How old the newest sample of a server or an exporter is. When this grows, all other numbers stand still.",
         now('round(time() - max(timestamp(up{job=~"vllm|exporter"})))'),
         unit="s",
         decimals=0,
-        width=width,
+        width=2,
+        height=height,
         thresholds=steps((0, "green"), (15, "yellow"), (60, "red")),
         missing="no data",
     )

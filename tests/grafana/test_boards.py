@@ -167,6 +167,12 @@ def test_every_panel_has_a_title_a_description_and_a_unit(board: Object) -> None
 
 
 @BOARD
+def test_says_how_old_its_data_are_at_the_upper_right(board: Object) -> None:
+    (place,) = [panel["gridPos"] for panel in board["panels"] if panel["title"] == "Age"]
+    assert (place["x"] + place["w"], place["y"]) == (24, min(one["gridPos"]["y"] for one in panels(board)))
+
+
+@BOARD
 def test_every_row_asks_one_question(board: Object) -> None:
     rows = [panel for panel in board["panels"] if panel["type"] == "row"]
     assert [row["title"] for row in rows if not re.search(r"\?( \(.+\))?$", row["title"])] == []
