@@ -192,7 +192,7 @@ def requests() -> tuple[Panel, ...]:
                 "{{class}}",
             ),
             width=12,
-            missing="No line of note",
+            missing="No line of note, or no log is followed",
         ),
         table(
             "GPU Errors (XID)",
