@@ -55,11 +55,11 @@ SCENES = {
     ),
     "starts": Scene((port_taken, context_too_long, flag_unknown, cache_smaller_than_a_request)),
     "ranks": Scene((rank_stops, kernel_never_ends)),
-    "deaths": Scene((killed_again_and_again, coordinator_dies, killed_by_a_probe)),
+    "deaths": Scene((killed_again_and_again, coordinator_dies)),
     "requests": Scene((adapter_missing, connector_missing, weights_damaged)),
     "grammars": Scene((patterns_too_costly, grammar_without_end, template_broken)),
-    "limits": Scene((cache_too_small_for_its_load, connections_held, statistics_off)),
-    "memory": Scene((memory_of_its_container_short,)),
+    "cache": Scene((cache_too_small_for_its_load, statistics_off)),
+    "limits": Scene((connections_held, memory_of_its_container_short, killed_by_a_probe)),
     # What its alert waits for is longer than a test can: shortened, as docs/failure-coverage.md says.
     "forgotten": Scene(
         (paused_and_left, asleep_with_a_client, one_rank_has_all_requests),
@@ -76,7 +76,7 @@ SCENES = {
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_failure_of_a_real_server_fires_its_alert(scene: str, script: Path, held: Callable[[str], None]) -> None:
-    if scene == "memory" and os.geteuid() != 0:
+    if scene == "limits" and os.geteuid() != 0:
         pytest.skip("a limit of memory needs root")
     stage = Stage(script, run_directory(), SCENES[scene])
     wrong = stage.play()

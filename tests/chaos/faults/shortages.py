@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.clients import slow_clients
+from tests.chaos.clients import HEADERS, slow_clients
 from tests.e2e.harness.proofs import Subject, in_shell
 
 BATCH = ("--max-num-seqs", "8")
@@ -30,11 +30,11 @@ def cache_too_small_for_its_load(one: Subject) -> None:
 
 
 def connections_held(one: Subject) -> None:
-    """By clients that send nothing, until nine of ten file descriptors are in use."""
+    """By clients whose headers never end, until nine of ten file descriptors are in use."""
     one.serves(*BATCH, before=in_shell('ulimit -n 400 && exec "$@"'))
     free = 360 - len(os.listdir(f"/proc/{one.pid}/fd"))
     one.breaks()
-    one.ends.enter_context(slow_clients(one.port, free, b""))
+    one.ends.enter_context(slow_clients(one.port, free, HEADERS))
     one.shows("F38", "VllmFileDescriptorsShort", 240)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 
 from tests.e2e.harness.changed_vllm import for_gpus, with_model
+from tests.e2e.harness.processes import end_session
 from tests.e2e.harness.proofs import Subject, in_shell
 
 WITHIN = 280.0  # seconds: six starts share two cores, and each alert waits for a minute
 
+GRACE = 5.0  # seconds; Kubernetes waits for 30
 SMALL_SHM = 'mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$@"'
 
 
@@ -72,12 +75,15 @@ def no_driver(one: Subject) -> None:
 
 
 def killed_by_a_probe(one: Subject) -> None:
-    """Three times, as a liveness probe does that is more impatient than a start is long."""
+    """Three times, by a liveness probe that is more impatient than a start is long: asked to end, which vLLM may hear
+    a minute later, and killed after GRACE."""
     one.breaks()
     for _ in range(3):
         one.start()
         one.child("VLLM::EngineCore")
         os.kill(one.pid, signal.SIGTERM)
+        time.sleep(GRACE)
+        end_session(one.pid)
         one.wait_ended()
     one.shows("F10", "VllmStartKilled", WITHIN)
     one.shows("F10", "VllmCrashLoop", WITHIN)
