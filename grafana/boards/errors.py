@@ -151,6 +151,7 @@ def where() -> tuple[Panel, ...]:
             ),
             keys={"server": "Server", "role": "First to go", "cause": "Cause", "code": "Code"},
             colours={"Cause": CAUSES},
+            widths={"Server": 160, "First to go": 110, "Cause": 80, "Code": 60},
             sort="Ago",
             width=10,
             height=9,
