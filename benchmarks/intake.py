@@ -59,27 +59,30 @@ class Measured:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     measured = Measured()
-    why_not = service.can_trace()
     with tempfile.TemporaryDirectory(dir=arguments.directory) as name:
-        bench = Bench(Path(name), measured)
-        for _ in range(arguments.runs):
-            bench.one_alert("intake", arguments.seconds)
-            bench.burst("intake")
-        bench.sustained("intake")
-        bench.while_pruning(arguments.seconds)
-        if why_not:
-            print(f"without a slow disk and without a trace: {why_not}", file=sys.stderr)
-        else:
-            bench.around = service.slow_disk(INJECTED)
-            bench.one_alert("intake_slow_disk", arguments.seconds)
-            bench.burst("intake_slow_disk")
-            bench.sustained("intake_slow_disk")
-            bench.trace()
+        for part in parts(Bench(Path(name), measured), arguments.runs, arguments.seconds):
+            part()
+            write_figures(arguments.json, figures(measured))  # after each: what breaks off later loses nothing
     found = list(figures(measured))
     for figure in found:
         print(figure.words())
-    write_figures(arguments.json, found)
     return 0 if all(figure.ok for figure in found) else 1
+
+
+def parts(bench: Bench, runs: int, seconds: float) -> Iterator[Callable[[], None]]:
+    for _ in range(runs):
+        yield lambda: bench.burst("intake")
+        yield lambda: bench.one_alert("intake", seconds)
+    yield lambda: bench.sustained("intake")
+    yield lambda: bench.while_pruning(seconds)
+    if why_not := service.can_trace():
+        print(f"without a slow disk and without a trace: {why_not}", file=sys.stderr)
+        return
+    yield bench.trace
+    bench.around = service.slow_disk(INJECTED)
+    yield lambda: bench.burst("intake_slow_disk")
+    yield lambda: bench.sustained("intake_slow_disk")
+    yield lambda: bench.one_alert("intake_slow_disk", seconds)
 
 
 class Bench:
@@ -184,7 +187,7 @@ def figures(measured: Measured) -> Iterator[Figure]:
 
 
 def _unit(name: str) -> str:
-    return {"milliseconds": "ms", "seconds": "s", "second": "rows/s"}[name.rpartition("_")[2]]
+    return {"milliseconds": "ms", "seconds": "s", "second": "rows/s"}.get(name.rpartition("_")[2], "")
 
 
 def _parser() -> argparse.ArgumentParser:
