@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana.builder.board import Board, Row, uid
-from grafana.builder.colours import MEANS, any_is, kv_cache, plain, up_to
+from grafana.builder.colours import MEANS, any_is, kv_cache, nothing_is, plain, up_to
 from grafana.builder.limits import alert_limit, limit_near
 from grafana.builder.lines import timeseries
 from grafana.builder.numbers import gauge, sparkline, stat, verdict
@@ -52,11 +52,12 @@ def since() -> Panel:
         now(
             f"(time() - max_over_time(timestamp({worst} == 0)[6h:15s]) and on () {worst} > 0)"
             f" or (time() - max_over_time(timestamp({worst} > 0)[6h:15s]) and on () {worst} == 0)"
+            f" or {worst} * NaN"  # for longer than that; where nothing is known there is no number
         ),
         unit="s",
         width=2,
         decimals=0,
-        missing="> 6 h",
+        mappings=nothing_is("> 6 h"),
     )
 
 
