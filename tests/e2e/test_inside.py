@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from tests.e2e.harness.small_healer import Clients, small_healer
 from tests.e2e.harness.vllm_server import VllmServer
 from tests.e2e.harness.waiting import until
 from tests.exporter.bench.programs import exporter
-from tests.patience import wait_for
+from tests.patience import PATIENCE, wait_for
 from tests.ports import free_port
 from vllm_healer.actuators.vllm_http import ask_server
 from vllm_healer.model import Target
@@ -101,22 +101,25 @@ def scene(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
 
 
 @contextlib.contextmanager
-def running(script: Path, folder: Path, more: Mapping[str, str]) -> Iterator[Scene]:
-    """A scene until the block ends. `more`: of the server's environment."""
+def running(
+    script: Path, folder: Path, more: Mapping[str, str], options: Sequence[str] = (), plugins: Sequence[Path] = ()
+) -> Iterator[Scene]:
+    """A scene until the block ends. `more`: of the server's environment; `plugins`: folders of further ones."""
     snapshots = folder / "snapshots"
     snapshots.mkdir(mode=0o755)
     token = folder / "token"
     token.write_text(TOKEN)
     token.chmod(0o600)
     env = {
-        "PYTHONPATH": str(installed(folder / "site")),
+        "PYTHONPATH": os.pathsep.join(map(str, (installed(folder / "site"), *plugins))),
         "VLLM_MONITOR_DIR": str(snapshots),
         "VLLM_MONITOR_TOKEN_FILE": str(token),
         "VLLM_MONITOR_PORT": str(free_port()),
         "VLLM_SERVER_DEV_MODE": "1",  # else there are no management paths
         **more,
     }
-    server = VllmServer(script, free_port(), ("--middleware", "vllm_monitor.Middleware", "--max-num-seqs", "16"), env)
+    arguments = ("--middleware", "vllm_monitor.Middleware", "--max-num-seqs", "16", *options)
+    server = VllmServer(script, free_port(), arguments, env)
     command = ["/bin/bash", str(script), "serve", *server.args]
     part = Part(
         "vllm",
@@ -258,8 +261,9 @@ def test_the_check_says_that_all_of_it_loads(scene: Scene) -> None:
 def test_each_process_frees_memory_when_a_person_asks(scene: Scene) -> None:
     """On a CPU there is no device whose memory could be freed."""
     with ThreadPoolExecutor(1) as client:
-        streaming = client.submit(scene.ask, LONG)
-        done = scene.command("free-memory")
+        streaming, began = client.submit(scene.ask, LONG), time.monotonic()
+        done = scene.command("free-memory", "--wait", f"{PATIENCE:g}")
+        waited = time.monotonic() - began  # a busy machine takes seconds for what is milliseconds
         assert streaming.result() == 200
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split()[0] for line in sorted(done.stdout.splitlines())] == ["api_server", "engine_core", "worker"]
@@ -268,7 +272,7 @@ def test_each_process_frees_memory_when_a_person_asks(scene: Scene) -> None:
     for role in ("api_server", "engine_core", "worker"):
         assert scene.value("vllm_inside_processes", role=role) == 1
         assert scene.value("vllm_memory_lever_pulls_total", role=role) == 1
-        assert scene.value("vllm_memory_lever_seconds_total", role=role) < 1
+        assert scene.value("vllm_memory_lever_seconds_total", role=role) < waited
         assert scene.value("vllm_memory_lever_freed_bytes_total", role=role, memory="device") == 0
     assert scene.ask(GOOD) == 200
 
@@ -371,3 +375,4 @@ def test_streams_that_an_engines_death_ends_are_counted(scene: Scene) -> None:
         return sum(counted) + scene.value("vllm_requests_total", status="success") - before
 
     wait_for(lambda: broken() == STREAMS, "each to be counted", lambda: httpio.get_text(scene.page)[-4000:])
+    assert scene.value("vllm_request_errors_total", type="in_stream") > 0  # of the answers that had begun
