@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-
 from tests.e2e.harness.changed_vllm import with_model, write_nan
-from tests.e2e.harness.inside_part import installed
 from tests.e2e.harness.proofs import Subject
-from tests.e2e.harness.vllm_server import SLOW_STEPS
 
 BATCH = ("--max-num-seqs", "8")
 DEVELOPMENT = {"VLLM_SERVER_DEV_MODE": "1"}
@@ -84,44 +78,3 @@ def asleep_with_a_client(one: Subject) -> None:
     one.breaks()
     one.holds("/v1/completions", model="tiny", prompt="one", max_tokens=4)
     one.shows("F31", "VllmSleepStuck", 90)
-
-
-def one_rank_has_all_requests(one: Subject) -> None:
-    """As with a router that pins its users to a rank. Later the coordinator dies, and the server ends with it."""
-    one.serves("--data-parallel-size", "2", *BATCH)
-    one.breaks()
-    one.loaded(60, max_tokens=800, header="X-data-parallel-rank: 0")
-    one.shows("F29", "VllmDataParallelImbalance", 120)
-    one.breaks()
-    os.kill(one.child("VLLM::DPCoordinator"), signal.SIGKILL)
-    one.shows("F29", "VllmCoordinatorFailing", 60)
-
-
-def prefill_holds_up(one: Subject) -> None:
-    """Prompts of 15 steps of 2 s each; who generates gets a token in each step."""
-    slow = {"PYTHONPATH": str(SLOW_STEPS), "SLOW_STEPS_SECONDS": "2", "SLOW_STEPS_TOKENS": "60"}
-    one.serves("--max-num-batched-tokens", "64", *BATCH, env=slow)
-    one.loaded(2, prompt_tokens=5, max_tokens=100)
-    one.breaks()
-    one.loaded(2, prompt_tokens=900, max_tokens=5)
-    one.shows("F11", "VllmPrefillHoldsUp", 240)
-
-
-def drafts_in_vain(one: Subject) -> None:
-    """N-grams of the prompt are drafted, and a model of random weights repeats none."""
-    drafts = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_min": 1, "prompt_lookup_max": 3}
-    one.serves("--speculative-config", json.dumps(drafts), *BATCH)
-    one.breaks()
-    one.loaded(4, prompt_tokens=200, max_tokens=400)
-    one.shows("F35", "VllmSpeculationWasted", 180)
-
-
-def answer_without_end(one: Subject) -> None:
-    """0.2 s a token; the part inside vLLM knows how old the request is."""
-    path = f"{installed(one.folder / 'site')}:{SLOW_STEPS}"
-    slow = {"SLOW_STEPS_SECONDS": "0.2", "SLOW_STEPS_TOKENS": "1"}
-    inside = {"PYTHONPATH": path, "VLLM_MONITOR_DIR": str(one.stage.snapshots)}
-    one.serves("--middleware", "vllm_monitor.Middleware", *BATCH, env={**slow, **inside})
-    one.breaks()
-    one.loaded(1, max_tokens=900)
-    one.shows("F41", "VllmRequestRunsLong", 150)

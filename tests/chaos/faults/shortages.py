@@ -45,16 +45,24 @@ def statistics_off(one: Subject) -> None:
 
 
 def memory_of_its_container_short(one: Subject) -> None:
-    """First nearly all of it is in use; then somebody beside it asks for more, and the kernel kills."""
     with memory_group(one) as group:
-        one.serves(*BATCH, before=in_shell(f'echo $$ > {group}/cgroup.procs && exec "$@"'))
-        one.breaks()
-        (group / LIMIT).write_text(str(int(working_set(group) / 0.97)))
+        serves_with_little_room(one, group)
         one.shows("F19", "VllmContainerMemoryShort", 240)
-        one.breaks()
-        more = in_shell(f"echo $$ > {group}/cgroup.procs && exec tail -c 512M /dev/zero")
+
+
+def memory_of_its_container_gone(one: Subject) -> None:
+    """Somebody beside it asks for more than is left, and the kernel kills the largest process."""
+    with memory_group(one) as group:
+        serves_with_little_room(one, group)
+        more = in_shell(f"echo $$ > {group}/cgroup.procs && head -c 512M /dev/zero | tail -c 512M")  # tail keeps it all
         subprocess.run(more, check=False, stdout=subprocess.DEVNULL, timeout=60)
         one.shows("F20", "OomKilled", 60)
+
+
+def serves_with_little_room(one: Subject, group: Path) -> None:
+    one.serves(*BATCH, before=in_shell(f'echo $$ > {group}/cgroup.procs && exec "$@"'))
+    one.breaks()
+    (group / LIMIT).write_text(str(int(working_set(group) / 0.97)))
 
 
 @contextmanager

@@ -23,7 +23,6 @@ class Load:
         prompt_tokens: int = 20,
         max_tokens: int = 200,
         once: bool = False,  # one request a client
-        header: str = "",  # one more, such as "X-data-parallel-rank: 0"
     ) -> None:
         self.results: Counter[str] = Counter()
         self._port = port
@@ -32,7 +31,6 @@ class Load:
         self._once = once
         self._prompt_tokens = prompt_tokens
         self._max_tokens = max_tokens
-        self._header = header and f"{header}\r\n"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self._stop = asyncio.Event()
@@ -86,7 +84,7 @@ class Load:
         asked = {"model": "tiny", "prompt": prompt, "max_tokens": self._max_tokens, "ignore_eos": True}
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
-                status = await _post(self._port, json.dumps(asked).encode(), self._header)
+                status = await _post(self._port, json.dumps(asked).encode())
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             return type(error).__name__
         return "ok" if status == 200 else str(status)
@@ -100,12 +98,12 @@ async def _all_done(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _post(port: int, body: bytes, more: str) -> int:
+async def _post(port: int, body: bytes) -> int:
     """The HTTP status once the whole answer was read."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\n"
-        writer.write(f"{head}{more}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
         await writer.drain()
         answer = await reader.read()
         if not answer:

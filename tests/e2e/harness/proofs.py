@@ -148,9 +148,9 @@ class Subject:
         beside = {one for at, one, server in firing.ever if at >= self._broke and server == self.name} - {alert}
         self.stage.add(Proof(mode, self.fault, alert, seconds, frozenset(beside)))
 
-    def loaded(self, clients: int, prompt_tokens: int = 20, max_tokens: int = 200, header: str = "") -> None:
+    def loaded(self, clients: int, prompt_tokens: int = 20, max_tokens: int = 200) -> None:
         """Has that many clients from now on."""
-        self.ends.enter_context(Load(self.port, clients, 600, prompt_tokens, max_tokens, header=header))
+        self.ends.enter_context(Load(self.port, clients, 600, prompt_tokens, max_tokens))
         server = VllmServer(self.stage.script, self.port)
         until("requests to run", lambda: server.progress().get("vllm:num_requests_running"), 60)
 
@@ -199,7 +199,6 @@ class Scene:
 
     faults: tuple[Fault, ...]
     waits: Mapping[str, str] = field(default_factory=dict)  # `for` by alert, where its own is too long to be waited for
-    limits: Mapping[str, float] = field(default_factory=dict)  # by threshold, as in thresholds.yml
 
 
 class Stage:
@@ -212,11 +211,9 @@ class Stage:
         for log in self.logs.values():
             log.touch()
         sources = ", ".join(f'"localhost:{port}={log}"' for port, log in self.logs.items())
-        self.snapshots = run / "snapshots"
-        self.snapshots.mkdir()
-        env = {"VLLM_MONITOR_DIR": str(self.snapshots)}
+        env = {"VLLM_MONITOR_DIR": str(run)}  # no other server's counts
         self.stack = Stack(run, ports[0], False, ports[1:], env, _EXPORTER.format(sources=sources))
-        change_rules(run / "config" / "prometheus", scene)
+        shorten(run / "config" / "prometheus", scene.waits)
         self.firing = Firing(self.stack)
         self.starting = threading.Semaphore(AT_ONCE)
         self.proofs: list[Proof] = []
@@ -248,20 +245,16 @@ class Stage:
         return ""
 
 
-def change_rules(rendered: Path, scene: Scene) -> None:
-    """Writes waits and limits of the scene into the rules. Raises AssertionError for one that is not there."""
-    changes = [
-        *((rf"(- alert: {alert}\n(?:(?!- alert).*\n)*? +for: )\w+", wait) for alert, wait in scene.waits.items()),
-        *((rf"(_threshold:{name}\n +expr: )[\d.]+", f"{limit}") for name, limit in scene.limits.items()),
-    ]
-    missing = {pattern for pattern, _ in changes}
-    for file in rendered.rglob("*.yml"):
+def shorten(rendered: Path, waits: Mapping[str, str]) -> None:
+    """Replaces the `for` of alerts in rendered rules. Raises AssertionError for an alert that is not there."""
+    missing = set(waits)
+    for file in rendered.rglob("*.alerts.yml"):
         text = file.read_text()
-        for pattern, value in changes:
-            text, found = re.subn(pattern, rf"\g<1>{value}", text)
-            missing -= {pattern} if found else set()
+        for alert, wait in waits.items():
+            text, found = re.subn(rf"(- alert: {alert}\n(?:(?!- alert).*\n)*? +for: )\w+", rf"\g<1>{wait}", text)
+            missing -= {alert} if found else set()
         file.write_text(text)
-    assert not missing, f"no rule like {missing}"
+    assert not missing, f"no alert {missing}"
 
 
 def in_shell(text: str, *around: str) -> list[str]:
