@@ -107,6 +107,7 @@ class Scene:
             lines += [
                 f'vllm_probe_health{{server="{server}",result="ok"}} {int(not down)}',
                 f'vllm_probe_health{{server="{server}",result="503"}} {int(down)}',
+                f'vllm_server_stalled{{server="{server}"}} 0',
             ]
         self.world.metrics = "\n".join(lines) + "\n"
 
@@ -250,6 +251,9 @@ def test_people_are_woken_by_what_does_not_heal_itself_and_by_nothing_else(scene
         scene.seen_well("heals")  # the exporter sees it only now: VllmDown fires until here
         assert scrapes_lost(scene) == 0, TOO_BUSY
         assert [alert for alert, _ in scene.told("heals:8000")] == ["VllmHealed"], scene.story()
+        fires = 'ALERTS{alertname="VllmDown", alertstate="firing", server="heals:8000"}'
+        # Before the pause: people hear at once of what fires while the healer does nothing.
+        wait_until(lambda: not query(scene, fires), PATIENCE, f"VllmDown to end: {scene.story()}")
         for name in ("fails", "late", "stopped", "unheard", "stranger"):
             assert [alert for alert, _ in scene.told(f"{name}:8000")] == ["VllmDownUnhealed"], scene.story()
 

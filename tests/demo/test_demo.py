@@ -65,7 +65,7 @@ def test_a_hang_is_healed_within_two_minutes_of_the_start_and_nothing_is_left(ch
     assert broken.returncode == 0, broken.stdout + broken.stderr
     told = [text[10:].split()[0] for text in broken.stdout.splitlines() if " s  " in text[:12]]
     assert [who for who in told if who != "exporter"] == [
-        "fault", "alert", "diagnosis", "intent", "step", "step", "result", "verdict", "healed",
+        "fault", "alert", "diagnosis", "intent", "note", "step", "step", "result", "verdict", "healed",
     ]  # fmt: skip
     assert "VllmEngineStalled fires" in broken.stdout
     assert took < HEALED_WITHIN
