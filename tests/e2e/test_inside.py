@@ -183,34 +183,6 @@ def test_counts_agree_with_the_clients_tally_and_with_vllm(scene: Scene) -> None
     assert scene.value("vllm_inside_requests_lost_total") == 0
 
 
-def test_the_healer_throttles_an_overloaded_server_and_takes_it_off_again(scene: Scene, tmp_path: Path) -> None:
-    """80 clients, of which 16 are computed at once; a quarter more are let in until the load is less."""
-    name, token = f"127.0.0.1:{scene.server.port}", scene.env["VLLM_MONITOR_TOKEN_FILE"]
-    target = Target(name, scene.server.url, "pool", "around", monitor_token_file=token)
-    with small_healer(tmp_path, target, "throttle") as healer:
-        wait_for(lambda: healer.journal.memory(name).seen_ready, "the first look", lambda: "\n".join(healer.history()))
-        clients = Clients(lambda: scene.ask({**GOOD, "max_tokens": 200}), 80)
-        try:
-            wait_for(lambda: scene.own("vllm:num_requests_waiting") > 30, "a queue")
-            healer.fire("VllmQueueOverload", name)
-            wait_for(lambda: 429 in clients.statuses, "the throttle", lambda: "\n".join(healer.history()))
-            wait_for(lambda: scene.own("vllm:num_requests_waiting") <= 4, "a short queue")
-            assert any(": done, " in line and "lets in 20 requests at once" in line for line in healer.history())
-        finally:
-            clients.stop()
-        wait_for(lambda: not healer.journal.open_incidents(), "the end", lambda: "\n".join(healer.history()))
-        assert any("recovered" in line and "the throttle was taken off" in line for line in healer.history())
-    assert set(clients.statuses) == {200, 429}
-    assert scene.ask(GOOD) == 200
-    assert json.loads(ask_lever(scene))["limits"] == []
-
-
-def ask_lever(scene: Scene) -> str:
-    """What the part inside says of its throttle."""
-    target = Target("x", scene.server.url, "", "", monitor_token_file=scene.env["VLLM_MONITOR_TOKEN_FILE"])
-    return ask_server(target, "GET", "/vllm-monitor/throttle", None, 5.0)
-
-
 def test_each_failed_request_is_one_event_with_its_tokens(scene: Scene) -> None:
     """Those of the test before."""
     wait_for(lambda: len(scene.failed()) >= 25, "all events", lambda: scene.failed())
@@ -308,6 +280,34 @@ def test_management_paths_are_closed_without_the_token(scene: Scene) -> None:
     assert httpio.request(f"{scene.server.url}/vllm-monitor/throttle")[0] == 404
     wait_for(lambda: scene.value("vllm_management_refusals_total") == 10)
     assert scene.value("vllm_management_token_unusable") == 0
+
+
+def test_the_healer_throttles_an_overloaded_server_and_takes_it_off_again(scene: Scene, tmp_path: Path) -> None:
+    """80 clients, of which 16 are computed at once; a quarter more are let in until the load is less."""
+    name, token = f"127.0.0.1:{scene.server.port}", scene.env["VLLM_MONITOR_TOKEN_FILE"]
+    target = Target(name, scene.server.url, "pool", "around", monitor_token_file=token)
+    with small_healer(tmp_path, target, "throttle") as healer:
+        wait_for(lambda: healer.journal.memory(name).seen_ready, "the first look", lambda: "\n".join(healer.history()))
+        clients = Clients(lambda: scene.ask({**GOOD, "max_tokens": 200}), 80)
+        try:
+            wait_for(lambda: scene.own("vllm:num_requests_waiting") > 30, "a queue")
+            healer.fire("VllmQueueOverload", name)
+            wait_for(lambda: 429 in clients.statuses, "the throttle", lambda: "\n".join(healer.history()))
+            wait_for(lambda: scene.own("vllm:num_requests_waiting") <= 4, "a short queue")
+            assert any(": done, " in line and "lets in 20 requests at once" in line for line in healer.history())
+        finally:
+            clients.stop()
+        wait_for(lambda: not healer.journal.open_incidents(), "the end", lambda: "\n".join(healer.history()))
+        assert any("recovered" in line and "the throttle was taken off" in line for line in healer.history())
+    assert set(clients.statuses) == {200, 429}
+    assert scene.ask(GOOD) == 200
+    assert json.loads(ask_lever(scene))["limits"] == []
+
+
+def ask_lever(scene: Scene) -> str:
+    """What the part inside says of its throttle."""
+    target = Target("x", scene.server.url, "", "", monitor_token_file=scene.env["VLLM_MONITOR_TOKEN_FILE"])
+    return ask_server(target, "GET", "/vllm-monitor/throttle", None, 5.0)
 
 
 def test_a_stopped_engine_shows_by_the_age_of_its_last_step(scene: Scene) -> None:
