@@ -38,6 +38,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 TOKEN = "a-long-random-word"
 GOOD = {"model": "tiny", "prompt": "hello", "max_tokens": 8, "ignore_eos": True}
 STREAMS = 32  # twice what the server computes at once
+GIVEN_UP = 5  # streams whose clients go away
 LONG = {**GOOD, "max_tokens": 900, "stream": True}
 
 
@@ -78,6 +79,10 @@ class Scene:
         text = self.events.read_text() if self.events.exists() else ""
         events = map(json.loads, text.splitlines())
         return [event for event in events if event["kind"] == "failed_request"]
+
+    def gone(self) -> int:
+        """Requests whose client went away before the end."""
+        return int(self.value("vllm_request_errors_total", type="client_abort"))
 
     def ask(self, body: object, path: str = "/v1/completions") -> int:
         return httpio.post_json(f"{self.server.url}{path}", body, timeout=60.0)[0]
@@ -156,15 +161,15 @@ def test_counts_agree_with_the_clients_tally_and_with_vllm(scene: Scene) -> None
     asked = [GOOD] * 60 + [{**GOOD, "stream": True}] * 60 + [bad] * 10 + [{**GOOD, "model": "absent"}] * 10
     with ThreadPoolExecutor(12) as clients:
         tally = Counter(clients.map(scene.ask, asked))
-        list(clients.map(give_up, [scene.server] * 5))
+        list(clients.map(give_up, [scene.server] * GIVEN_UP))
     assert tally == {200: 120, 400: 10, 404: 10}
     wait_for(
         lambda: scene.value("vllm_requests_total") == 145, "all requests", lambda: httpio.get_text(scene.page)[-3000:]
     )
-    assert scene.value("vllm_requests_total", status="success") == 120
+    assert 1 <= scene.gone() <= GIVEN_UP  # a busy machine may have answered one before it sees that its client is gone
+    assert scene.value("vllm_requests_total", status="success") == 120 + GIVEN_UP - scene.gone()
     assert scene.value("vllm_request_errors_total", type="validation") == 10
     assert scene.value("vllm_request_errors_total", type="not_found") == 10
-    assert scene.value("vllm_request_errors_total", type="client_abort") == 5
     assert scene.value("vllm_requests_in_flight") == 0
     wait_for(
         lambda: scene.value("vllm_tokens_generated_total") == scene.own("vllm:generation_tokens_total"), "the tokens"
@@ -185,12 +190,16 @@ def test_counts_agree_with_the_clients_tally_and_with_vllm(scene: Scene) -> None
 
 def test_each_failed_request_is_one_event_with_its_tokens(scene: Scene) -> None:
     """Those of the test before."""
-    wait_for(lambda: len(scene.failed()) >= 25, "all events", lambda: scene.failed())
+    wait_for(lambda: len(scene.failed()) >= 20 + scene.gone(), "all events", lambda: scene.failed())
     found = scene.failed()
     said = httpio.post_json(f"{scene.server.url}/v1/completions", GOOD, timeout=60.0)[1]
     prompt = json.loads(said)["usage"]["prompt_tokens"]
-    assert Counter(event["type"] for event in found) == {"validation": 10, "not_found": 10, "client_abort": 5}
-    assert len({event["id"] for event in found if event["type"] == "client_abort"}) == 5
+    assert Counter(event["type"] for event in found) == {
+        "validation": 10,
+        "not_found": 10,
+        "client_abort": scene.gone(),
+    }
+    assert len({event["id"] for event in found if event["type"] == "client_abort"}) == scene.gone()
     for event in found:
         assert event["endpoint"] == "/v1/completions"
         assert event["server"] == f"{socket.gethostname()}:{scene.server.port}"
@@ -213,7 +222,7 @@ def test_the_log_tells_of_each_request_from_its_start_to_its_end(scene: Scene) -
     # Those that were answered as a whole; '?' where the answer was out before the engine had said its tokens.
     assert told("~tokens=8, ") > 0
     assert told("~tokens=8, ") + told("~tokens=?, ") >= 61
-    assert told(", error=client_abort") == 5
+    assert told(", error=client_abort") == scene.gone()
 
 
 def test_the_check_says_that_all_of_it_loads(scene: Scene) -> None:
