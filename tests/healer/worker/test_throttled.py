@@ -7,15 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.healer.worker.killing import Killed, kill_at
 from vllm_healer.config import Mode
 from vllm_healer.model import IncidentState
 
-WRITES = ("open_incident", "attach", "set_state", "note", "note_open", "reserve", "step", "finish", "conclude")
 POINTS = 12  # writes from the alert to the end; a test below counts them
-
-
-class Killed(BaseException):
-    """No code of the healer catches it."""
 
 
 def overload(world: Any) -> None:
@@ -78,26 +74,6 @@ def live(world: Any, seconds: int) -> None:
             world.server.requests = (3.0, 0.0)
             world.resolve()
         world.run(1)
-
-
-def kill_at(world: Any, monkeypatch: pytest.MonkeyPatch, point: int, written: bool) -> list[str]:
-    """Ends the healer at its write number `point`, before or after the disk has it. Returns the writes as they come."""
-    made: list[str] = []
-
-    def dying(name: str, write: Any) -> Any:
-        def call(*arguments: Any, **more: Any) -> Any:
-            made.append(name)
-            if len(made) != point:
-                return write(*arguments, **more)
-            if written:
-                write(*arguments, **more)
-            raise Killed
-
-        return call
-
-    for name in WRITES:
-        monkeypatch.setattr(world.journal, name, dying(name, getattr(world.journal, name)))
-    return made
 
 
 def test_there_are_as_many_points_as_writes(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
