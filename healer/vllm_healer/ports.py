@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from vllm_healer.model import (
-    Alert,
-    Instant,
-    Ledger,
-    Look,
-    Plan,
-    ProcessRef,
-    Signals,
-    SupervisorView,
-    Target,
-    TargetMemory,
-)
+from vllm_healer.ledger import Ledger
+from vllm_healer.model import Alert, Instant, Look, Plan, ProcessRef, Signals, SupervisorView, Target, TargetMemory
 
 
 class Clock(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from vllm_healer.config import Limits, Mode
 from vllm_healer.handle import Handle
+from vllm_healer.ledger import Ledger, LedgerEntry
 from vllm_healer.model import (
     NO_INCARNATION,
     Alert,
@@ -18,8 +19,6 @@ from vllm_healer.model import (
     Incident,
     IncidentState,
     Instant,
-    Ledger,
-    LedgerEntry,
     Look,
     Plan,
     ProcessRef,

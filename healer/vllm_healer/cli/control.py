@@ -174,7 +174,8 @@ def _in_journal(config: Config, order: Order) -> str:
     """Writes it for a healer that starts later. Raises JournalLocked when one runs after all."""
     from vllm_healer.clock import SystemClock
     from vllm_healer.journal import Journal
-    from vllm_healer.model import Consent, Instant
+    from vllm_healer.ledger import Consent
+    from vllm_healer.model import Instant
 
     clock = SystemClock()
     with closing(Journal.open(Path(config.journal), clock)) as journal:

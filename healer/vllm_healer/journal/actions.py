@@ -10,7 +10,8 @@ from vllm_healer.journal import approvals, codec, entries, incidents, schema
 from vllm_healer.journal.ledger import Check, read_ledger
 from vllm_healer.journal.schema import actions, steps
 from vllm_healer.journal.values import Unfinished
-from vllm_healer.model import APPROVAL, Instant, Lesson, Outcome, Permit, Plan, Refusal, Result, Verdict, Verification
+from vllm_healer.ledger import APPROVAL
+from vllm_healer.model import Instant, Lesson, Outcome, Permit, Plan, Refusal, Result, Verdict, Verification
 from vllm_healer.printable import gist, one_line
 
 # The worker asks again every few seconds; the same answer is written again only after this, to show that it holds.

@@ -8,7 +8,8 @@ from vllm_healer.elapsed import elapsed
 from vllm_healer.errors import NotWaiting
 from vllm_healer.journal import entries, schema
 from vllm_healer.journal.schema import approvals
-from vllm_healer.model import APPROVAL_EXPIRES, Approval, Consent, Instant, Plan
+from vllm_healer.ledger import APPROVAL_EXPIRES, Approval, Consent
+from vllm_healer.model import Instant, Plan
 
 
 def find(connection: Connection, plan: Plan) -> Approval | None:

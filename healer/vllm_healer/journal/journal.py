@@ -35,9 +35,9 @@ from vllm_healer.journal.probe import Probe
 from vllm_healer.journal.reader import JournalReader
 from vllm_healer.journal.values import Recorded
 from vllm_healer.journal.writer import Writer
+from vllm_healer.ledger import Consent
 from vllm_healer.model import (
     Alert,
-    Consent,
     Incident,
     IncidentState,
     Instant,

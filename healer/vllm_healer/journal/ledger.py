@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select
 
 from vllm_healer.journal import approvals, codec, entries, maintenance, schema
 from vllm_healer.journal.schema import actions, meta, steps
-from vllm_healer.model import STOP_STEP, Instant, Ledger, LedgerEntry, Outcome, Plan, Refusal, Verification
+from vllm_healer.ledger import Ledger, LedgerEntry
+from vllm_healer.model import STOP_STEP, Instant, Outcome, Plan, Refusal, Verification
 from vllm_healer.printable import one_line
 
 Check = Callable[[Ledger], Refusal | None]

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, delete, insert, select
 from vllm_healer.journal import entries
 from vllm_healer.journal.codec import data_from_json
 from vllm_healer.journal.schema import meta
-from vllm_healer.model import Instant, Maintenance
+from vllm_healer.ledger import Maintenance
+from vllm_healer.model import Instant
 from vllm_healer.printable import one_line
 
 KEY = "maintenance "

@@ -12,7 +12,8 @@ from vllm_healer.errors import JournalError
 from vllm_healer.journal import actions, alerts, approvals, entries, findings, incidents, ledger, memory, schema
 from vllm_healer.journal.store import journal_errors, read_only_engine
 from vllm_healer.journal.values import Entry, IncidentSummary, StoredAlert, Unfinished
-from vllm_healer.model import Approval, Incident, IncidentState, Instant, Ledger, Lesson, Plan, TargetMemory
+from vllm_healer.ledger import Approval, Ledger
+from vllm_healer.model import Incident, IncidentState, Instant, Lesson, Plan, TargetMemory
 
 T = TypeVar("T")
 

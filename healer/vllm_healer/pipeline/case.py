@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from vllm_healer.config import Limits, Mode
 from vllm_healer.elapsed import elapsed
-from vllm_healer.model import NO_INCARNATION, Facts, Ledger, LedgerEntry, Plan
+from vllm_healer.ledger import Ledger, LedgerEntry
+from vllm_healer.model import NO_INCARNATION, Facts, Plan
 from vllm_healer.presence import serves_nobody
 from vllm_healer.registry import remediations
 from vllm_healer.remediation import Remediation

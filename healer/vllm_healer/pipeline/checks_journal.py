@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from vllm_healer.config import Mode
 from vllm_healer.elapsed import elapsed
-from vllm_healer.model import APPROVAL_EXPIRES, Consent, Refusal
+from vllm_healer.ledger import APPROVAL_EXPIRES, Consent
+from vllm_healer.model import Refusal
 from vllm_healer.pipeline.case import HOUR, Case
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vllm_healer.config import Config
-from vllm_healer.model import Diagnosis, Facts, Incident, Instant, Ledger, Look, Plan, Refusal, Target
+from vllm_healer.ledger import Ledger
+from vllm_healer.model import Diagnosis, Facts, Incident, Instant, Look, Plan, Refusal, Target
 from vllm_healer.pipeline.choose import choose
 from vllm_healer.pipeline.diagnose import diagnose
 from vllm_healer.pipeline.gather import QUICK_CANARY, gather

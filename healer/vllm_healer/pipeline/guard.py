@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vllm_healer.config import Limits, Mode
-from vllm_healer.model import Facts, Ledger, Plan, Refusal
+from vllm_healer.ledger import Ledger
+from vllm_healer.model import Facts, Plan, Refusal
 from vllm_healer.pipeline import checks_journal, checks_world
 from vllm_healer.pipeline.case import Case
 

@@ -19,7 +19,8 @@ from functools import partial
 
 from vllm_healer import unix_socket
 from vllm_healer.errors import BadPayload, JournalError
-from vllm_healer.model import Consent, Instant
+from vllm_healer.ledger import Consent
+from vllm_healer.model import Instant
 from vllm_healer.web.deps import WebDeps
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from vllm_healer.config import Config
 from vllm_healer.journal import Entry, Recorded
+from vllm_healer.ledger import Approval, Consent
 from vllm_healer.metrics import HealerMetrics
-from vllm_healer.model import Alert, Approval, Consent, Incident, Instant
+from vllm_healer.model import Alert, Incident, Instant
 from vllm_healer.ports import Clock
 from vllm_healer.web.auth import Right
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from jinja2 import Environment
 
 from vllm_healer.journal import Entry
-from vllm_healer.model import Approval, Incident
+from vllm_healer.ledger import Approval
+from vllm_healer.model import Incident
 from vllm_healer.names import plain_name
 
 TEMPLATE = """<!doctype html>

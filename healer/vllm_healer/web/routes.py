@@ -14,7 +14,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from vllm_healer import webhook
 from vllm_healer.errors import BadPayload, JournalError
 from vllm_healer.journal import Recorded
-from vllm_healer.model import Alert, Consent
+from vllm_healer.ledger import Consent
+from vllm_healer.model import Alert
 from vllm_healer.web.control import check_maintenance
 from vllm_healer.web.deps import WebDeps
 from vllm_healer.web.door import WEBHOOK, Door

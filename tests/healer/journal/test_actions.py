@@ -7,17 +7,8 @@ import pytest
 
 from vllm_healer.errors import JournalError
 from vllm_healer.journal import Journal
-from vllm_healer.model import (
-    Ledger,
-    Lesson,
-    Outcome,
-    Permit,
-    Plan,
-    Refusal,
-    Result,
-    Verdict,
-    Verification,
-)
+from vllm_healer.ledger import Ledger
+from vllm_healer.model import Lesson, Outcome, Permit, Plan, Refusal, Result, Verdict, Verification
 
 DONE = Result(Outcome.DONE, "restarted", "boot-a/5000/1")
 RECOVERED = Verdict(Verification.RECOVERED, "it answers")

@@ -9,7 +9,8 @@ import pytest
 
 from vllm_healer.errors import NotWaiting
 from vllm_healer.journal import Journal
-from vllm_healer.model import Approval, Consent, IncidentState, Instant, Ledger, Permit, Plan, Refusal
+from vllm_healer.ledger import Approval, Consent, Ledger
+from vllm_healer.model import IncidentState, Instant, Permit, Plan, Refusal
 from vllm_healer.retention import Retention
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 from vllm_healer.journal import Journal
-from vllm_healer.model import Maintenance, Plan
+from vllm_healer.ledger import Maintenance
+from vllm_healer.model import Plan
 from vllm_healer.ports import Clock
 
 

@@ -11,11 +11,11 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.journal import Journal, prune, schema, store
+from vllm_healer.ledger import Ledger
 from vllm_healer.model import (
     Alert,
     IncidentState,
     Instant,
-    Ledger,
     Outcome,
     Permit,
     Plan,

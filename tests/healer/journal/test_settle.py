@@ -7,17 +7,8 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.journal import Journal
-from vllm_healer.model import (
-    Ledger,
-    LedgerEntry,
-    Outcome,
-    Permit,
-    Plan,
-    Refusal,
-    Result,
-    Verdict,
-    Verification,
-)
+from vllm_healer.ledger import Ledger, LedgerEntry
+from vllm_healer.model import Outcome, Permit, Plan, Refusal, Result, Verdict, Verification
 
 RECOVERED = Verdict(Verification.RECOVERED, "it answers")
 GAVE_UP = Verdict(Verification.FAILED, "no answer in 600 s")

@@ -13,13 +13,12 @@ import pytest
 
 from vllm_healer.errors import HealerError, TemporaryError
 from vllm_healer.handle import Handle
+from vllm_healer.ledger import Ledger, LedgerEntry
 from vllm_healer.model import (
     NO_INCARNATION,
     Diagnosis,
     Incarnation,
     Instant,
-    Ledger,
-    LedgerEntry,
     ProcessRef,
     RunState,
     SupervisorView,

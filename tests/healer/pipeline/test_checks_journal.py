@@ -9,7 +9,8 @@ import pytest
 
 from vllm_healer.config import Limits, Mode
 from vllm_healer.config.windows import Window
-from vllm_healer.model import Approval, Consent, Instant, Ledger, LedgerEntry, Maintenance, Refusal
+from vllm_healer.ledger import Approval, Consent, Ledger, LedgerEntry, Maintenance
+from vllm_healer.model import Instant, Refusal
 
 LIMITS = Limits()  # a restart rests for 300 s, 6 actions an hour and server, 20 in all, 3 of a kind in 4 hours
 WIDE = replace(LIMITS, breaker_after=1000)  # for the budgets alone

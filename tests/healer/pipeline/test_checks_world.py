@@ -8,7 +8,8 @@ from types import ModuleType
 import pytest
 
 from vllm_healer.config import Limits
-from vllm_healer.model import Diagnosis, Facts, Incarnation, Ledger, Plan, Refusal, RunState, Signal, Signals
+from vllm_healer.ledger import Ledger
+from vllm_healer.model import Diagnosis, Facts, Incarnation, Plan, Refusal, RunState, Signal, Signals
 
 LIMITS = Limits()
 

@@ -7,7 +7,8 @@ from types import ModuleType
 
 from vllm_healer.config import Limits, Mode
 from vllm_healer.config.windows import Window
-from vllm_healer.model import Diagnosis, Facts, Incarnation, Ledger, RunState
+from vllm_healer.ledger import Ledger
+from vllm_healer.model import Diagnosis, Facts, Incarnation, RunState
 from vllm_healer.pipeline.guard import CHECKS
 
 LIMITS = Limits()

@@ -6,7 +6,8 @@ from dataclasses import replace
 from types import ModuleType
 
 from vllm_healer.config import Config, Mode
-from vllm_healer.model import NO_INCARNATION, Facts, Incident, IncidentState, Ledger, Plan, Refusal, RunState, Signal
+from vllm_healer.ledger import Ledger
+from vllm_healer.model import NO_INCARNATION, Facts, Incident, IncidentState, Plan, Refusal, RunState, Signal
 from vllm_healer.pipeline.correlate import Move, correlate
 from vllm_healer.pipeline.decide import decide_on
 from vllm_healer.progress import SILENT, SILENT_LIMIT

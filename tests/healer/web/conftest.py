@@ -15,8 +15,9 @@ from tests.patience import PATIENCE
 from vllm_healer.config import Config, Mode
 from vllm_healer.errors import JournalError, NotWaiting
 from vllm_healer.journal import Entry, Recorded
+from vllm_healer.ledger import Approval, Consent
 from vllm_healer.metrics import HealerMetrics
-from vllm_healer.model import Alert, Approval, Consent, Incident, Instant
+from vllm_healer.model import Alert, Incident, Instant
 from vllm_healer.web import WebDeps, create_app
 
 TOKEN = "correct-horse"

@@ -13,7 +13,8 @@ import pytest
 from tests.patience import PATIENCE
 from vllm_healer import unix_socket
 from vllm_healer.config import Config
-from vllm_healer.model import Approval, Consent, Instant
+from vllm_healer.ledger import Approval, Consent
+from vllm_healer.model import Instant
 from vllm_healer.web import Control, WebDeps
 
 

@@ -10,7 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from vllm_healer.journal import Entry
-from vllm_healer.model import Approval, Consent, Instant
+from vllm_healer.ledger import Approval, Consent
+from vllm_healer.model import Instant
 from vllm_healer.web import WebDeps, create_app
 
 

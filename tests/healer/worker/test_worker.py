@@ -10,7 +10,8 @@ import pytest
 from vllm_healer.config import Limits, Mode
 from vllm_healer.config.windows import Window
 from vllm_healer.errors import NotWaiting, PermanentError, TemporaryError
-from vllm_healer.model import Consent, Health, IncidentState, Look, ProcessRef, RunState, Target
+from vllm_healer.ledger import Consent
+from vllm_healer.model import Health, IncidentState, Look, ProcessRef, RunState, Target
 
 
 def test_a_stalled_engine_is_restarted_once_and_verified(world: Any) -> None:
